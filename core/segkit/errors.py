@@ -1,0 +1,35 @@
+"""What can go wrong, each as one sentence: what was asked, what was found, what to do."""
+
+from __future__ import annotations
+
+
+class SegkitError(Exception):
+    """An error that is already a full sentence, so it needs no stack trace.
+
+    The command line prints its text and nothing else (`--debug` adds the trace).
+    """
+
+
+class UsageError(SegkitError):
+    """The command, recipe or plan cannot work as asked; nothing has been run (exit code 2)."""
+
+
+class BadValueError(SegkitError, ValueError):
+    """A value that flows between steps has the wrong shape, dtype or range."""
+
+
+class BadImageError(SegkitError):
+    """One image or mask file cannot be used; a run goes on with the others."""
+
+
+class PluginError(SegkitError):
+    """A plugin cannot be loaded, breaks its contract, or raised while working."""
+
+
+class MissingExtraError(PluginError):
+    """A step needs a library that the base install leaves out; the text has the install line."""
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs {library}, which is not installed; run: pip install 'segkit[{extra}]'"
+        )

@@ -1,0 +1,1 @@
+"""The plugins that ship with segkit, one module each, written only with segkit's public names."""

@@ -1,0 +1,1 @@
+"""Bundled plugins of kind `dataset`."""

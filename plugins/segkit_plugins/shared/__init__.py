@@ -1,0 +1,1 @@
+"""What several bundled plugins use: no plugin itself."""
