@@ -210,7 +210,8 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[
     """Read a mask file: (H, W) int32 of palette indices, grey values, or 0 and 1 of 1-bit files.
 
     8- and 16-bit grey values are kept as they are. An RGB mask is read if it is grey, all three
-    channels alike; alpha is left out. A JPEG does not keep its values, so those below 128 become 0, others 255.
+    channels alike; alpha is left out. A JPEG does not keep its values, so those below 128 become
+    0, others 255.
 
     `size`: the (H, W) of the image that it belongs to.
 
