@@ -105,7 +105,7 @@ class Step(BaseModel):
         return [work(**one) for one in inputs]
 
     def weight_files(self) -> Mapping[str, Path]:
-        """The files whose content decides the result, by a short name; a run records their hashes."""
+        """The files whose content decides the result, by a short name; a run notes their hashes."""
         return {}
 
     @classmethod
@@ -123,7 +123,8 @@ class Step(BaseModel):
         if function is None or (method == "__call__" and "__call__" not in _defined(cls)):
             raise PluginError(f"{cls.__name__} should define {method}(...), but does not")
         takes = cls.takes if method == cls.work else cls.extras[method]
-        required, optional = [], []
+        required: list[str] = []
+        optional: list[str] = []
         for parameter in list(inspect.signature(function).parameters.values())[1:]:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 raise PluginError(

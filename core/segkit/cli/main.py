@@ -1,0 +1,129 @@
+"""The `segkit` command: finds the subcommand, and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segkit.catalog import Catalog
+from segkit.errors import PluginError, SegkitError, UsageError
+
+COMMANDS = {
+    "list-plugins": ("list_plugins", "Show the installed plugins."),
+    "show": ("show", "Show one plugin: its options, what it reads and makes."),
+    "run": ("run", "Segment images without a click."),
+    "report": ("report", "Write the report page of a run."),
+}
+"""Name to its module and its one-line help, so that `segkit --help` imports no command."""
+
+
+class _Lazy(click.Group):
+    """A group that imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"segkit.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command()
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from difflib import get_close_matches
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            photo = Path(args[0]).exists()
+            hint = (
+                f"to segment it: segkit run {args[0]}"
+                if photo
+                else f"did you mean '{near[0]}'?"
+                if near
+                else f"there is {', '.join(COMMANDS)}"
+            )
+            raise UsageError(f"segkit has no command '{args[0]}'; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"segkit {version('segkit')}")
+        ctx.exit()
+
+
+def make_group() -> click.Group:
+    """The top-level command."""
+    return _Lazy(
+        "segkit",
+        help="Segmentation without user input: where a classifier looks becomes the clicks that "
+        "SAM needs.\n\nStart with:  segkit run PHOTO",
+        params=[
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_version,
+                help="Show the version and exit.",
+            )
+        ],
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def make_catalog(files: Sequence[str] = (), only: Sequence[str] = ()) -> Catalog:
+    """The plugins that this command can use. `SEGKIT_PLUGINS=bundled` leaves others out."""
+    bundled_only = os.environ.get("SEGKIT_PLUGINS", "") == "bundled"
+    return Catalog(not bundled_only, tuple(Path(f) for f in files), tuple(only))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 something failed, 2 wrong use."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(args))
+
+
+def _run(args: list[str]) -> int:
+    debug = "--debug" in args
+    try:
+        result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except SegkitError as error:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        click.echo(f"Error: {error}", err=True)
+        return 2 if isinstance(error, (UsageError, PluginError)) else 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped; finished images are kept. Go on with --resume.", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""`segkit show KIND NAME`: one plugin's options, what it reads and makes, where it is from."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import click
+
+from segkit.catalog import FLAGS
+from segkit.cli.main import make_catalog
+from segkit.hookspecs import REGISTRATION
+
+
+class _Kind(click.Choice[str]):
+    """A kind by its name or its flag."""
+
+    def __init__(self) -> None:
+        super().__init__([*REGISTRATION, "select", "write"])
+
+
+def command() -> click.Command:
+    """The command."""
+    from segkit.cli.options import PluginName
+
+    class Name(PluginName):
+        """A plugin's name, of the kind that stands before it."""
+
+        def shell_complete(self, ctx: click.Context, param: Any, incomplete: str) -> Any:
+            self.kind = _kind(ctx.params.get("kind") or "prompt")
+            return super().shell_complete(ctx, param, incomplete)
+
+    return click.Command(
+        "show",
+        callback=_show,
+        help="Show one plugin: what it does, what it reads and makes, its options, where it comes "
+        "from.\n\nExample:  segkit show prompt topk",
+        params=[
+            click.Argument(["kind"], type=_Kind(), metavar="KIND"),
+            click.Argument(["name"], type=Name("prompt")),
+            click.Option(
+                ["--plugin"], multiple=True, metavar="FILE", help="A single file with plugins."
+            ),
+        ],
+    )
+
+
+def _kind(given: str) -> str:
+    return {flag: kind for kind, flag in FLAGS.items()}.get(given, given)
+
+
+def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from segkit.cli.options import Chosen, plugin_options
+
+    catalog = make_catalog(plugin)
+    kind = _kind(kind)
+    entry = catalog.find(kind, name)
+    step = catalog.load_entry(entry)
+    inputs = step.inputs()
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(f"--{FLAGS[kind]} {entry.name}", style="bold cyan")
+    console.print(f"from {entry.distribution} {entry.version}, {entry.target}\n", style="dim")
+    console.print((inspect.cleandoc(step.__doc__ or "") or entry.summary) + "\n")
+    if kind != "dataset":
+        reads = [*inputs.required, *(f"{n} (if there)" for n in inputs.optional)]
+        console.print(f"reads   {', '.join(reads) or 'nothing'}")
+        made = step.output()
+        # A tuple of heatmaps prints as such; a class by its name.
+        text = made.__name__ if inspect.isclass(made) and not hasattr(made, "__args__") else made
+        console.print(f"makes   {str(text).replace('segkit.types.', '').replace('pathlib.', '')}")
+    extras = [m for m in step.extras if hasattr(step, m)]
+    if extras:
+        console.print(f"also    {', '.join(extras)}")
+    options, _ = plugin_options([Chosen(kind, entry.name, step)])
+    context = click.Context(click.Command("show"))
+    rows = [r for o in options if (r := o.get_help_record(context)) is not None]
+    if not rows:
+        console.print("\nIt has no options.")
+        return
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="cyan", overflow="fold", max_width=38)
+    table.add_column()
+    for flag, text in rows:
+        table.add_row(flag, text)
+    console.print("\noptions", style="bold")
+    console.print(table)

@@ -1,0 +1,304 @@
+"""A recipe: which plugins with which options, as a TOML file or from the command line.
+
+    [run]
+    seed = 0
+
+    [[saliency]]
+    name = "gradcam"
+    target = "top:3"
+
+    [[prompt]]
+    name = "topk"
+    k = 3
+
+One array of tables for each kind. A kind that is left out gets its default where something reads
+what the default makes; an empty array (`transform = []`) means none. In `[[prompt]]`,
+`merge = true` joins a prompter to the one before it: both make one prompt. Paths are relative to
+the folder that segkit is started in. `[record]` is written by a run and not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from segkit.catalog import BUNDLED, Catalog
+from segkit.errors import SegkitError, UsageError
+from segkit.planner import Plan, missing_input, plan
+from segkit.stages import KINDS, Prompter, Step
+from segkit.types import Masks
+
+PIPELINE = tuple(kind for kind in KINDS if kind != "perturbation")
+"""The kinds that a recipe may name."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One step of a recipe, by name."""
+
+    name: str
+    """The plugin's name, or `distribution:name`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Option to value; strings from the command line are converted by the step."""
+    merge: bool = False
+    """Whether a prompter makes one prompt together with the one before it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was asked for, before anything is imported."""
+
+    parts: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    """Kind to its steps; a kind that is absent gets its default, an empty one stays empty."""
+    seed: int = 0
+    rounds: int = 3
+    classes: tuple[str, ...] = ()
+    """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read a TOML file. Raises `UsageError` if it is missing, not TOML or not a recipe."""
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            reason = error.strerror or "it cannot be read"
+            raise UsageError(f"--recipe {path} could not be read: {reason}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"--recipe {path} is not a TOML file: {error}") from None
+        return cls.from_dict(found, f"--recipe {path}")
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any], where: str = "the recipe") -> Recipe:
+        """Make a recipe of what a TOML file holds. Raises `UsageError` for unknown keys."""
+        known = {*PIPELINE, "run", "record"}
+        for key in found:
+            if key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(PIPELINE)}"
+                raise UsageError(f"{where} has '{key}', which is no kind of step; {hint}")
+        parts = {}
+        for kind in PIPELINE:
+            if kind in found:
+                tables = found[kind]
+                if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+                    raise UsageError(f"{where} should hold [[{kind}]] tables, but has {tables!r}")
+                parts[kind] = tuple(_part(table, kind, where) for table in tables)
+        settings = found.get("run", {})
+        unknown = set(settings) - {"seed", "rounds", "classes"}
+        if unknown:
+            raise UsageError(
+                f"{where} has '{sorted(unknown)[0]}' under [run]; known: seed, rounds, classes"
+            )
+        return cls(
+            parts,
+            seed=settings.get("seed", 0),
+            rounds=settings.get("rounds", 3),
+            classes=tuple(settings.get("classes", ())),
+        )
+
+    def build(self, catalog: Catalog, images: Sequence[str] = ()) -> Plan:
+        """Import the plugins, fill in the defaults and check the plan.
+
+        `images` are the files, folders and patterns named without a flag. Raises `UsageError` for
+        options and plans that do not work, `PluginError` for plugins that do not.
+        """
+
+        def chosen(kind: str, default: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
+            if kind not in self.parts:
+                return list(default())
+            return [make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]]
+
+        def bundled(kind: str, name: str, **options: Any) -> Step:
+            return make_step(catalog, kind, f"{BUNDLED}:{name}", options)
+
+        dataset = self._dataset(catalog, images)
+        segmenters = chosen("segmenter", lambda: [bundled("segmenter", "sam")])
+        makes_masks = any(type(s).output() is Masks for s in segmenters)
+        transforms = chosen("transform")
+        metrics = chosen("metric")
+        writers = chosen("writer")
+        selectors = chosen("selector", lambda: [bundled("selector", "score")] * makes_masks)
+        fusers = chosen("fuser", lambda: [bundled("fuser", "paint")] * makes_masks)
+        after = [*segmenters, *selectors, *metrics, *writers]
+        prompters = chosen(
+            "prompt", lambda: [bundled("prompt", "topk")] * _wanted(after, "prompts")
+        )
+        readers = [*transforms, *prompters, *after]
+        saliency = chosen(
+            "saliency",
+            lambda: (
+                [bundled("saliency", "gradcam")]
+                * (_wanted(readers, "heatmap") or _wanted(readers, "heatmaps"))
+            ),
+        )
+        groups: list[list[Prompter]] = []
+        for index, step in enumerate(prompters):
+            assert isinstance(step, Prompter)
+            if "prompt" in self.parts and self.parts["prompt"][index].merge and groups:
+                groups[-1].append(step)
+            else:
+                groups.append([step])
+        steps: list[Step | Sequence[Prompter]] = [
+            *(dataset, *saliency, *transforms, *groups, *segmenters),
+            *(*selectors, *fusers, *metrics, *writers),
+        ]
+        made = plan(steps, rounds=self.rounds)
+        return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, made))
+
+    def _dataset(self, catalog: Catalog, images: Sequence[str]) -> Step:
+        """The data set; images named without a flag are paths of the data set `files`."""
+        parts = self.parts.get("dataset", ())
+        if len(parts) > 1:
+            raise UsageError("--dataset takes one data set; choose one")
+        part = parts[0] if parts else Part("files" if images else "samples")
+        if images and part.name not in ("files", f"{BUNDLED}:files"):
+            raise UsageError(
+                f"images are named ({images[0]}) and --dataset {part.name} is given; "
+                "leave out one of them"
+            )
+        options = dict(part.options) | ({"paths": tuple(images)} if images else {})
+        return make_step(catalog, "dataset", part.name, options)
+
+    def _extras(self, catalog: Catalog, made: Plan) -> list[Step]:
+        """The metrics and writers that join in where none were chosen."""
+        extras: list[Step] = []
+        if "metric" not in self.parts and made.dataset.has_truth:
+            for entry in catalog.entries("metric"):
+                if entry.distribution == BUNDLED:
+                    metric = make_step(catalog, "metric", entry.full_name, {})
+                    if missing_input(metric, made.made) is None:
+                        extras.append(metric)
+        if "writer" not in self.parts:
+            names = ("masks", "overlay") if "labels" in made.made else ("overlay",)
+            extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
+        return extras
+
+
+def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:
+    options = dict(table)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise UsageError(f'{where} has a [[{kind}]] without a name; add name = "PLUGIN"')
+    merge = bool(options.pop("merge", False)) if kind == "prompt" else False
+    return Part(name, options, merge)
+
+
+def _wanted(steps: Iterable[Step], value: str) -> bool:
+    """Whether one of the steps cannot do without this value."""
+    return any(value in type(s).inputs().required for s in steps)
+
+
+def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]) -> Step:
+    """One step with its options. Raises `UsageError` naming the option that does not fit."""
+    cls = catalog.load(kind, name)
+    try:
+        return cls.model_validate(dict(options))
+    except ValidationError as error:
+        raise UsageError(option_error(cls, error)) from None
+
+
+def option_error(cls: type[Step], error: ValidationError) -> str:
+    """The first thing that pydantic found wrong with a step's options, as a sentence."""
+    first = error.errors()[0]
+    option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        known = [n.replace("_", "-") for n in cls.model_fields]
+        near = get_close_matches(option, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
+        return f"{cls.name} has no option '{option}'; {hint}"
+    text = str(first["msg"]).removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""
+    return f"Invalid value for --{cls.name}{'.' if option else ''}{option}: {text}{shown}"
+
+
+def recorded(
+    made: Plan,
+    *,
+    catalog: Catalog | None = None,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A plan as the content of recipe.toml: every option, versions, weight hashes, plugins.
+
+    It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
+    """
+    run = {"seed": seed, "rounds": made.rounds, "classes": list(classes)}
+    found: dict[str, Any] = {"run": run}
+    for kind in PIPELINE:
+        found[kind] = []
+    found["dataset"] = [_table(made.dataset, catalog)]
+    for step in made.steps:
+        if step.kind != "prompt":
+            found[step.kind].append(_table(step, catalog))
+    for group in made.prompters:
+        for index, step in enumerate(group):
+            merge = {"merge": True} if index else {}
+            found["prompt"].append(_table(step, catalog) | merge)
+    plugins = {}
+    weights = {}
+    for step in (made.dataset, *made.steps):
+        entry = catalog.origin(type(step)) if catalog else None
+        owner = (entry.distribution, entry.version) if entry else (type(step).__module__, "")
+        plugins[step.kind, step.name] = {
+            "kind": step.kind,
+            "name": step.name,
+            "distribution": owner[0],
+            "version": owner[1],
+        }
+        for name, path in step.weight_files().items():
+            weights[f"{step.name}/{name}"] = _sha256(path)
+    found["record"] = {
+        "segkit": _version("segkit"),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "weights": weights,
+        "plugins": list(plugins.values()),
+    }
+    return found
+
+
+def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
+    entry = catalog.origin(type(step)) if catalog else None
+    bundled = entry is None or entry.distribution == BUNDLED
+    name = step.name if bundled or entry is None else entry.full_name
+    options = step.model_dump(mode="json", exclude_none=True)
+    return {"name": name, **options}
+
+
+def to_toml(found: Mapping[str, Any]) -> str:
+    """What `recorded` made, as text."""
+    import tomli_w
+
+    return tomli_w.dumps(found)
+
+
+def _version(distribution: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise SegkitError(f"{path} could not be read: {error.strerror or error}") from None
+    return digest.hexdigest()

@@ -1,0 +1,151 @@
+"""A run's folder: what is written, when, and how a run goes on after it was cut off.
+
+recipe.toml     the whole plan, written first
+results.jsonl   one line for each finished image, appended as it finishes
+summary.json    written last
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segkit.errors import SegkitError, UsageError
+from segkit.recipe import Recipe, to_toml
+
+OURS = (
+    *("recipe.toml", "results.jsonl", "summary.json", "report.html", "leaderboard.json"),
+    *("recipes", "masks", "overlay"),
+)
+"""What `--overwrite` removes; other files in the folder stay."""
+
+
+class Record:
+    """One recipe's folder while it is being run."""
+
+    def __init__(self, directory: Path, recipe: Mapping[str, Any]) -> None:
+        self.directory = directory
+        self.results = directory / "results.jsonl"
+        self.finished: dict[str, dict[str, Any]] = {}
+        """Image name to its line, for the images that need no second run."""
+        self._recipe = dict(recipe)
+
+    def start(self, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Make or check the folder.
+
+        Raises `UsageError` if it is not empty and neither `resume` nor `overwrite` is asked for,
+        or if what is to be resumed was another recipe.
+        """
+        if self.directory.exists() and not self.directory.is_dir():
+            raise UsageError(f"-o {self.directory} is a file; choose a folder")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            content = list(self.directory.iterdir())
+        except OSError as error:
+            raise UsageError(
+                f"-o {self.directory} cannot be made: {error.strerror}; choose another folder"
+            ) from None
+        if content and overwrite:
+            for name in OURS:
+                path = self.directory / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        elif content and resume:
+            self._check_same_recipe()
+            self._keep_finished()
+        elif content:
+            raise UsageError(
+                f"-o {self.directory} is not empty; add --resume to go on with it, --overwrite to "
+                "start again, or choose another folder"
+            )
+        write_text(self.directory / "recipe.toml", to_toml(self._recipe))
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Add one image's line; on a full disk the file ends with the last whole line."""
+        text = json.dumps(line, ensure_ascii=False) + "\n"
+        before = self.results.stat().st_size if self.results.exists() else 0
+        try:
+            with self.results.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(self.results, before)
+            raise
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json."""
+        text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+        write_text(self.directory / "summary.json", text)
+
+    def _check_same_recipe(self) -> None:
+        path = self.directory / "recipe.toml"
+        if not path.exists():
+            raise UsageError(
+                f"--resume: {self.directory} holds no recipe.toml, so it is no run of segkit; "
+                "choose another folder"
+            )
+        before = _comparable(Recipe.load(path))
+        now = _comparable(Recipe.from_dict(self._recipe))
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key):
+                raise UsageError(
+                    f"--resume: {self.directory} was run with {key} = {before.get(key)!r}, now it "
+                    f"is {now.get(key)!r}; ask for the same, or choose another folder"
+                )
+
+    def _keep_finished(self) -> None:
+        """Read the finished images, and leave only them in the file.
+
+        A line that a crash cut off, and images that failed, are dropped: they are run again.
+        """
+        if not self.results.exists():
+            return
+        for text in self.results.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(line, dict) and line.get("status") == "ok":
+                self.finished[str(line["name"])] = line
+        kept = [json.dumps(line, ensure_ascii=False) + "\n" for line in self.finished.values()]
+        write_text(self.results, "".join(kept))
+
+
+def _comparable(recipe: Recipe) -> dict[str, Any]:
+    """A recipe flattened to `topk.k` → value, to find what differs."""
+    flat: dict[str, Any] = {"seed": recipe.seed, "rounds": recipe.rounds}
+    flat["classes"] = list(recipe.classes)
+    for kind, parts in recipe.parts.items():
+        flat[kind] = [p.name for p in parts]
+        for index, part in enumerate(parts):
+            place = part.name if len(parts) == 1 else f"{part.name}[{index}]"
+            flat |= {f"{place}.{option}": value for option, value in part.options.items()}
+    return flat
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: an old one stays until the new one is complete."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def disk_error(error: OSError, directory: Path, finished: int) -> SegkitError:
+    """What to tell when the run's folder can no longer be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = "the disk is full" if full else f"it cannot be written ({error.strerror or error})"
+    advice = "make room" if full else "mend that"
+    return SegkitError(
+        f"writing to {directory} stopped because {reason}; {finished} finished images are kept: "
+        f"{advice} and go on with --resume"
+    )
