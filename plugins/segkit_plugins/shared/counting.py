@@ -1,0 +1,84 @@
+"""Predictions compared with truth: what the metrics count.
+
+Pixels whose truth is void (255) are left out of everything here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit import BACKGROUND, VOID, BadValueError, Counts, Labels, Masks, Scores, Truth
+
+
+def foreground(
+    metric: str, labels: Labels | None, masks: Masks | None, truth: Truth
+) -> NDArray[np.bool_]:
+    """(H, W) bool: what was found, of whatever class: labels > 0, or else the union of all masks.
+
+    Raises `BadValueError` if there are neither labels nor masks, or of another size than truth.
+    """
+    if labels is not None:
+        found = labels.ids != BACKGROUND
+    elif masks is not None:
+        found = masks.masks.any(axis=0)
+    else:
+        raise BadValueError(
+            f"{metric} needs 'labels' or 'masks', and nothing before it makes one; add --segmenter"
+        )
+    same_size(metric, found, truth)
+    return found
+
+
+def same_size(metric: str, values: NDArray[np.generic], truth: Truth) -> None:
+    """Refuse to compare (H, W) values with a truth of another size."""
+    if values.shape != truth.labels.ids.shape:
+        raise BadValueError(
+            f"{metric} compares pixels of one size, but the result is {values.shape} and the "
+            f"truth {truth.labels.ids.shape}; the data set should give truth of its image's size"
+        )
+
+
+def overlap(found: NDArray[np.bool_], truth: Truth) -> tuple[int, int, int] | None:
+    """How many pixels are in both, in `found` (H, W), and in the true foreground.
+
+    None if every pixel is void.
+    """
+    ids = truth.labels.ids
+    kept = ids != VOID
+    if not kept.any():
+        return None
+    true = (ids != BACKGROUND) & kept
+    return (
+        int(np.count_nonzero(found & true)),
+        int(np.count_nonzero(found & kept)),
+        int(np.count_nonzero(true)),
+    )
+
+
+def region(truth: Truth, name: str | None, classes: Mapping[int, str] | None) -> NDArray[np.bool_]:
+    """(H, W) bool: the object that a heatmap or prompt of this class name means.
+
+    That is the region of the class if the data set knows its name (`classes`; without it, the
+    truth's own), else any foreground. The region is empty where that class is not in the image.
+    """
+    ids = truth.labels.ids
+    for i, known in (classes or truth.labels.classes).items():
+        if known == name:
+            return ids == i
+    return (ids != BACKGROUND) & (ids != VOID)
+
+
+def pixels_at(points: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.intp]:
+    """(2, n) int: row and column of the pixel in which each of (n, 2) points x, y lies."""
+    x_y = np.floor(points.astype(np.float64) + 0.5).astype(np.intp)
+    height, width = size
+    return np.stack([x_y[:, 1].clip(0, height - 1), x_y[:, 0].clip(0, width - 1)])
+
+
+def means(counts: Counts, keys: Iterable[str], per: str) -> Scores:
+    """{key: added value over the added count `per`}; empty if nothing was counted."""
+    n = counts.get(per, 0)
+    return {key: counts[key] / n for key in keys} if n else {}
