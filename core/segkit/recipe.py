@@ -150,8 +150,9 @@ class Recipe:
             else:
                 groups.append([step])
         steps: list[Step | Sequence[Prompter]] = [
-            *(dataset, *saliency, *transforms, *groups, *segmenters),
-            *(*selectors, *fusers, *metrics, *writers),
+            *[dataset, *saliency, *transforms],
+            *groups,
+            *[*segmenters, *selectors, *fusers, *metrics, *writers],
         ]
         made = plan(steps, rounds=self.rounds)
         return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, made))
@@ -278,10 +279,19 @@ def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
 
 
 def to_toml(found: Mapping[str, Any]) -> str:
-    """What `recorded` made, as text."""
+    """What `recorded` made, as text, with a `[[kind]]` for each step."""
     import tomli_w
 
-    return tomli_w.dumps(found)
+    steps = {key: value for key, value in found.items() if isinstance(value, list)}
+    tables = {key: value for key, value in found.items() if not isinstance(value, list)}
+    record = {"record": tables.pop("record")} if "record" in tables else {}
+    # Empty arrays first: in TOML what follows a table belongs to it.
+    pieces = [tomli_w.dumps({kind: [] for kind, found in steps.items() if not found})]
+    pieces.append(tomli_w.dumps(tables))
+    for kind, several in steps.items():
+        pieces += [f"[[{kind}]]\n{tomli_w.dumps(table)}" for table in several]
+    pieces.append(tomli_w.dumps(record))
+    return "\n".join(piece for piece in pieces if piece)
 
 
 def _version(distribution: str) -> str:

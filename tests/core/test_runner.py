@@ -1,0 +1,408 @@
+"""The runner: shared work is done once, failures stay with their image, results agree."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import numpy as np
+import pytest
+from toys import (
+    Best,
+    Bright,
+    Dice,
+    Dim,
+    Flood,
+    Note,
+    Paint,
+    Peak,
+    Right,
+    Squares,
+    Wander,
+    Whole,
+)
+
+from segkit import (
+    Heatmap,
+    Image,
+    Masks,
+    Prompt,
+    Prompter,
+    Prompts,
+    Saliency,
+    Segmenter,
+    SegkitError,
+    UsageError,
+    plan,
+    run,
+)
+from segkit.hookspecs import hookimpl
+from segkit.runner import walk
+
+END = (Best(), Paint(), Right(), Note())
+
+
+def full(*, prompt=None, data=None, bright=None, flood=None):
+    """A plan of toys from end to end."""
+    head = (data or Squares(), bright or Bright())
+    return plan([*head, prompt or Peak(), flood or Flood(), *END])
+
+
+def lines(folder):
+    return [json.loads(t) for t in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def without_times(folder):
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines(folder)]
+
+
+def test_a_run_leaves_the_agreed_folder(tmp_path):
+    summary = run({"run": full()}, tmp_path / "out")["run"]
+    assert summary["images"] == 5
+    assert summary["failed"] == 0
+    assert summary["scores"] == {"right": 1.0}
+    assert set(summary["seconds"]) == {
+        *("bright", "peak", "flood.encode", "flood", "best", "brush", "right", "note")
+    }
+    assert json.loads((tmp_path / "out/summary.json").read_text()) == summary
+    first = lines(tmp_path / "out")[0]
+    assert first["name"] == "square-0"
+    assert first["status"] == "ok"
+    assert first["error"] is None
+    assert first["files"] == ["notes/square-0.txt"]
+    assert first["masks"][0]["pixels"] == 16
+    assert (tmp_path / "out/finished.txt").exists()
+    assert "[[prompt]]" in (tmp_path / "out/recipe.toml").read_text()
+
+
+def test_eight_plans_share_saliency_and_encoding_and_are_opened_once(tmp_path):
+    bright, flood = Bright(), Flood()
+    plans = {f"dx{i}": full(prompt=Peak(dx=i), bright=bright, flood=flood) for i in range(8)}
+    # Equal steps of other plans share too, though they are other objects.
+    plans |= {
+        "again": full(prompt=Peak(dx=1)),
+        "dim": plan([Squares(), bright, Dim(), Peak(), flood, *END]),
+    }
+    run(plans, tmp_path / "out", chunk=2)
+    assert sorted(bright._log.calls) == [f"square-{i}" for i in range(5)]
+    assert sorted(flood._log.calls) == [f"square-{i}" for i in range(5)]
+    assert (bright._log.opened, bright._log.closed) == (1, 1)
+    same = [without_times(tmp_path / "out/recipes" / n) for n in ("dx1", "again")]
+    assert same[0] == same[1]
+
+
+def test_values_are_freed_chunk_by_chunk():
+    alive, most = set(), 0
+
+    class Tracked:
+        def __init__(self, name):
+            self.name = name
+            alive.add(name)
+
+        def __del__(self):
+            alive.discard(self.name)
+
+    class Heavy(Flood):
+        name = "heavy"
+
+        def encode(self, image: Image):
+            return Tracked(image.name)
+
+        def __call__(self, prompts: Prompts, encoding: object) -> Masks:
+            nonlocal most
+            most = max(most, len(alive))
+            return Masks.none((12, 16))
+
+    plans = {str(i): full(prompt=Peak(dx=i), data=Squares(count=20), flood=Heavy()) for i in (0, 1)}
+    for _ in walk(plans, chunk=2):
+        pass
+    assert most <= 2
+    assert not alive
+
+
+@pytest.mark.parametrize("prompt", [Peak(), Dice(), Wander()])
+def test_batched_single_resumed_and_shared_runs_agree(tmp_path, prompt):
+    one = (
+        {"run": full(prompt=prompt)}
+        if not isinstance(prompt, (Dice, Wander))
+        else {"run": plan([Squares(), prompt, Flood(), *END])}
+    )
+    run(one, tmp_path / "batched", chunk=3, seed=7)
+    run(one, tmp_path / "single", chunk=1, seed=7)
+    run(one, tmp_path / "resumed", chunk=2, seed=7)
+    kept = (tmp_path / "resumed/results.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "resumed/results.jsonl").write_text("".join(kept[:2]) + kept[2][:20])
+    run(one, tmp_path / "resumed", seed=7, resume=True)
+    run({**one, "other": full(prompt=Peak(dx=1))}, tmp_path / "shared", seed=7)
+    results = [
+        without_times(tmp_path / f) for f in ("batched", "single", "resumed", "shared/recipes/run")
+    ]
+    assert results[0] == results[1] == results[2] == results[3]
+    sums = [
+        json.loads((tmp_path / f / "summary.json").read_text())["scores"]
+        for f in ("batched", "single", "resumed", "shared/recipes/run")
+    ]
+    assert sums[0] == sums[1] == sums[2] == sums[3]
+
+
+def test_randomness_comes_from_seed_image_and_step_alone():
+    def points(seed):
+        made = plan([Squares(), Dice(), Flood()])
+        return [o.prompts[0].points.tolist() for o in walk({"x": made}, seed=seed)]
+
+    assert points(1) == points(1)
+    assert points(1) != points(2)
+    assert len({str(p) for p in points(1)}) > 1
+
+
+def test_refining_stops_when_content_and_is_bounded_by_rounds():
+    def last_x(rounds, step=2):
+        steps = [Squares(count=1), Wander(step=step), Flood(), Best()]
+        return [o.prompts[0].points[0][0] for o in walk({"x": plan(steps, rounds=rounds)})][0]
+
+    assert last_x(rounds=1) == 0
+    assert last_x(rounds=3) == 2  # the square begins at x = 2: content after two rounds
+    assert last_x(rounds=3, step=1) == 2
+    assert last_x(rounds=2, step=1) == 1
+
+
+def test_several_heatmaps_make_several_named_objects():
+    made = plan([Squares(count=1), Bright(n=3), Dim(), Peak(), Flood(), Best(), Paint()])
+    (outcome,) = walk({"x": made})
+    assert [h.name for h in outcome.heatmaps] == ["class-0", "class-1", "class-2"]
+    assert [p.name for p in outcome.prompts] == ["class-0", "class-1", "class-2"]
+    assert outcome.masks.names == ("class-0", "class-1", "class-2")
+    assert outcome.masks.prompt.tolist() == [0, 1, 2]
+    assert float(outcome.heatmaps[0].values.max()) == pytest.approx(100 / 255)
+
+
+def test_repeated_prompters_add_objects_and_merged_ones_make_one():
+    added = plan([Squares(count=1), Bright(), Peak(), Whole(), Flood(), Best()])
+    (outcome,) = walk({"x": added})
+    assert len(outcome.prompts) == 2
+    merged = plan([Squares(count=1), Bright(), (Peak(), Whole()), Flood(), Best()])
+    (outcome,) = walk({"x": merged})
+    (prompt,) = outcome.prompts
+    assert len(prompt.points) == 1
+    assert prompt.box is not None
+
+
+class PerHeatmap(Segmenter):
+    """Where each heatmap is hot, for the prompts made of it."""
+
+    name = "per-heatmap"
+
+    def __call__(self, heatmap: Heatmap, prompts: Prompts) -> Masks:
+        hot = heatmap.values >= heatmap.values.max()
+        return Masks(np.array([hot] * len(prompts)), np.ones(len(prompts)), range(len(prompts)))
+
+
+def test_a_segmenter_that_reads_the_heatmap_gets_each_with_its_own_prompts():
+    made = plan([Squares(count=1), Bright(n=2), Peak(), Peak(dx=1), PerHeatmap()])
+    (outcome,) = walk({"x": made})
+    assert outcome.masks.prompt.tolist() == [0, 1, 2, 3]
+    assert outcome.masks.names == ("class-0", "class-1", "class-0", "class-1")
+
+
+def test_one_bad_image_does_not_stop_the_others(tmp_path):
+    summary = run({"run": full(data=Squares(bad=(1, 3)))}, tmp_path / "out", chunk=2)["run"]
+    assert (summary["images"], summary["failed"]) == (5, 2)
+    failed = [r for r in lines(tmp_path / "out") if r["status"] == "failed"]
+    assert [r["error"] for r in failed] == [
+        f"square-{i}: the file is torn; replace it" for i in (1, 3)
+    ]
+    assert summary["scores"] == {"right": 1.0}
+    again = run({"run": full(data=Squares(bad=(1, 3)))}, tmp_path / "out", resume=True)["run"]
+    assert (again["images"], again["failed"]) == (5, 2)
+
+
+class Faulty(Prompter):
+    """Breaks the contract in the way that `how` says, on the second picture."""
+
+    name = "faulty"
+    how: str = "raise"
+
+    def __call__(self, image: Image) -> Prompts:
+        if image.name != "square-1":
+            return Prompts((Prompt(points=[(3, 3)]),))
+        if self.how == "raise":
+            raise KeyError("lost")
+        if self.how == "type":
+            return [(1, 2)]  # type: ignore[return-value]
+        if self.how == "nan":
+            return Prompts((Prompt(points=[(np.nan, 0)]),))
+        return Prompts((Prompt(points=[(16, 3)]),))
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("raise", "prompt 'faulty' raised KeyError: 'lost'"),
+        ("type", "prompt 'faulty' should make Prompts, but made a list"),
+        ("nan", "Prompt.points should be finite, but holds NaN or infinity"),
+        (
+            "outside",
+            "prompt 'faulty' should stay inside the 16x12 image, but points at x=16, y=3",
+        ),
+    ],
+)
+def test_a_plugin_that_breaks_its_contract_fails_that_image_only(tmp_path, how, sentence):
+    made = plan([Squares(), Faulty(how=how), Flood(), *END])
+    summary = run({"run": made, "good": full()}, tmp_path / "out")
+    assert (summary["run"]["failed"], summary["good"]["failed"]) == (1, 0)
+    errors = [r["error"] for r in lines(tmp_path / "out/recipes/run") if r["error"]]
+    assert errors == [sentence]
+
+
+class SmallMap(Saliency):
+    """A heatmap of the wrong size."""
+
+    name = "small-map"
+
+    def __call__(self, image: Image) -> Heatmap:
+        return Heatmap(np.zeros((3, 3)))
+
+
+class WrongBatch(Bright):
+    """Loses images in a batch."""
+
+    name = "wrong-batch"
+
+    def batch(self, inputs):
+        return super().batch(inputs)[1:]
+
+
+class StrayMask(Flood):
+    """Answers a prompt that nobody made."""
+
+    name = "stray-mask"
+
+    def __call__(self, prompts: Prompts, image: Image) -> Masks:
+        return Masks(np.zeros((1, *image.size), bool), [1.0], [7])
+
+
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        (
+            [SmallMap(), Peak(), Flood()],
+            "saliency 'small-map' should make Heatmap of the image's size (12, 16), but made "
+            "(3, 3)",
+        ),
+        (
+            [WrongBatch(), Peak(), Flood()],
+            "saliency 'wrong-batch' should make 1 values of a batch of 1, but made 0",
+        ),
+        (
+            [Whole(), StrayMask()],
+            "segmenter 'stray-mask' answers prompt 7, but was asked 1 prompts",
+        ),
+    ],
+)
+def test_wrong_shapes_and_indices_are_told(steps, sentence):
+    assert {o.error for o in walk({"x": plan([Squares(), *steps])})} == {sentence}
+
+
+def test_a_folder_with_something_in_it_is_not_touched_unasked(tmp_path):
+    out = tmp_path / "out"
+    run({"run": full()}, out)
+    (out / "mine.txt").write_text("keep")
+    with pytest.raises(UsageError) as error:
+        run({"run": full()}, out)
+    assert str(error.value) == (
+        f"-o {out} is not empty; add --resume to go on with it, --overwrite to start again, or "
+        "choose another folder"
+    )
+    with pytest.raises(UsageError, match="was run with peak.dx = 0, now it is 2; ask for the same"):
+        run({"run": full(prompt=Peak(dx=2))}, out, resume=True)
+    run({"run": full(prompt=Peak(dx=2))}, out, overwrite=True)
+    assert (out / "mine.txt").read_text() == "keep"
+    assert len(lines(out)) == 5
+
+
+def test_a_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):
+    class Full(Note):
+        name = "full"
+
+        def write(self, directory, image: Image) -> Note.gives[0]:  # type: ignore[valid-type]
+            if image.name == "square-3":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return ()
+
+    Full.write.__annotations__["return"] = Note.gives[0]
+    made = plan([Squares(), Bright(), Peak(), Flood(), Best(), Paint(), Full()])
+    with pytest.raises(SegkitError) as error:
+        run({"run": made}, tmp_path / "out")
+    assert str(error.value) == (
+        f"writing to {tmp_path / 'out'} stopped because the disk is full; 3 finished images are "
+        "kept: make room and go on with --resume"
+    )
+    assert [r["name"] for r in lines(tmp_path / "out")] == ["square-0", "square-1", "square-2"]
+
+
+def test_a_real_full_disk_is_told_in_a_sentence(tmp_path):
+    class Swap(Note):
+        name = "swap"
+
+        def write(self, directory, image: Image) -> Note.gives[0]:  # type: ignore[valid-type]
+            if image.name == "square-2":  # from here on, results go to a full device
+                (directory / "results.jsonl").rename(directory / "kept.jsonl")
+                (directory / "results.jsonl").symlink_to("/dev/full")
+            return ()
+
+    Swap.write.__annotations__["return"] = Note.gives[0]
+    made = plan([Squares(), Bright(), Peak(), Flood(), Best(), Paint(), Swap()])
+    with pytest.raises(SegkitError, match="stopped because the disk is full; 2 finished images"):
+        run({"run": made}, tmp_path / "out")
+    assert len((tmp_path / "out/kept.jsonl").read_text().splitlines()) == 2
+
+
+def test_steps_are_closed_even_if_one_cannot_be_opened():
+    class Stuck(Bright):
+        name = "stuck"
+
+        def open(self, device):
+            super().open(device)
+            raise RuntimeError("no such weights")
+
+    stuck, flood = Stuck(), Flood()
+    with pytest.raises(SegkitError, match="saliency 'stuck' could not be opened on cpu: Runtime"):
+        list(walk({"x": full(bright=stuck, flood=flood)}))
+    assert stuck._log.closed == 1
+
+
+def test_observers_see_everything_in_order_and_cannot_disturb():
+    seen = []
+
+    class Watch:
+        @hookimpl
+        def segkit_before_step(self, step, image):
+            seen.append(f"before {step.name} {image.name}")
+
+        @hookimpl
+        def segkit_after_step(self, step, output):
+            seen.append(f"after {step.name} {type(output).__name__}")
+
+    class Rude:
+        @hookimpl
+        def segkit_before_step(self):
+            raise RuntimeError("boo")
+
+    from segkit.observers import Observers
+
+    watch = Observers([Rude(), Watch()])
+    made = plan([Squares(count=1), Bright(), Peak(), Flood(), Best(), Paint()])
+    assert [o.error for o in walk({"x": made}, observers=watch)] == [None]
+    assert seen[:4] == [
+        "before bright square-0",
+        "after bright tuple",
+        "before peak square-0",
+        "after peak Prompts",
+    ]
+    assert len(watch.dropped) == 1
+    assert "segkit_before_step raised RuntimeError: boo" in watch.dropped[0]
+
+
+def test_plans_of_different_data_sets_do_not_run_together(tmp_path):
+    with pytest.raises(UsageError, match="need one data set"):
+        run({"a": full(), "b": full(data=Squares(count=2))}, tmp_path / "out")
