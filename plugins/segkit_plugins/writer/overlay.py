@@ -1,0 +1,137 @@
+"""One picture an image: photo, heatmap, overlay, mask with its prompts, truth, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from segkit import (
+    BACKGROUND,
+    VOID,
+    Heatmap,
+    Image,
+    Labels,
+    Masks,
+    Prompts,
+    Scores,
+    Truth,
+    Writer,
+    hookimpl,
+)
+from segkit_plugins.shared.pictures import (
+    RGB,
+    Panel,
+    Scale,
+    file_for,
+    heat_colours,
+    heated,
+    marked,
+    outline,
+    side_by_side,
+    tinted,
+    write_jpeg,
+)
+
+
+class Overlay(Writer):
+    """`overlay/NAME.jpg`: what each step made of the image, in panels side by side.
+
+    A panel whose value nothing makes is left out. Of several heatmaps the first three have a panel
+    each, and the overlay shows the greatest value at each pixel. Foreground points are green dots,
+    background points red crosses, boxes green; void is grey.
+    """
+
+    name = "overlay"
+
+    height: Annotated[int, Field(ge=32, le=4096)] = 480
+    """The greatest height of a panel in pixels; its greatest width is 4/3 of that."""
+
+    def write(
+        self,
+        directory: Path,
+        image: Image,
+        heatmaps: tuple[Heatmap, ...] = (),
+        prompts: Prompts | None = None,
+        masks: Masks | None = None,
+        labels: Labels | None = None,
+        truth: Truth | None = None,
+        scores: Scores | None = None,
+    ) -> tuple[Path, ...]:
+        """Write one file. `scores`: those of this image; its 'iou' stands above the mask."""
+        path = file_for(directory, "overlay", image.name, ".jpg")
+        scale = Scale(image.size, self.height)
+        photo = scale.photo(image.pixels)
+        panels = [Panel(f"image {image.size[1]}x{image.size[0]}", photo)]
+        panels += _heat_panels(photo, heatmaps, scale)
+        if masks is not None or labels is not None:
+            panels.append(_mask_panel(photo, masks, labels, scale, scores or {}))
+            if prompts is not None:
+                panels[-1].picture = marked(panels[-1].picture, prompts, scale)
+        elif prompts is not None:
+            panels.append(Panel("prompts", marked(photo, prompts, scale)))
+        if truth is not None:
+            panels.append(_label_panel("truth", photo, truth.labels, scale, truth.instances))
+        write_jpeg(path, side_by_side(panels))
+        return (path,)
+
+
+def _heat_panels(photo: RGB, heatmaps: Sequence[Heatmap], scale: Scale) -> list[Panel]:
+    """The first three heatmaps, and all of them over the photo."""
+    if not heatmaps:
+        return []
+    panels = []
+    for number, heatmap in enumerate(heatmaps[:3], 1):
+        of = f" {number} of {len(heatmaps)}" if len(heatmaps) > 1 else ""
+        what = f": {heatmap.name} {heatmap.score:.2f}" if heatmap.name else ""
+        panels.append(Panel(f"heatmap{of}{what}", heat_colours(scale.heat(heatmap.values))))
+    greatest = np.max([heatmap.values for heatmap in heatmaps], axis=0)
+    return [*panels, Panel("overlay", heated(photo, scale.heat(greatest)))]
+
+
+def _mask_panel(
+    photo: RGB,
+    masks: Masks | None,
+    labels: Labels | None,
+    scale: Scale,
+    scores: Mapping[str, float],
+) -> Panel:
+    """The class map, or without one the masks in a colour each; every mask has its outline."""
+    iou = f" (IoU {scores['iou']:.2f})" if "iou" in scores else ""
+    if labels is None:
+        assert masks is not None
+        ids = np.zeros(scale.size, np.int32)
+        for number, mask in enumerate(masks.masks, 1):
+            ids[scale.labels(mask) > 0] = number + (number >= VOID)
+        names = {}
+    else:
+        ids = scale.labels(labels.ids)
+        names = _named(ids, labels)
+    edges = outline(ids)
+    for mask in () if masks is None else masks.masks:
+        edges |= outline(scale.labels(mask))
+    return Panel(f"mask{iou}", tinted(photo, ids, edges), names)
+
+
+def _label_panel(
+    title: str, photo: RGB, labels: Labels, scale: Scale, instances: np.ndarray | None
+) -> Panel:
+    """A class map, with the outlines of its objects where they are known."""
+    ids = scale.labels(labels.ids)
+    edges = outline(ids) if instances is None else outline(scale.labels(instances)) | outline(ids)
+    return Panel(title, tinted(photo, ids, edges), _named(ids, labels))
+
+
+def _named(ids: np.ndarray, labels: Labels) -> dict[int, str]:
+    """The classes that are in the picture, by name where they have one."""
+    present = [i for i in np.unique(ids).tolist() if i not in (BACKGROUND, VOID)]
+    return {i: labels.classes.get(i, f"class {i}") for i in present}
+
+
+@hookimpl
+def segkit_writers() -> Sequence[type[Writer]]:
+    """Register `overlay`."""
+    return [Overlay]
