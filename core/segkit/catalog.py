@@ -6,6 +6,7 @@ module imports neither numpy nor pydantic, so that listing plugins is quick.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,8 @@ from segkit.hookspecs import REGISTRATION
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from importlib_metadata import EntryPoint, EntryPoints
 
     from segkit.stages import Step
 
@@ -57,13 +60,22 @@ class Entry:
         return f"{self.distribution}:{self.name}"
 
     @property
+    def described(self) -> str:
+        """Which plugin it is, as sentences begin."""
+        single = self.target.endswith(".py")
+        return f"'{self.name}' from " + (
+            self.target if single else f"{self.distribution} {self.version}"
+        )
+
+    @property
     def summary(self) -> str:
         """The first line of the module's docstring, read from its file without running it."""
         path = self._file()
         if path is None:
             return ""
         try:
-            found = _DOCSTRING.match(path.read_text(encoding="utf-8", errors="replace")[:2000])
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            found = _DOCSTRING.match(text[:2000])
         except OSError:
             return ""
         return found.group(2) if found else ""
@@ -71,12 +83,24 @@ class Entry:
     def _file(self) -> Path | None:
         if self.target.endswith(".py"):
             return Path(self.target)
-        relative = self.target.partition(":")[0].replace(".", "/")
-        for folder in sys.path:
-            for name in (f"{relative}.py", f"{relative}/__init__.py"):
-                path = Path(folder or ".", name)
-                if path.is_file():
-                    return path
+        from importlib.util import find_spec
+
+        top, *below = self.target.partition(":")[0].split(".")
+        try:
+            spec = find_spec(
+                top
+            )  # finds editable installs too; imports nothing, since no dot is in it
+        except (ImportError, ValueError):
+            return None
+        if spec is None:
+            return None
+        if not below:
+            return Path(spec.origin) if spec.origin else None
+        for folder in spec.submodule_search_locations or ():
+            path = Path(folder, *below)
+            for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
+                if file.is_file():
+                    return file
         return None
 
 
@@ -136,7 +160,7 @@ class Catalog:
     def _unknown(self, kind: str, name: str) -> str:
         flag = FLAGS.get(kind, kind)
         known = sorted({e.name for e in self.entries(kind) if e.status != "bad name"})
-        bad = [e for e in self.entries(kind) if e.name == name]
+        bad = [e for e in self.entries(kind) if name in (e.name, e.full_name)]
         if bad:
             return f"--{flag} {name}: {bad[0].error}"
         other = [e for e in self.entries() if e.name == name]
@@ -172,8 +196,8 @@ class Catalog:
                 self._modules[entry.target] = _import(entry.target)
             except (Exception, SystemExit) as error:
                 raise PluginError(
-                    f"'{entry.name}' from {entry.distribution} {entry.version} could not be "
-                    f"loaded: {type(error).__name__}: {_first_line(error)}"
+                    f"{entry.described} could not be loaded: "
+                    f"{type(error).__name__}: {_first_line(error)}"
                 ) from error
         return self._modules[entry.target]
 
@@ -198,18 +222,21 @@ class Catalog:
         return replace(entry, status="ok") if entry.status == "found" else entry
 
     def _installed(self) -> list[Entry]:
-        from importlib_metadata import entry_points
-
         kinds = {f"segkit.{kind}": kind for kind in (*REGISTRATION, OBSERVER)}
         found = []
-        for point in entry_points():
+        for point in _entry_points():
             kind = kinds.get(point.group)
             if kind is None or point.dist is None:
                 continue
-            distribution = point.dist.name
+            try:
+                distribution, version = point.dist.name, point.dist.version
+            except Exception:  # damaged metadata raises many kinds; nobody could be named
+                continue
+            if distribution is None:  # what older importlib_metadata says of the same
+                continue
             wanted = not self.only or {distribution, point.name} & set(self.only)
             if distribution == BUNDLED or (self.third_party and wanted):
-                found.append(Entry(kind, point.name, distribution, point.dist.version, point.value))
+                found.append(Entry(kind, point.name, distribution, version, point.value))
         return found
 
     def _inline(self) -> list[Entry]:
@@ -218,6 +245,8 @@ class Catalog:
         for path in self.files:
             if not path.is_file():
                 raise UsageError(f"--plugin {path}: there is no such file")
+            if path.suffix != ".py":
+                raise UsageError(f"--plugin {path}: it should be a Python file (.py)")
             probe = Entry("", path.stem, str(path), "file", str(path))
             module = self.import_entry(probe)
             for kind in REGISTRATION:
@@ -227,6 +256,20 @@ class Catalog:
             if not any(e.target == str(path) for e in found):
                 raise UsageError(f"--plugin {path}: no function in it is marked with @hookimpl")
         return found
+
+
+def _entry_points() -> Iterable[EntryPoint]:
+    """Those of all installed distributions; one whose metadata is damaged hides no other's."""
+    from importlib_metadata import distributions, entry_points
+
+    try:
+        return entry_points()
+    except Exception:  # it reads all at once, so one line that makes no sense ends it
+        found: dict[str, EntryPoints] = {}
+        for distribution in distributions():
+            with contextlib.suppress(Exception):
+                found.setdefault(_normalised(distribution.name), distribution.entry_points)
+        return [point for points in found.values() for point in points]
 
 
 def _import(target: str) -> ModuleType:
@@ -252,7 +295,6 @@ def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
 
     from segkit import hookspecs
 
-    who = f"'{entry.name}' from {entry.distribution} {entry.version}"
     # A manager for each module: one that raises, or names an unknown hook, disturbs no other.
     manager = pluggy.PluginManager("segkit")
     manager.add_hookspecs(hookspecs)
@@ -262,7 +304,7 @@ def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
         results = getattr(manager.hook, REGISTRATION[kind])()
     except Exception as error:
         raise PluginError(
-            f"{who} could not be loaded: its hooks raise {type(error).__name__}: "
+            f"{entry.described} could not be loaded: its hooks raise {type(error).__name__}: "
             f"{_first_line(error)}"
         ) from error
     offered: list[Any] = []
@@ -275,14 +317,14 @@ def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
     """The class that an entry point names, checked."""
     from segkit.stages import KINDS
 
-    who = f"'{entry.name}' from {entry.distribution} {entry.version}"
+    who = entry.described
     hook, interface = REGISTRATION[entry.kind], KINDS[entry.kind]
     offered = _offered(module, entry.kind, entry)
     wrong = [c for c in offered if not (isinstance(c, type) and issubclass(c, interface))]
     if wrong:
         raise PluginError(
             f"{who} could not be used: {hook} should return subclasses of "
-            f"{interface.__name__}, but returns {wrong[0]!r}"
+            f"{interface.__name__}, but returns {_shown(wrong[0])}"
         )
     for cls in offered:
         if cls.name == entry.name:
@@ -294,6 +336,10 @@ def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
                         cls.inputs_of(method)
             except PluginError as error:
                 raise PluginError(f"{who} could not be used: {error}") from None
+            except Exception as error:  # a signature or annotation that Python itself refuses
+                raise PluginError(
+                    f"{who} could not be used: {type(error).__name__}: {_first_line(error)}"
+                ) from error
             return cls
     names = ", ".join(repr(c.name) for c in offered) or "nothing"
     raise PluginError(
@@ -317,7 +363,7 @@ def _mark(entry: Entry, others: list[str]) -> Entry:
         return replace(
             entry,
             status="bad name",
-            error=f"'{entry.name}' from {entry.distribution} {entry.version} has a bad name; "
+            error=f"{entry.described} has a bad name; "
             "plugin names are lower-case words, digits and hyphens",
         )
     if not others or entry.distribution == BUNDLED or entry.kind == OBSERVER:
@@ -336,8 +382,21 @@ def _mark(entry: Entry, others: list[str]) -> Entry:
 
 
 def _same_distribution(one: str, other: str) -> bool:
-    """Whether two distribution names are the same once normalised (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
+    """Whether two names mean the same distribution."""
+    return _normalised(one) == _normalised(other)
+
+
+def _normalised(distribution: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _shown(value: object) -> str:
+    """What something is, without its address in memory."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = getattr(value, "__name__", None)
+    return f"the {type(value).__name__} {name}" if isinstance(name, str) else repr(value)
 
 
 def _first_line(error: BaseException) -> str:
