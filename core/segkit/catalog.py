@@ -87,9 +87,8 @@ class Entry:
 
         top, *below = self.target.partition(":")[0].split(".")
         try:
-            spec = find_spec(
-                top
-            )  # finds editable installs too; imports nothing, since no dot is in it
+            # A name without a dot: found, also in editable installs, without importing anything.
+            spec = find_spec(top)
         except (ImportError, ValueError):
             return None
         if spec is None:
@@ -159,19 +158,24 @@ class Catalog:
 
     def _unknown(self, kind: str, name: str) -> str:
         flag = FLAGS.get(kind, kind)
-        known = sorted({e.name for e in self.entries(kind) if e.status != "bad name"})
+        usable = [e for e in self.entries(kind) if e.status != "bad name"]
+        known = sorted({e.name for e in usable})
         bad = [e for e in self.entries(kind) if name in (e.name, e.full_name)]
         if bad:
             return f"--{flag} {name}: {bad[0].error}"
-        other = [e for e in self.entries() if e.name == name]
+        other = [e for e in self.entries() if name in (e.name, e.full_name)]
         if other:
             article = "an" if other[0].kind[0] in "aeiou" else "a"
             return (
                 f"--{flag} {name}: '{name}' is {article} {other[0].kind}, not a {kind}; "
                 f"use --{FLAGS.get(other[0].kind, other[0].kind)} {name}"
             )
-        near = get_close_matches(name, known, n=1)
+        short = name.rpartition(":")[2]
+        near = get_close_matches(short, known, n=1)
+        same = sorted(e.full_name for e in usable if e.name == short)
         hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(known) or 'none'}"
+        if same:  # a package that does not have it, or is not installed, was named
+            hint = f"there is {' and '.join(same)}"
         return f"--{flag} {name}: no {kind} plugin has that name; {hint}"
 
     def load(self, kind: str, name: str) -> type[Step]:
@@ -302,7 +306,7 @@ def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
         manager.register(module)
         manager.check_pending()
         results = getattr(manager.hook, REGISTRATION[kind])()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{entry.described} could not be loaded: its hooks raise {type(error).__name__}: "
             f"{_first_line(error)}"

@@ -1,0 +1,1 @@
+"""Two modules that misunderstand what a prompter is."""
