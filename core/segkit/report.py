@@ -22,12 +22,12 @@ from segkit.recipe import PIPELINE, Part, Recipe
 from segkit.record import write_text
 
 THUMBNAILS = 200
-"""At most this many pictures go into a page, some 10 MB; the others stay in the run's folder."""
+"""At most this many pictures go into a page, some 15 MB; the others stay in the run's folder."""
 
 WIDTH = 480
 """Pixels across a picture in the page."""
 
-STRIP_WIDTH = 1200
+STRIP_WIDTH = 960
 """Pixels across a picture that is more than twice as wide as high: several side by side."""
 
 _WHOLE_RUN = {"dataset", "saliency", "transform", "prompt", "segmenter", "selector", "fuser"}
@@ -136,7 +136,7 @@ def _line(text: str) -> dict[str, Any] | None:
     if line.get("status") not in ("ok", "failed"):
         return None
     tables = {key: _numbers(line.get(key, {})) for key in ("scores", "seconds")}
-    if None in tables.values():
+    if None in tables.values() or not isinstance(line.get("files", []), list):
         return None
     return {**line, **tables}
 
@@ -291,14 +291,14 @@ def _galleries(run: _Run) -> tuple[list[tuple[str, list[_Picture]]], int]:
 
 
 def _picture(directory: Path, line: Mapping[str, Any]) -> _Picture | None:
-    name = line["name"]
-    if line["status"] != "ok" or "/" in name or "\\" in name or "\0" in name:
-        return None  # a name is a file's stem; nothing outside of the folder is shown
-    for kind, what in (("overlay", "Overlay"), ("masks", "Mask")):
-        file = directory / kind / f"{name}.png"
-        if file.is_file():
-            link = f"{kind}/{quote(f'{name}.png', errors='replace')}"
-            return _Picture(name, file, link, f"{what} of {name}", line["scores"])
+    """The image's overlay, or else its mask; nothing outside of the run's folder is shown."""
+    files = [Path(f) for f in line.get("files", ()) if isinstance(f, str) and "\0" not in f]
+    for folder, what in (("overlay", "Overlay"), ("masks", "Mask")):
+        for file in files:
+            if file.parts[:-1] == (folder,) and (directory / file).is_file():
+                name = line["name"]
+                link = f"{folder}/{quote(file.name, errors='replace')}"
+                return _Picture(name, directory / file, link, f"{what} of {name}", line["scores"])
     return None
 
 

@@ -85,7 +85,9 @@ def write_run(folder: Path, lines, *, summary=None, recipe=""):
 
 
 def line(name, **more):
-    return {"name": name, "status": "ok", "error": None, "scores": {}, "seconds": {}} | more
+    files = [f"masks/{name}.png", f"overlay/{name}.png"]
+    empty = {"status": "ok", "error": None, "scores": {}, "seconds": {}, "files": files}
+    return {"name": name} | empty | more
 
 
 def picture(folder, kind, name, size=(6, 8), colour=(10, 200, 30)):
@@ -163,9 +165,9 @@ def test_large_pictures_shrink_and_strips_keep_more(tmp_path):
     picture(folder, "overlay", "photo", (600, 1000))
     picture(folder, "overlay", "strip", (300, 1500))
     page = Page(write_report(folder))
-    assert [p.size for p in thumbnails(page)] == [(480, 288), (1200, 240)]
+    assert [p.size for p in thumbnails(page)] == [(480, 288), (960, 192)]
     assert [f.get("class") for f in page.all("figure")] == [None, "strip"]
-    assert [(i["width"], i["height"]) for i in page.all("img")] == [("480", "288"), ("1200", "240")]
+    assert [(i["width"], i["height"]) for i in page.all("img")] == [("480", "288"), ("960", "192")]
 
 
 def test_masks_stand_in_for_overlays(tmp_path):
@@ -232,13 +234,29 @@ def test_of_many_pictures_without_scores_the_first_are_shown(tmp_path, monkeypat
     assert "In order" in page.text
 
 
-def test_nothing_outside_of_the_folder_is_shown(tmp_path):
-    folder = write_run(tmp_path / "run", [line("../../secret"), line("a\0b")])
+@pytest.mark.parametrize(
+    "file",
+    ["../secret.png", "overlay/../../secret.png", "{outside}/secret.png", "secret.png", "overlay",
+     "overlay/a\0b.png", "overlay/gone.png", 3, ""],
+)  # fmt: skip
+def test_nothing_outside_of_its_folders_is_shown(tmp_path, file):
+    file = file.format(outside=tmp_path) if isinstance(file, str) else file
+    folder = write_run(tmp_path / "run", [line("a", files=[file])])
     (folder / "overlay").mkdir()
     picture(tmp_path, ".", "secret")
+    picture(folder, ".", "secret")
     page = Page(write_report(folder))
     assert page.all("img") == []
     assert "this run has written neither overlays nor masks" in page.text
+
+
+def test_a_writer_may_choose_another_format_and_name(tmp_path):
+    folder = write_run(tmp_path, [line("a/b", files=["overlay/a_b.jpg"])])
+    (folder / "overlay").mkdir()
+    PIL.Image.new("RGB", (9, 7)).save(folder / "overlay" / "a_b.jpg")
+    page = Page(write_report(folder))
+    assert [p.size for p in thumbnails(page)] == [(9, 7)]
+    assert page.all("img")[0]["alt"] == "Overlay of a/b"
 
 
 def test_a_damaged_picture_is_named(tmp_path):
@@ -254,7 +272,7 @@ def test_a_damaged_picture_is_named(tmp_path):
     "bad",
     ['{"name": "cut', "[1, 2]", '{"name": 3, "status": "ok"}', '{"name": "x"}', "\x00",
      '{"name": "x", "status": "ok", "scores": {"iou": "high"}}',
-     '{"name": "x", "status": "ok", "seconds": 3}'],
+     '{"name": "x", "status": "ok", "seconds": 3}', '{"name": "x", "status": "ok", "files": 3}'],
 )  # fmt: skip
 def test_a_corrupted_line_is_skipped_and_counted(tmp_path, bad):
     folder = write_run(tmp_path, [line("first"), bad, line("last")])
