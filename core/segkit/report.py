@@ -297,7 +297,7 @@ def _picture(directory: Path, line: Mapping[str, Any]) -> _Picture | None:
         for file in files:
             if file.parts[:-1] == (folder,) and (directory / file).is_file():
                 name = line["name"]
-                link = f"{folder}/{quote(file.name, errors='replace')}"
+                link = f"{folder}/{quote(file.name, errors='surrogateescape')}"
                 return _Picture(name, directory / file, link, f"{what} of {name}", line["scores"])
     return None
 

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import json
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -289,9 +290,21 @@ def test_line_separators_inside_names_do_not_end_a_line(tmp_path):
 
 
 def test_names_that_are_no_text_do_not_break_the_page(tmp_path):
-    odd = json.dumps(line("x\udcff", status="failed", error="'x\udcff' is torn"))
-    page = Page(write_report(write_run(tmp_path, [odd])))
+    lines = [
+        line("x\udcff", status="failed", error="'x\udcff' is torn"),
+        line("\ud800", files=["overlay/\ud800.png"]),  # can be no file's name
+    ]
+    page = Page(write_report(write_run(tmp_path, [json.dumps(one) for one in lines])))
     assert "'x?' is torn" in page.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have text as file names")
+def test_a_picture_whose_name_is_no_text_is_shown(tmp_path):
+    folder = write_run(tmp_path, [json.dumps(line("x\udcff"))])
+    picture(folder, "overlay", "x\udcff")
+    page = Page(write_report(folder))
+    assert [a["href"] for a in page.all("a")] == ["overlay/x%FF.png"]
+    assert page.all("img")[0]["alt"] == "Overlay of x?"
 
 
 def test_an_unfinished_run_has_a_page(tmp_path):
