@@ -118,6 +118,8 @@ def run(
     folder can no longer be written. What was finished before is kept in any case.
     """
     watch = Observers(observers)
+    images = len(_common_dataset(plans))  # first: a folder without images leaves no trace
+    ids = class_ids(plans, classes)
     single = len(plans) == 1
     records: dict[str, Record] = {}
     totals: dict[str, _Totals] = {}
@@ -132,8 +134,6 @@ def run(
         for line in record.finished.values():
             totals[name].add(line)
     done = min((len(r.finished) for r in records.values()), default=0)
-    images = len(_common_dataset(plans))
-    ids = class_ids(plans, classes)
     watch.tell("segkit_before_run", recipes=tuple(plans), images=images, done=done)
     try:
         outcomes = walk(

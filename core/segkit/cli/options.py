@@ -203,8 +203,10 @@ def _option(choice: Chosen, field: str, prefix: str, *, hidden: bool) -> click.O
     target = f"{'long' if hidden else 'short'}_{choice.kind}_{choice.name}_{field}"
     target = target.replace("-", "_").lower()
     text = " ".join((info.description or "").split())
-    default = info.default
-    if default not in (None, (), "", ...) and not isinstance(default, bool):
+    default = info.get_default()
+    if info.is_required():
+        text += "  [required]"
+    elif default not in (None, (), "") and not isinstance(default, bool):
         text += f"  [default: {default}]"
     if info.annotation is bool:
         names = f"--{prefix}.{flag}/--{prefix}.no-{flag}"

@@ -1,0 +1,217 @@
+"""`segkit run` from end to end, with the real parts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import labels, results, summary
+from PIL import Image as Picture
+
+LIGHT = ("--gradcam.model", "shapes", "--segmenter", "threshold")
+"""Real parts that take no time: the small classifier, and its heatmap as the mask."""
+
+
+def test_one_photo_needs_nothing_but_its_name(segkit, photo, tmp_path):
+    done = segkit("run", photo)
+    assert done.code == 0, done.err
+    (folder,) = (tmp_path / "segkit-out").iterdir()
+    assert {p.name for p in folder.iterdir()} >= {
+        *("recipe.toml", "results.jsonl", "summary.json", "masks", "overlay", "report.html")
+    }
+    assert labels(folder / "masks/photo.png").shape == (128, 128)
+    assert "1 image · files > gradcam > topk > sam > score > paint" in done.out
+    assert all(len(line) <= 80 for line in done.out.splitlines() if str(folder) not in line)
+    assert "1/1 photo" in done.err  # a plain line in a pipe
+
+
+def test_truth_brings_all_figures(segkit, tmp_path):
+    done = segkit("run", "--dataset", "shapes", "--shapes.count", 3, *LIGHT, "-o", "out", "--json")
+    assert done.code == 0, done.err
+    printed = json.loads(done.out)
+    assert printed == summary(tmp_path / "out")
+    assert set(printed["scores"]) >= {
+        *("iou", "dice", "accuracy", "miou", "pointing-game")
+    }
+    assert printed["plan"]["dataset"][0]["count"] == 3
+
+
+def test_quiet_prints_nothing(segkit):
+    done = segkit("run", "--dataset", "shapes", "--shapes.count", 1, *LIGHT, "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_dry_run_prints_a_recipe_that_runs(segkit, tmp_path):
+    flags = ("--dataset", "shapes", "--shapes.count", 2, *LIGHT, "--prompt", "none")
+    done = segkit("run", *flags, "--seed", 4, "--dry-run")
+    assert done.code == 0, done.err
+    assert not (tmp_path / "segkit-out").exists()
+    (tmp_path / "r.toml").write_text(done.out)
+    assert segkit("run", "--recipe", "r.toml", "-o", "a").code == 0
+    assert segkit("run", *flags, "--seed", 4, "-o", "b", "--save", "s.toml").code == 0
+    assert (tmp_path / "s.toml").read_text() == done.out
+    assert summary(tmp_path / "a")["scores"] == summary(tmp_path / "b")["scores"]
+    assert segkit("run", "--recipe", "r.toml", "--shapes.count", 1, "-o", "c").code == 0
+    assert summary(tmp_path / "c")["images"] == 1
+
+
+def test_long_option_names_and_merged_prompters_work(segkit, tmp_path):
+    done = segkit(
+        *("run", "--dataset", "shapes", "--dataset.shapes.count", 1, "--gradcam.model", "shapes"),
+        *("--prompt", "topk+maxmin", "--prompt.topk.k", 2, "--maxmin.background", "-o", "out"),
+    )
+    assert done.code == 0, done.err
+    (line,) = results(tmp_path / "out")
+    (prompt,) = line["prompts"]
+    assert sorted(prompt["signs"]) == [False, True, True, True]
+
+
+def test_help_shows_the_options_of_what_is_chosen(segkit):
+    done = segkit("run", "--prompt", "centroid-grid", "--help")
+    assert done.code == 0
+    assert "--centroid-grid.offset" in done.out
+    assert "--topk.k" not in done.out
+    assert "--gradcam.target" in done.out
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["runn"], "segkit has no command 'runn'; did you mean 'run'?"),
+        (["run", "--prompt", "tokp"], "no prompt plugin has that name; did you mean 'topk'?"),
+        (["run", "--saliency", "topk"], "'topk' is a prompt, not a saliency; use --prompt topk"),
+        (["run", "--topk.k", "0"], "Invalid value for --topk.k: Input should be greater than 0"),
+        (["run", "--topk.k", "two"], "Invalid value for --topk.k: Input should be a valid integer"),
+        (["run", "--topk.kk", "1"], "--topk.kk: topk has no option 'kk'; did you mean --topk.k?"),
+        (
+            ["run", "--prompt", "topk", "--maxmin.background"],
+            "--maxmin.background is an option of the prompt plugin 'maxmin', which is not chosen; "
+            "add --prompt maxmin",
+        ),
+        (["run", "--tokp.k", "1"], "--tokp.k: no plugin is named 'tokp'; did you mean --topk.k?"),
+        (["run", "--sede", "1"], "there is no option --sede; did you mean --seed"),
+        (
+            ["run", "--saliency", "none", "--prompt", "topk"],
+            "topk needs 'heatmap', and nothing before it makes one; add --saliency",
+        ),
+        (["run", "nothing-here.jpg"], "nothing-here.jpg"),
+        (["run", "--device", "tpu"], "--device should be auto, cpu, cuda or mps, but is 'tpu'"),
+        (["run", "--recipe", "no.toml"], "--recipe no.toml could not be read"),
+        (["run", "--resume", "--overwrite"], "choose one of them"),
+        (["run", "--prompt", "none", "--prompt", "topk"], "--prompt none leaves nothing to add"),
+        (["report", "no-such-folder"], "no-such-folder"),
+        (["show", "prompt", "tokp"], "did you mean 'topk'?"),
+    ],
+    ids=lambda a: " ".join(a) if isinstance(a, list) else "",
+)
+def test_wrong_use_gets_one_sentence_and_code_two(segkit, arguments, sentence):
+    done = segkit(*arguments)
+    assert done.code == 2
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+
+
+def test_one_bad_photo_does_not_stop_the_others(segkit, photo, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(photo, folder / "good.jpg")
+    (folder / "torn.jpg").write_bytes(photo.read_bytes()[:700])
+    (folder / "text.png").write_text("not an image")
+    Picture.new("L", (1, 1), 9).save(folder / "tiny.png")
+    Picture.new("RGB", (40, 30)).save(folder / "black.png")
+    done = segkit("run", folder, *LIGHT, "-o", "out")
+    assert done.code == 1
+    assert len([t for t in done.err.splitlines() if t.startswith("failed: ")]) == 2
+    assert "5 images, 2 failed" in done.out
+    by_name = {r["name"]: r for r in results(tmp_path / "out")}
+    assert {n for n, r in by_name.items() if r["status"] == "failed"} == {"torn", "text"}
+    assert all("Traceback" not in (r["error"] or "") for r in by_name.values())
+    again = segkit("run", folder, *LIGHT, "-o", "out", "--resume")
+    assert again.code == 1
+    assert "good" not in again.err  # only the failed ones are tried again
+
+
+def test_two_photos_of_one_name_are_both_kept(segkit, photo, tmp_path):
+    other = tmp_path / "b"
+    other.mkdir()
+    shutil.copy(photo, other / "photo.jpg")
+    assert segkit("run", photo, other / "photo.jpg", *LIGHT, "-o", "out").code == 0
+    assert sorted(p.name for p in (tmp_path / "out/masks").iterdir()) == [
+        *("photo-2.png", "photo.png")
+    ]
+
+
+def test_a_killed_run_goes_on_where_it_was(segkit, tmp_path):
+    flags = ("--dataset", "shapes", "--shapes.count", "4", *LIGHT)
+    assert segkit("run", *flags, "-o", "whole").code == 0
+    assert segkit("run", *flags, "-o", "cut").code == 0
+    path = tmp_path / "cut/results.jsonl"
+    kept = path.read_text().splitlines(keepends=True)
+    path.write_text(kept[0] + kept[1][:30])
+    done = segkit("run", *flags, "-o", "cut", "--resume")
+    assert done.code == 0
+    assert "2/4" in done.err
+    assert "1/4" not in done.err
+    assert summary(tmp_path / "cut")["scores"] == summary(tmp_path / "whole")["scores"]
+    for name in ("shapes-00000", "shapes-00003"):
+        one, other = (labels(tmp_path / f / f"masks/{name}.png") for f in ("cut", "whole"))
+        assert np.array_equal(one, other)
+    refused = segkit("run", *flags, "-o", "cut")
+    assert refused.code == 2
+    assert "is not empty; add --resume" in refused.err
+    other = segkit("run", *flags, "--threshold.level", "0.7", "-o", "cut", "--resume")
+    assert other.code == 2
+    assert "threshold.level" in other.err
+
+
+def test_a_plugin_in_a_single_file_takes_part(segkit, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        '"""Click in the middle."""\n'
+        "from segkit import Image, Prompt, Prompter, Prompts, hookimpl\n\n\n"
+        "class Middle(Prompter):\n"
+        '    """The middle of the image."""\n\n'
+        '    name = "middle"\n\n'
+        "    def __call__(self, image: Image) -> Prompts:\n"
+        "        h, w = image.size\n"
+        "        return Prompts((Prompt(points=[(w // 2, h // 2)]),))\n\n\n"
+        "@hookimpl\n"
+        "def segkit_prompters():\n"
+        "    return [Middle]\n"
+    )
+    flags = ("--plugin", "mine.py", "--prompt", "middle", "--saliency", "none")
+    done = segkit("run", "--dataset", "shapes", "--shapes.count", 1, *flags, "-o", "out")
+    assert done.code == 0, done.err
+    assert results(tmp_path / "out")[0]["prompts"][0]["points"] == [[128, 128]]
+    assert "middle" in segkit("list-plugins", "--plugin", "mine.py").out
+    assert segkit("run", "--plugin", "gone.py").err == (
+        "Error: --plugin gone.py: there is no such file\n"
+    )
+
+
+def test_trace_prints_each_step(segkit):
+    done = segkit("run", "--dataset", "shapes", "--shapes.count", 1, *LIGHT, "--trace")
+    assert "saliency  gradcam        shapes-00000: heatmap 256x256" in done.err
+    assert "segmenter threshold" in done.err
+
+
+def test_the_shell_completes_plugin_names():
+    script = "from segkit.cli.main import main; main()"
+    environment = {
+        "_SEGKIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "segkit run --prompt topk+c",
+        "COMP_CWORD": "3",
+        "PATH": "/usr/bin:/bin",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "topk+centroid-grid" in done.stdout, done.stderr

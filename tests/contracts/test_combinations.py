@@ -1,0 +1,109 @@
+"""Any combination of the light steps runs, and batched, single and resumed runs agree."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from segkit import Catalog, Recipe, run
+from segkit.recipe import Part
+
+CATALOG = Catalog(third_party=False)
+OPTIONS = {"gradcam": {"model": "shapes", "target": "top:2"}}
+DATA = Part("scenes", {"count": 3, "size": 96})
+PROMPTERS = [
+    ("maxmin", {}),
+    ("maxmin", {"background": True}),
+    ("topk", {"k": 3, "min_distance": 4}),
+    ("topk", {"background": 2}),
+    ("centroid-grid", {}),
+    ("centroid-grid", {"background": True}),
+]
+
+
+def names(kind):
+    return [e.name for e in CATALOG.entries(kind)]
+
+
+def recipe(saliency, transform, prompts, segmenter, selector):
+    return Recipe(
+        {
+            "dataset": (DATA,),
+            "saliency": (Part(saliency, OPTIONS.get(saliency, {})),),
+            "transform": tuple(Part(t) for t in transform),
+            "prompt": prompts,
+            "segmenter": (Part(segmenter),),
+            "selector": tuple(Part(s) for s in selector),
+            "writer": (Part("masks"),),
+        }
+    )
+
+
+def combinations():
+    """Every saliency × transform or none × prompter (with options) × segmenter × selector."""
+    for saliency, transform, (prompt, options), segmenter, selector in itertools.product(
+        names("saliency"),
+        [(), *((t,) for t in names("transform"))],
+        PROMPTERS,
+        names("segmenter"),
+        [(), *((s,) for s in names("selector"))],
+    ):
+        reads = "prompts" in CATALOG.load("segmenter", segmenter).inputs().all
+        prompts = (Part(prompt, options),) if reads else ()
+        label = ".".join([saliency, *transform, prompt, *map(str, options), segmenter, *selector])
+        yield label, recipe(saliency, transform, prompts, segmenter, selector)
+
+
+def test_every_bundled_prompter_takes_part():
+    assert {name for name, _ in PROMPTERS} == set(names("prompt"))
+
+
+@pytest.fixture(scope="module")
+def plans():
+    return {label: r.build(CATALOG) for label, r in combinations()}
+
+
+@pytest.fixture(scope="module")
+def shared(plans, tmp_path_factory):
+    """All combinations in one run."""
+    folder = tmp_path_factory.mktemp("shared") / "out"
+    return run(plans, folder, catalog=CATALOG), folder
+
+
+def without_times(folder):
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(t).items() if k != "seconds"} for t in lines]
+
+
+def test_every_combination_runs_without_a_failed_image(plans, shared):
+    summaries, _ = shared
+    assert len(summaries) == len(plans) >= 40
+    assert {name: s["failed"] for name, s in summaries.items() if s["failed"]} == {}
+    assert all(0 <= s["scores"]["iou"] <= 1 for s in summaries.values())
+
+
+def same(one, other):
+    """Equal but for the last bits of floats, which the size of a batch may change."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == pytest.approx(other, abs=2e-3) if isinstance(one, float) else one == other
+
+
+@pytest.mark.parametrize("prompt", ["topk", "centroid-grid"])
+def test_batched_single_resumed_and_shared_runs_agree(plans, shared, tmp_path, prompt):
+    label = next(n for n in plans if f".{prompt}." in n and ".sam.score" in n)
+    one = {label: plans[label]}
+    run(one, tmp_path / "batch", catalog=CATALOG, chunk=3)
+    run(one, tmp_path / "single", catalog=CATALOG, chunk=1)
+    run(one, tmp_path / "cut", catalog=CATALOG)
+    path = tmp_path / "cut/results.jsonl"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    run(one, tmp_path / "cut", catalog=CATALOG, resume=True)
+    results = [without_times(tmp_path / f) for f in ("batch", "single", "cut")]
+    results.append(without_times(shared[1] / "recipes" / label))
+    for other in results[1:]:
+        assert same(results[0], other)

@@ -1,0 +1,80 @@
+"""The docs say what the program does: the reference is current, the code blocks run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+
+
+def test_the_reference_is_current():
+    done = subprocess.run(
+        [sys.executable, "docs/make_reference.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + "\nrun: python docs/make_reference.py"
+
+
+def test_the_tutorial_runs_as_it_stands(tmp_path):
+    text = (ROOT / "docs/tutorial.md").read_text()
+    module = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    (tmp_path / "warm_centre.py").write_text(module)
+    commands = [
+        line
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    assert commands
+    for command in commands:
+        words = shlex.split(command)
+        if "shapes" in words:
+            words += ["--shapes.count", "2"]
+        elif "-o" in words:
+            words += ["--samples.only", "cat"]
+        assert words[0] == "segkit"
+        done = subprocess.run(
+            [sys.executable, "-m", "segkit.cli.main", *words[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert (tmp_path / "try-it/report.html").exists()
+
+
+@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=lambda p: p.name)
+def test_flags_in_the_docs_exist(page):
+    """Every `--name.option` that a page mentions is an option of a bundled plugin."""
+    from segkit import Catalog
+    from segkit.catalog import FLAGS
+
+    catalog = Catalog(third_party=False)
+    known = set()
+    for entry in catalog.entries():
+        if entry.kind != "observer":
+            for field in catalog.load_entry(entry).model_fields:
+                option = field.replace("_", "-")
+                for prefix in (entry.name, f"{FLAGS[entry.kind]}.{entry.name}"):
+                    known |= {f"--{prefix}.{option}", f"--{prefix}.no-{option}"}
+    text = page.read_text()
+    own = {"--warm-centre.level"} if page.name == "tutorial.md" else set()
+    for flag in re.findall(r"--[a-z0-9-]+(?:\.[a-z0-9-]+)+", text):
+        assert flag in known | own, flag

@@ -1,0 +1,118 @@
+"""Recipes: read, filled in with defaults, written out and read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from segkit import Catalog, Recipe, UsageError
+from segkit.recipe import Part, recorded, to_toml
+
+CATALOG = Catalog(third_party=False)
+
+
+def written(tmp_path, text):
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[[promt]]\nname = 'topk'", "has 'promt', which is no kind of step; did you mean 'prompt'"),
+        ("prompt = 'topk'", "should hold [[prompt]] tables, but has 'topk'"),
+        ("[[prompt]]\nk = 3", 'has a [[prompt]] without a name; add name = "PLUGIN"'),
+        ("[run]\nsed = 1", "has 'sed' under [run]; known: seed, rounds, classes"),
+        ("[run", "is not a TOML file"),
+    ],
+)
+def test_what_is_no_recipe_is_refused_in_a_sentence(tmp_path, text, sentence):
+    with pytest.raises(UsageError) as error:
+        Recipe.load(written(tmp_path, text))
+    assert sentence in str(error.value)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no.toml could not be read: No such file"):
+        Recipe.load(tmp_path / "no.toml")
+
+
+def test_defaults_join_only_where_something_reads_them():
+    full = Recipe().build(CATALOG, ["photo.jpg"])
+    assert full.dataset.name == "files"
+    assert [s.name for s in full.steps] == [
+        *("gradcam", "topk", "sam", "score", "paint", "masks", "overlay")
+    ]
+    assert Recipe().build(CATALOG).dataset.name == "samples"
+    heat = {"segmenter": (Part("threshold"),)}
+    assert [s.name for s in Recipe(heat).build(CATALOG).steps] == [
+        *("gradcam", "threshold", "score", "paint", "masks", "overlay")
+    ]
+    only_heatmaps = {"saliency": (Part("gradcam"),), "segmenter": ()}
+    assert [s.name for s in Recipe(only_heatmaps).build(CATALOG).steps] == ["gradcam", "overlay"]
+
+
+def test_all_metrics_that_fit_join_where_there_is_truth():
+    made = Recipe({"dataset": (Part("shapes"),)}).build(CATALOG)
+    assert {m.name for m in made.metrics} == {
+        *("iou", "dice", "accuracy", "miou", "hit-rate", "distance", "pointing-game")
+    }
+    chosen = {"dataset": (Part("shapes"),), "metric": ()}
+    assert Recipe(chosen).build(CATALOG).metrics == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (
+            {"prompt": (Part("topk", {"k": 0}),)},
+            "Invalid value for --topk.k: Input should be greater than 0, not 0",
+        ),
+        ({"prompt": (Part("topk", {"kk": 1}),)}, "topk has no option 'kk'; did you mean 'k'?"),
+        (
+            {"prompt": (Part("tokp"),)},
+            "--prompt tokp: no prompt plugin has that name; did you mean 'topk'?",
+        ),
+        (
+            {"saliency": (Part("topk"),)},
+            "--saliency topk: 'topk' is a prompt, not a saliency; use --prompt topk",
+        ),
+        (
+            {"saliency": (), "prompt": (Part("topk"),)},
+            "topk needs 'heatmap', and nothing before it makes one; add --saliency",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_refused_in_a_sentence(parts, sentence):
+    with pytest.raises(UsageError) as error:
+        Recipe(parts).build(CATALOG)
+    assert str(error.value) == sentence
+
+
+def test_a_recorded_plan_reads_back_as_the_same_plan(tmp_path):
+    parts = {
+        "dataset": (Part("shapes", {"count": 3}),),
+        "saliency": (Part("gradcam", {"model": "shapes", "target": "top:2"}),),
+        "transform": (Part("idw"), Part("idw", {"radius": 2})),
+        "prompt": (Part("topk", {"k": 2}), Part("maxmin", merge=True), Part("centroid-grid")),
+    }
+    made = Recipe(parts, rounds=2).build(CATALOG)
+    text = to_toml(recorded(made, catalog=CATALOG, seed=5))
+    again = Recipe.load(written(tmp_path, text))
+    assert (again.seed, again.rounds) == (5, 2)
+    assert again.build(CATALOG) == made
+    assert "[[prompt]]\nname = \"topk\"" in text
+    assert "merge = true" in text
+
+
+def test_a_record_names_versions_weights_and_plugins():
+    found = recorded(Recipe().build(CATALOG, ["x.jpg"]), catalog=CATALOG)["record"]
+    assert found["segkit"] == found["plugins"][0]["version"]
+    assert {p["distribution"] for p in found["plugins"]} == {"segkit"}
+    assert any(key.startswith("sam/") for key in found["weights"])
+    assert all(len(digest) == 64 for digest in found["weights"].values())
+
+
+def test_images_and_another_data_set_are_refused():
+    with pytest.raises(UsageError, match=r"images are named \(a.jpg\) and --dataset shapes"):
+        Recipe({"dataset": (Part("shapes"),)}).build(CATALOG, ["a.jpg"])
