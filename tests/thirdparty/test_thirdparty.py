@@ -218,3 +218,44 @@ def test_only_one_of_them_may_take_part(quick, only):
     done = quick("--only", only, "--prompt", "clash-a:twin")
     assert done.code == 2
     assert "no prompt plugin has that name" in done.err
+
+
+WATCHERS = {
+    "counting": """\
+from pathlib import Path
+from segkit import hookimpl
+
+@hookimpl
+def segkit_after_image(name, result):
+    with Path("seen.txt").open("a") as file:
+        file.write(f"{name} {result['status']}\\n")
+""",
+    "raising": """\
+from segkit import hookimpl
+
+@hookimpl
+def segkit_before_step(step):
+    raise RuntimeError("no time")
+""",
+    "torn": "import no_such_library\n",
+}
+
+
+def test_observers_watch_and_broken_ones_do_not_disturb(quick, tmp_path):
+    folder = tmp_path / "watchers"
+    info = folder / "watchers-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: watchers\nVersion: 1.0\n")
+    points = [f"{name} = watch_{name}" for name in WATCHERS]
+    (info / "entry_points.txt").write_text("\n".join(["[segkit.observer]", *points]) + "\n")
+    for name, source in WATCHERS.items():
+        (folder / f"watch_{name}.py").write_text(source)
+    done = quick("--prompt", "topk", "--quiet", "-o", "watched", path=(folder,))
+    assert done.code == 0
+    assert done.err.splitlines()[0] == (
+        "Warning: 'torn' from watchers 1.0 could not be loaded: ModuleNotFoundError: "
+        "No module named 'no_such_library'; it does not watch this run"
+    )
+    assert (tmp_path / "seen.txt").read_text() == "shapes-00000 ok\nshapes-00001 ok\n"
+    assert quick("--prompt", "topk", "--quiet", "-o", "alone").code == 0
+    assert results(tmp_path / "watched") == results(tmp_path / "alone")
