@@ -1,0 +1,44 @@
+"""Build a SAM and fill it from a file that cannot run code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from segkit import UsageError
+from segkit_plugins.segmenter.sam import WIDTHS
+from segkit_plugins.shared.weights import fill, load_torch
+
+
+def load(model: str, path: Path) -> Any:
+    """The `segment_anything` model with these weights, on the CPU.
+
+    Raises `UsageError` if the file is missing, truncated, a pickle that would run code, or of
+    another model (naming that one where its shape tells).
+    """
+    tensors = load_torch(path)
+    found = _looks_like(tensors)
+    if found not in (None, model):
+        raise UsageError(
+            f"--sam.model {model} was asked for, but the weights {path} are of {found}; "
+            f"use --sam.model {found} or another file"
+        )
+    if model == "nano":
+        from segkit_plugins.segmenter.sam.nano import build
+
+        network: Any = build()
+    else:
+        from segment_anything import sam_model_registry
+
+        # Without a checkpoint the builder only builds; its own loading would unpickle anything.
+        network = sam_model_registry[model](checkpoint=None)
+    fill(network, tensors, path, f"SAM's {model}")
+    return network
+
+
+def _looks_like(tensors: dict[str, Any]) -> str | None:
+    """The model that these weights are of, if one knows."""
+    position = tensors.get("image_encoder.pos_embed")
+    if position is not None:
+        return WIDTHS.get(position.shape[-1])
+    return "nano" if "image_encoder.to2.0.weight" in tensors else None

