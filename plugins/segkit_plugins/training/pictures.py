@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
+
 from segkit_plugins.shared.drawing import Backgrounds, draw
 
 SIDE = 256
@@ -57,14 +58,14 @@ def load_photos(coco: Path | None, pets: Path | None, limit: int = 480) -> list[
         for path in sorted((pets / "images").glob("*.jpg"))[::2]:
             trimap = pets / "annotations" / "trimaps" / f"{path.stem}.png"
             with Image.open(path) as picture, Image.open(trimap) as border:
-                mask = Image.fromarray((np.asarray(border) != 2))
+                mask = Image.fromarray(np.asarray(border) != 2)
                 photos.append(_photo(picture.convert("RGB"), [mask], limit))
     return photos
 
 
 def _photo(picture: Image.Image, masks: list[Image.Image], limit: int) -> Photo:
     scale = min(1.0, limit / max(picture.size))
-    size = tuple(max(1, round(n * scale)) for n in picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     small = [np.asarray(m.convert("L").resize(size)) > 127 for m in masks]
     return Photo(np.asarray(picture.resize(size)), tuple(m for m in small if m.sum() >= 100))
 
@@ -80,6 +81,7 @@ class Pictures:
         ]
 
     def make(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """A picture of one of the sorts."""
         sort = rng.random()
         back = self.backgrounds[rng.integers(len(self.backgrounds))]
         if sort < 0.42 or not self.photos:
@@ -103,8 +105,8 @@ class Pictures:
         size = (max(1, round(w * scale)), max(1, round(h * scale)))
         flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
         pixels = np.full((SIDE, SIDE, 3), PAD, np.uint8)
-        part = Image.fromarray(photo.pixels[y : y + h, x : x + w])
-        part = np.asarray(part.resize(size, Image.Resampling.BILINEAR))
+        whole = Image.fromarray(photo.pixels[y : y + h, x : x + w])
+        part = np.asarray(whole.resize(size, Image.Resampling.BILINEAR))
         pixels[: size[1], : size[0]] = _light(rng, part[:, flip])
         ids = np.zeros((h, w), np.int32)
         for i, mask in enumerate(sorted(photo.masks, key=lambda m: -m.sum()), 1):
@@ -131,7 +133,10 @@ class Pictures:
             part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             longest = max(mask[part].shape)
             side = rng.uniform(0.2, 0.75) * SIDE / longest
-            size = tuple(max(4, int(n * side)) for n in mask[part].shape[::-1])
+            size = (
+                max(4, int(mask[part].shape[1] * side)),
+                max(4, int(mask[part].shape[0] * side)),
+            )
             cut = np.asarray(Image.fromarray(photo.pixels[part]).resize(size))
             shape = np.asarray(Image.fromarray(mask[part]).convert("L").resize(size)) / 255
             if rng.random() < 0.5:
@@ -198,10 +203,12 @@ def sample_prompts(
     has_box = np.zeros(count, bool)
     truth = np.zeros((count, SIDE, SIDE), bool)
     background = ids == 0
+    nothing = False
     for k in range(count):
         if not objects or (rng.random() < 0.05 and background.sum() > 2000):
             if background.sum() < LEAST:
-                return None
+                nothing = True  # the rest is drawn all the same: one stream for one picture
+                continue
             mask = background
         else:
             mask = ids == objects[k % len(objects)]
@@ -229,7 +236,9 @@ def sample_prompts(
                 if len(ys):
                     i = rng.integers(len(ys))
                     at[k, j], labels[k, j] = (xs[i], ys[i]), 0
-    ends = np.where(has_box[:, None], np.float32([2, 3]), np.float32(-1))
+    if nothing:
+        return None
+    ends = np.where(has_box[:, None], [2.0, 3.0], [-1.0, -1.0])
     return Asked(
         np.concatenate([at, boxes.reshape(-1, 2, 2)], axis=1),
         np.concatenate([labels, ends], axis=1).astype(np.float32),
