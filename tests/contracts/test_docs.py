@@ -78,3 +78,28 @@ def test_flags_in_the_docs_exist(page):
     own = {"--warm-centre.level"} if page.name == "tutorial.md" else set()
     for flag in re.findall(r"--[a-z0-9-]+(?:\.[a-z0-9-]+)+", text):
         assert flag in known | own, flag
+
+
+def test_the_how_tos_python_runs(tmp_path):
+    text = (ROOT / "docs/how-to.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(topk|centroid-grid) 0\.\d+", done.stdout, re.MULTILINE)
+
+
+def test_the_readmes_plugin_works(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "brightest.py").write_text(code)
+    words = "run --plugin brightest.py --prompt brightest --brightest.k 2 --samples.only cat -o o"
+    done = subprocess.run(
+        [sys.executable, "-m", "segkit.cli.main", *words.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

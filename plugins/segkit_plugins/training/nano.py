@@ -114,7 +114,7 @@ class Training(lightning.LightningModule):
         if self.global_step % 4 == 3:
             with torch.no_grad():
                 first = self.decode(embedding, coords, labels)[0][:, 0]
-            coords, labels = corrected(first, truth, coords, labels)
+            coords, labels = corrected(first, truth, coords, labels, self.global_step)
             masks = first[:, None].clamp(-12, 12)
         logits, quality = self.decode(embedding, coords, labels, masks)
         each, overlap = losses(logits, truth[:, None].expand_as(logits))
@@ -148,15 +148,18 @@ def losses(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def corrected(
-    answer: Tensor, truth: Tensor, coords: Tensor, labels: Tensor
+    answer: Tensor, truth: Tensor, coords: Tensor, labels: Tensor, step: int
 ) -> tuple[Tensor, Tensor]:
     """The prompts with a click where the answer is most wrong, for three quarters of them."""
+    # Random numbers of the step's own, so that a resumed run draws the same.
+    draw = torch.Generator().manual_seed(step)
     wrong = ((answer > 0) != (truth > 0.5)).float()
-    density = F.avg_pool2d(wrong[:, None], 7, 1, 3)[:, 0] + torch.rand_like(wrong) * 1e-3
+    ties = torch.rand(wrong.shape, generator=draw).to(wrong) * 1e-3
+    density = F.avg_pool2d(wrong[:, None], 7, 1, 3)[:, 0] + ties
     worst = density.flatten(1).argmax(1)
     click_at = torch.stack([worst % LOW, worst // LOW], -1).float() * 2 + 0.5
     sign = (truth.flatten(1).gather(1, worst[:, None])[:, 0] > 0.5).float()
-    chosen = torch.rand(len(coords), device=coords.device) < 0.75
+    chosen = (torch.rand(len(coords), generator=draw) < 0.75).to(coords.device)
     coords, labels = coords.clone(), labels.clone()
     coords[chosen, -3] = click_at[chosen]  # the last place before the box's corners
     labels[chosen, -3] = sign[chosen]
@@ -171,6 +174,7 @@ def corrected(
 @click.option("--coco", type=click.Path(path_type=Path), help="instances.json and images/.")
 @click.option("--pets", type=click.Path(path_type=Path), help="Oxford-IIIT Pet; even positions.")
 @click.option("--threads", default=2, show_default=True)
+@click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.ckpt.")
 def main(
     output: Path,
@@ -180,9 +184,10 @@ def main(
     coco: Path | None,
     pets: Path | None,
     threads: int,
+    every: int,
     resume: bool,
 ) -> None:
-    """Train and write float16 safetensors; OUTPUT.ckpt is written every 100 steps."""
+    """Train and write float16 safetensors; OUTPUT.ckpt is written now and then."""
     torch.set_num_threads(threads)
     lightning.seed_everything(seed)
     # Backgrounds from pictures come up twice as often as made-up textures.
@@ -199,7 +204,7 @@ def main(
     keep = ModelCheckpoint(
         dirpath=checkpoint.parent,
         filename=checkpoint.stem,
-        every_n_train_steps=100,
+        every_n_train_steps=every,
         enable_version_counter=False,
     )
     trainer = lightning.Trainer(
