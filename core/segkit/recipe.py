@@ -180,9 +180,11 @@ class Recipe:
                     metric = make_step(catalog, "metric", entry.full_name, {})
                     if missing_input(metric, made.made) is None:
                         extras.append(metric)
-        if "writer" not in self.parts:
-            names = ("masks", "overlay") if "labels" in made.made else ("overlay",)
-            extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
+        names = ["overlay"] if "writer" not in self.parts else []
+        # Masks are what a run is for: only `--write none` leaves them out.
+        if "labels" in made.made and self.parts.get("writer", True):
+            names = ["masks"] * all(w.name != "masks" for w in made.writers) + names
+        extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
         return extras
 
 

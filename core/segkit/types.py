@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -148,6 +148,18 @@ class Prompt:
     score: float = 1.0
     """How sure the prompter is that the object is there."""
 
+    if TYPE_CHECKING:  # lists and tuples are welcome; the fields themselves are arrays
+
+        def __init__(
+            self,
+            points: ArrayLike = ...,
+            signs: ArrayLike = ...,
+            box: ArrayLike | None = None,
+            mask: ArrayLike | None = None,
+            name: str | None = None,
+            score: float = 1.0,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         points = self.points if np.size(self.points) else np.zeros((0, 2), np.float32)
         points = _array("Prompt", "points", points, np.float32, ("n", 2))
@@ -248,7 +260,19 @@ class Masks:
     names: tuple[str | None, ...] = ()
     """(n,): the class of each mask, or None. Left out, None for each."""
     logits: NDArray[np.float32] | None = None
-    """(n, h, w) float32 at the segmenter's own low resolution, positive = object; or None."""
+    """(n, h, w) float32 over the whole image at the segmenter's own low resolution, positive =
+    object; or None."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            masks: ArrayLike,
+            scores: ArrayLike,
+            prompt: ArrayLike,
+            names: tuple[str | None, ...] = (),
+            logits: ArrayLike | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         masks = _array("Masks", "masks", self.masks, np.bool_, ("n", "H", "W"))

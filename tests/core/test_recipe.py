@@ -52,6 +52,16 @@ def test_defaults_join_only_where_something_reads_them():
     assert [s.name for s in Recipe(only_heatmaps).build(CATALOG).steps] == ["gradcam", "overlay"]
 
 
+def test_masks_are_always_written_unless_no_writer_is_asked_for():
+    def writers(*names):
+        parts = {"writer": tuple(Part(n) for n in names)}
+        return [w.name for w in Recipe(parts).build(CATALOG).writers]
+
+    assert writers("overlay") == ["overlay", "masks"]
+    assert writers("masks") == ["masks"]
+    assert writers() == []
+
+
 def test_all_metrics_that_fit_join_where_there_is_truth():
     made = Recipe({"dataset": (Part("shapes"),)}).build(CATALOG)
     assert {m.name for m in made.metrics} == {
