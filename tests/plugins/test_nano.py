@@ -103,6 +103,7 @@ def test_training_repeats_and_goes_on_after_a_kill(tmp_path):
     """Two runs of one seed agree, and so does one that was cut off after its checkpoint."""
     from click.testing import CliRunner
     from safetensors.torch import load_file
+
     from segkit_plugins.training import nano
 
     def train(name, *more):

@@ -192,7 +192,9 @@ def test_a_click_on_each_of_two_objects_gives_two_masks(nano):
 def centre(mask):
     from scipy.ndimage import distance_transform_edt
 
-    y, x = np.unravel_index(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1].argmax(), mask.shape)
+    y, x = np.unravel_index(
+        distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1].argmax(), mask.shape
+    )
     return x, y
 
 
@@ -206,6 +208,7 @@ class RunsCode:
 def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
     import torch
     from segment_anything import sam_model_registry
+
     from segkit_plugins.shared.weights import bundled
 
     def why(**options):
