@@ -136,20 +136,21 @@ class Backgrounds:
 def _read_npz(source: Path) -> NDArray[np.uint8]:
     """`images` (n, h, w, 3) uint8 of an .npz file."""
     what = "backgrounds should be an .npz file with 'images' (n, h, w, 3) uint8"
-    try:
-        archive = np.load(source, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{what}, but '{source}' cannot be read: {error}") from None
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise UsageError(f"{what}, but '{source}' is a single array; save it with numpy.savez")
-    with archive:
-        if "images" not in archive:
-            held = ", ".join(archive.files) or "nothing"
-            raise UsageError(f"{what}, but '{source}' holds {held}; rename the array to 'images'")
+    damaged = UsageError(
+        f"{what}, but '{source}' is another kind of file or damaged; save it with numpy.savez"
+    )
+    with source.open("rb") as file:
         try:
-            images = archive["images"]
-        except Exception as error:  # zip and zlib raise many kinds for a damaged file
-            raise UsageError(f"{what}, but '{source}' cannot be read: {error}") from None
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise damaged
+            with archive:
+                held = ", ".join(archive.files) or "nothing"
+                images = archive["images"] if "images" in archive.files else None
+        except Exception:  # numpy, zipfile and zlib raise many kinds
+            raise damaged from None
+    if images is None:
+        raise UsageError(f"{what}, but '{source}' holds {held}; rename the array to 'images'")
     fits = images.ndim == 4 and images.shape[3] == 3 and images.dtype == np.uint8
     if not fits or images.size == 0:
         raise UsageError(
