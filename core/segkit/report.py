@@ -185,7 +185,6 @@ def _page(run: _Run, catalog: Catalog) -> str:
         scores=[(name, value, _meaning(name, run, catalog)) for name, value in scores.items()],
         seconds=[(step, spent, spent / len(run.lines)) for step, spent in seconds.items()],
         total=sum(seconds.values()),
-        longest=max(seconds.values(), default=0) or 1,
         galleries=galleries,
         pictures=pictures,
         shown=sum(len(shown) for _, shown in galleries),
@@ -193,11 +192,12 @@ def _page(run: _Run, catalog: Catalog) -> str:
     )
 
 
-def figure(value: float) -> str:
+def figure(value: float, name: str = "") -> str:
     """A figure as people read it: shares with four digits, larger ones with two, NaN as –."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else f"{value}"
-    return f"{value:.4f}" if abs(value) <= 1 else f"{value:,.2f}"
+    text = f"{value:.4f}" if abs(value) <= 1 else f"{value:,.2f}"
+    return f"{text} px" if name == "distance" else text
 
 
 def recipe_in_words(recipe: Recipe) -> str:
@@ -218,12 +218,14 @@ def _joined(parts: Sequence[Part]) -> str:
 
 
 def _steps(recipe: Recipe) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Kind, name and options of each step on the way, for the reader who wants to know more."""
-    return [
-        (kind, part.name, [(o.replace("_", "-"), _shown(v)) for o, v in part.options.items()])
-        for kind, parts in _spine(recipe)
-        for part in parts
-    ]
+    """Kind, name and options of each step on the way; options that are empty are left out."""
+    steps = []
+    for kind, parts in _spine(recipe):
+        for part in parts:
+            given = {o: v for o, v in part.options.items() if v not in ("", [])}
+            options = [(o.replace("_", "-"), _shown(v)) for o, v in given.items()]
+            steps.append((kind, part.name, options))
+    return steps
 
 
 def _shown(value: Any) -> str:
@@ -232,7 +234,7 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         text = ", ".join(_shown(v) for v in value[:3])
-        return f"{text}, … ({len(value)})" if len(value) > 3 else text or "none"
+        return f"{text}, … ({len(value)})" if len(value) > 3 else text
     return str(value)
 
 

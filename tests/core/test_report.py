@@ -403,3 +403,27 @@ def test_a_recipe_in_words():
 )  # fmt: skip
 def test_figures(value, text):
     assert figure(value) == text
+
+
+def test_the_distance_has_its_unit():
+    assert figure(12.987, "distance") == "12.99 px"
+    assert figure(0.0359, "distance-relative") == "0.0359"
+
+
+def test_the_steps_show_their_options(tmp_path):
+    recipe = """
+[[dataset]]
+name = "files"
+paths = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+
+[[saliency]]
+name = "gradcam"
+layer = ""
+mean = []
+some_flag = true
+zero = 0
+"""
+    text = Page(write_report(write_run(tmp_path, [line("a")], recipe=recipe))).text
+    assert "files paths a.jpg, b.jpg, c.jpg, … (4)" in text
+    assert "saliency gradcam some-flag yes zero 0" in text
+    assert "layer" not in text.partition("Recipe")[0]
