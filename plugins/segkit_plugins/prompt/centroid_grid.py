@@ -18,7 +18,7 @@ class CentroidGrid(Prompter):
     leave it; points that coincide are kept once. The centre need not lie on a pixel, nor on the
     hot region if that is bent or in parts. Background points, if asked for, are the top-, bottom-,
     left- and right-most pixel of the cold region (of several, the middle one), without repeats; hot
-    pixels are never cold. A heatmap without heat makes no prompt; one that is the same everywhere
+    pixels and those under a foreground point are never cold. A heatmap without heat makes no prompt; one that is the same everywhere
     has its centre in the middle of the image.
     """
 
@@ -50,9 +50,18 @@ class CentroidGrid(Prompter):
         steps = self.offset * np.array([(0, 0), *_NEIGHBOURS])
         last = np.array(values.shape[::-1]) - 1
         points = _different(np.clip(centre + steps, 0, last))
-        cold = _outermost(~hot & (values < self.cold)) if self.background else points[:0]
+        cold = self._cold(values, hot, points) if self.background else points[:0]
         signs = np.arange(len(points) + len(cold)) < len(points)
         return Prompts((Prompt(np.concatenate([points, cold]), signs),))
+
+    def _cold(
+        self, values: NDArray[np.float32], hot: NDArray[np.bool_], points: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The background points (n, 2)."""
+        region = ~hot & (values < self.cold)
+        x, y = np.rint(points).astype(int).T
+        region[y, x] = False
+        return _outermost(region)
 
 
 _NEIGHBOURS = [(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y]

@@ -54,6 +54,7 @@ class TopK(Prompter):
         x, y = points.mean(axis=0, dtype=np.float64)
         squares = (np.arange(height) - y)[:, None] ** 2 + (np.arange(width) - x) ** 2
         least = self.background_distance * math.hypot(height, width)
+        squares[tuple(points.astype(int).T[::-1])] = -1  # no pixel is both
         candidates = np.flatnonzero(squares >= least**2)
         count = min(self.background, len(candidates))
         chosen = candidates[rng.choice(len(candidates), count, replace=False)]

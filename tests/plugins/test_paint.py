@@ -1,0 +1,100 @@
+"""paint: masks, and a class map, as one class map with the data set's ids."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segkit import Image, Labels, Masks, Prompt, Prompts
+from segkit_plugins.fuser.paint import Paint
+
+IMAGE = Image(np.zeros((2, 6, 3), np.uint8), "x")
+
+
+def bands(*spans, names=(), prompt=None):
+    """Masks that cover columns first … last."""
+    masks = np.zeros((len(spans), 2, 6), bool)
+    for mask, (first, last) in zip(masks, spans, strict=True):
+        mask[:, first : last + 1] = True
+    n = len(spans)
+    return Masks(masks, np.ones(n, np.float32), np.arange(n) if prompt is None else prompt, names)
+
+
+def painted(**inputs):
+    labels = Paint()(image=IMAGE, **inputs)
+    assert np.array_equal(labels.ids[0], labels.ids[1])
+    return labels.ids[0].tolist(), labels.classes
+
+
+def test_names_get_the_data_sets_ids_and_new_ones_the_next_free_id():
+    masks = bands((0, 0), (1, 1), (2, 2), names=("dog", "bird", "cat"))
+    assert painted(masks=masks, classes={1: "cat", 3: "dog"}) == (
+        [3, 4, 1, 0, 0, 0],
+        {1: "cat", 3: "dog", 4: "bird"},
+    )
+
+
+def test_without_a_data_set_names_are_numbered_as_they_come():
+    masks = bands((0, 1), (2, 2), (3, 3), names=("dog", "cat", "dog"))
+    assert painted(masks=masks) == ([1, 1, 2, 1, 0, 0], {1: "dog", 2: "cat"})
+
+
+def test_later_masks_lie_on_top():
+    assert painted(masks=bands((0, 3), (2, 5), names=("a", "b")))[0] == [1, 1, 2, 2, 2, 2]
+
+
+def test_a_nameless_mask_takes_its_prompts_class_else_object():
+    prompts = Prompts((Prompt(points=[(0, 0)]), Prompt(points=[(1, 1)], name="dog")))
+    masks = bands((0, 0), (1, 1), (2, 2), prompt=np.array([1, 0, 1]), names=(None, None, "cat"))
+    assert painted(masks=masks, prompts=prompts) == (
+        [1, 2, 3, 0, 0, 0],
+        {1: "dog", 2: "object", 3: "cat"},
+    )
+    assert painted(masks=bands((2, 3))) == ([0, 0, 1, 1, 0, 0], {1: "object"})
+    assert painted(masks=bands((2, 3)), prompts=Prompts()) == ([0, 0, 1, 1, 0, 0], {1: "object"})
+
+
+def test_no_mask_makes_an_empty_class_map():
+    assert painted(masks=Masks.none((2, 6)), classes={1: "cat"}) == ([0] * 6, {1: "cat"})
+
+
+def test_masks_are_painted_over_the_class_map_void_too():
+    labels = Labels(np.array([[1, 1, 2, 2, 255, 255]] * 2, np.int32), {1: "sky", 2: "sea"})
+    assert painted(masks=bands((1, 2), (4, 4), names=("ship", "sky")), labels=labels) == (
+        [1, 3, 3, 2, 1, 255],
+        {1: "sky", 2: "sea", 3: "ship"},
+    )
+
+
+def test_the_class_map_is_renumbered_by_name():
+    labels = Labels(np.array([[1, 2, 3, 0, 255, 1]] * 2, np.int32), {1: "dog", 2: "cat", 3: "elk"})
+    assert painted(labels=labels, classes={1: "cat", 2: "dog"}) == (
+        [2, 1, 3, 0, 255, 2],
+        {1: "cat", 2: "dog", 3: "elk"},
+    )
+
+
+def test_a_nameless_class_of_the_map_keeps_its_id():
+    labels = Labels(np.array([[7, 7, 4, 0, 0, 0]] * 2, np.int32), {})
+    assert painted(labels=labels, classes={4: "dog"}, masks=bands((3, 3), names=("cat",))) == (
+        [7, 7, 4, 8, 0, 0],
+        {4: "dog", 7: "class 7", 8: "cat"},
+    )
+
+
+def test_the_void_id_is_never_given_out():
+    classes = {i: f"c{i}" for i in range(1, 255)}
+    ids, names = painted(masks=bands((0, 0), names=("new",)), classes=classes)
+    assert ids[0] == 256
+    assert names[256] == "new"
+
+
+@pytest.mark.parametrize("given", ["masks", "labels"])
+def test_inputs_stay_as_they_were(given):
+    labels = Labels(np.array([[1, 2, 0, 0, 0, 0]] * 2, np.int32), {1: "a", 2: "b"})
+    classes = {1: "b"}
+    inputs = {"labels": labels, "masks": bands((3, 3), names=("c",))}
+    painted(**{given: inputs[given]}, classes=classes)
+    assert classes == {1: "b"}
+    assert labels.ids[0].tolist() == [1, 2, 0, 0, 0, 0]
+    assert labels.classes == {1: "a", 2: "b"}
