@@ -18,8 +18,8 @@ class CentroidGrid(Prompter):
     leave it; points that coincide are kept once. The centre need not lie on a pixel, nor on the
     hot region if that is bent or in parts. Background points, if asked for, are the top-, bottom-,
     left- and right-most pixel of the cold region (of several, the middle one), without repeats; hot
-    pixels and those under a foreground point are never cold. A heatmap without heat makes no prompt; one that is the same everywhere
-    has its centre in the middle of the image.
+    pixels and those under a foreground point are never cold. A heatmap without heat makes no
+    prompt; one that is the same everywhere has its centre in the middle of the image.
     """
 
     name = "centroid-grid"
