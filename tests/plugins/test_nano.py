@@ -98,6 +98,30 @@ def test_pictures_and_prompts_depend_on_the_seed_alone():
                 assert (around.max() > 0) if sign == 1 else (around.min() < 1)
 
 
+def test_without_lightning_training_says_what_to_install():
+    code = (
+        "import sys, runpy; sys.modules['lightning'] = None; "
+        "runpy.run_module('segkit_plugins.training.nano', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "training nano needs Lightning, which is not installed; run: pip install 'segkit[train]'"
+    )
+
+
+def test_resuming_without_a_checkpoint_is_told_in_a_sentence(tmp_path):
+    pytest.importorskip("lightning")
+    from click.testing import CliRunner
+
+    from segkit_plugins.training import nano
+
+    done = CliRunner().invoke(nano.main, ["-o", str(tmp_path / "x.safetensors"), "--resume"])
+    assert done.exit_code == 2
+    found = " ".join(done.output.split())
+    assert f"there is no checkpoint {tmp_path / 'x.ckpt'}; leave it out" in found
+
+
 @pytest.mark.slow
 def test_training_repeats_and_goes_on_after_a_kill(tmp_path):
     """Two runs of one seed agree, and so does one that was cut off after its checkpoint."""

@@ -155,7 +155,7 @@ def test_no_prompt_is_no_mask(nano, photo):
     assert made.masks.shape == (0, *photo.size)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2), (33, 17)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2), (33, 17), (1, 2000)])
 def test_any_size_of_image_works(nano, size):
     image = Image(np.full((*size, 3), 90, np.uint8), "x")
     made = answer(nano, image, Prompt(points=[(0, 0)]))

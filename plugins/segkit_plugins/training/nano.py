@@ -16,18 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import click
-import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from segkit import MissingExtraError
 from segkit_plugins.segmenter.sam.nano import SIDE, build
 from segkit_plugins.shared.drawing import Backgrounds
 from segkit_plugins.training.pictures import Pictures, load_photos, sample_prompts
+
+try:
+    import lightning
+    from lightning.pytorch.callbacks import ModelCheckpoint
+except ModuleNotFoundError:
+    missing = MissingExtraError("training nano", "Lightning", "train")
+    if __name__ == "__main__":
+        raise SystemExit(str(missing)) from None
+    raise missing from None
 
 PICTURES = 6
 """Pictures in a step."""
@@ -168,11 +176,19 @@ def corrected(
 
 @click.command(help=__doc__)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
-@click.option("--steps", default=2900, show_default=True, help="Six pictures each.")
+@click.option("--steps", default=2000, show_default=True, help="Six pictures each.")
 @click.option("--seed", default=1, show_default=True, help="Below 10000 for shipped weights.")
-@click.option("--backgrounds", type=click.Path(path_type=Path), help=".npz or folder of pictures.")
-@click.option("--coco", type=click.Path(path_type=Path), help="instances.json and images/.")
-@click.option("--pets", type=click.Path(path_type=Path), help="Oxford-IIIT Pet; even positions.")
+@click.option(
+    "--backgrounds",
+    type=click.Path(exists=True, path_type=Path),
+    help=".npz or folder of pictures.",
+)
+@click.option(
+    "--coco", type=click.Path(exists=True, path_type=Path), help="instances.json and images/."
+)
+@click.option(
+    "--pets", type=click.Path(exists=True, path_type=Path), help="Oxford-IIIT Pet; even positions."
+)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.ckpt.")
@@ -197,6 +213,10 @@ def main(
     checkpoint = output.with_suffix(".ckpt")
     start = 0
     if resume:
+        if not checkpoint.is_file():
+            raise click.UsageError(
+                f"--resume was asked for, but there is no checkpoint {checkpoint}; leave it out"
+            )
         start = int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
     loader = DataLoader(
         Prompted(source, seed, start, steps), batch_size=PICTURES, num_workers=1, prefetch_factor=4

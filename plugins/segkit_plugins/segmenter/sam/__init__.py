@@ -89,11 +89,14 @@ class Sam(Segmenter):
         """The image's embedding: the costly part, the same for all prompts."""
         import torch
         from segment_anything.utils.transforms import ResizeLongestSide
+        from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
         sam = self._sam
-        resized = ResizeLongestSide(sam.image_encoder.img_size).apply_image(image.pixels)
-        size = (resized.shape[0], resized.shape[1])
-        pixels = torch.from_numpy(resized.copy()).to(self._device).permute(2, 0, 1)[None]
+        fitted = ResizeLongestSide.get_preprocess_shape(*image.size, sam.image_encoder.img_size)
+        # At least one pixel: the shorter side of a very long image would vanish.
+        size = (max(1, fitted[0]), max(1, fitted[1]))
+        resized = pil_to_tensor(resize(to_pil_image(image.pixels), list(size)))
+        pixels = resized.to(self._device)[None]
         with torch.inference_mode(), self._autocast():
             embedding = sam.image_encoder(sam.preprocess(pixels))
         return Encoding(embedding.float(), size)
