@@ -15,17 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import click
-import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from segkit import MissingExtraError
 from segkit_plugins.shared.drawing import CLASSES, Backgrounds, draw
 from segkit_plugins.shared.shapes_net import MEAN, SIZE, STD, ShapesNet, pooled
+
+try:
+    import lightning
+    from lightning.pytorch.callbacks import ModelCheckpoint
+except ModuleNotFoundError:
+    missing = MissingExtraError("training the shapes classifier", "Lightning", "train")
+    if __name__ == "__main__":
+        raise SystemExit(str(missing)) from None
+    raise missing from None
 
 PICTURES = 12
 """Pictures in a step."""
