@@ -8,6 +8,7 @@ both for each class. Without BACKGROUNDS, on made-up textures.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -23,11 +24,13 @@ def main(count: int, seed: int, backgrounds: Path | None) -> None:
     """Print the figures, a line for all and a line a class."""
     catalog = Catalog(third_party=False)
     options = {"count": count, "seed": seed, "backgrounds": backgrounds}
-    pictures = catalog.load("dataset", "shapes")(**options)
-    gradcam = catalog.load("saliency", "gradcam")(model="shapes", target="predicted")
+    pictures: Any = catalog.load("dataset", "shapes")(**options)
+    gradcam: Any = catalog.load("saliency", "gradcam")(model="shapes", target="predicted")
     pictures.open("cpu")
     gradcam.open("cpu")
-    names, right, hit = [], [], []
+    names: list[str] = []
+    right: list[bool] = []
+    hit: list[bool] = []
     for index in range(count):
         image, truth = pictures[index]
         names.append(truth.labels.classes[int(truth.labels.ids.max())])
