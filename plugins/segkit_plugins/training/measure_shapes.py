@@ -23,9 +23,11 @@ from segkit import Catalog
 def main(count: int, seed: int, backgrounds: Path | None) -> None:
     """Print the figures, a line for all and a line a class."""
     catalog = Catalog(third_party=False)
+    data_set: Any = catalog.load("dataset", "shapes")
+    saliency: Any = catalog.load("saliency", "gradcam")
     options = {"count": count, "seed": seed, "backgrounds": backgrounds}
-    pictures: Any = catalog.load("dataset", "shapes")(**options)
-    gradcam: Any = catalog.load("saliency", "gradcam")(model="shapes", target="predicted")
+    pictures = data_set(**options)
+    gradcam = saliency(model="shapes", target="predicted")
     pictures.open("cpu")
     gradcam.open("cpu")
     names: list[str] = []
