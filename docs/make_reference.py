@@ -90,9 +90,10 @@ def attribute_docs(cls: type) -> list[tuple[str, str]]:
     assert isinstance(body, ast.ClassDef)
     found = []
     for field, text in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            if isinstance(text.value, ast.Constant) and isinstance(field.target, ast.Name):
-                found.append((field.target.id, " ".join(str(text.value.value).split())))
+        if not (isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)):
+            continue
+        if isinstance(text.value, ast.Constant) and isinstance(field.target, ast.Name):
+            found.append((field.target.id, " ".join(str(text.value.value).split())))
     return found
 
 

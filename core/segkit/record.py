@@ -63,11 +63,12 @@ class Record:
                 f"-o {self.directory} is not empty; add --resume to go on with it, --overwrite to "
                 "start again, or choose another folder"
             )
-        write_text(self.directory / "recipe.toml", to_toml(self._recipe))
+        text = to_toml(self._recipe).encode("utf-8", "replace").decode()
+        write_text(self.directory / "recipe.toml", text)
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add one image's line; on a full disk the file ends with the last whole line."""
-        text = json.dumps(line, ensure_ascii=False) + "\n"
+        text = json.dumps(line) + "\n"  # ASCII: a file name need not be UTF-8
         before = self.results.stat().st_size if self.results.exists() else 0
         try:
             with self.results.open("a", encoding="utf-8") as file:
@@ -79,7 +80,7 @@ class Record:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(summary, indent=2) + "\n"
         write_text(self.directory / "summary.json", text)
 
     def _check_same_recipe(self) -> None:
@@ -112,7 +113,7 @@ class Record:
                 continue
             if isinstance(line, dict) and line.get("status") == "ok":
                 self.finished[str(line["name"])] = line
-        kept = [json.dumps(line, ensure_ascii=False) + "\n" for line in self.finished.values()]
+        kept = [json.dumps(line) + "\n" for line in self.finished.values()]
         write_text(self.results, "".join(kept))
 
 

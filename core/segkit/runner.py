@@ -7,6 +7,7 @@ plan (see `segkit.record`), calls the writers, and goes on where a run was cut o
 from __future__ import annotations
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,8 @@ def run(
             watch.tell("segkit_run_failed", error=error)
         raise
     watch.tell("segkit_after_run", summaries=summaries)
+    for sentence in watch.dropped:
+        warnings.warn(sentence, stacklevel=2)
     return summaries
 
 
@@ -274,7 +277,7 @@ def _written(
     names = type(writer).inputs().all
     made = writer.write(**{n: found[n] for n in names if n in found})
     paths = check_output(writer, made, {})
-    return [str(Path(p).relative_to(directory)) for p in paths]
+    return [Path(p).relative_to(directory).as_posix() for p in paths]
 
 
 def _sentence_of(step: Step, error: Exception) -> str:
@@ -341,9 +344,10 @@ def _opened(steps: Sequence[Step], device: str) -> Iterator[None]:
             except SegkitError:
                 raise
             except Exception as error:
+                reason = (str(error).strip() or "no message").splitlines()[0]
                 raise PluginError(
                     f"{step.kind} '{step.name}' could not be opened on {device}: "
-                    f"{type(error).__name__}: {str(error).strip().splitlines()[:1] or 'no message'}"
+                    f"{type(error).__name__}: {reason}"
                 ) from error
         yield
 

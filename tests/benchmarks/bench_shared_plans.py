@@ -1,6 +1,6 @@
 """Eight prompt strategies in one run over one strategy: ViT-B, random weights, four photographs.
 
-    pytest -m benchmark -s tests/benchmarks/bench_shared_plans.py
+pytest -m benchmark -s tests/benchmarks/bench_shared_plans.py
 """
 
 from __future__ import annotations
@@ -51,4 +51,6 @@ def test_eight_strategies_cost_little_more_than_one(tmp_path):
             run(plans, tmp_path / f"{turn}-{count}", catalog=catalog)
             times[count].append(time.perf_counter() - start)
     one, eight = (statistics.median(t) for t in times.values())
-    print(f"\none strategy {one:.1f} s, eight {eight:.1f} s: ratio {eight / one:.3f} (target ≤ 1.15)")
+    print(
+        f"\none strategy {one:.1f} s, eight {eight:.1f} s: ratio {eight / one:.3f} (target ≤ 1.15)"
+    )

@@ -1,6 +1,6 @@
 """`segkit --help` and `list-plugins` over importing the libraries that they need.
 
-    pytest -m benchmark -s tests/benchmarks/bench_startup.py
+pytest -m benchmark -s tests/benchmarks/bench_startup.py
 """
 
 from __future__ import annotations

@@ -34,9 +34,7 @@ def test_truth_brings_all_figures(segkit, tmp_path):
     assert done.code == 0, done.err
     printed = json.loads(done.out)
     assert printed == summary(tmp_path / "out")
-    assert set(printed["scores"]) >= {
-        *("iou", "dice", "accuracy", "miou", "pointing-game")
-    }
+    assert set(printed["scores"]) >= {*("iou", "dice", "accuracy", "miou", "pointing-game")}
     assert printed["plan"]["dataset"][0]["count"] == 3
 
 

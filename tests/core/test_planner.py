@@ -5,8 +5,18 @@ from __future__ import annotations
 import pytest
 from toys import Best, Bright, Dim, Flood, Paint, Peak, Right, Squares, Wander, Whole
 
-from segkit import Heatmap, Image, Labels, Masks, PluginError, Prompter, Prompts, Segmenter
-from segkit import UsageError, plan
+from segkit import (
+    Heatmap,
+    Image,
+    Labels,
+    Masks,
+    PluginError,
+    Prompter,
+    Prompts,
+    Segmenter,
+    UsageError,
+    plan,
+)
 
 FULL = (Squares(), Bright(), Dim(), Peak(), Flood(), Best(), Paint(), Right())
 

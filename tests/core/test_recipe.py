@@ -19,7 +19,10 @@ def written(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[[promt]]\nname = 'topk'", "has 'promt', which is no kind of step; did you mean 'prompt'"),
+        (
+            "[[promt]]\nname = 'topk'",
+            "has 'promt', which is no kind of step; did you mean 'prompt'",
+        ),
         ("prompt = 'topk'", "should hold [[prompt]] tables, but has 'topk'"),
         ("[[prompt]]\nk = 3", 'has a [[prompt]] without a name; add name = "PLUGIN"'),
         ("[run]\nsed = 1", "has 'sed' under [run]; known: seed, rounds, classes"),
@@ -33,7 +36,7 @@ def test_what_is_no_recipe_is_refused_in_a_sentence(tmp_path, text, sentence):
 
 
 def test_a_missing_recipe_is_named(tmp_path):
-    with pytest.raises(UsageError, match="no.toml could not be read: No such file"):
+    with pytest.raises(UsageError, match=r"no\.toml could not be read: No such file"):
         Recipe.load(tmp_path / "no.toml")
 
 
@@ -111,7 +114,7 @@ def test_a_recorded_plan_reads_back_as_the_same_plan(tmp_path):
     again = Recipe.load(written(tmp_path, text))
     assert (again.seed, again.rounds) == (5, 2)
     assert again.build(CATALOG) == made
-    assert "[[prompt]]\nname = \"topk\"" in text
+    assert '[[prompt]]\nname = "topk"' in text
     assert "merge = true" in text
 
 

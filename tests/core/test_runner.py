@@ -30,8 +30,8 @@ from segkit import (
     Prompter,
     Prompts,
     Saliency,
-    Segmenter,
     SegkitError,
+    Segmenter,
     UsageError,
     plan,
     run,
@@ -158,7 +158,8 @@ def test_randomness_comes_from_seed_image_and_step_alone():
 def test_refining_stops_when_content_and_is_bounded_by_rounds():
     def last_x(rounds, step=2):
         steps = [Squares(count=1), Wander(step=step), Flood(), Best()]
-        return [o.prompts[0].points[0][0] for o in walk({"x": plan(steps, rounds=rounds)})][0]
+        (outcome,) = walk({"x": plan(steps, rounds=rounds)})
+        return outcome.prompts[0].points[0][0]
 
     assert last_x(rounds=1) == 0
     assert last_x(rounds=3) == 2  # the square begins at x = 2: content after two rounds
@@ -313,7 +314,9 @@ def test_a_folder_with_something_in_it_is_not_touched_unasked(tmp_path):
         f"-o {out} is not empty; add --resume to go on with it, --overwrite to start again, or "
         "choose another folder"
     )
-    with pytest.raises(UsageError, match="was run with peak.dx = 0, now it is 2; ask for the same"):
+    with pytest.raises(
+        UsageError, match=r"was run with peak\.dx = 0, now it is 2; ask for the same"
+    ):
         run({"run": full(prompt=Peak(dx=2))}, out, resume=True)
     run({"run": full(prompt=Peak(dx=2))}, out, overwrite=True)
     assert (out / "mine.txt").read_text() == "keep"

@@ -154,7 +154,9 @@ def test_a_network_that_sees_nothing_gives_an_all_zero_heatmap(photos, tmp_path)
     from torchvision.models import resnet18
 
     network = resnet18(num_classes=3)
-    torch.save({k: torch.zeros_like(v) for k, v in network.state_dict().items()}, tmp_path / "z.pth")
+    torch.save(
+        {k: torch.zeros_like(v) for k, v in network.state_dict().items()}, tmp_path / "z.pth"
+    )
     step = opened(model="torchvision:resnet18", checkpoint=str(tmp_path / "z.pth"))
     (found,) = step(image=photos["cat"])
     assert not found.values.any()

@@ -98,6 +98,33 @@ def test_pictures_and_prompts_depend_on_the_seed_alone():
                 assert (around.max() > 0) if sign == 1 else (around.min() < 1)
 
 
+def test_measuring_asks_the_middle_of_an_object_and_its_box():
+    from segkit_plugins.training.measure import box, interior, overlap
+
+    mask = np.zeros((20, 30), bool)
+    mask[4:9, 10:25] = True
+    mask[6, 2:10] = True  # a thin arm, that is not the middle
+    assert interior(mask)[1] == 6
+    assert 12 <= interior(mask)[0] <= 22
+    assert box(mask) == (2, 4, 24, 8)
+    nowhere, void = np.zeros_like(mask), np.zeros_like(mask)
+    assert overlap(mask, mask, void) == 1
+    assert overlap(mask, nowhere, void) == 0
+    void[6, 2:10] = True
+    assert overlap(mask, mask & ~void, void) == 1
+
+
+def test_measuring_prints_a_line_for_each_data_set():
+    from click.testing import CliRunner
+
+    from segkit_plugins.training import measure
+
+    done = CliRunner().invoke(measure.main, ["--count", "2"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.output.splitlines()] == ["scenes", "shapes"]
+    assert "own object" in done.output
+
+
 def test_without_lightning_training_says_what_to_install():
     code = (
         "import sys, runpy; sys.modules['lightning'] = None; "

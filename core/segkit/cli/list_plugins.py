@@ -19,7 +19,10 @@ def command() -> click.Command:
         help="Show the installed plugins, by kind, with the package that each comes from.",
         params=[
             click.Option(
-                ["--kind"], type=click.Choice([*REGISTRATION, "observer"]), help="Only this kind."
+                ["--kind"],
+                type=click.Choice([*REGISTRATION, "observer"]),
+                metavar="KIND",
+                help=f"Only this kind: {', '.join(REGISTRATION)} or observer.",
             ),
             click.Option(
                 ["--check"],

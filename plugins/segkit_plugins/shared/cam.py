@@ -1,87 +1,213 @@
-"""One forward pass that stops its gradient at one layer: what every class activation map needs.
+"""Class activation maps of image classifiers: all but the formula that tells them apart.
 
-The layer's output is cut from the graph and made a leaf, so the backward pass runs from the class
-scores down to that layer and no further; parameters need no gradient at all. The hook is taken
-off whatever happens.
+A method is a subclass of `ClassActivationMap` with a name and `combine`, which makes a map of a
+layer's activations and of the gradient of a class score with respect to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt, PrivateAttr, field_validator
 
-from segkit_plugins.shared.scripted import ScriptedLayer
+from segkit import BACKGROUND, VOID, BadValueError, Heatmap, Image, Saliency, Truth
 
-
-def find_layer(network: nn.Module, path: str) -> nn.Module:
-    """The module at a dotted path. Raises `LookupError` if there is none."""
-    found = dict(network.named_modules()).get(path)
-    if found is None or not path:
-        raise LookupError(path)
-    return found
+CHUNK = 16
+"""Images in one forward pass; bounds memory."""
 
 
-def scores_at(network: nn.Module, path: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Class scores (B, K) and the layer's output (B, C, h, w), a leaf that the scores depend on.
+class ClassActivationMap(Saliency):
+    """Where a classifier sees a class, from one layer and the gradient of the class's score.
 
-    `path` is the layer's dotted name. Raises `LookupError` if there is no such layer, it takes no
-    part or gives no map of features.
+    The whole image is resized to the network's square input, without cropping, so that the heatmap
+    covers all of it. The method's map is stretched to [0, 1] (minimum to 0, maximum to 1), resized
+    bilinearly to the image's size (pixel centres aligned, no smoothing), and stretched again. A map
+    of zeros stays all zero: nothing is seen of the class. A map that has the same value everywhere,
+    more than zero, becomes all one.
+
+    A heatmap carries its class and the class's softmax probability. One forward pass serves up to
+    16 images and all their classes; each further class of an image costs one backward pass from
+    the scores to the layer.
     """
-    if isinstance(network, torch.jit.ScriptModule):
-        return _scripted(network, path, pixels)
-    layer = find_layer(network, path)
-    kept: list[Tensor] = []
 
-    def cut(_: nn.Module, __: Any, output: Any) -> Any:
-        if not torch.is_tensor(output) or output.dim() != 4:
-            raise LookupError("it gives no map (B, C, h, w)")
-        kept.append(output.detach().requires_grad_())
-        return kept[-1]
+    model: str = "efficientnet-lite0"
+    """The classifier: efficientnet-lite0 (ImageNet; ships with segkit), shapes (the five generated
+    shapes; ships too), torchvision:NAME or timm:NAME with a checkpoint, or a TorchScript file
+    (a program: use files that you trust)."""
+    checkpoint: Path | None = None
+    """Weights of a torchvision or timm model, or of an efficientnet-lite0 of your own: a state_dict
+    in .pth or .safetensors."""
+    pretrained: bool = False
+    """Let torchvision or timm download its ImageNet weights, if they are not there already."""
+    class_names: tuple[str, ...] = ()
+    """The model's classes in the order of its outputs, or one file with a name a line; left out:
+    ImageNet's where there are 1000 outputs, else class-0, class-1 …"""
+    mean: tuple[float, ...] = ()
+    """Three means that RGB in [0, 1] is normalised by; left out: the model's, else ImageNet's."""
+    std: tuple[float, ...] = ()
+    """Three deviations, likewise."""
+    layer: str = ""
+    """The layer to look at, by its dotted name; left out: the last block of convolutions; list
+    prints the candidates."""
+    target: str = "predicted"
+    """Which classes: predicted, a class name, a class number (from 0), top:N for the N likeliest,
+    or truth for those of the data set's truth that the model knows."""
+    size: PositiveInt | None = None
+    """Side of the network's input, in pixels; left out: the model's own."""
 
-    handle = layer.register_forward_hook(cut)
-    try:
-        with torch.enable_grad():
-            scores = network(pixels)
-    finally:
-        handle.remove()
-    if not kept:
-        raise LookupError("the network does not use it")
-    return scores, kept[-1]
+    _classifier: Any = PrivateAttr(None)
+
+    @field_validator("target")
+    @classmethod
+    def _check_target(cls, target: str) -> str:
+        count = target.removeprefix("top:")
+        if count != target and (not count.isdecimal() or int(count) < 1):
+            raise ValueError("after top: comes how many classes, such as top:3")
+        return target
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _check_channels(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(values) not in (0, 3):
+            raise ValueError("give three numbers, for red, green and blue")
+        return values
+
+    @field_validator("std")
+    @classmethod
+    def _check_deviations(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(v <= 0 for v in values):
+            raise ValueError("deviations should be greater than 0")
+        return values
+
+    def combine(self, activations: Any, gradients: Any) -> Any:
+        """The maps (B, h, w), at least 0, of activations and gradients, Tensors (B, C, h, w)."""
+        raise NotImplementedError
+
+    def open(self, device: str) -> None:
+        """Load the classifier, frozen, and try layer and target.
+
+        Raises `UsageError` with what is wrong, or with the list of layers if that was asked for;
+        `MissingExtraError` where timm is needed and not installed.
+        """
+        from segkit_plugins.shared.classifiers import load
+
+        self._classifier = load(self, device)
+
+    def close(self) -> None:
+        """Drop the classifier."""
+        self._classifier = None
+
+    def weight_files(self) -> Mapping[str, Path]:
+        """The classifier's weights."""
+        from segkit_plugins.shared.classifiers import files
+
+        return files(self)
+
+    def __call__(
+        self, image: Image, truth: Truth | None = None, classes: Mapping[int, str] | None = None
+    ) -> tuple[Heatmap, ...]:
+        """One heatmap (H, W) for each target class.
+
+        Raises `BadValueError` for target `truth` if there is none or the model knows none of it.
+        """
+        made: tuple[Heatmap, ...]
+        made = self.batch([{"image": image, "truth": truth, "classes": classes}])[0]
+        return made
+
+    def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
+        """The heatmaps of several images of any sizes, 16 in a forward pass."""
+        chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
+        return [made for chunk in chunks for made in self._chunk(chunk)]
+
+    def _chunk(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
+        """The heatmaps of images that go through the network together."""
+        import torch
+
+        classifier = self._classifier
+        pixels = torch.stack([classifier.prepared(one["image"].pixels) for one in inputs])
+        scores, activations = classifier.look(pixels)
+        chances = scores.detach().softmax(1)
+        targets = [
+            self._targets(row, one.get("truth"), one.get("classes"))
+            for row, one in zip(scores.detach().cpu().numpy(), inputs, strict=True)
+        ]
+        made: list[list[Heatmap]] = [[] for _ in inputs]
+        most = max(len(several) for several in targets)
+        for turn in range(most):  # the first class of every image, then the second …
+            rows = [i for i, several in enumerate(targets) if turn < len(several)]
+            total = torch.stack([scores[i, targets[i][turn][0]] for i in rows]).sum()
+            (gradients,) = torch.autograd.grad(total, activations, retain_graph=turn + 1 < most)
+            maps = self.combine(activations.detach(), gradients)
+            for i in rows:
+                number, name = targets[i][turn]
+                values = as_heat(maps[i], inputs[i]["image"].size)
+                made[i].append(Heatmap(values, name, float(chances[i, number])))
+        return [tuple(heatmaps) for heatmaps in made]
+
+    def _targets(
+        self,
+        scores: NDArray[np.float32],
+        truth: Truth | None,
+        classes: Mapping[int, str] | None,
+    ) -> list[tuple[int, str]]:
+        """The outputs to explain, each with the name that its heatmap gets."""
+        names = self._classifier.names
+        if self.target == "truth":
+            return self._true(scores, truth, classes or {})
+        count = {"predicted": 1}.get(self.target)
+        if self.target.startswith("top:"):
+            count = int(self.target.removeprefix("top:"))
+        found = (
+            [self._likeliest(self._classifier.numbers(self.target), scores)]
+            if count is None
+            else np.argsort(-scores, kind="stable")[:count]
+        )
+        return [(int(i), names[i]) for i in found]
+
+    def _true(
+        self, scores: NDArray[np.float32], truth: Truth | None, classes: Mapping[int, str]
+    ) -> list[tuple[int, str]]:
+        """The outputs of the classes in the truth, under the truth's names."""
+        option = f"--{self.name}.target truth"
+        if truth is None:
+            raise BadValueError(
+                f"{option} needs the image's truth, and it has none; choose a data set with truth "
+                "or another target"
+            )
+        names = {**classes, **truth.labels.classes}
+        ids = [int(i) for i in np.unique(truth.labels.ids) if i not in (BACKGROUND, VOID)]
+        wanted = [names.get(i, f"class {i}") for i in ids]
+        known = [(self._classifier.named(name), name) for name in wanted]
+        found = [(self._likeliest(numbers, scores), name) for numbers, name in known if numbers]
+        if not found:
+            raise BadValueError(
+                f"{option}: the model knows none of the image's classes "
+                f"({', '.join(wanted) or 'it has none'}); choose predicted or another model"
+            )
+        return found
+
+    def _likeliest(self, numbers: Sequence[int], scores: NDArray[np.float32]) -> int:
+        """Of several outputs with one name (ImageNet has two cranes) the one seen most of."""
+        return max(numbers, key=lambda i: float(scores[i]))
 
 
-def _scripted(network: nn.Module, path: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for TorchScript, whose programs heed no hooks."""
-    layer = ScriptedLayer(network, path)
-    with torch.no_grad():
-        output, passed = layer.before(pixels)
-    if not torch.is_tensor(output) or output.dim() != 4:
-        raise LookupError("it gives no map (B, C, h, w)")
-    leaf = output.detach().requires_grad_()
-    with torch.enable_grad():
-        return layer.after(leaf, passed), leaf
+def as_heat(found: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A map (h, w), a Tensor of values of at least 0, as a heatmap's values (H, W) in [0, 1]."""
+    import torch.nn.functional as F
 
-
-def class_maps(
-    scores: Tensor,
-    activations: Tensor,
-    targets: list[list[int]],
-    combine: Callable[[Tensor, Tensor], Tensor],
-) -> list[list[Tensor]]:
-    """For each image the map (h, w) of each of its target classes.
-
-    `combine` makes (B, h, w) of activations and gradients, both (B, C, h, w): the method itself.
-    The first target of all images shares one backward pass, and so on.
-    """
-    made: list[list[Tensor]] = [[] for _ in targets]
-    most = max((len(t) for t in targets), default=0)
-    for turn in range(most):
-        rows = [i for i, t in enumerate(targets) if turn < len(t)]
-        total = torch.stack([scores[i, targets[i][turn]] for i in rows]).sum()
-        (gradient,) = torch.autograd.grad(total, activations, retain_graph=turn + 1 < most)
-        maps = combine(activations.detach(), gradient)
-        for i in rows:
-            made[i].append(maps[i])
+    low = _stretched(found.float())
+    values = F.interpolate(low[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    made: NDArray[np.float32] = _stretched(values).clamp(0, 1).cpu().numpy()
     return made
+
+
+def _stretched(values: Any) -> Any:
+    """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one."""
+    lowest, highest = values.aminmax()
+    if float(highest - lowest) == 0:
+        return (values > 0).float()
+    return (values - lowest) / (highest - lowest)  # NaN stays, and the heatmap refuses it
