@@ -16,8 +16,8 @@ class GradCAM(ClassActivationMap):
     that channel; the weighted sum through ReLU is the map. It is stretched to [0, 1], resized
     bilinearly to the image's size, and stretched again. The whole image is resized to the
     network's square input, without cropping, so the heatmap covers all of it. Where the classifier
-    sees nothing of the class the heatmap is all zero. A heatmap carries its class and the class's
-    softmax probability.
+    sees nothing of the class the heatmap is all zero; where it sees it everywhere alike, all one.
+    A heatmap carries its class and the class's softmax probability.
     """
 
     name = "gradcam"

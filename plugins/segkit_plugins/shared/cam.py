@@ -19,6 +19,9 @@ from segkit import BACKGROUND, VOID, BadValueError, Heatmap, Image, Saliency, Tr
 CHUNK = 16
 """Images in one forward pass; bounds memory."""
 
+FLAT = 1e-5
+"""A map whose values differ by no more than this share is the same everywhere, but for rounding."""
+
 
 class ClassActivationMap(Saliency):
     """Where a classifier sees a class, from one layer and the gradient of the class's score.
@@ -139,7 +142,8 @@ class ClassActivationMap(Saliency):
         most = max(len(several) for several in targets)
         for turn in range(most):  # the first class of every image, then the second …
             rows = [i for i, several in enumerate(targets) if turn < len(several)]
-            total = torch.stack([scores[i, targets[i][turn][0]] for i in rows]).sum()
+            with torch.enable_grad():
+                total = torch.stack([scores[i, targets[i][turn][0]] for i in rows]).sum()
             (gradients,) = torch.autograd.grad(total, activations, retain_graph=turn + 1 < most)
             maps = self.combine(activations.detach(), gradients)
             for i in rows:
@@ -191,7 +195,7 @@ class ClassActivationMap(Saliency):
         return found
 
     def _likeliest(self, numbers: Sequence[int], scores: NDArray[np.float32]) -> int:
-        """Of several outputs with one name (ImageNet has two cranes) the one seen most of."""
+        """Of several outputs with one name the one seen most of."""
         return max(numbers, key=lambda i: float(scores[i]))
 
 
@@ -208,6 +212,6 @@ def as_heat(found: Any, size: tuple[int, int]) -> NDArray[np.float32]:
 def _stretched(values: Any) -> Any:
     """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one."""
     lowest, highest = values.aminmax()
-    if float(highest - lowest) == 0:
+    if float(highest - lowest) <= FLAT * float(highest):
         return (values > 0).float()
     return (values - lowest) / (highest - lowest)  # NaN stays, and the heatmap refuses it

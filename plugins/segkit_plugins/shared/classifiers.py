@@ -67,7 +67,7 @@ class Classifier:
     def named(self, name: str) -> tuple[int, ...]:
         """The outputs of that name; case, hyphens and underscores do not matter unless they must.
 
-        Mostly one or none; ImageNet has a few names twice.
+        Mostly one or none; nothing keeps a model from using a name twice.
         """
         exact = tuple(i for i, own in enumerate(self.names) if own == name)
         return exact or tuple(self._plain.get(_plain(name), ()))
@@ -142,6 +142,11 @@ def load(step: ClassActivationMap, device: str) -> Classifier:
             f"({_reason(error)}); give the size it was made for with {option}.size"
         ) from None
     outputs = _outputs(scores, f"{option}.model {step.model}")
+    if not torch.isfinite(scores).all():
+        raise UsageError(
+            f"{option}.model {step.model} gives NaN or infinite scores for an empty picture; its "
+            "weights are damaged: choose others"
+        )
     names = _names(step) or model.names or _default_names(outputs)
     if len(names) != outputs:
         raise UsageError(
