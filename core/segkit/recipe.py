@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -306,11 +307,19 @@ def _version(distribution: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+    """A file's hash; many plans name the same checkpoint, which is read once."""
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        found = path.stat()
+        return _digest(path, found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise SegkitError(f"{path} could not be read: {error.strerror or error}") from None
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """The hash of a file of this size and time of change."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
