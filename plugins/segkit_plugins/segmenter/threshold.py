@@ -20,9 +20,8 @@ class Threshold(Segmenter):
     name = "threshold"
 
     level: float = Field(0.35, gt=0, le=1)
-    """Least heat of a pixel of the mask; heat lies in [0, 1]. At 0.35, the Grad-CAM of
-    EfficientNet-Lite0 reaches a mean IoU of 0.46 on photos of pets: the figure that every other
-    segmenter should beat."""
+    """Least heat of a pixel of the mask; heat lies in [0, 1]. On 60 photos of pets, 0.35 of the
+    default Grad-CAM holds 88 % of the pet (mean IoU 0.54), 0.5 holds 75 % (0.55)."""
 
     def __call__(self, heatmap: Heatmap) -> Masks:
         """The mask (1, H, W), answering prompt 0 and named after the heatmap; or none."""
