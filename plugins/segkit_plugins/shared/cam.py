@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt, PrivateAttr, field_validator
 
-from segkit import BACKGROUND, VOID, BadValueError, Heatmap, Image, Saliency, Truth
+from segkit import BACKGROUND, VOID, BadValueError, Heatmap, Image, PluginError, Saliency, Truth
 
 CHUNK = 16
 """Images in one forward pass; bounds memory."""
@@ -88,7 +88,8 @@ class ClassActivationMap(Saliency):
 
     def combine(self, activations: Any, gradients: Any) -> Any:
         """The maps (B, h, w), at least 0, of activations and gradients, Tensors (B, C, h, w)."""
-        raise NotImplementedError
+        # Each method overrides this; said as the kinds' own missing parts are.
+        raise PluginError(f"{type(self).__name__} should define 'combine', but does not")
 
     def open(self, device: str) -> None:
         """Load the classifier, frozen, and try layer and target.
