@@ -19,7 +19,7 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -192,6 +192,11 @@ def corrected(
 @click.option("--threads", default=2, show_default=True)
 @click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.ckpt.")
+@click.option(
+    "--init",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Start from these weights (.safetensors) in place of random ones.",
+)
 def main(
     output: Path,
     steps: int,
@@ -202,6 +207,7 @@ def main(
     threads: int,
     every: int,
     resume: bool,
+    init: Path | None,
 ) -> None:
     """Train and write float16 safetensors; OUTPUT.ckpt is written now and then."""
     torch.set_num_threads(threads)
@@ -237,6 +243,8 @@ def main(
         enable_model_summary=False,
     )
     training = Training(steps)
+    if init is not None:
+        training.sam.load_state_dict(load_file(init))
     trainer.fit(training, loader, ckpt_path=checkpoint if resume else None, weights_only=True)
     tensors = training.sam.cpu().state_dict()
     save_file({k: v.half().contiguous() for k, v in tensors.items()}, output)

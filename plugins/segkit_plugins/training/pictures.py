@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -163,18 +164,44 @@ def _light(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.ui
     return np.clip(pixels * gain + rng.uniform(-15, 15), 0, 255).astype(np.uint8)
 
 
-def interior(rng: np.random.Generator, mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """A point of the mask (x, y): a random one, the most interior one, or one in between."""
-    how = rng.random()
-    if how < 0.35:
-        ys, xs = np.nonzero(mask)
-        i = rng.integers(len(ys))
-        return float(xs[i]), float(ys[i])
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    floor = depth.max() * (rng.uniform(0.3, 1.0) if how < 0.8 else 1.0)
-    ys, xs = np.nonzero(depth >= floor)
-    i = rng.integers(len(ys))
-    return float(xs[i]), float(ys[i])
+class Target:
+    """What a prompt may ask for; what prompts share is worked out once."""
+
+    def __init__(self, mask: NDArray[np.bool_]) -> None:
+        self.mask = mask
+
+    @cached_property
+    def depth(self) -> NDArray[np.float64]:
+        """Of each pixel of the mask the distance to its border, or to the picture's."""
+        found: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(self.mask, 1))
+        return found[1:-1, 1:-1]
+
+    @cached_property
+    def near(self) -> NDArray[np.bool_]:
+        """The pixels around the mask, up to 12 away."""
+        away = ndimage.distance_transform_edt(~self.mask)
+        return (away > 0) & (away <= 12)
+
+    @cached_property
+    def box(self) -> NDArray[np.float32]:
+        """Its tight box."""
+        ys, xs = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
+        return np.array([xs[0], ys[0], xs[-1], ys[-1]], np.float32)
+
+    def interior(self, rng: np.random.Generator) -> tuple[float, float]:
+        """A point (x, y): a random one, the most interior one, or one in between."""
+        how = rng.random()
+        if how < 0.35:
+            return _one_of(rng, self.mask)
+        floor = self.depth.max() * (rng.uniform(0.3, 1.0) if how < 0.8 else 1.0)
+        return _one_of(rng, self.depth >= floor)
+
+
+def _one_of(rng: np.random.Generator, where: NDArray[np.bool_]) -> tuple[float, float]:
+    """A random pixel (x, y) of those that are True."""
+    places = np.flatnonzero(where)
+    y, x = divmod(int(places[rng.integers(len(places))]), where.shape[1])
+    return float(x), float(y)
 
 
 @dataclass(frozen=True)
@@ -196,46 +223,43 @@ def sample_prompts(
 
     None where there is nothing to ask for.
     """
-    objects = [i for i in np.unique(ids) if i > 0 and (ids == i).sum() >= LEAST]
+    sizes = np.bincount(ids.ravel())
+    objects = [Target(ids == i) for i in range(1, len(sizes)) if sizes[i] >= LEAST]
+    background = Target(ids == 0)
     at = np.zeros((count, points, 2), np.float32)
     labels = -np.ones((count, points), np.float32)
     boxes = np.zeros((count, 4), np.float32)
     has_box = np.zeros(count, bool)
     truth = np.zeros((count, SIDE, SIDE), bool)
-    background = ids == 0
     nothing = False
     for k in range(count):
-        if not objects or (rng.random() < 0.05 and background.sum() > 2000):
-            if background.sum() < LEAST:
+        if not objects or (rng.random() < 0.05 and sizes[0] > 2000):
+            if sizes[0] < LEAST:
                 nothing = True  # the rest is drawn all the same: one stream for one picture
                 continue
-            mask = background
+            target = background
         else:
-            mask = ids == objects[k % len(objects)]
-        truth[k] = mask
+            target = objects[k % len(objects)]
+        truth[k] = target.mask
         how = rng.random()
-        ys, xs = np.nonzero(mask)
-        if how >= 0.7 and mask is not background:  # a box, mostly alone
-            box = np.array([xs.min(), ys.min(), xs.max(), ys.max()], np.float32)
+        if how >= 0.6 and target is not background:  # a box, mostly alone
+            box = target.box
             size = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-            noisy = box + rng.normal(0, 0.04, 4) * size * (rng.random() < 0.6)
+            noisy = box + rng.normal(0, 0.04, 4) * size * (rng.random() < 0.5)
             x0, x1 = sorted(noisy[[0, 2]])
             y0, y1 = sorted(noisy[[1, 3]])
             boxes[k] = np.clip([x0, y0, x1, y1], 0, SIDE - 1)
             has_box[k] = True
             if how < 0.9:
                 continue
-        n = 1 if how < 0.5 else int(rng.integers(1, 5))
+        n = 1 if how < 0.4 else int(rng.integers(1, 5))
         for j in range(n):
-            at[k, j], labels[k, j] = interior(rng, mask), 1
-        if how >= 0.55 and rng.random() < 0.5:  # background points, near or anywhere
-            near = ndimage.binary_dilation(mask, iterations=12) & ~mask
-            where = near if rng.random() < 0.5 and near.any() else ~mask
-            ys, xs = np.nonzero(where)
+            at[k, j], labels[k, j] = target.interior(rng), 1
+        if how >= 0.45 and rng.random() < 0.5:  # background points, near or anywhere
+            where = target.near if rng.random() < 0.5 and target.near.any() else ~target.mask
             for j in range(n, min(points, n + int(rng.integers(1, 3)))):
-                if len(ys):
-                    i = rng.integers(len(ys))
-                    at[k, j], labels[k, j] = (xs[i], ys[i]), 0
+                if where.any():
+                    at[k, j], labels[k, j] = _one_of(rng, where), 0
     if nothing:
         return None
     ends = np.where(has_box[:, None], [2.0, 3.0], [-1.0, -1.0])
