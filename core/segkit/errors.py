@@ -14,6 +14,14 @@ class UsageError(SegkitError):
     """The command, recipe or plan cannot work as asked; nothing has been run (exit code 2)."""
 
 
+class PlanError(UsageError):
+    """Steps that work each, but not together. `unread` is the value that nobody reads, if any."""
+
+    def __init__(self, text: str, unread: str | None = None) -> None:
+        super().__init__(text)
+        self.unread = unread
+
+
 class BadValueError(SegkitError, ValueError):
     """A value that flows between steps has the wrong shape, dtype or range."""
 

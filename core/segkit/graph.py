@@ -36,7 +36,8 @@ class Branch:
 
     plan: Plan
     values: Mapping[str, Node]
-    """`heatmaps`, `prompts`, `masks`, `labels`: the node that makes each, where there is one."""
+    """`heatmaps`, `prompts`, `masks`, `labels`: the node that makes each, where there is one;
+    and, if asked for, `candidates`: the masks before selection."""
     metrics: tuple[Node, ...]
     nodes: tuple[Node, ...] = ()
     """All nodes, each after those it needs."""
@@ -50,8 +51,11 @@ class Graph:
     """One step for all that are equal, so that weights are loaded once."""
     _nodes: dict[str, Node] = field(default_factory=dict)
 
-    def branch(self, plan: Plan) -> Branch:
-        """Add a plan; work that is already there is not added again."""
+    def branch(self, plan: Plan, candidates: bool = False) -> Branch:
+        """Add a plan; work that is already there is not added again.
+
+        `candidates`: keep what the selector chooses from as a value of its own.
+        """
         values: dict[str, Node] = {}
         if plan.saliency:
             heat = self._node("saliency", (plan.saliency,), {})
@@ -67,7 +71,7 @@ class Graph:
         if plan.segmenter and plan.refines:
             values |= self._refined(plan, plan.segmenter, values)
         elif plan.segmenter:
-            values["masks"] = self._segment(plan.segmenter, values)
+            values["masks"] = values["candidates"] = self._segment(plan.segmenter, values)
             if plan.selector:
                 needs = _read(values, {"masks", *_names(plan.selector)})
                 values["masks"] = self._node("select", (plan.selector,), needs)
@@ -76,6 +80,8 @@ class Graph:
         if plan.fuser:
             needs = _read(values, _names(plan.fuser))
             values["labels"] = self._node("fuse", (plan.fuser,), needs)
+        if not candidates:
+            values.pop("candidates", None)
         metrics = tuple(self._node("count", (m,), _read(values, _names(m))) for m in plan.metrics)
         ends = (*values.values(), *metrics)
         return Branch(plan, values, metrics, tuple(_in_order(ends)))
@@ -101,6 +107,7 @@ class Graph:
         return {
             "prompts": self._node("refined_prompts", (), {"result": result}),
             "masks": self._node("refined_masks", (), {"result": result}),
+            "candidates": self._node("refined_candidates", (), {"result": result}),
         }
 
     def _node(

@@ -122,7 +122,11 @@ def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
     A number that would make another file's stem is skipped. Names that differ only by case or by
     Unicode's way of composing letters count as the same, since some file systems cannot keep both.
     """
-    stems = [Path(p).stem for p in paths]
+    return distinct([Path(p).stem for p in paths])
+
+
+def distinct(stems: Sequence[str]) -> tuple[str, ...]:
+    """The names, each that came before with a number behind it, as `unique_names` says."""
     reserved = {_folded(stem) for stem in stems}
     used: set[str] = set()
     names = []

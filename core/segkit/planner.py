@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from segkit.catalog import FLAGS
-from segkit.errors import UsageError
+from segkit.errors import PlanError, UsageError
 from segkit.stages import (
     Dataset,
     Fuser,
@@ -64,6 +64,20 @@ class Plan:
         )
 
     @property
+    def words(self) -> str:
+        """The plan in one line: `files > gradcam > topk > sam > score > paint`."""
+        groups = ["+".join(p.name for p in group) for group in self.prompters]
+        singles = (self.segmenter, self.labeller, self.selector, self.fuser)
+        names = [
+            self.dataset.name,
+            *((self.saliency.name,) if self.saliency else ()),
+            *(t.name for t in self.transforms),
+            *([" & ".join(groups)] if groups else []),
+            *(s.name for s in singles if s is not None),
+        ]
+        return " > ".join(names)
+
+    @property
     def refines(self) -> bool:
         """Whether a prompter takes a second look."""
         return self.segmenter is not None and any(
@@ -99,8 +113,8 @@ def plan(
     metrics and writers that nobody asked for: they join in, but do not count as readers when a
     value that nobody reads is looked for.
 
-    Raises `UsageError`: no or two data sets, two steps of a kind that takes one, a step whose
-    input nothing makes, a value that nothing reads.
+    Raises `UsageError`: no or two data sets, two steps of a kind that takes one; `PlanError`: a
+    step whose input nothing makes, a value that nothing reads, steps that do not go together.
     """
     groups: list[Group] = []
     kinds: dict[str, list[Step]] = {}
@@ -111,12 +125,19 @@ def plan(
             kinds.setdefault(step.kind, []).append(step)
         else:
             groups.append(tuple(step))
+    for group in groups:
+        if all(p.companion for p in group):
+            name = group[0].name
+            raise PlanError(
+                f"--prompt {name} only refines what another prompter asks; write --prompt "
+                f"topk+{name}, or another one in place of topk"
+            )
     if rounds < 1:
         raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
     made = {type(s).output(): s for s in kinds.get("segmenter", [])}
     if len(made) < len(kinds.get("segmenter", [])):
         names = " and ".join(s.name for s in kinds["segmenter"])
-        raise UsageError(
+        raise PlanError(
             f"{names} make the same kind of result; choose one segmenter for masks and, if you "
             "like, one for class maps"
         )
@@ -176,12 +197,12 @@ def _check_inputs(chosen: Plan) -> None:
         made = chosen.made if step.kind in ("metric", "writer") else frozenset(before)
         name = missing_input(step, made)
         if name == "truth":
-            raise UsageError(
+            raise PlanError(
                 f"{step.name} needs 'truth', and the data set {chosen.dataset.name} has none; "
                 f"{adds[name]}"
             )
         if name is not None:
-            raise UsageError(
+            raise PlanError(
                 f"{step.name} needs '{name}', and nothing before it makes one; {adds[name]}"
             )
         before |= {
@@ -191,7 +212,7 @@ def _check_inputs(chosen: Plan) -> None:
             "fuser": {"labels"},
         }.get(step.kind, set())
     if chosen.selector and not chosen.segmenter:
-        raise UsageError(
+        raise PlanError(
             f"{chosen.selector.name} needs 'masks', and nothing before it makes one; "
             "add --segmenter"
         )
@@ -221,10 +242,11 @@ def _check_readers(chosen: Plan) -> None:
         )
         if not read:
             flag = FLAGS[maker.kind]
-            raise UsageError(
+            raise PlanError(
                 f"the {value} made by {maker.name} is never read; drop --{flag} {maker.name}, or "
                 f"add a step that reads it"
                 if value == "heatmap"
                 else f"the {value} made by {maker.name} are never read; drop --{flag} "
-                f"{maker.name}, or add a step that reads them"
+                f"{maker.name}, or add a step that reads them",
+                unread=value,
             )

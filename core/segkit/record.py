@@ -21,9 +21,36 @@ from segkit.recipe import Recipe, to_toml
 
 OURS = (
     *("recipe.toml", "results.jsonl", "summary.json", "report.html", "leaderboard.json"),
+    *("leaderboard.csv", "diagnosis.json"),
     *("recipes", "masks", "overlay"),
 )
 """What `--overwrite` removes; other files in the folder stay."""
+
+
+def prepare(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Make a run's folder, or empty it if `overwrite` says so; whether there is one to go on with.
+
+    Raises `UsageError` if it cannot be made, or is not empty and neither is asked for.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"-o {directory} is a file; choose a folder")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        content = list(directory.iterdir())
+    except OSError as error:
+        raise UsageError(
+            f"-o {directory} cannot be made: {error.strerror}; choose another folder"
+        ) from None
+    if content and overwrite:
+        for name in OURS:
+            path = directory / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    elif content and not resume:
+        raise UsageError(
+            f"-o {directory} is not empty; add --resume to go on with it, --overwrite to "
+            "start again, or choose another folder"
+        )
+    return bool(content) and resume and not overwrite
 
 
 class Record:
@@ -42,27 +69,9 @@ class Record:
         Raises `UsageError` if it is not empty and neither `resume` nor `overwrite` is asked for,
         or if what is to be resumed was another recipe.
         """
-        if self.directory.exists() and not self.directory.is_dir():
-            raise UsageError(f"-o {self.directory} is a file; choose a folder")
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            content = list(self.directory.iterdir())
-        except OSError as error:
-            raise UsageError(
-                f"-o {self.directory} cannot be made: {error.strerror}; choose another folder"
-            ) from None
-        if content and overwrite:
-            for name in OURS:
-                path = self.directory / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        elif content and resume:
+        if prepare(self.directory, resume=resume, overwrite=overwrite):
             self._check_same_recipe()
             self._keep_finished()
-        elif content:
-            raise UsageError(
-                f"-o {self.directory} is not empty; add --resume to go on with it, --overwrite to "
-                "start again, or choose another folder"
-            )
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
         write_text(self.directory / "recipe.toml", text)
 
@@ -104,17 +113,27 @@ class Record:
 
         A line that a crash cut off, and images that failed, are dropped: they are run again.
         """
+        lines = read_lines(self.results)
+        self.finished = {name: line for name, line in lines.items() if line.get("status") == "ok"}
         if not self.results.exists():
             return
-        for text in self.results.read_text(encoding="utf-8", errors="replace").splitlines():
+        kept = [json.dumps(line) + "\n" for line in self.finished.values()]
+        write_text(self.results, "".join(kept))
+
+
+def read_lines(path: Path) -> dict[str, dict[str, Any]]:
+    """Image name to its line of results.jsonl, of two the later; lines cut off are left out."""
+    lines: dict[str, dict[str, Any]] = {}
+    if path.exists():
+        # Only \n ends a line: names may hold what str.splitlines takes for an end.
+        for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 line = json.loads(text)
             except json.JSONDecodeError:
                 continue
-            if isinstance(line, dict) and line.get("status") == "ok":
-                self.finished[str(line["name"])] = line
-        kept = [json.dumps(line) + "\n" for line in self.finished.values()]
-        write_text(self.results, "".join(kept))
+            if isinstance(line, dict) and "name" in line:
+                lines[str(line["name"])] = line
+    return lines
 
 
 def _comparable(recipe: Recipe) -> dict[str, Any]:

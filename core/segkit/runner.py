@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +43,8 @@ class Outcome:
     heatmaps: tuple[Heatmap, ...] = ()
     prompts: Prompts | None = None
     masks: Masks | None = None
+    candidates: Masks | None = None
+    """The masks before selection, if they were asked for."""
     labels: Labels | None = None
     counts: Mapping[str, Counts] = field(default_factory=dict)
     """Metric name to its counts."""
@@ -59,18 +61,20 @@ def walk(
     chunk: int | None = None,
     skip: Mapping[str, Collection[str]] | None = None,
     observers: Observers | None = None,
+    candidates: bool = False,
 ) -> Iterator[Outcome]:
     """Yield what each plan makes of each image; equal beginnings of plans are computed once.
 
     Images come in chunks of `chunk` (default 4, on a GPU 16): steps work on a chunk together, and
     what is no longer needed is freed, so memory does not grow with the data set. `skip` names the
     images that a plan need not do. `classes` are names for ids 1, 2, … in place of the data
-    set's. One image that fails does not stop the others.
+    set's. `candidates` asks for the masks before selection too. One image that fails does not stop
+    the others.
 
     Raises `UsageError` if the plans have different data sets, and what opening a step raises.
     """
     graph = Graph()
-    branches = {name: graph.branch(plan) for name, plan in plans.items()}
+    branches = {name: graph.branch(plan, candidates) for name, plan in plans.items()}
     dataset = _common_dataset(plans)
     watch = observers or Observers()
     skip = skip or {}
@@ -109,11 +113,18 @@ def run(
     overwrite: bool = False,
     catalog: Catalog | None = None,
     observers: Iterable[object] = (),
+    nested: bool | None = None,
+    companions: Mapping[str, Plan] | None = None,
+    note: Callable[[Outcome], Mapping[str, Any] | None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Run plans over their data set and return each one's summary by its name.
 
-    A single plan's folder is `directory` itself, several plans' are `directory/recipes/NAME`.
-    `observers` are objects with watching hooks (see `segkit.hookspecs`).
+    A single plan's folder is `directory` itself, several plans' are `directory/recipes/NAME`;
+    `nested` decides otherwise.
+    `observers` are objects with watching hooks (see `segkit.hookspecs`). `companions` are plans
+    that run along and have no folder. `note` sees each outcome that came about, of an image first
+    the companions', with candidates; what it makes of a plan's outcome is kept in its line of
+    results.jsonl.
 
     Raises `UsageError` as `walk` does, or for a folder that cannot be used; `SegkitError` if the
     folder can no longer be written. What was finished before is kept in any case.
@@ -121,12 +132,12 @@ def run(
     watch = Observers(observers)
     images = len(_common_dataset(plans))  # first: a folder without images leaves no trace
     ids = class_ids(plans, classes)
-    single = len(plans) == 1
+    nested = len(plans) > 1 if nested is None else nested
     records: dict[str, Record] = {}
     totals: dict[str, _Totals] = {}
     for name, plan in plans.items():
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
-        folder = directory if single else directory / "recipes" / name
+        folder = directory / "recipes" / name if nested else directory
         records[name] = Record(folder, content)
         totals[name] = _Totals(plan, content)
     for record in records.values():
@@ -136,21 +147,30 @@ def run(
             totals[name].add(line)
     done = min((len(r.finished) for r in records.values()), default=0)
     watch.tell("segkit_before_run", recipes=tuple(plans), images=images, done=done)
+    skip = {name: set(r.finished) for name, r in records.items()}
+    # A companion has nothing to do for images that every plan has finished.
+    skip |= dict.fromkeys(companions or (), set.intersection(*skip.values()))
     try:
         outcomes = walk(
-            plans,
+            {**(companions or {}), **plans},
             seed=seed,
             device=device,
             classes=classes,
             chunk=chunk,
-            skip={name: set(r.finished) for name, r in records.items()},
+            skip=skip,
             observers=watch,
+            candidates=note is not None,
         )
         for outcome in outcomes:
+            noted = note(outcome) if note is not None and outcome.error is None else None
+            if outcome.recipe not in records:
+                continue
             record = records[outcome.recipe]
             finished = totals[outcome.recipe].images
             try:
                 line = _line(plans[outcome.recipe], outcome, record.directory, ids)
+                if noted is not None:
+                    line["notes"] = dict(noted)
                 record.append(line)
             except OSError as error:
                 raise disk_error(error, record.directory, finished) from error
@@ -441,6 +461,7 @@ def _outcome(recipe: str, branch: Branch, task: Task) -> Outcome:
         heatmaps=values.get("heatmaps", ()),
         prompts=asked.prompts if isinstance(asked, Asked) else None,
         masks=values.get("masks"),
+        candidates=values.get("candidates"),
         labels=values.get("labels"),
         counts=counts,
         seconds=seconds,

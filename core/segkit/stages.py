@@ -262,6 +262,9 @@ class Prompter(Step):
     takes = ("image", "heatmap", "classes", "rng")
     gives = (Prompts,)
     extras = {"refine": ("prompts", "masks", "heatmap", "image")}
+    companion: ClassVar[bool] = False
+    """Whether it asks nothing of its own and only refines what another one asked: it is used as
+    `--prompt topk+NAME`, and returns `Prompts()` when it is called."""
 
 
 class Segmenter(Step):
@@ -304,6 +307,8 @@ class Metric(Step):
 
     kind = "metric"
     work = "count"
+    lower_is_better: ClassVar[bool] = False
+    """Whether less is better, as for distances."""
     takes = ("image", "heatmap", "heatmaps", "prompts", "masks", "labels", "classes", "truth")
     gives = (Counts,)
 

@@ -234,14 +234,14 @@ class Work:
         return [self._rounds(node, t, n) for t, n in zip(tasks, needs, strict=True)]
 
     def _rounds(self, node: Node, task: Task, values: Values) -> Any:
-        """Ask, segment, select, ask again: (asked, masks) of the last round."""
+        """Ask, segment, select, ask again: (asked, masks, candidates) of the last round."""
         segmenter = next(s for s in node.steps if isinstance(s, Segmenter))
         selector: Selector | None = selector_of(node)
         segment = replace(node, steps=(segmenter,))
         asked: Asked = values["prompts"]
         for last in range(node.rounds - 1, -1, -1):
             now = {**values, "prompts": asked}
-            masks = self._segment(segment, [task], [now])[0]
+            masks = candidates = self._segment(segment, [task], [now])[0]
             if selector is not None and not isinstance(masks, Failure):
                 masks = self._selected(selector, [task], [{**now, "masks": masks}])[0]
             if isinstance(masks, Failure):
@@ -254,7 +254,7 @@ class Work:
             if again is None:
                 break
             asked = again
-        return asked, masks
+        return asked, masks, candidates
 
     def _asked_again(
         self, task: Task, asked: Asked, masks: Masks, heatmaps: Heatmaps
@@ -292,6 +292,11 @@ class Work:
         self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
     ) -> list[Any]:
         return [n["result"][1] for n in needs]
+
+    def _refined_candidates(
+        self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
+    ) -> list[Any]:
+        return [n["result"][2] for n in needs]
 
     # ---- calling one step ----------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ COMMANDS = {
     "list-plugins": ("list_plugins", "Show the installed plugins."),
     "show": ("show", "Show one plugin: its options, what it reads and makes."),
     "run": ("run", "Segment images without a click."),
-    "report": ("report", "Write the report page of a run."),
+    "sweep": ("sweep", "Compare recipes on one data set, and say which is better."),
+    "report": ("report", "Write the report page of a run or a sweep."),
 }
 """Name to its module and its one-line help, so that `segkit --help` imports no command."""
 

@@ -6,10 +6,12 @@ those plugins have, everything. Click passes strings on; pydantic alone validate
 
 from __future__ import annotations
 
+import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +22,12 @@ from segkit.catalog import BUNDLED, FLAGS, Catalog
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from segkit.comparison import Variant
     from segkit.recipe import Recipe
     from segkit.stages import Step
+
+SWEPT = ("saliency", "transform", "prompt", "segmenter", "selector", "fuser")
+"""The kinds that a grid may vary; data set, metrics and writers are the same for all recipes."""
 
 HELP = {
     "dataset": "Where images come from: files (default, if some are named), samples (if none).",
@@ -62,6 +68,10 @@ class Chosen:
         """`KIND.NAME`, as in `--KIND.NAME.option`."""
         return f"{FLAGS[self.kind]}.{self.name}"
 
+    def target(self, field: str, length: str) -> str:
+        """What Click calls the value of `--NAME.option` (`short`) or `--KIND.NAME.option`."""
+        return f"{length}_{self.kind}_{self.name}_{field}".replace("-", "_").lower()
+
 
 class PluginName(click.ParamType[str]):
     """The name of a plugin, completed by the shell from metadata alone."""
@@ -99,7 +109,14 @@ def kind_options() -> list[click.Option]:
 
 
 class PlanCommand(click.Command):
-    """A command whose options grow with the plugins that it is told to use."""
+    """A command whose options grow with the plugins that it is told to use.
+
+    `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant.
+    """
+
+    def __init__(self, *args: Any, grid: bool = False, **kwargs: Any) -> None:
+        self.grid = grid
+        super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the choice of plugins, add their options, then read everything."""
@@ -115,11 +132,12 @@ class PlanCommand(click.Command):
         )
         first = probe.make_context("probe", list(args), resilient_parsing=True).params
         catalog = make_catalog(first.get("plugin") or (), first.get("only") or ())
-        recipe = base_recipe(first)
-        chosen = choices(catalog, recipe)
-        added, self.sections = plugin_options(chosen)
+        bases = base_recipes(first, self.grid)
+        found = {(c.kind, c.name): c for base in bases for c in choices(catalog, base.recipe)}
+        chosen = list(found.values())
+        added, self.sections = plugin_options(chosen, self.grid)
         self.params = [*self.params, *added]
-        ctx.obj = (catalog, recipe, chosen)
+        ctx.obj = (catalog, bases, chosen)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -139,26 +157,52 @@ class PlanCommand(click.Command):
                     formatter.write_dl(rows)
 
 
-def base_recipe(params: Mapping[str, Any]) -> Recipe:
-    """The recipe file, if any, with the plugins that the flags choose in place of its own."""
+def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]:
+    """The recipe files, or none, with the plugins that the flags choose in place of their own.
+
+    One recipe, or for a grid every combination of the files and of the lists in the flags.
+    """
+    from segkit.comparison import Variant
     from segkit.recipe import Part, Recipe
 
-    recipe = Recipe.load(Path(params["recipe"])) if params.get("recipe") else Recipe()
-    parts = dict(recipe.parts)
+    files = params.get("recipe") or ()
+    files = (files,) if isinstance(files, str) else files
+    starts = [Variant(Recipe.load(Path(f)), {"recipe": Path(f).stem}) for f in files]
+    axes: list[list[tuple[str, tuple[str, ...]]]] = []
     for kind in HELP:
         given = params.get(f"kind_{kind}") or ()
-        if not given:
-            continue
         if "none" in given and len(given) > 1:
             raise UsageError(f"--{FLAGS[kind]} none leaves nothing to add; drop the other ones")
-        old = {p.name: p.options for p in parts.get(kind, ())}
-        parts[kind] = tuple(
-            Part(name, old.get(name, {}), merge=index > 0)
-            for text in given
-            if text != "none"
-            for index, name in enumerate(text.split("+") if kind == "prompt" else [text])
-        )
-    return replace(recipe, parts=parts)
+        if given and grid and kind in SWEPT:
+            lists = [split(text, f"--{FLAGS[kind]}") for text in given]
+            axes.append([(kind, one) for one in product(*lists)])
+        elif given and grid:
+            axes.append([(kind, tuple(n for t in given for n in split(t, f"--{FLAGS[kind]}")))])
+        elif given:
+            axes.append([(kind, given)])
+    made = []
+    for start, chosen in product(starts or [Variant(Recipe())], product(*axes)):
+        parts = dict(start.recipe.parts)
+        labels = dict(start.options)
+        for kind, texts in chosen:
+            old = {p.name: p.options for p in parts.get(kind, ())}
+            names = [text for text in texts if text != "none"]
+            parts[kind] = tuple(
+                Part(name, old.get(name, {}), merge=index > 0)
+                for text in names
+                for index, name in enumerate(text.split("+") if kind == "prompt" else [text])
+            )
+            labels[kind] = ",".join(names) or "none"
+        made.append(Variant(replace(start.recipe, parts=parts), labels))
+    return made
+
+
+def split(text: str, flag: str) -> list[str]:
+    r"""The alternatives of a list: `a,b`; `\,` is a comma that does not part them."""
+    found = [one.replace("\\,", ",").strip() for one in re.split(r"(?<!\\),", text)]
+    if len(found) > 1 and "" in found:
+        raise UsageError(f"{flag} {text} has an empty place in its list; drop a comma")
+    return found
 
 
 def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
@@ -178,7 +222,7 @@ def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
 
 
 def plugin_options(
-    chosen: Sequence[Chosen],
+    chosen: Sequence[Chosen], grid: bool = False
 ) -> tuple[list[click.Option], dict[str, list[click.Option]]]:
     """Options for every field of every chosen plugin, and the same by help section."""
     options: list[click.Option] = []
@@ -191,17 +235,19 @@ def plugin_options(
             # The long form always works; it is shown only where the short one would be unclear.
             prefixes = [choice.name, choice.prefix] if unique else [choice.prefix]
             for index, prefix in enumerate(prefixes):
-                option = _option(choice, field, prefix, hidden=index > 0)
+                several = grid and choice.kind in SWEPT
+                option = _option(choice, field, prefix, hidden=index > 0, several=several)
                 options.append(option)
                 sections.setdefault(title, []).append(option)
     return options, sections
 
 
-def _option(choice: Chosen, field: str, prefix: str, *, hidden: bool) -> click.Option:
+def _option(
+    choice: Chosen, field: str, prefix: str, *, hidden: bool, several: bool
+) -> click.Option:
     info = choice.step.model_fields[field]
     flag = field.replace("_", "-")
-    target = f"{'long' if hidden else 'short'}_{choice.kind}_{choice.name}_{field}"
-    target = target.replace("-", "_").lower()
+    target = choice.target(field, "long" if hidden else "short")
     text = " ".join((info.description or "").split())
     default = info.get_default()
     if info.is_required():
@@ -211,7 +257,10 @@ def _option(choice: Chosen, field: str, prefix: str, *, hidden: bool) -> click.O
     if info.annotation is bool:
         names = f"--{prefix}.{flag}/--{prefix}.no-{flag}"
         text += f"  [default: {'on' if default else 'off'}]"
-        return click.Option([names, target], default=None, help=text, hidden=hidden)
+        default = () if several else None  # both of a pair make a grid
+        return click.Option(
+            [names, target], default=default, multiple=several, help=text, hidden=hidden
+        )
     many = typing.get_origin(info.annotation) is tuple
     metavar = _metavar(info.annotation) + (" …" if many else "")
     return click.Option(
@@ -243,8 +292,7 @@ def completed(recipe: Recipe, chosen: Sequence[Chosen], params: Mapping[str, Any
         given = {}
         for field in choice.step.model_fields:
             for length in ("long", "short"):
-                key = f"{length}_{choice.kind}_{choice.name}_{field}".replace("-", "_").lower()
-                value = params.get(key)
+                value = params.get(choice.target(field, length))
                 if value not in (None, ()):
                     given[field] = value
         if not given:
@@ -261,6 +309,44 @@ def completed(recipe: Recipe, chosen: Sequence[Chosen], params: Mapping[str, Any
             for p in parts[choice.kind]
         )
     return replace(recipe, parts=parts)
+
+
+def grid(
+    bases: Sequence[Variant], catalog: Catalog, params: Mapping[str, Any]
+) -> Iterator[Variant]:
+    """Each base recipe with every combination of the option values given for its plugins."""
+    from segkit.comparison import Variant
+
+    for base in bases:
+        chosen = choices(catalog, base.recipe)
+        axes = [list(_values(choice, params)) for choice in chosen if choice.kind in SWEPT]
+        for combination in product(*(axis for found in axes for axis in found)):
+            now = {**params, **{target: value for target, value, _ in combination}}
+            labels = {k: v for _, _, label in combination for k, v in label.items()}
+            yield Variant(completed(base.recipe, chosen, now), {**base.options, **labels})
+
+
+def _values(
+    choice: Chosen, params: Mapping[str, Any]
+) -> Iterator[list[tuple[str, Any, dict[str, str]]]]:
+    """For each option of a plugin that is given: its values, with Click's name and a label."""
+    for field, info in choice.step.model_fields.items():
+        flag = f"{choice.name}.{field.replace('_', '-')}"
+        for length in ("long", "short"):
+            target = choice.target(field, length)
+            value = params.get(target)
+            if value in (None, ()):
+                continue
+            found: list[Any]
+            if info.annotation is bool:
+                found = list(dict.fromkeys(value))
+                texts = ["on" if v else "off" for v in found]
+            elif isinstance(value, tuple):
+                found = list(product(*(split(v, f"--{flag}") for v in value)))
+                texts = [",".join(v) for v in found]
+            else:
+                found = texts = split(value, f"--{flag}")
+            yield [(target, v, {flag: text}) for v, text in zip(found, texts, strict=True)]
 
 
 def _unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence[Chosen]) -> str:

@@ -21,6 +21,7 @@ class Distance(Metric):
     """
 
     name = "distance"
+    lower_is_better = True
 
     def count(
         self, prompts: Prompts, truth: Truth, classes: Mapping[int, str] | None = None

@@ -1,0 +1,161 @@
+"""What the commands that run recipes have in common: flags, observers, folder, device, page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from segkit.catalog import Catalog
+    from segkit.recipe import Recipe
+
+
+def common_options() -> list[click.Option]:
+    """The flags that every command which runs recipes takes."""
+    option = click.Option
+    return [
+        option(["-o", "--output"], metavar="DIR", help="The run's folder. [segkit-out/TIME]"),
+        option(["--recipe"], metavar="FILE", help="Read a recipe; flags win over it."),
+        option(["--save"], metavar="FILE", help="Write the recipe, all defaults written out."),
+        option(["--dry-run"], is_flag=True, help="Check the plan and print it; run nothing."),
+        option(["--device"], default="auto", metavar="NAME", help="auto, cpu, cuda or mps. [auto]"),
+        option(["--seed"], type=int, metavar="N", help="For all that is random. [0]"),
+        option(
+            ["--rounds"],
+            type=click.IntRange(1),
+            metavar="N",
+            help="Rounds of segmentation, where a prompter takes a second look. [3]",
+        ),
+        option(
+            ["--classes"], metavar="A,B", help="Class names for ids 1, 2 … instead of the data's."
+        ),
+        option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
+        option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
+        option(
+            ["--plugin"], multiple=True, metavar="FILE", help="Use the plugins of a single file."
+        ),
+        option(
+            ["--only"],
+            multiple=True,
+            metavar="NAME",
+            help="Of plugins that are not segkit's, use only this package's or this one.",
+        ),
+        option(["--quiet"], is_flag=True, help="Print nothing but errors."),
+        option(["--json", "as_json"], is_flag=True, help="Print the summary as JSON."),
+        option(["--trace"], is_flag=True, help="Print each step's call, its result and time."),
+        option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
+    ]
+
+
+def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
+    """The recipe with --seed, --rounds and --classes, where they are given."""
+    found: dict[str, Any] = {k: params[k] for k in ("seed", "rounds") if params[k] is not None}
+    if params["classes"]:
+        found["classes"] = tuple(c.strip() for c in params["classes"].split(",") if c.strip())
+    return replace(recipe, **found)
+
+
+def check_flags(params: Mapping[str, Any]) -> None:
+    """Refuse flags that contradict each other."""
+    if params["resume"] and params["overwrite"]:
+        raise UsageError("--resume goes on and --overwrite starts again; choose one of them")
+
+
+@contextmanager
+def watching(params: Mapping[str, Any], catalog: Catalog) -> Iterator[list[object]]:
+    """The observers that the flags ask for; the progress bar is gone in the end."""
+    from segkit.cli.progress import Failures, Progress, Trace
+
+    bar = Progress()
+    observers: list[object] = [Failures(debug=params["debug"])]
+    if params["trace"]:
+        observers.append(Trace())
+    if not params["quiet"] and not params["as_json"]:
+        observers.append(bar)
+    try:
+        yield [*observers, *third_party(catalog)]
+    finally:
+        bar.stop()
+
+
+def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
+    """The plan as a recipe file, every default written out."""
+    from segkit.recipe import recorded, to_toml
+
+    found = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
+    found.pop("record")
+    return to_toml(found)
+
+
+def page_of(directory: Path) -> Path | None:
+    """The report page; a run is worth more than its page, so a failure is only told."""
+    from segkit.errors import SegkitError
+    from segkit.report import write_report
+
+    try:
+        return write_report(directory)
+    except (OSError, SegkitError) as error:
+        click.echo(f"report.html could not be written: {error}", err=True)
+        return None
+
+
+def third_party(catalog: Any) -> list[object]:
+    """The installed observers; one that cannot be loaded is left out and named."""
+    from segkit.errors import PluginError
+
+    found: list[object] = []
+    for entry in catalog.observers():
+        try:
+            found.append(catalog.import_entry(entry))
+        except PluginError as error:
+            click.echo(f"Warning: {error}; it does not watch this run", err=True)
+    return found
+
+
+def save(path: Path, text: str) -> None:
+    """Write what --save asks for."""
+    from segkit.record import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise UsageError(f"--save {path} cannot be written: {error.strerror or error}") from None
+
+
+def new_folder() -> Path:
+    """segkit-out/TIME, with a number behind it if two runs start in one second."""
+    import time
+
+    first = Path("segkit-out", time.strftime("%Y-%m-%dT%H-%M-%S"))
+    folder, number = first, 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
+def device_named(name: str) -> str:
+    """The device to open steps on; `auto` is a GPU where there is one."""
+    kind = name.partition(":")[0]
+    if kind == "cpu":
+        return name
+    if kind not in ("auto", "cuda", "mps"):
+        raise UsageError(f"--device should be auto, cpu, cuda or mps, but is '{name}'")
+    import torch
+
+    there: Mapping[str, bool] = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if kind == "auto":
+        return next((k for k, found in there.items() if found), "cpu")
+    if not there[kind]:
+        raise UsageError(f"--device {name}: this machine has none that torch can use; try cpu")
+    return name

@@ -1,0 +1,143 @@
+"""`segkit sweep`: many recipes on one data set, and which of them is better."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segkit.cli.common import (
+    as_toml,
+    check_flags,
+    common_options,
+    device_named,
+    new_folder,
+    page_of,
+    save,
+    watching,
+    with_settings,
+)
+from segkit.cli.options import PlanCommand, grid, kind_options
+from segkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from segkit.comparison import Built
+    from segkit.recipe import Recipe
+
+
+def command() -> click.Command:
+    """The command."""
+    return PlanCommand(
+        "sweep",
+        grid=True,
+        callback=_sweep,
+        help="Compare recipes on one data set in one run. Lists in flags make a grid, and "
+        "--recipe repeats; combinations that do not fit together are left out and named. What "
+        "recipes have in common is computed once.\n\n"
+        "Examples:\n\n"
+        "\b\n"
+        "  segkit sweep --dataset shapes --prompt maxmin,topk,centroid-grid\n"
+        "  segkit sweep photos/ --files.masks masks/ --transform none,idw --topk.k 1,3,5\n"
+        "  segkit sweep --dataset pets --recipe a.toml --recipe b.toml --sort dice\n",
+        params=[
+            click.Argument(["images"], nargs=-1, metavar="[IMAGE|FOLDER|GLOB]..."),
+            *kind_options(),
+            *sweep_options(),
+        ],
+    )
+
+
+def sweep_options() -> list[click.Option]:
+    """The common flags as a grid takes them."""
+    changed = {
+        "recipe": click.Option(
+            ["--recipe"],
+            multiple=True,
+            metavar="FILE",
+            help="A recipe to compare; repeats. Flags win over each of them.",
+        ),
+        "save": click.Option(
+            ["--save"], metavar="DIR", help="Write each recipe, all defaults written out."
+        ),
+        "as_json": click.Option(
+            ["--json", "as_json"], is_flag=True, help="Print the leaderboard as JSON."
+        ),
+    }
+    sort = click.Option(["--sort"], default="iou", metavar="METRIC", help="Best first by. [iou]")
+    return [sort, *(changed.get(o.name or "", o) for o in common_options())]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the flags of a grid come to."""
+
+    built: Built
+    first: Recipe
+    """Where the seed and the class names come from, which all recipes have in common."""
+
+
+def asked_for(ctx: click.Context, images: tuple[str, ...], params: Mapping[str, Any]) -> Asked:
+    """Every recipe of the grid as a plan. Raises `UsageError` where they need different seeds."""
+    from dataclasses import replace
+
+    from segkit.comparison import build_all
+
+    catalog, bases, _ = ctx.obj
+    check_flags(params)
+    variants = [
+        replace(v, recipe=with_settings(v.recipe, params)) for v in grid(bases, catalog, params)
+    ]
+    first = variants[0].recipe
+    for name, flag in (("seed", "--seed N"), ("classes", "--classes A,B")):
+        if any(getattr(v.recipe, name) != getattr(first, name) for v in variants):
+            raise UsageError(f"the recipes have different {name}; give {flag} for all of them")
+    return Asked(build_all(variants, catalog, images), first)
+
+
+@click.pass_context
+def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
+    from segkit.comparison import check_figure, sweep_plans
+
+    catalog = ctx.obj[0]
+    asked = asked_for(ctx, images, params)
+    built = asked.built
+    check_figure(built.plans, params["sort"])
+    if params["save"] or params["dry_run"]:
+        for name, plan in built.plans.items():
+            if params["save"]:
+                Path(params["save"]).mkdir(parents=True, exist_ok=True)
+                save(Path(params["save"], f"{name}.toml"), as_toml(asked.first, plan, catalog))
+            if params["dry_run"]:
+                click.echo(f"{name}: {plan.words}")
+        if params["dry_run"]:
+            for one in built.skipped:
+                click.echo(f"left out: {one['recipe']}: {one['reason']}")
+            return 0
+    directory = Path(params["output"]) if params["output"] else new_folder()
+    with watching(params, catalog) as observers:
+        board = sweep_plans(
+            built.plans,
+            directory,
+            sort_by=params["sort"],
+            seed=asked.first.seed,
+            device=device_named(params["device"]),
+            classes=asked.first.classes,
+            resume=params["resume"],
+            overwrite=params["overwrite"],
+            catalog=catalog,
+            observers=observers,
+            options=built.options,
+            skipped=built.skipped,
+        )
+    page = page_of(directory)
+    if params["as_json"]:
+        click.echo(json.dumps(board.to_dict(), indent=2))
+    elif not params["quiet"]:
+        from segkit.cli.tables import print_leaderboard
+
+        print_leaderboard(board, directory, page)
+    return 1 if board.failed else 0

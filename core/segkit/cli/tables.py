@@ -1,0 +1,63 @@
+"""Leaderboards and diagnoses as a terminal shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from segkit.leaderboard import Estimate, Leaderboard
+
+MOST = 12
+"""So many verdicts are printed; all of them are in leaderboard.json."""
+
+
+def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) -> None:
+    """The recipes, best first, and what can be said about them."""
+    console = Console(highlight=False, markup=False)
+    many = len(board.rows)
+    plural = "" if board.images == 1 else "s"
+    console.print(f"{many} recipe{'' if many == 1 else 's'} on {board.images} image{plural}")
+    extras = [m for m in ("iou", "boundary-iou", "hit-rate") if m != board.metric][:2]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", style="cyan", overflow="fold")
+    if board.metric:
+        table.add_column(board.metric, justify="right")
+        table.add_column("95 % interval", justify="right")
+    for metric in extras:
+        table.add_column(metric, justify="right")
+    table.add_column("s/image", justify="right", style="dim")
+    for row in board.rows:
+        found = row.scores.get(board.metric)
+        cells = [row.recipe]
+        if board.metric:
+            cells += [_figure(found), f"{found.low:.3f} to {found.high:.3f}" if found else "–"]
+        cells += [_figure(row.scores.get(metric)) for metric in extras]
+        table.add_row(*cells, f"{sum(row.seconds.values()):.2f}")
+    console.print(table)
+    verdicts = board.verdicts()
+    for sentence in verdicts[:MOST]:
+        console.print(sentence)
+    if len(verdicts) > MOST:
+        console.print(f"… and {len(verdicts) - MOST} more in leaderboard.json")
+    if board.caution:
+        console.print(board.caution, style="dim")
+    if board.failed:
+        console.print(f"{len(board.failed)} images failed and are left out for all recipes")
+    for one in board.skipped:
+        console.print(f"left out: {one['recipe']}: {one['reason']}", style="dim")
+    print_places(console, directory, page)
+
+
+def print_places(console: Console, directory: Path, page: Path | None) -> None:
+    """Where the files are."""
+    console.print(f"masks and pictures: {directory}", soft_wrap=True)
+    if page is not None:
+        console.print(f"report: {page}", soft_wrap=True)
+
+
+def _figure(found: Estimate | None) -> str:
+    return "–" if found is None else f"{found.mean:.3f}"

@@ -1,0 +1,191 @@
+"""Many recipes on one data set in one run: `sweep`.
+
+Recipes that begin alike share their beginning (see `segkit.graph`), so comparing nine prompt
+strategies costs little more than running one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from segkit.catalog import Catalog
+from segkit.errors import PlanError, UsageError
+from segkit.images import distinct
+from segkit.leaderboard import Leaderboard, make_leaderboard
+from segkit.planner import Plan
+from segkit.recipe import Recipe
+from segkit.record import disk_error, prepare, read_lines, write_text
+from segkit.runner import Outcome, run
+
+HEATMAP_MAKERS = ("saliency", "transform")
+"""The kinds that a recipe drops if nothing in it reads heatmaps."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe of a grid, and what tells it from the others."""
+
+    recipe: Recipe
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Axis to value: `recipe` (a file), a kind of step, or an option such as `topk.k`."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The plans of a grid, by name."""
+
+    plans: Mapping[str, Plan]
+    options: Mapping[str, Mapping[str, str]]
+    """For each plan the axes that it has."""
+    skipped: Sequence[Mapping[str, str]]
+    """`recipe` and `reason` of combinations that make no plan, or the same one as another."""
+
+
+def build_all(variants: Iterable[Variant], catalog: Catalog, images: Sequence[str] = ()) -> Built:
+    """Make plans of a grid's recipes; combinations that do not fit together are left out.
+
+    A recipe in which nothing reads heatmaps loses its saliency and transforms. Raises `UsageError`
+    as `Recipe.build` does, and if no combination is left.
+    """
+    kept: list[tuple[Plan, dict[str, str]]] = []
+    skipped: list[tuple[dict[str, str], str | dict[str, str]]] = []
+    seen: dict[str, dict[str, str]] = {}
+    for variant in variants:
+        options = dict(variant.options)
+        try:
+            plan = variant.recipe.build(catalog, images)
+        except PlanError as error:
+            if error.unread != "heatmap":
+                skipped.append((options, str(error)))
+                continue
+            parts = {**variant.recipe.parts, **dict.fromkeys(HEATMAP_MAKERS, ())}
+            plan = replace(variant.recipe, parts=parts).build(catalog, images)
+            used = {step.name for step in plan.steps}
+            options = {
+                axis: value
+                for axis, value in options.items()
+                if axis not in HEATMAP_MAKERS and ("." not in axis or axis.split(".")[0] in used)
+            }
+        key = _key(plan)
+        if key in seen:
+            skipped.append((dict(variant.options), seen[key]))
+        else:
+            seen[key] = options
+            kept.append((plan, options))
+    if not kept:
+        raise UsageError(f"none of the recipes can be run: {skipped[0][1]}" if skipped else _EMPTY)
+    names = _names([options for _, options in kept])
+    same = {id(options): name for (_, options), name in zip(kept, names, strict=True)}
+    return Built(
+        {name: plan for (plan, _), name in zip(kept, names, strict=True)},
+        {name: options for (_, options), name in zip(kept, names, strict=True)},
+        [
+            {
+                "recipe": " ".join(options.values()),
+                "reason": r if isinstance(r, str) else f"the same as {same[id(r)]}",
+            }
+            for options, r in skipped
+        ],
+    )
+
+
+_EMPTY = "there is nothing to compare; name some recipes"
+
+
+def sweep_plans(
+    plans: Mapping[str, Plan],
+    directory: Path,
+    *,
+    sort_by: str = "iou",
+    seed: int = 0,
+    device: str = "cpu",
+    classes: Sequence[str] = (),
+    chunk: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    catalog: Catalog | None = None,
+    observers: Iterable[object] = (),
+    options: Mapping[str, Mapping[str, str]] | None = None,
+    skipped: Sequence[Mapping[str, str]] = (),
+    companions: Mapping[str, Plan] | None = None,
+    note: Callable[[Outcome], Mapping[str, Any] | None] | None = None,
+) -> Leaderboard:
+    """Run the plans over their data set and compare them.
+
+    DIR/recipes/NAME is each plan's folder, as `run` makes it; DIR/leaderboard.json and .csv hold
+    the comparison. Arguments are those of `segkit.run` and `make_leaderboard`.
+    """
+    prepare(directory, resume=resume, overwrite=overwrite)
+    run(
+        plans,
+        directory,
+        seed=seed,
+        device=device,
+        classes=classes,
+        chunk=chunk,
+        resume=resume,
+        overwrite=overwrite,
+        catalog=catalog,
+        observers=observers,
+        nested=True,
+        companions=companions,
+        note=note,
+    )
+    results = {name: read_lines(directory / "recipes" / name / "results.jsonl") for name in plans}
+    board = make_leaderboard(
+        results,
+        {name: plan.metrics for name, plan in plans.items()},
+        sort_by=sort_by,
+        options=options,
+        words={name: plan.words for name, plan in plans.items()},
+        skipped=skipped,
+        seed=seed,
+    )
+    try:
+        write_text(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
+        write_text(directory / "leaderboard.csv", board.to_csv())
+    except OSError as error:
+        raise disk_error(error, directory, board.images) from error
+    return board
+
+
+def check_figure(plans: Mapping[str, Plan], name: str) -> None:
+    """Refuse a figure that no metric of the plans makes, before anything is run."""
+    metrics = list(dict.fromkeys(m.name for plan in plans.values() for m in plan.metrics))
+    if metrics and not any(name == m or name.startswith(f"{m}-") for m in metrics):
+        raise UsageError(
+            f"--sort {name}: none of the metrics gives it; there is {', '.join(metrics)}"
+        )
+
+
+def _key(plan: Plan) -> str:
+    """What makes two plans the same."""
+    steps = [*plan.steps, plan.dataset]
+    groups = [[p.key() for p in group] for group in plan.prompters]
+    return json.dumps([[s.key() for s in steps], groups, plan.rounds])
+
+
+def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
+    """A name for each plan, from the axes that differ; safe as a folder's."""
+    values: dict[str, set[str | None]] = {}
+    for axis in dict.fromkeys(a for found in options for a in found):
+        values[axis] = {found.get(axis) for found in options}
+    differing = [axis for axis, found in values.items() if len(found) > 1]
+    short = {axis: axis.rpartition(".")[2] for axis in differing}
+    names = []
+    for found in options:
+        parts = []
+        for axis in differing:
+            value = found.get(axis)
+            if value is None or (value == "none" and "." not in axis):
+                continue
+            clear = list(short.values()).count(short[axis]) == 1
+            parts.append(f"{short[axis] if clear else axis}={value}" if "." in axis else value)
+        fallback = found.get("recipe") or found.get("prompt") or "recipe"
+        names.append(re.sub(r"[^\w.=+,-]+", "_", "-".join(parts) or fallback))
+    return list(distinct(names))
