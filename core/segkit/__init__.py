@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from segkit.errors import BadImageError as BadImageError
     from segkit.errors import BadValueError as BadValueError
     from segkit.errors import MissingExtraError as MissingExtraError
+    from segkit.errors import PlanError as PlanError
     from segkit.errors import PluginError as PluginError
     from segkit.errors import SegkitError as SegkitError
     from segkit.errors import UsageError as UsageError
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from segkit.images import read_mask as read_mask
     from segkit.images import unique_names as unique_names
     from segkit.images import write_png as write_png
+    from segkit.leaderboard import Leaderboard as Leaderboard
+    from segkit.pipeline import Pipeline as Pipeline
+    from segkit.pipeline import Result as Result
+    from segkit.pipeline import sweep as sweep
     from segkit.planner import Plan as Plan
     from segkit.planner import plan as plan
     from segkit.recipe import Recipe as Recipe
@@ -57,6 +62,7 @@ _HOME = {
         "BadImageError",
         "BadValueError",
         "MissingExtraError",
+        "PlanError",
         "PluginError",
         "SegkitError",
         "UsageError",
@@ -70,6 +76,8 @@ _HOME = {
         "unique_names",
         "write_png",
     ),
+    "leaderboard": ("Leaderboard",),
+    "pipeline": ("Pipeline", "Result", "sweep"),
     "planner": ("Plan", "plan"),
     "recipe": ("Recipe",),
     "runner": ("run",),

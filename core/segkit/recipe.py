@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +40,18 @@ PIPELINE = tuple(kind for kind in KINDS if kind != "perturbation")
 """The kinds that a recipe may name."""
 
 
+DEFAULTS = {
+    "dataset": ("files", "samples"),
+    "saliency": ("gradcam",),
+    "prompt": ("topk",),
+    "segmenter": ("sam",),
+    "selector": ("score",),
+    "fuser": ("paint",),
+    "writer": ("masks", "overlay"),
+}
+"""Bundled plugins that may take part without being named."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One step of a recipe, by name."""
@@ -50,6 +62,8 @@ class Part:
     """Option to value; strings from the command line are converted by the step."""
     merge: bool = False
     """Whether a prompter makes one prompt together with the one before it."""
+    step: Step | None = None
+    """The step itself, where it is at hand and needs no looking up."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,21 @@ class Recipe:
     rounds: int = 3
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
+
+    def with_options(self, kind: str, name: str, given: Mapping[str, Any]) -> Recipe:
+        """The same with these options of one plugin, which win over its own.
+
+        An option of a plugin that may take part as a default names that plugin in the recipe.
+        """
+        parts = dict(self.parts)
+        if kind not in parts:
+            names = (name,) if kind == "dataset" else DEFAULTS.get(kind, (name,))
+            parts[kind] = tuple(Part(default) for default in names)
+        parts[kind] = tuple(
+            replace(p, options={**p.options, **given}) if _short(p.name) == name else p
+            for p in parts[kind]
+        )
+        return replace(self, parts=parts)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -118,7 +147,7 @@ class Recipe:
         def chosen(kind: str, default: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
             if kind not in self.parts:
                 return list(default())
-            return [make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]]
+            return [p.step or make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]]
 
         def bundled(kind: str, name: str, **options: Any) -> Step:
             return make_step(catalog, kind, f"{BUNDLED}:{name}", options)
@@ -164,6 +193,8 @@ class Recipe:
         if len(parts) > 1:
             raise UsageError("--dataset takes one data set; choose one")
         part = parts[0] if parts else Part("files" if images else "samples")
+        if part.step is not None:
+            return part.step
         if images and part.name not in ("files", f"{BUNDLED}:files"):
             raise UsageError(
                 f"images are named ({images[0]}) and --dataset {part.name} is given; "
@@ -187,6 +218,11 @@ class Recipe:
             names = ["masks"] * all(w.name != "masks" for w in made.writers) + names
         extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
         return extras
+
+
+def _short(name: str) -> str:
+    """A plugin's name without its distribution."""
+    return name.rpartition(":")[2]
 
 
 def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:

@@ -76,29 +76,37 @@ def walk(
     graph = Graph()
     branches = {name: graph.branch(plan, candidates) for name, plan in plans.items()}
     dataset = _common_dataset(plans)
-    watch = observers or Observers()
-    skip = skip or {}
-    chunk = chunk or (4 if device == "cpu" else 16)
-    with _opened([dataset, *graph.steps.values()], device):
-        ids = class_ids(plans, classes)
-        work = Work(ids, seed, watch)
-        names = list(dataset.names)
-        wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in plans)]
-        uses = _uses(branches.values())
-        for places, tasks in _read_ahead(dataset, names, wanted, chunk):
-            for place in places:
-                watch.tell("segkit_before_image", name=names[place])
-            for recipe, branch in branches.items():
-                todo = [i for i in places if names[i] not in skip.get(recipe, ())]
-                good = [t for i in todo if isinstance(t := tasks[i], Task)]
-                _evaluate(work, branch, good, uses)
-                for i in todo:
-                    task = tasks[i]
-                    if isinstance(task, Failure):
-                        yield Outcome(recipe, names[i], error=task.error)
-                    else:
-                        yield _outcome(recipe, branch, task)
-                        _release(task, (n.key for n in _ends(branch)), uses)
+    with opened([dataset, *graph.steps.values()], device):
+        work = Work(class_ids(plans, classes), seed, observers or Observers())
+        size = chunk or (4 if device == "cpu" else 16)
+        yield from work_through(branches, dataset, work, size, skip or {})
+
+
+def work_through(
+    branches: Mapping[str, Branch],
+    dataset: Dataset,
+    work: Work,
+    chunk: int,
+    skip: Mapping[str, Collection[str]],
+) -> Iterator[Outcome]:
+    """What `walk` yields, of steps that are open already."""
+    names = list(dataset.names)
+    wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
+    uses = _uses(branches.values())
+    for places, tasks in _read_ahead(dataset, names, wanted, chunk):
+        for place in places:
+            work.observers.tell("segkit_before_image", name=names[place])
+        for recipe, branch in branches.items():
+            todo = [i for i in places if names[i] not in skip.get(recipe, ())]
+            good = [t for i in todo if isinstance(t := tasks[i], Task)]
+            _evaluate(work, branch, good, uses)
+            for i in todo:
+                task = tasks[i]
+                if isinstance(task, Failure):
+                    yield Outcome(recipe, names[i], error=task.error)
+                else:
+                    yield _outcome(recipe, branch, task)
+                    _release(task, (n.key for n in _ends(branch)), uses)
 
 
 def run(
@@ -202,6 +210,29 @@ def run(
 def class_ids(plans: Mapping[str, Plan], classes: Sequence[str]) -> dict[int, str]:
     """{id: name}: the names given, or those of the plans' common data set."""
     return dict(enumerate(classes, 1)) or dict(next(iter(plans.values())).dataset.classes)
+
+
+def device_named(name: str) -> str:
+    """The device to open steps on; `auto` is a GPU where there is one.
+
+    Raises `UsageError` for a name that is no device, and for a device that is not there.
+    """
+    kind = name.partition(":")[0]
+    if kind == "cpu":
+        return name
+    if kind not in ("auto", "cuda", "mps"):
+        raise UsageError(f"--device should be auto, cpu, cuda or mps, but is '{name}'")
+    import torch
+
+    there: Mapping[str, bool] = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if kind == "auto":
+        return next((k for k, found in there.items() if found), "cpu")
+    if not there[kind]:
+        raise UsageError(f"--device {name}: this machine has none that torch can use; try cpu")
+    return name
 
 
 def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
@@ -353,7 +384,7 @@ def _common_dataset(plans: Mapping[str, Plan]) -> Dataset:
 
 
 @contextmanager
-def _opened(steps: Sequence[Step], device: str) -> Iterator[None]:
+def opened(steps: Sequence[Step], device: str) -> Iterator[None]:
     """Open each step once, and close all in the end, whatever happens."""
     with ExitStack() as stack:
         for step in steps:

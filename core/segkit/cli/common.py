@@ -139,23 +139,3 @@ def new_folder() -> Path:
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return folder
-
-
-def device_named(name: str) -> str:
-    """The device to open steps on; `auto` is a GPU where there is one."""
-    kind = name.partition(":")[0]
-    if kind == "cpu":
-        return name
-    if kind not in ("auto", "cuda", "mps"):
-        raise UsageError(f"--device should be auto, cpu, cuda or mps, but is '{name}'")
-    import torch
-
-    there: Mapping[str, bool] = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if kind == "auto":
-        return next((k for k, found in there.items() if found), "cpu")
-    if not there[kind]:
-        raise UsageError(f"--device {name}: this machine has none that torch can use; try cpu")
-    return name

@@ -19,6 +19,7 @@ COMMANDS = {
     "show": ("show", "Show one plugin: its options, what it reads and makes."),
     "run": ("run", "Segment images without a click."),
     "sweep": ("sweep", "Compare recipes on one data set, and say which is better."),
+    "diagnose": ("diagnose", "Say where recipes lose their IoU."),
     "report": ("report", "Write the report page of a run or a sweep."),
 }
 """Name to its module and its one-line help, so that `segkit --help` imports no command."""

@@ -43,17 +43,6 @@ HELP = {
 }
 """Kind to the help of its flag."""
 
-DEFAULTS = {
-    "dataset": ("files", "samples"),
-    "saliency": ("gradcam",),
-    "prompt": ("topk",),
-    "segmenter": ("sam",),
-    "selector": ("score",),
-    "fuser": ("paint",),
-    "writer": ("masks", "overlay"),
-}
-"""Bundled plugins that may take part without being named."""
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -207,6 +196,8 @@ def split(text: str, flag: str) -> list[str]:
 
 def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
     """The plugins that take part, or may as defaults, each once."""
+    from segkit.recipe import DEFAULTS
+
     found: dict[tuple[str, str], Chosen] = {}
     for kind in HELP:
         if kind in recipe.parts:
@@ -281,13 +272,7 @@ def _metavar(annotation: Any) -> str:
 
 
 def completed(recipe: Recipe, chosen: Sequence[Chosen], params: Mapping[str, Any]) -> Recipe:
-    """The recipe with the options that were given as flags; they win over the recipe's own.
-
-    An option of a plugin that may take part as a default names that plugin in the recipe.
-    """
-    from segkit.recipe import Part
-
-    parts = dict(recipe.parts)
+    """The recipe with the options that were given as flags; they win over the recipe's own."""
     for choice in chosen:
         given = {}
         for field in choice.step.model_fields:
@@ -295,20 +280,9 @@ def completed(recipe: Recipe, chosen: Sequence[Chosen], params: Mapping[str, Any
                 value = params.get(choice.target(field, length))
                 if value not in (None, ()):
                     given[field] = value
-        if not given:
-            continue
-        if choice.kind not in parts:
-            names = DEFAULTS.get(choice.kind, (choice.name,))
-            if choice.kind == "dataset":
-                names = (choice.name,)
-            parts[choice.kind] = tuple(Part(name) for name in names)
-        parts[choice.kind] = tuple(
-            replace(p, options={**p.options, **given})
-            if p.name.rpartition(":")[2] == choice.name
-            else p
-            for p in parts[choice.kind]
-        )
-    return replace(recipe, parts=parts)
+        if given:
+            recipe = recipe.with_options(choice.kind, choice.name, given)
+    return recipe
 
 
 def grid(

@@ -12,7 +12,6 @@ from segkit.cli.common import (
     as_toml,
     check_flags,
     common_options,
-    device_named,
     new_folder,
     page_of,
     save,
@@ -57,7 +56,7 @@ def _run(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
             return 0
 
     from segkit.cli.progress import print_summary
-    from segkit.runner import run
+    from segkit.runner import device_named, run
 
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog) as observers:

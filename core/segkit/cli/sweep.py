@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,7 +14,6 @@ from segkit.cli.common import (
     as_toml,
     check_flags,
     common_options,
-    device_named,
     new_folder,
     page_of,
     save,
@@ -27,6 +26,9 @@ from segkit.errors import UsageError
 if TYPE_CHECKING:
     from segkit.comparison import Built
     from segkit.recipe import Recipe
+
+
+Result = TypeVar("Result")
 
 
 def command() -> click.Command:
@@ -100,7 +102,30 @@ def asked_for(ctx: click.Context, images: tuple[str, ...], params: Mapping[str, 
 
 @click.pass_context
 def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
-    from segkit.comparison import check_figure, sweep_plans
+    from segkit.comparison import sweep_plans
+
+    found = run_grid(ctx, images, params, sweep_plans)
+    if found is None:
+        return 0
+    board, directory, page = found
+    if params["as_json"]:
+        click.echo(json.dumps(board.to_dict(), indent=2))
+    elif not params["quiet"]:
+        from segkit.cli.tables import print_leaderboard
+
+        print_leaderboard(board, directory, page)
+    return 1 if board.failed else 0
+
+
+def run_grid(
+    ctx: click.Context,
+    images: tuple[str, ...],
+    params: Mapping[str, Any],
+    work: Callable[..., Result],
+) -> tuple[Result, Path, Path | None] | None:
+    """What `work` makes of the grid's plans, the folder and the page; None for a dry run."""
+    from segkit.comparison import check_figure
+    from segkit.runner import device_named
 
     catalog = ctx.obj[0]
     asked = asked_for(ctx, images, params)
@@ -116,10 +141,10 @@ def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int
         if params["dry_run"]:
             for one in built.skipped:
                 click.echo(f"left out: {one['recipe']}: {one['reason']}")
-            return 0
+            return None
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog) as observers:
-        board = sweep_plans(
+        result = work(
             built.plans,
             directory,
             sort_by=params["sort"],
@@ -133,11 +158,4 @@ def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int
             options=built.options,
             skipped=built.skipped,
         )
-    page = page_of(directory)
-    if params["as_json"]:
-        click.echo(json.dumps(board.to_dict(), indent=2))
-    elif not params["quiet"]:
-        from segkit.cli.tables import print_leaderboard
-
-        print_leaderboard(board, directory, page)
-    return 1 if board.failed else 0
+    return result, directory, page_of(directory)

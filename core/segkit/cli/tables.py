@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from segkit.diagnosis import Diagnosis
     from segkit.leaderboard import Estimate, Leaderboard
 
 MOST = 12
@@ -49,6 +50,42 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
         console.print(f"{len(board.failed)} images failed and are left out for all recipes")
     for one in board.skipped:
         console.print(f"left out: {one['recipe']}: {one['reason']}", style="dim")
+    print_places(console, directory, page)
+
+
+def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) -> None:
+    """Each recipe's losses, what they mean, and the images that lose most."""
+    console = Console(highlight=False, markup=False)
+    if not diagnosis.recipes:
+        console.print("no image with a true object was finished, so there is nothing to diagnose")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", style="cyan", overflow="fold")
+    for title in ("iou", "selection", "saliency", "placement", "segmenter", "true box"):
+        table.add_column(title, justify="right")
+    for one in diagnosis.recipes:
+        losses = (one.selection, one.saliency, one.placement, one.segmenter)
+        table.add_row(
+            one.recipe,
+            f"{one.iou:.3f}",
+            *(f"{-loss:+.3f}" for loss in losses),
+            f"{one.true_box:.3f}",
+        )
+    if diagnosis.recipes:
+        console.print("what stands between 1 and each recipe's IoU (mean over images)")
+        console.print(table)
+    for one in diagnosis.recipes[:3]:
+        console.print(one.reading)
+    worst = Table(box=None, pad_edge=False, title="the worst images", title_justify="left")
+    for title in ("image", "recipe"):
+        worst.add_column(title, style="cyan", overflow="fold")
+    for title in ("iou", "lost to"):
+        worst.add_column(title, justify="right")
+    for loss in diagnosis.losses[:5]:
+        part = max(loss.parts, key=lambda name: loss.parts[name])
+        cause = loss.cause if part == "prompt" else part
+        worst.add_row(loss.name, loss.recipe, f"{loss.iou:.3f}", f"{cause} {loss.parts[part]:.3f}")
+    if diagnosis.losses:
+        console.print(worst)
     print_places(console, directory, page)
 
 

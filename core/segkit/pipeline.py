@@ -1,0 +1,279 @@
+"""The same from Python: `Pipeline` for pictures at hand, `sweep` to compare pipelines.
+
+from segkit import Pipeline, sweep
+
+pipeline = Pipeline(prompt="topk", options={"topk.k": 3})
+result = pipeline("photo.jpg")      # in a notebook: the picture
+result.labels.ids                   # (H, W) int32
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PrivateAttr
+
+from segkit.catalog import BUNDLED, Catalog
+from segkit.comparison import sweep_plans
+from segkit.errors import SegkitError, UsageError
+from segkit.graph import Branch, Graph
+from segkit.images import distinct, read_image
+from segkit.leaderboard import Leaderboard
+from segkit.observers import Observers
+from segkit.planner import Plan
+from segkit.recipe import DEFAULTS, PIPELINE, Part, Recipe, make_step
+from segkit.runner import Outcome, class_ids, device_named, opened, run, work_through
+from segkit.stages import Dataset, Step
+from segkit.types import Heatmap, Image, Labels, Masks, Prompts, Truth
+from segkit.work import Work
+
+Steps: TypeAlias = "str | Step | Sequence[str | Step] | None"
+"""A plugin's name (prompters: also `a+b`), a step, several, `"none"`; None: the default."""
+
+Picture: TypeAlias = "str | Path | NDArray[np.uint8] | Image | Any"
+"""A file, pixels (H, W, 3) uint8 RGB, an `Image`, or a picture of Pillow."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a pipeline made of one picture. A notebook shows it as the picture of all steps."""
+
+    image: Image
+    heatmaps: tuple[Heatmap, ...] = ()
+    prompts: Prompts | None = None
+    masks: Masks | None = None
+    labels: Labels | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Step to seconds."""
+    _catalog: Catalog = field(default_factory=Catalog, repr=False, compare=False)
+
+    def picture(self) -> bytes:
+        """A JPEG of image, heatmap, overlay and mask with its prompts, side by side."""
+        writer: Any = make_step(self._catalog, "writer", f"{BUNDLED}:overlay", {})
+        there = {
+            name: getattr(self, name)
+            for name in ("image", "heatmaps", "prompts", "masks", "labels")
+            if getattr(self, name) is not None
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            (path,) = writer.write(directory=Path(folder), **there)
+            return bytes(path.read_bytes())
+
+    def _repr_jpeg_(self) -> bytes:
+        return self.picture()
+
+
+class Pipeline:
+    """Steps from image to labels, kept loaded from call to call.
+
+    Steps are named as on the command line, `options` as its flags (`{"topk.k": 3}`); what is left
+    out is the command line's default. `recipe` is a recipe file or a `Recipe` to start from.
+    Models are loaded at the first picture; `close()`, or the end of a `with` block, drops them.
+
+    Raises `UsageError` and `PluginError` as the command line does.
+    """
+
+    def __init__(
+        self,
+        recipe: str | Path | Recipe | None = None,
+        *,
+        saliency: Steps = None,
+        transform: Steps = None,
+        prompt: Steps = None,
+        segmenter: Steps = None,
+        select: Steps = None,
+        fuser: Steps = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        rounds: int = 3,
+        classes: Sequence[str] = (),
+        device: str = "auto",
+        catalog: Catalog | None = None,
+    ) -> None:
+        self.catalog = catalog or Catalog()
+        self.device = device
+        start = recipe if isinstance(recipe, Recipe) else None
+        if start is None and recipe is not None:
+            start = Recipe.load(Path(recipe))  # type: ignore[arg-type]  # a path by now
+        start = start or Recipe(seed=seed, rounds=rounds, classes=tuple(classes))
+        given = {
+            "saliency": saliency,
+            "transform": transform,
+            "prompt": prompt,
+            "segmenter": segmenter,
+            "selector": select,
+            "fuser": fuser,
+        }
+        parts = {kind: _parts(steps) for kind, steps in given.items() if steps is not None}
+        self.recipe = replace(start, parts={**start.parts, **parts})
+        for flag, value in (options or {}).items():
+            self.recipe = _with_option(self.recipe, flag, value)
+        self._plan = self.plan(_Given())
+        self._stack = ExitStack()
+        self._branch: Branch | None = None
+
+    def plan(self, dataset: Dataset, *, metrics: Sequence[Step] | None = None) -> Plan:
+        """The plan for a data set; with the metrics that fit it where it has truth."""
+        parts = {**self.recipe.parts, "dataset": (Part(dataset.name, step=dataset),), "writer": ()}
+        if metrics is not None or isinstance(dataset, _Given):
+            parts["metric"] = tuple(Part(m.name, step=m) for m in metrics or ())
+        made = replace(self.recipe, parts=parts).build(self.catalog)
+        return replace(made, writers=())
+
+    def __call__(self, picture: Picture) -> Result:
+        """Segment one picture. Raises `SegkitError` with the reason if a step fails."""
+        return next(self.each([picture]))
+
+    def each(self, pictures: Iterable[Picture]) -> Iterator[Result]:
+        """Segment pictures one after another."""
+        for picture in pictures:
+            image = _image(picture)
+            outcome = self._outcome(image)
+            if outcome.error is not None:
+                raise SegkitError(outcome.error)
+            yield Result(
+                image,
+                outcome.heatmaps,
+                outcome.prompts,
+                outcome.masks,
+                outcome.labels,
+                outcome.seconds,
+                self.catalog,
+            )
+
+    def run(self, dataset: Dataset, directory: str | Path, **how: Any) -> dict[str, Any]:
+        """Run over a data set and return summary.json; `how` as `segkit.run` takes it."""
+        return run(
+            {"run": self.plan(dataset)},
+            Path(directory),
+            seed=self.recipe.seed,
+            device=device_named(self.device),
+            catalog=self.catalog,
+            **how,
+        )["run"]
+
+    def close(self) -> None:
+        """Drop the loaded models; the next call loads them again."""
+        self._stack.close()
+        self._branch = None
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self._plan.words.removeprefix('given > ')})"
+
+    def _outcome(self, image: Image) -> Outcome:
+        if self._branch is None:
+            graph = Graph()
+            branch = graph.branch(self._plan)
+            self._stack.enter_context(opened([*graph.steps.values()], device_named(self.device)))
+            self._branch = branch
+        ids = class_ids({"": self._plan}, self.recipe.classes)
+        work = Work(ids, self.recipe.seed, Observers())
+        return next(work_through({"": self._branch}, _Given.of(image), work, 1, {}))
+
+
+def sweep(
+    pipelines: Mapping[str, Pipeline],
+    dataset: Dataset,
+    directory: str | Path | None = None,
+    *,
+    sort_by: str = "iou",
+    metrics: Sequence[Step] | None = None,
+    **how: Any,
+) -> Leaderboard:
+    """Compare pipelines on one data set in one run; what they have in common is computed once.
+
+    `directory` keeps what `segkit sweep` leaves (left out: nothing is kept); `metrics` default to
+    all that fit; `how` as `segkit.run` takes it. Seed, classes and device are the first one's.
+    """
+    if not pipelines:
+        raise UsageError("there is nothing to compare; give at least one pipeline")
+    first = next(iter(pipelines.values()))
+    plans = {name: p.plan(dataset, metrics=metrics) for name, p in pipelines.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        return sweep_plans(
+            plans,
+            Path(directory or scratch),
+            sort_by=sort_by,
+            seed=first.recipe.seed,
+            classes=first.recipe.classes,
+            device=device_named(first.device),
+            catalog=first.catalog,
+            **how,
+        )
+
+
+class _Given(Dataset):
+    """Pictures at hand."""
+
+    name = "given"
+    _images: tuple[Image, ...] = PrivateAttr(())
+
+    @classmethod
+    def of(cls, *images: Image) -> _Given:
+        """A data set of these."""
+        made = cls()
+        made._images = images
+        return made
+
+    @property
+    def names(self) -> Sequence[str]:
+        return distinct([image.name for image in self._images])
+
+    @property
+    def has_truth(self) -> bool:
+        return False
+
+    def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
+        return self._images[index], None
+
+
+def _image(picture: Picture) -> Image:
+    if isinstance(picture, Image):
+        return picture
+    if isinstance(picture, (str, Path)):
+        return read_image(Path(picture))
+    if not isinstance(picture, np.ndarray):
+        convert = getattr(picture, "convert", None)  # Pillow's
+        if convert is None:
+            raise UsageError(
+                f"a pipeline takes a file, pixels (H, W, 3) uint8, an Image or a Pillow picture, "
+                f"but was given a {type(picture).__name__}"
+            )
+        picture = np.asarray(convert("RGB"))
+    return Image(picture, "image")
+
+
+def _parts(steps: Steps) -> tuple[Part, ...]:
+    """Named or given steps as a recipe's parts."""
+    several = [steps] if isinstance(steps, (str, Step)) else list(steps or ())
+    made: list[Part] = []
+    for step in several:
+        if isinstance(step, Step):
+            made.append(Part(step.name, step=step))
+        elif step != "none":
+            made += [Part(name, merge=i > 0) for i, name in enumerate(step.split("+"))]
+    return tuple(made)
+
+
+def _with_option(recipe: Recipe, flag: str, value: Any) -> Recipe:
+    """The recipe with one option, named as its flag is: `topk.k`."""
+    name, _, option = flag.removeprefix("--").rpartition(".")
+    for kind in PIPELINE:
+        there = [p.name.rpartition(":")[2] for p in recipe.parts.get(kind, ())]
+        there += () if kind in recipe.parts else DEFAULTS.get(kind, ())
+        if name in there:
+            return recipe.with_options(kind, name, {option.replace("-", "_"): value})
+    raise UsageError(f"'{flag}' is an option of a plugin that takes no part; choose it too")
