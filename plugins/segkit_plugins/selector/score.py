@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from segkit import Masks, Selector, hookimpl
+from segkit_plugins.shared.selecting import best_by
 
 
 class BestScore(Selector):
@@ -20,8 +19,7 @@ class BestScore(Selector):
 
     def __call__(self, masks: Masks) -> Masks:
         """One mask for each prompt that has any."""
-        order = np.lexsort((-masks.scores, masks.prompt))  # stable: the first of equals stays first
-        return masks.take(order[np.unique(masks.prompt[order], return_index=True)[1]])
+        return best_by(masks, masks.scores)
 
 
 @hookimpl

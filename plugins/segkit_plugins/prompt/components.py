@@ -1,0 +1,52 @@
+"""Take each connected hot region for an object of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
+from segkit_plugins.shared.peaks import brightest
+from segkit_plugins.shared.regions import Region, hot, parts, tight_box
+
+
+class Components(Prompter):
+    """One prompt for each connected part of the hot region, the largest first.
+
+    Pixels of at least `level` × the maximum are hot; parts touch along sides or corners. A heatmap
+    without heat makes no prompt.
+    """
+
+    name = "components"
+
+    level: float = Field(0.5, gt=0, le=1)
+    """Heat that a pixel of a region has at least, as a share of the maximum."""
+
+    ask: Literal["point", "box", "both"] = "point"
+    """What is asked of each: its brightest pixel, its tight box, or both."""
+
+    min_area: float = Field(0.002, ge=0, le=1)
+    """Smaller parts are passed over; a share of the image's pixels."""
+
+    most: PositiveInt = 8
+    """At most this many prompts."""
+
+    def __call__(self, heatmap: Heatmap) -> Prompts:
+        """Prompts, or none."""
+        values = heatmap.values
+        least = max(1, round(self.min_area * values.size))
+        found = parts(hot(values, self.level), least)[: self.most]
+        return Prompts(tuple(self._asked(np.where(p, values, np.float32(0)), p) for p in found))
+
+    def _asked(self, values: np.ndarray, part: Region) -> Prompt:
+        points = brightest(values) if self.ask != "box" else ()
+        return Prompt(points=points, box=tight_box(part) if self.ask != "point" else None)
+
+
+@hookimpl
+def segkit_prompters() -> Sequence[type[Prompter]]:
+    """Register `components`."""
+    return [Components]

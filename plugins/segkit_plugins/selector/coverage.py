@@ -1,0 +1,38 @@
+"""Keep the candidate mask that covers the heatmap best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import NonNegativeFloat
+
+from segkit import Heatmap, Masks, Selector, hookimpl
+from segkit_plugins.shared.selecting import best_by
+
+
+class Coverage(Selector):
+    """For each prompt the mask with most heat for its area: (heat inside) / areaᵖ.
+
+    Heat inside is the sum of the heatmap over the mask. With `power` p = 1 this is the mean heat,
+    which favours the small and hot; with p = 0 the sum, which favours the large; in between lies a
+    balance. An empty mask counts 0. Of equals the one with the higher score is kept, then the
+    first; without heat that decides alone.
+    """
+
+    name = "coverage"
+
+    power: NonNegativeFloat = 0.5
+    """How much area counts against a mask."""
+
+    def __call__(self, masks: Masks, heatmap: Heatmap) -> Masks:
+        """One mask for each prompt that has any."""
+        area = masks.masks.sum(axis=(1, 2), dtype=np.float64)
+        heat = np.array([heatmap.values[m].sum(dtype=np.float64) for m in masks.masks])
+        return best_by(masks, heat / np.maximum(area, 1) ** self.power)
+
+
+@hookimpl
+def segkit_selectors() -> Sequence[type[Selector]]:
+    """Register `coverage`."""
+    return [Coverage]

@@ -1,0 +1,29 @@
+"""Keep the largest candidate mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segkit import Masks, Selector, hookimpl
+from segkit_plugins.shared.selecting import best_by
+
+
+class Largest(Selector):
+    """For each prompt the mask with the most pixels.
+
+    Of equals the one with the higher score is kept, then the first. The masks come in the order of
+    their prompts.
+    """
+
+    name = "largest"
+
+    def __call__(self, masks: Masks) -> Masks:
+        """One mask for each prompt that has any."""
+        pixels = masks.masks.sum(axis=(1, 2))
+        return best_by(masks, pixels)
+
+
+@hookimpl
+def segkit_selectors() -> Sequence[type[Selector]]:
+    """Register `largest`."""
+    return [Largest]

@@ -1,0 +1,18 @@
+"""One mask for each prompt, by whatever figure."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from segkit import Masks
+
+
+def best_by(masks: Masks, figure: ArrayLike) -> Masks:
+    """For each prompt the mask with the highest figure (n,).
+
+    Of equals the one with the higher score, then the first. The masks come in the order of their
+    prompts; a prompt without candidates stays without a mask.
+    """
+    order = np.lexsort((-masks.scores, -np.asarray(figure, np.float64), masks.prompt))
+    return masks.take(order[np.unique(masks.prompt[order], return_index=True)[1]])
