@@ -1,0 +1,34 @@
+"""The page of a run, a sweep or a diagnosis: DIR/report.html, made from what lies in its folder.
+
+One file that needs nothing else: pictures are inside it, its script is short and its own, and its
+policy forbids any other and every connection.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segkit.catalog import Catalog
+from segkit.record import write_text
+from segkit.report.folder import Folder, recipe_in_words
+from segkit.report.page import figure, make_page
+
+__all__ = ["figure", "recipe_in_words", "write_report"]
+
+
+def write_report(directory: Path, catalog: Catalog | None = None) -> Path:
+    """Write DIR/report.html and return its path; an old one stays until the new one is complete.
+
+    `directory` is the folder of a run (results.jsonl is needed), or of a sweep or a diagnosis
+    (recipes/NAME/results.jsonl, leaderboard.json, diagnosis.json: any of them). What else lies
+    there, recipe.toml, summary.json and the pictures in overlay/ and masks/, is shown too.
+    `catalog` says in a few words what each metric is (default: what is installed).
+
+    Raises `UsageError` where there is no such folder or it holds none of these, `OSError` where
+    the page cannot be written.
+    """
+    page = make_page(Folder.read(directory), catalog or Catalog())
+    path = directory / "report.html"
+    # File names may hold bytes that are no text; UTF-8 cannot write those.
+    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    return path

@@ -1,0 +1,241 @@
+"use strict";
+/* Sorts tables, shows the pictures a few at a time, opens them large. All text goes in as text. */
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const $ = (id) => document.getElementById(id);
+  const make = (tag, properties = {}, ...children) => {
+    const node = Object.assign(document.createElement(tag), properties);
+    node.append(...children.filter((child) => child !== null));
+    return node;
+  };
+
+  /* ---- tables: a click on a column's head sorts by it, another turns it round ---- */
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const heads = [...table.tHead.rows[0].cells];
+    const body = table.tBodies[0];
+    const key = (row, column) => {
+      const value = row.cells[column].dataset.value;
+      if (value === undefined) return null;
+      return heads[column].dataset.kind === "text" ? value : Number(value);
+    };
+    const sort = (column) => {
+      const head = heads[column];
+      const before = head.getAttribute("aria-sort");
+      const first = head.dataset.first || "ascending";
+      const turned = first === "ascending" ? "descending" : "ascending";
+      const now = before === first ? turned : first;
+      const sign = now === "ascending" ? 1 : -1;
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", now);
+      const compare = (a, b) => {
+        const [x, y] = [key(a, column), key(b, column)];
+        if (x === null || y === null) return (x === null) - (y === null); // nothing comes last
+        return sign * (typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y);
+      };
+      body.append(...[...body.rows].sort(compare));
+    };
+    heads.forEach((head, column) => {
+      if (!head.dataset.kind) return;
+      const button = make("button", { type: "button", className: "sort" });
+      button.append(...head.childNodes);
+      button.addEventListener("click", () => sort(column));
+      head.append(button);
+    });
+  }
+
+  /* ---- distributions: one recipe or all ---- */
+
+  const chosen = $("distribution");
+  if (chosen) {
+    chosen.parentElement.hidden = false;
+    chosen.addEventListener("change", () => {
+      for (const row of document.querySelectorAll("#distribution-table tbody tr")) {
+        row.hidden = chosen.value !== "" && row.dataset.recipe !== chosen.value;
+      }
+    });
+  }
+
+  /* ---- gallery ---- */
+
+  const { recipes, rank, up, images, failures } = read("data");
+  const pictures = read("pictures-data");
+  const places = new Map(images.map((image, place) => [image.name, place]));
+  const PAGE = 48;
+  const filters = $("filters");
+  let found = [];
+  let shown = 0;
+
+  const value = (image, recipe) => (image.by[recipe] ? image.by[recipe].rank : null);
+  const fixed = (number) => number.toFixed(3);
+  const chosenRecipe = () => Number($("shown-recipe").value);
+  const otherRecipe = () => ($("other").value === "" ? null : Number($("other").value));
+
+  const difference = (image) => {
+    const other = otherRecipe();
+    const values = (other === null ? image.by.map((_, i) => i) : [chosenRecipe(), other])
+      .map((recipe) => value(image, recipe))
+      .filter((number) => number !== null);
+    return values.length < 2 ? null : Math.max(...values) - Math.min(...values);
+  };
+
+  const tilesOf = (image, asked) => {
+    /* The recipes' pictures, each once; those of one recipe alone bear its name. */
+    const seen = new Map();
+    for (const recipe of asked) {
+      for (const [title, picture] of image.by[recipe]?.tiles ?? []) {
+        if (!seen.has(picture)) seen.set(picture, { title, picture, of: [] });
+        seen.get(picture).of.push(recipe);
+      }
+    }
+    const having = asked.filter((recipe) => image.by[recipe]?.tiles.length);
+    return [...seen.values()].map((tile) => ({
+      ...tile,
+      shared: having.length > 1 && tile.of.length === having.length,
+      who: having.length > 1 && tile.of.length < having.length
+        ? tile.of.map((recipe) => recipes[recipe]).join(", ") : "",
+    }));
+  };
+
+  const tile = (image, { title, picture, who }) => {
+    const [data, width, height] = pictures[picture];
+    const label = [title, who].filter(Boolean).join(" · ");
+    return make("span", { className: "tile" },
+      make("img", {
+        src: `data:image/jpeg;base64,${data}`, width, height, loading: "lazy", decoding: "async",
+        alt: label ? `${image.name}: ${label}` : image.name,
+      }),
+      label ? make("span", { className: "label", ariaHidden: "true", textContent: label }) : null);
+  };
+
+  const marks = (image, asked) => {
+    const parts = [];
+    for (const recipe of asked) {
+      const by = image.by[recipe];
+      if (!by) continue;
+      const name = recipes.length > 1 ? `${recipes[recipe]}: ` : "";
+      if (by.error !== null) {
+        parts.push(make("span", { className: "bad", textContent: `${name}failed` }));
+      } else if (by.rank !== null) {
+        parts.push(make("span", { textContent: `${name}${rank} ${fixed(by.rank)}` }));
+      }
+    }
+    return parts;
+  };
+
+  const asked = () => {
+    const other = otherRecipe();
+    return other === null || other === chosenRecipe() ? [chosenRecipe()] : [chosenRecipe(), other];
+  };
+
+  const card = (image) => {
+    const which = asked();
+    const tiles = tilesOf(image, which);
+    const button = make("button", { type: "button", className: "card" },
+      make("span", { className: "tiles" }, ...tiles.map((one) => tile(image, one))),
+      make("span", { className: "caption" },
+        make("b", { textContent: image.name }), ...marks(image, which)));
+    button.dataset.open = image.name;
+    return make("li", { className: tiles.length > 3 ? "wide" : "" }, button);
+  };
+
+  const more = () => {
+    $("cards").append(...found.slice(shown, shown + PAGE).map(card));
+    shown = Math.min(shown + PAGE, found.length);
+    $("more").hidden = shown === found.length;
+    const all = found.length === images.length ? "" : ` that fit, of ${images.length} in all`;
+    $("count").textContent = found.length
+      ? `${shown} of ${found.length} image${found.length === 1 ? "" : "s"}${all}`
+      : "No image fits.";
+  };
+
+  const filter = () => {
+    const order = $("order").value;
+    const text = $("find").value.trim().toLowerCase();
+    const failed = $("failed-only").checked;
+    const which = asked();
+    found = images.filter((image) =>
+      image.name.toLowerCase().includes(text)
+      && which.some((recipe) => image.by[recipe])
+      && (!failed || which.some((recipe) => image.by[recipe] && image.by[recipe].error !== null)));
+    const by = {
+      worst: (image) => value(image, which[0]) * (up ? 1 : -1),
+      best: (image) => value(image, which[0]) * (up ? -1 : 1),
+      difference: (image) => -difference(image),
+    }[order];
+    if (by) {
+      const nothing = (image) =>
+        (order === "difference" ? difference(image) : value(image, which[0])) === null;
+      found = found.map((image) => [nothing(image), by(image), image])
+        .sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((row) => row[2]);
+    }
+    $("cards").replaceChildren();
+    shown = 0;
+    more();
+  };
+
+  /* ---- one image, large ---- */
+
+  const dialog = $("large");
+  let open = null; // its place among those that are browsed
+  let browsed = [];
+
+  const show = (place) => {
+    open = (place + browsed.length) % browsed.length;
+    const image = browsed[open];
+    const every = recipes.map((_, recipe) => recipe);
+    const tiles = tilesOf(image, every);
+    $("large-name").textContent = image.name;
+    $("large-place").textContent = `${open + 1} of ${browsed.length}`;
+    const shared = tiles.filter((one) => one.shared || !one.who);
+    const own = tiles.filter((one) => one.who && !one.shared);
+    const rows = every.filter((recipe) => image.by[recipe])
+      .sort((a, b) => ((value(image, b) ?? -1) - (value(image, a) ?? -1)) * (up ? 1 : -1))
+      .map((recipe) => {
+        const by = image.by[recipe];
+        return make("tr", {},
+          make("th", { scope: "row", textContent: recipes[recipe] }),
+          make("td", by.error === null ? { textContent: by.scores || "–" }
+            : { className: "bad", textContent: failures[by.error] }),
+          make("td", {}, by.link
+            ? make("a", { href: by.link, textContent: "full size" }) : ""));
+      });
+    $("large-body").replaceChildren(
+      make("div", { className: "tiles" }, ...shared.map((one) => tile(image, one))),
+      make("div", { className: "tiles" }, ...own.map((one) => tile(image, one))),
+      ...(tiles.length ? [] : [make("p", { className: "soft", textContent: "No picture of it is in this page." })]),
+      make("div", { className: "scroll" }, make("table", {}, make("tbody", {}, ...rows))));
+    dialog.scrollTop = 0;
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-open]");
+    if (!button || !places.has(button.dataset.open)) return;
+    const image = images[places.get(button.dataset.open)];
+    browsed = button.closest("#cards") ? found : images;
+    show(browsed.indexOf(image));
+    dialog.showModal(); // keeps the focus inside, closes by Esc, gives the focus back
+  });
+  $("previous").addEventListener("click", () => show(open - 1));
+  $("next").addEventListener("click", () => show(open + 1));
+  $("close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+  dialog.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    show(open + step);
+  });
+
+  filters.hidden = false;
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.addEventListener("input", filter);
+  $("more").addEventListener("click", () => {
+    const first = shown;
+    more();
+    $("cards").children[first].firstElementChild.focus();
+  });
+  filter();
+})();
