@@ -172,9 +172,9 @@ def _key(plan: Plan) -> str:
 
 def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
     """A name for each plan, from the axes that differ; safe as a folder's."""
-    values: dict[str, set[str | None]] = {}
+    values: dict[str, set[str]] = {}
     for axis in dict.fromkeys(a for found in options for a in found):
-        values[axis] = {found.get(axis) for found in options}
+        values[axis] = {found[axis] for found in options if axis in found}
     differing = [axis for axis, found in values.items() if len(found) > 1]
     short = {axis: axis.rpartition(".")[2] for axis in differing}
     names = []

@@ -428,18 +428,16 @@ def test_the_default_layer_is_the_last_block_of_convolutions(name, options, laye
     assert hooks(network) == 0
 
 
-def test_a_transformer_has_no_default_layer(tmp_path):
+def test_a_transformers_layers(tmp_path):
     timm = pytest.importorskip("timm")
     name = "vit_tiny_patch16_224"
     torch.save(timm.create_model(name, num_classes=4).state_dict(), tmp_path / "v.pth")
     options = {"model": f"timm:{name}", "checkpoint": str(tmp_path / "v.pth")}
-    assert why(**options) == (
-        f"--gradcam.model timm:{name} has no map of convolutions near its end to look at; choose "
-        "a layer with --gradcam.layer ('list' shows what there is), or another model"
-    )
-    assert "\n  patch_embed.proj (192 channels, 14×14)" in why(**options, layer="list")
+    listed = why(**options, layer="list")
+    assert "\n  patch_embed (192 channels, 14×14)" in listed
     assert "does not take pictures of 100x100 (" in why(**options, size=100)
     assert "give the size it was made for with --gradcam.size" in why(**options, size=100)
+    assert opened(**options)._classifier.look is not None
 
 
 def test_list_prints_the_layers(own):

@@ -1,12 +1,14 @@
 """Class activation maps of image classifiers: all but the formula that tells them apart.
 
 A method is a subclass of `ClassActivationMap` with a name and `combine`, which makes a map of a
-layer's activations and of the gradient of a class score with respect to them.
+layer's activations and of the gradient of a class score with respect to them; or, where it takes
+more than that, `explain`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +56,18 @@ class ClassActivationMap(Saliency):
     std: tuple[float, ...] = ()
     """Three deviations, likewise."""
     layer: str = ""
-    """The layer to look at, by its dotted name; left out: the last block of convolutions; list
-    prints the candidates."""
+    """The layer to look at, by its dotted name; left out: the last block of convolutions, or of a
+    vision transformer the first norm of its last block; list prints the candidates."""
     target: str = "predicted"
     """Which classes: predicted, a class name, a class number (from 0), top:N for the N likeliest,
     or truth for those of the data set's truth that the model knows."""
     size: PositiveInt | None = None
     """Side of the network's input, in pixels; left out: the model's own."""
+    flip: bool = False
+    """Average the map with that of the mirrored image."""
+    scales: tuple[float, ...] = ()
+    """Average the maps of the image at these multiples of the network's input size, such as 1 and
+    1.5; left out: 1 alone. Not every transformer takes other sizes than its own."""
 
     _classifier: Any = PrivateAttr(None)
 
@@ -84,6 +91,13 @@ class ClassActivationMap(Saliency):
     def _check_deviations(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if any(v <= 0 for v in values):
             raise ValueError("deviations should be greater than 0")
+        return values
+
+    @field_validator("scales")
+    @classmethod
+    def _check_scales(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0.1 <= v <= 10 for v in values):
+            raise ValueError("scales should lie between 0.1 and 10")
         return values
 
     def combine(self, activations: Any, gradients: Any) -> Any:
@@ -133,7 +147,8 @@ class ClassActivationMap(Saliency):
 
         classifier = self._classifier
         pixels = torch.stack([classifier.prepared(one["image"].pixels) for one in inputs])
-        scores, activations = classifier.look(pixels)
+        views = [(v, *classifier.look(v.pixels)) for v in self._views(pixels)]
+        scores = views[0][1]
         chances = scores.detach().softmax(1)
         targets = [
             self._targets(row, one.get("truth"), one.get("classes"))
@@ -143,15 +158,52 @@ class ClassActivationMap(Saliency):
         most = max(len(several) for several in targets)
         for turn in range(most):  # the first class of every image, then the second …
             rows = [i for i, several in enumerate(targets) if turn < len(several)]
-            with torch.enable_grad():
-                total = torch.stack([scores[i, targets[i][turn][0]] for i in rows]).sum()
-            (gradients,) = torch.autograd.grad(total, activations, retain_graph=turn + 1 < most)
-            maps = self.combine(activations.detach(), gradients)
-            for i in rows:
+            chosen = [targets[i][turn][0] for i in rows]
+            maps = [
+                view.upright(self.explain(view.pixels, found, activations, rows, chosen))
+                for view, found, activations in views
+            ]
+            for place, i in enumerate(rows):
                 number, name = targets[i][turn]
-                values = as_heat(maps[i], inputs[i]["image"].size)
+                values = as_heat(_mean([m[place] for m in maps]), inputs[i]["image"].size)
                 made[i].append(Heatmap(values, name, float(chances[i, number])))
         return [tuple(heatmaps) for heatmaps in made]
+
+    def explain(
+        self,
+        pixels: Any,
+        scores: Any,
+        activations: Any,
+        rows: Sequence[int],
+        classes: Sequence[int],
+    ) -> Any:
+        """Maps (n, h, w) for n rows of a batch, each for one class; Tensors.
+
+        Of the network's input (B, 3, S, S), the class scores (B, K) and the layer's map
+        (B, C, h, w) that they depend on.
+        """
+        import torch
+
+        with torch.enable_grad():
+            total = scores[list(rows), list(classes)].sum()
+        (gradients,) = torch.autograd.grad(total, activations, retain_graph=True)
+        return self.combine(activations.detach()[list(rows)], gradients[list(rows)])
+
+    def _views(self, pixels: Any) -> list[_View]:
+        """The network's inputs to average over; the first decides which classes are likeliest."""
+        import torch.nn.functional as F
+
+        side = pixels.shape[-1]
+        views = []
+        for scale in self.scales or (1.0,):
+            now = max(round(side * scale), 1)
+            sized = pixels
+            if now != side:
+                sized = F.interpolate(pixels, (now, now), mode="bilinear", antialias=now < side)
+            views.append(_View(sized, False))
+            if self.flip:
+                views.append(_View(sized.flip(-1), True))
+        return views
 
     def _targets(
         self,
@@ -198,6 +250,33 @@ class ClassActivationMap(Saliency):
     def _likeliest(self, numbers: Sequence[int], scores: NDArray[np.float32]) -> int:
         """Of several outputs with one name the one seen most of."""
         return max(numbers, key=lambda i: float(scores[i]))
+
+
+@dataclass(frozen=True)
+class _View:
+    """One way of showing a batch to the network."""
+
+    pixels: Any
+    flipped: bool
+
+    def upright(self, maps: Any) -> Any:
+        """Maps of this view as maps of the images."""
+        return maps.flip(-1) if self.flipped else maps
+
+
+def _mean(maps: Sequence[Any]) -> Any:
+    """The mean of maps (h, w), each resized to the largest."""
+    import torch
+    import torch.nn.functional as F
+
+    if len(maps) == 1:
+        return maps[0]
+    size = max(tuple(m.shape) for m in maps)
+    same = [
+        F.interpolate(m[None, None].float(), size, mode="bilinear", align_corners=False)[0, 0]
+        for m in maps
+    ]
+    return torch.stack(same).mean(dim=0)
 
 
 def as_heat(found: Any, size: tuple[int, int]) -> NDArray[np.float32]:

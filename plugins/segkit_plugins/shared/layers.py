@@ -3,10 +3,14 @@
 The layer's output is cut from the graph and made a leaf, so a backward pass runs from the class
 scores down to that layer and no further. Parameters are meant to be frozen; then the forward pass
 up to the layer keeps nothing for a gradient and costs what it costs without one.
+
+A vision transformer's layers give tokens in place of a map; those of the picture's patches are laid
+out as the grid that they come from, and the others (class, registers) are left alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +27,41 @@ depend on. Raises `LookupError` with the reason where the layer gives no such ma
 
 NO_MAP = "it gives no map (images, channels, height, width)"
 
+MOST_OTHER_TOKENS = 16
+"""Tokens that are no patches: a class token, registers."""
+
+FIRST_NORMS = ("norm1", "ln_1", "layernorm_before", "layer_norm1")
+"""What the first normalisation of a transformer's block is called; its last one is where token
+maps are best looked at, for behind it the class token takes from the patches once more."""
+
+
+def as_map(output: Any) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
+    """A layer's output as a map (B, C, h, w), and the way back; None if it is none.
+
+    Maps with their channels last, as Swin has them, and rows of tokens (B, n, C) count too.
+    """
+    if not torch.is_tensor(output) or not output.is_floating_point():
+        return None
+    if output.dim() == 4:
+        _, first, second, third = output.shape
+        if second != third and first == second > 1:
+            return output.permute(0, 3, 1, 2), lambda found: found.permute(0, 2, 3, 1)
+        return output, lambda found: found
+    if output.dim() != 3:
+        return None
+    count = output.shape[1]
+    side = math.isqrt(count)
+    others = count - side**2
+    if side < 2 or others > MOST_OTHER_TOKENS:
+        return None
+    kept = output[:, :others].detach()
+
+    def back(found: Tensor) -> Tensor:
+        return torch.cat([kept, found.flatten(2).transpose(1, 2)], dim=1)
+
+    patches = output[:, others:].transpose(1, 2)
+    return patches.reshape(*patches.shape[:2], side, side), back
+
 
 def look_at(network: nn.Module, path: str) -> Look:
     """A look at the layer with this dotted name. Raises `LookupError` if it cannot be had."""
@@ -36,12 +75,14 @@ def look_at(network: nn.Module, path: str) -> Look:
         kept: list[Tensor] = []
 
         def cut(_: nn.Module, __: Any, output: Any) -> Tensor:
-            if not torch.is_tensor(output) or output.dim() != 4:
+            laid = as_map(output)
+            if laid is None:
                 raise LookupError(NO_MAP)
+            found, back = laid
             # A layer that runs several times counts with its last run.
-            kept[:] = [output.detach().requires_grad_()]
+            kept[:] = [found.detach().requires_grad_()]
             # A copy: what follows may work in place, which a leaf does not allow.
-            return kept[0].clone()
+            return back(kept[0].clone())
 
         with _hooked(layer, cut), torch.enable_grad():
             scores = network(pixels)
@@ -123,22 +164,25 @@ def layers_of(network: nn.Module, picture: Tensor) -> list[Layer]:
     done = 0
     for name, output in finished.items():
         done += name in single
-        if name and _is_map(output):
-            found.append(_layer(name, output, done / count, modules[name]))
+        laid = as_map(output)
+        if name and laid is not None and _is_map(laid[0]):
+            found.append(_layer(name, laid[0], done / count, modules[name]))
     return found
 
 
 def default_layer(network: nn.Module, picture: Tensor) -> str | None:
-    """The last layer with convolutions that gives a map, or None.
+    """The last layer with convolutions that gives a map; of a transformer its last first norm.
 
     In a network of convolutions that is its last block. A transformer has convolutions only at
-    its beginning: what lies in a network's first half is no default.
+    its beginning: what lies in a network's first half is no default. None if there is neither.
     """
     if isinstance(network, torch.jit.ScriptModule):
         outside_in = reversed(list(_inside_out(network)))
         tried = (_try(network, name, picture) for name in outside_in)
         return next((found.name for found in tried if found and found.convolves), None)
-    names = [x.name for x in layers_of(network, picture) if x.convolves and x.done >= 0.5]
+    late = [x for x in layers_of(network, picture) if x.done >= 0.5]
+    names = [x.name for x in late if x.convolves]
+    names = names or [x.name for x in late if x.name.rpartition(".")[2] in FIRST_NORMS]
     return names[-1] if names else None
 
 
