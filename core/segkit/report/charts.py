@@ -153,10 +153,16 @@ PARTS = (
 """From what the segmenter cannot do to what was chosen badly."""
 
 
+def signed(value: float) -> str:
+    """A change: `+0.012`, `−0.003`, `0.000`."""
+    text = f"{abs(value):.3f}"
+    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+
+
 def waterfall(found: RecipeLosses, scale: Scale) -> list[Fall]:
     """The bars from 1 down to the recipe's IoU."""
     level = 1.0
-    bars = [Fall("whole", "perfect", 1, scale(0), scale(1) - scale(0), scale(1))]
+    bars = [Fall("whole", "perfect", 1, 0, scale(1), scale(1))]
     for part, title in PARTS:
         value = getattr(found, part)
         ends = sorted((scale(level), scale(level - value)))
@@ -165,17 +171,23 @@ def waterfall(found: RecipeLosses, scale: Scale) -> list[Fall]:
         bars.append(
             Fall(part, title, value, ends[0], round(ends[1] - ends[0], 2), scale(level), low, high)
         )
-    ends = sorted((scale(0), scale(found.iou)))
-    bars.append(Fall("iou", "IoU", found.iou, ends[0], ends[1] - ends[0], scale(found.iou)))
+    bars.append(Fall("iou", "IoU", found.iou, 0, scale(found.iou), scale(found.iou)))
     return bars
 
 
 def waterfall_scale(recipes: Sequence[RecipeLosses], width: float) -> Scale:
-    """From 0 to 1, or to where a gain leads beyond it."""
-    most = 1.0
+    """One scale for all waterfalls: up to 1, or to where a gain leads beyond it.
+
+    It begins at 0; where nothing falls below 0.5, closer to what is to be seen, at a tenth.
+    """
+    levels = [1.0]
     for found in recipes:
         level = 1.0
         for part, _ in PARTS:
             level -= getattr(found, part)
-            most = max(most, level)
-    return Scale(0, most, width)
+            levels.append(level)
+        levels.append(found.iou)
+    least, most = min(levels), max(levels)
+    span = most - least
+    low = math.floor((least - span / 4) * 10) / 10 if least >= 0.5 else 0.0
+    return Scale(low, most, width)

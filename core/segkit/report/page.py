@@ -16,12 +16,15 @@ from segkit.catalog import Catalog
 from segkit.errors import UsageError
 from segkit.report.charts import (
     PARTS,
+    Fall,
+    Scale,
     histograms,
     scale_of,
+    signed,
     waterfall,
     waterfall_scale,
 )
-from segkit.report.folder import Estimate, Folder, Run, finite, steps_of
+from segkit.report.folder import Estimate, Folder, RecipeLosses, Run, finite, steps_of
 from segkit.report.pictures import Album, make_album
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
     )
     environment.filters["figure"] = figure
     environment.filters["interval"] = interval
+    environment.filters["signed"] = signed
     environment.globals["finite"] = finite
     templates = Path(__file__).parent.parent / "templates"
     style = (templates / "report.css").read_text(encoding="utf-8")
@@ -58,6 +62,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
     rank = _rank(folder)
     files = _files(folder)
     album = make_album({name: files[name] for name in _most_telling(folder, files, rank)})
+    fall_scale = waterfall_scale(folder.diagnosis.recipes if folder.diagnosis else [], FALL)
     return environment.get_template("report.html.j2").render(
         style=Markup(style),
         script=Markup(script),
@@ -74,7 +79,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         meanings=_meanings(folder, catalog),
         histograms=histograms([(run.name, _ranked(run, rank)) for run in folder.runs]),
         rank=rank,
-        falls=_falls(folder),
+        falls=_falls(folder, fall_scale),
+        fall_scale=fall_scale,
         parts=PARTS,
         worst=sorted(folder.diagnosis.rows, key=lambda r: r.iou)[:WORST]
         if folder.diagnosis
@@ -207,11 +213,10 @@ def _failed(folder: Folder) -> list[tuple[str, str, str]]:
     ]
 
 
-def _falls(folder: Folder) -> list[tuple[Any, Any]]:
+def _falls(folder: Folder, scale: Scale) -> list[tuple[RecipeLosses, list[Fall]]]:
     """Each diagnosed recipe with the bars of its waterfall."""
     if folder.diagnosis is None:
         return []
-    scale = waterfall_scale(folder.diagnosis.recipes, FALL)
     return [(found, waterfall(found, scale)) for found in folder.diagnosis.recipes]
 
 

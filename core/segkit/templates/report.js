@@ -48,7 +48,7 @@
 
   const chosen = $("distribution");
   if (chosen) {
-    chosen.parentElement.hidden = false;
+    chosen.closest("p").hidden = false;
     chosen.addEventListener("change", () => {
       for (const row of document.querySelectorAll("#distribution-table tbody tr")) {
         row.hidden = chosen.value !== "" && row.dataset.recipe !== chosen.value;
@@ -99,7 +99,7 @@
 
   const tile = (image, { title, picture, who }) => {
     const [data, width, height] = pictures[picture];
-    const label = [title, who].filter(Boolean).join(" · ");
+    const label = [who, title].filter(Boolean).join(" · ");
     return make("span", { className: "tile" },
       make("img", {
         src: `data:image/jpeg;base64,${data}`, width, height, loading: "lazy", decoding: "async",
