@@ -1,8 +1,9 @@
-"""The page of a run: what it shows, what it leaves out, and that nothing in it runs."""
+"""The page of a run, a sweep and a diagnosis: what it shows, and that nothing foreign runs."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 import json
@@ -16,9 +17,10 @@ import pytest
 from toys import Best, Bright, Flood, Paint, Peak, Right, Squares
 
 from segkit import Image, Labels, UsageError, Writer, palette, plan, run, write_png
-from segkit import report as report_module
 from segkit.recipe import Recipe
-from segkit.report import figure, recipe_in_words, write_report
+from segkit.report import charts, figure, recipe_in_words, write_report
+from segkit.report import pictures as pictures_module
+from segkit.report.folder import RecipeLosses
 
 NASTY = "<b>&\"x'"
 VOID_ELEMENTS = {"meta", "img", "br", "link", "input", "hr"}
@@ -50,12 +52,15 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
         self.open: list[str] = []
+        self.blocks: list[tuple[dict[str, str | None], str]] = []
         self.feed(self.source)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.blocks.append((dict(attrs), ""))
         if tag not in VOID_ELEMENTS:
             self.open.append(tag)
 
@@ -63,7 +68,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if data.strip() and self.open[-1] != "style":
+        if self.open and self.open[-1] in ("script", "style"):
+            attrs, before = self.blocks[-1]
+            self.blocks[-1] = attrs, before + data
+        elif data.strip():
             self.texts.append(" ".join(data.split()))
 
     def all(self, tag):
@@ -72,6 +80,30 @@ class Page(HTMLParser):
     @property
     def text(self):
         return " ".join(self.texts)
+
+    def json(self, name):
+        return next(json.loads(text) for attrs, text in self.blocks if attrs.get("id") == name)
+
+    @property
+    def images(self):
+        """Image name to what is known of it for each recipe."""
+        return {image["name"]: image["by"] for image in self.json("data")["images"]}
+
+    @property
+    def pictured(self):
+        """The names of the images whose pictures are in the page."""
+        return [n for n, by in self.images.items() if any(one and one["tiles"] for one in by)]
+
+    def pictures(self, name, place=0):
+        """The pictures of an image and a recipe, with their titles."""
+        found = []
+        for title, number in self.images[name][place]["tiles"]:
+            data, width, height = self.json("pictures-data")[number]
+            picture = PIL.Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+            assert picture.format == "JPEG"
+            assert picture.size == (width, height)
+            found.append((title, picture))
+        return found
 
 
 def write_run(folder: Path, lines, *, summary=None, recipe=""):
@@ -93,15 +125,6 @@ def line(name, **more):
 
 def picture(folder, kind, name, size=(6, 8), colour=(10, 200, 30)):
     write_png(folder / kind / f"{name}.png", np.full((*size, 3), colour, np.uint8))
-
-
-def thumbnails(page):
-    pictures = []
-    for image in page.all("img"):
-        head, _, data = image["src"].partition(",")
-        assert head == "data:image/jpeg;base64"
-        pictures.append(PIL.Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
-    return pictures
 
 
 @pytest.fixture(scope="module")
@@ -128,37 +151,37 @@ def test_a_real_run_becomes_one_whole_page(real_run):
     assert (real_run / "recipe.toml").read_text() in html.unescape(page.source)
 
 
-def test_the_page_needs_no_network_and_no_script(real_run):
+def test_the_page_needs_no_network_and_runs_only_its_own_script(real_run):
     page = Page(write_report(real_run))
-    assert page.all("script") == []
+    assert [attrs.get("type") for attrs in page.all("script")] == ["application/json"] * 2 + [None]
+    assert not [attrs for _, attrs in page.tags if {"src", "style", "onclick"} & attrs.keys()]
     assert page.all("link") == []
-    assert all(image["src"].startswith("data:") for image in page.all("img"))
     assert "http:" not in page.source
     assert "https:" not in page.source
     assert "url(" not in page.source
-    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
-    assert policy.startswith("default-src 'none'")
     assert "prefers-color-scheme: dark" in page.source
+    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m).split("; ")
+    assert policy[:2] == ["default-src 'none'", "img-src data:"]
+    style, script = (text for attrs, text in page.blocks if "type" not in attrs)
+    for directive, text in (("style-src", style), ("script-src", script)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in policy
 
 
 def test_links_lead_to_files_beside_the_page(real_run):
-    links = [a["href"] for a in Page(write_report(real_run)).all("a")]
-    assert len(links) == 3
-    assert all((real_run / link).is_file() for link in links)
+    links = [by["link"] for (by,) in Page(write_report(real_run)).images.values()]
+    assert len([link for link in links if link]) == 3
+    assert all((real_run / link).is_file() for link in links if link)
 
 
-def test_thumbnails_are_the_overlays_made_small(real_run):
+def test_pictures_are_the_overlays_made_small(real_run):
     page = Page(write_report(real_run))
-    first, *_ = thumbnails(page)
-    assert first.size == (32, 24)
+    ((title, small),) = page.pictures("square-0")
+    assert (title, small.size) == ("", (32, 24))
     full = PIL.Image.open(real_run / "overlay" / "square-0.png").convert("RGB")
-    difference = np.abs(np.asarray(first, float) - np.asarray(full, float))
+    difference = np.abs(np.asarray(small, float) - np.asarray(full, float))
     assert difference.mean() < 12
-    assert [image["alt"] for image in page.all("img")] == [
-        "Overlay of square-0",
-        "Overlay of square-2",
-        "Overlay of square-4",
-    ]
+    assert page.pictured == ["square-0", "square-2", "square-4"]
 
 
 def test_large_pictures_shrink_and_strips_keep_more(tmp_path):
@@ -166,18 +189,15 @@ def test_large_pictures_shrink_and_strips_keep_more(tmp_path):
     picture(folder, "overlay", "photo", (600, 1000))
     picture(folder, "overlay", "strip", (300, 1500))
     page = Page(write_report(folder))
-    assert [p.size for p in thumbnails(page)] == [(480, 288), (960, 192)]
-    assert [f.get("class") for f in page.all("figure")] == [None, "strip"]
-    assert [(i["width"], i["height"]) for i in page.all("img")] == [("480", "288"), ("960", "192")]
+    assert page.pictures("photo")[0][1].size == (480, 288)
+    assert page.pictures("strip")[0][1].size == (960, 192)
 
 
 def test_masks_stand_in_for_overlays(tmp_path):
     folder = write_run(tmp_path, [line("one")])
     write_png(folder / "masks" / "one.png", np.full((5, 5), 1, np.uint8), palette())
-    page = Page(write_report(folder))
-    (thumbnail,) = thumbnails(page)
-    assert page.all("img")[0]["alt"] == "Mask of one"
-    red, green, blue = thumbnail.getpixel((2, 2))
+    ((_, small),) = Page(write_report(folder)).pictures("one")
+    red, green, blue = small.getpixel((2, 2))
     assert red > 100  # class 1 of the palette is dark red
     assert max(green, blue) < 20
 
@@ -193,46 +213,113 @@ def test_names_and_sentences_are_escaped(tmp_path):
     folder = write_run(tmp_path, lines, summary={"scores": {NASTY: 0.5}}, recipe=recipe)
     picture(folder, "overlay", NASTY)
     page = Page(write_report(folder))
-    assert not page.all("script")
     assert NASTY in page.text  # as text …
     assert NASTY not in page.source  # … and nowhere as it came
-    assert "<script>" not in page.source
-    assert page.all("img")[0]["alt"] == f"Overlay of {NASTY}"
-    assert page.all("a")[0]["href"] == "overlay/%3Cb%3E%26%22x%27.png"
+    assert "<script>alert" not in page.source
+    (by,) = page.images[NASTY]
+    assert by["link"] == "overlay/%3Cb%3E%26%22x%27.png"
+    assert by["scores"] == f"iou 0.5000 · {NASTY} 0.2500"
+    assert len(page.pictures(NASTY)) == 1
 
 
-def test_the_worst_come_first(tmp_path):
-    rated = {"good": 0.9, "bad": 0.1, "middling": 0.5}
-    lines = [line("unrated"), *(line(n, scores={"iou": v}) for n, v in rated.items())]
-    folder = write_run(tmp_path, lines)
-    for name in ("unrated", *rated):
-        picture(folder, "overlay", name)
-    page = Page(write_report(folder))
-    names = [i["alt"].removeprefix("Overlay of ") for i in page.all("img")]
-    assert names == ["bad", "middling", "good", "unrated"]
-    assert "Lowest IoU first" in page.text
-    assert "bad iou 0.1000" in page.text
+@pytest.mark.parametrize("name", ["</script><img src=x onerror=alert(1)>", "<!--<script>", "&lt;"])
+def test_data_for_the_script_cannot_end_its_element(tmp_path, name):
+    error = f"'{name}' is torn"
+    rows = [line("a", scores={name: 0.5}), line(name, status="failed", error=error)]
+    page = Page(write_report(write_run(tmp_path, rows, summary={"scores": {name: 1}})))
+    assert len(page.all("script")) == 3
+    assert page.all("img") == []
+    assert page.json("data")["failures"] == [error]
+    assert name in page.images
+    for attrs, text in page.blocks:
+        if attrs.get("type") == "application/json":
+            assert not set("<>&") & set(text)
 
 
-def test_of_many_pictures_the_worst_and_the_best_are_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_module, "THUMBNAILS", 4)
+@pytest.mark.parametrize("room", [0, 1, 2, 3, 9])
+def test_where_there_is_no_room_for_all_pictures_the_most_telling_are_kept(
+    tmp_path, monkeypatch, room
+):
     folder = write_run(tmp_path, [line(f"i{n}", scores={"iou": n / 10}) for n in range(9)])
     for n in range(9):
-        picture(folder, "masks", f"i{n}")
+        picture(folder, "masks", f"i{n}", colour=(20 * n, 20 * n, 20 * n))
+    one = len(Page(write_report(folder)).json("pictures-data")[0][0])
+    monkeypatch.setattr(pictures_module, "ROOM", room * one + one // 2)
     page = Page(write_report(folder))
-    names = [i["alt"].removeprefix("Mask of ") for i in page.all("img")]
-    assert names == ["i0", "i1", "i7", "i8"]
-    assert "4 of 9 are shown; the others are in the run's folder" in page.text
+    telling = ["i0", "i8", "i1", "i7", "i2", "i6", "i3", "i5", "i4"]
+    assert page.pictured == sorted(telling[:room])
+    if room < 9:
+        assert f"{room} of 9 images have their pictures in this page" in page.text
+        assert f"the pictures of {9 - room} are left out" in page.text
+    assert len(page.images) == 9
 
 
-def test_of_many_pictures_without_scores_the_first_are_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_module, "THUMBNAILS", 2)
+def test_images_without_scores_come_in_order(tmp_path, monkeypatch):
     folder = write_run(tmp_path, [line(f"i{n}") for n in (3, 1, 2)])
     for n in (1, 2, 3):
-        picture(folder, "masks", f"i{n}")
+        picture(folder, "masks", f"i{n}", colour=(80 * n, 0, 0))
+    one = len(Page(write_report(folder)).json("pictures-data")[0][0])
+    monkeypatch.setattr(pictures_module, "ROOM", 2 * one + one // 2)
     page = Page(write_report(folder))
-    assert [i["alt"] for i in page.all("img")] == ["Mask of i3", "Mask of i1"]
-    assert "In order" in page.text
+    assert page.pictured == ["i3", "i1"]
+    assert "Distribution" not in page.text
+
+
+def test_the_same_picture_is_kept_once(tmp_path):
+    folder = write_run(tmp_path, [line("a"), line("b"), line("c")])
+    for name, colour in (("a", (9, 9, 9)), ("b", (9, 9, 9)), ("c", (200, 9, 9))):
+        picture(folder, "overlay", name, colour=colour)
+    page = Page(write_report(folder))
+    assert len(page.json("pictures-data")) == 2
+    assert page.images["a"][0]["tiles"] == page.images["b"][0]["tiles"]
+
+
+def write_strip(path, panels, size=(64, 48), comment=None):
+    """A row of plain panels, 10 pixels apart, whose JPEG comment says where each is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    strip = PIL.Image.new("RGB", (10 + len(panels) * (size[0] + 10), size[1] + 44), "white")
+    boxes = []
+    for i, (title, colour) in enumerate(panels):
+        box = (10 + i * (size[0] + 10), 34)
+        box += (box[0] + size[0], box[1] + size[1])
+        strip.paste(colour, box)
+        boxes.append([title, *box])
+    text = json.dumps({"panels": boxes}) if comment is None else comment
+    strip.save(path, "JPEG", quality=90, subsampling=0, comment=b"segkit " + text.encode())
+
+
+def test_a_strip_is_cut_into_the_panels_that_it_names(tmp_path):
+    folder = write_run(tmp_path, [line("a", files=["overlay/a.jpg"])])
+    panels = [("photo", (200, 30, 30)), ("mask (IoU 0.91)", (30, 30, 200))]
+    write_strip(folder / "overlay" / "a.jpg", panels)
+    found = Page(write_report(folder)).pictures("a")
+    assert [title for title, _ in found] == ["photo", "mask (IoU 0.91)"]
+    for (_, small), (_, colour) in zip(found, panels, strict=True):
+        assert small.size == (64, 48)
+        assert np.abs(np.asarray(small, float) - colour).max() < 8  # nothing white beside it
+
+
+@pytest.mark.parametrize("size", [(480, 360), (960, 720), (2100, 1500)])
+def test_large_panels_are_cut_where_they_are(tmp_path, size):
+    folder = write_run(tmp_path, [line("a", files=["overlay/a.jpg"])])
+    write_strip(folder / "overlay" / "a.jpg", [("one", (200, 30, 30)), ("two", (9, 9, 9))], size)
+    for (_, small), colour in zip(
+        Page(write_report(folder)).pictures("a"), ((200, 30, 30), (9, 9, 9)), strict=True
+    ):
+        assert small.width == 480
+        assert np.abs(np.asarray(small, float) - colour).mean() < 4
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["", "{", "[]", '{"panels": 3}', '{"panels": [["a", 0, 0, 9]]}', '{"panels": [[]]}',
+     '{"panels": [["a", 0, 0, 9, 999]]}', '{"panels": [["a", 5, 5, 5, 9]]}',
+     '{"panels": [["a", -1, 0, 5, 9]]}', '{"panels": [["a", "x", 0, 5, 9]]}'],
+)  # fmt: skip
+def test_a_strip_that_names_no_panels_of_its_own_stays_whole(tmp_path, comment):
+    folder = write_run(tmp_path, [line("a", files=["overlay/a.jpg"])])
+    write_strip(folder / "overlay" / "a.jpg", [("one", (9, 9, 9))] * 2, comment=comment)
+    assert [s.size for _, s in Page(write_report(folder)).pictures("a")] == [(158, 92)]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +334,7 @@ def test_nothing_outside_of_its_folders_is_shown(tmp_path, file):
     picture(tmp_path, ".", "secret")
     picture(folder, ".", "secret")
     page = Page(write_report(folder))
-    assert page.all("img") == []
+    assert page.json("pictures-data") == []
     assert "this run has written neither overlays nor masks" in page.text
 
 
@@ -255,9 +342,7 @@ def test_a_writer_may_choose_another_format_and_name(tmp_path):
     folder = write_run(tmp_path, [line("a/b", files=["overlay/a_b.jpg"])])
     (folder / "overlay").mkdir()
     PIL.Image.new("RGB", (9, 7)).save(folder / "overlay" / "a_b.jpg")
-    page = Page(write_report(folder))
-    assert [p.size for p in thumbnails(page)] == [(9, 7)]
-    assert page.all("img")[0]["alt"] == "Overlay of a/b"
+    assert [p.size for _, p in Page(write_report(folder)).pictures("a/b")] == [(9, 7)]
 
 
 def test_a_damaged_picture_is_named(tmp_path):
@@ -265,7 +350,7 @@ def test_a_damaged_picture_is_named(tmp_path):
     picture(folder, "overlay", "whole")
     (folder / "overlay" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     page = Page(write_report(folder))
-    assert len(page.all("img")) == 1
+    assert page.pictured == ["whole"]
     assert "The picture overlay/torn.png could not be read." in page.text
 
 
@@ -303,8 +388,8 @@ def test_a_picture_whose_name_is_no_text_is_shown(tmp_path):
     folder = write_run(tmp_path, [json.dumps(line("x\udcff"))])
     picture(folder, "overlay", "x\udcff")
     page = Page(write_report(folder))
-    assert [a["href"] for a in page.all("a")] == ["overlay/x%FF.png"]
-    assert page.all("img")[0]["alt"] == "Overlay of x?"
+    assert page.images["x\udcff"][0]["link"] == "overlay/x%FF.png"
+    assert page.pictured == ["x\udcff"]
 
 
 def test_an_unfinished_run_has_a_page(tmp_path):
@@ -369,17 +454,18 @@ def test_sentences_for_folders_that_hold_no_run(tmp_path):
     )
     assert sentence(tmp_path) == (
         f"'{tmp_path}' holds no results.jsonl, so it is no run of segkit; "
-        "name the folder that segkit run has written"
+        "name the folder that segkit run or segkit sweep has written"
     )
     (tmp_path / "recipe.toml").touch()
     assert sentence(tmp_path) == (
         f"the run in '{tmp_path}' has not finished an image yet (no results.jsonl); "
         "go on with it by segkit run --resume"
     )
-    inside = write_run(tmp_path / "recipes" / "one", [])
-    assert (
-        sentence(tmp_path)
-        == f"'{tmp_path}' holds several runs; name one of them, such as '{inside}'"
+    (tmp_path / "recipes" / "one").mkdir(parents=True)
+    (tmp_path / "recipes" / "one" / "recipe.toml").touch()
+    assert sentence(tmp_path) == (
+        f"the sweep in '{tmp_path}' has not finished an image yet (no results.jsonl); "
+        "go on with it by segkit sweep --resume"
     )
 
 
