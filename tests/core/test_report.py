@@ -236,6 +236,18 @@ def test_data_for_the_script_cannot_end_its_element(tmp_path, name):
             assert not set("<>&") & set(text)
 
 
+def give_room_for(count, folder, monkeypatch):
+    """Room for so many pictures, all alike in size, and half of another."""
+    page = Page(write_report(folder))
+    one = max(len(data) for data, _, _ in page.json("pictures-data")) + 24
+    data = page.json("data")
+    for image in data["images"]:
+        for by in image["by"]:
+            by["tiles"] = []
+    taken = len(json.dumps(data, separators=(",", ":")))
+    monkeypatch.setattr(pictures_module, "ROOM", taken + count * one + one // 2)
+
+
 @pytest.mark.parametrize("room", [0, 1, 2, 3, 9])
 def test_where_there_is_no_room_for_all_pictures_the_most_telling_are_kept(
     tmp_path, monkeypatch, room
@@ -243,8 +255,7 @@ def test_where_there_is_no_room_for_all_pictures_the_most_telling_are_kept(
     folder = write_run(tmp_path, [line(f"i{n}", scores={"iou": n / 10}) for n in range(9)])
     for n in range(9):
         picture(folder, "masks", f"i{n}", colour=(20 * n, 20 * n, 20 * n))
-    one = len(Page(write_report(folder)).json("pictures-data")[0][0])
-    monkeypatch.setattr(pictures_module, "ROOM", room * one + one // 2)
+    give_room_for(room, folder, monkeypatch)
     page = Page(write_report(folder))
     telling = ["i0", "i8", "i1", "i7", "i2", "i6", "i3", "i5", "i4"]
     assert page.pictured == sorted(telling[:room])
@@ -258,8 +269,7 @@ def test_images_without_scores_come_in_order(tmp_path, monkeypatch):
     folder = write_run(tmp_path, [line(f"i{n}") for n in (3, 1, 2)])
     for n in (1, 2, 3):
         picture(folder, "masks", f"i{n}", colour=(80 * n, 0, 0))
-    one = len(Page(write_report(folder)).json("pictures-data")[0][0])
-    monkeypatch.setattr(pictures_module, "ROOM", 2 * one + one // 2)
+    give_room_for(2, folder, monkeypatch)
     page = Page(write_report(folder))
     assert page.pictured == ["i3", "i1"]
     assert "Distribution" not in page.text

@@ -61,7 +61,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
     script = (templates / "report.js").read_text(encoding="utf-8")
     rank = _rank(folder)
     files = _files(folder)
-    album = make_album({name: files[name] for name in _most_telling(folder, files, rank)})
+    bare = len(_json(_data(folder, Album(), files, rank), Markup))
+    album = make_album({name: files[name] for name in _most_telling(folder, files, rank)}, bare)
     fall_scale = waterfall_scale(folder.diagnosis.recipes if folder.diagnosis else [], FALL)
     return environment.get_template("report.html.j2").render(
         style=Markup(style),

@@ -25,13 +25,13 @@ from segkit.images import read_image
 if TYPE_CHECKING:
     import PIL.Image
 
-ROOM = 13_000_000
-"""Characters that all pictures together may take, so that a page stays under 15 MB."""
+ROOM = 14_300_000
+"""Characters for the pictures and what is said of each image; the page stays under 15 MB."""
 
-WIDTHS = ((300, 480), (900, 320), (1600, 240))
+WIDTHS = ((300, 480), (900, 320), (1600, 240), (2400, 192))
 """Up to so many panels: pixels across a panel."""
 
-LEAST_WIDTH = 192
+LEAST_WIDTH = 176
 """Pixels across a panel where there are more."""
 
 STRIP = 2
@@ -79,20 +79,21 @@ class _Bundle:
     damaged: list[Path] = field(default_factory=list)
 
 
-def make_album(files: Mapping[str, Mapping[int, Path]], room: int | None = None) -> Album:
+def make_album(files: Mapping[str, Mapping[int, Path]], taken: int = 0) -> Album:
     """The pictures of each image (name to place of the run to file), the first ones first.
 
-    Images are taken whole until the next one would exceed `room` (default: `ROOM`); the others
-    are left out. The same picture is kept once.
+    Images are taken whole until the next one would exceed `ROOM`, of which `taken` characters are
+    used already; the others are left out. The same picture is kept once.
     """
     album = Album()
     known: dict[bytes, int] = {}
-    room = ROOM if room is None else room
+    room = ROOM - taken
     runs = len({place for by in files.values() for place in by})
     width = panel_width(len(files) * (4 + runs))
     for done, bundle in enumerate(_bundles(files, width)):
         new = {digest: p for digest, p in bundle.pictures.items() if digest not in known}
-        room -= sum(len(data) for data, _, _ in new.values())
+        room -= sum(len(data) + 12 for data, _, _ in new.values())
+        room -= sum(len(title) + 12 for tiles in bundle.tiles.values() for title, _ in tiles)
         if room < 0:
             album.left_out = len(files) - done
             break
