@@ -152,15 +152,15 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Click in the middle of an element with the mouse."""
-        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block:'center',behavior:'instant'}})")  # noqa: E501
         x, y = self.run(
-            f"(() => {{ const b = document.querySelector({json.dumps(selector)})"
-            ".getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            f"(async () => {{ const found = document.querySelector({json.dumps(selector)});"
+            "found.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "for (const _ of [1, 2]) await new Promise(requestAnimationFrame);"  # it is drawn
+            "const b = found.getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
-            self.send(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def resize(self, width: int, height: int) -> None:
         """Give the page another window."""

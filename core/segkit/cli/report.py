@@ -1,4 +1,4 @@
-"""`segkit report DIR`: the page of a run."""
+"""`segkit report DIR`: the page of a run, a sweep or a diagnosis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def command() -> click.Command:
     return click.Command(
         "report",
         callback=_report,
-        help="Write DIR/report.html, one self-contained page about a run.",
+        help="Write DIR/report.html, one self-contained page about a run, a sweep or a diagnosis.",
         params=[
             click.Argument(["directory"], type=click.Path(path_type=Path), metavar="DIR"),
         ],
