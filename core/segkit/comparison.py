@@ -18,8 +18,8 @@ from segkit.errors import PlanError, UsageError
 from segkit.images import distinct
 from segkit.leaderboard import Leaderboard, make_leaderboard
 from segkit.planner import Plan
-from segkit.recipe import Recipe
-from segkit.record import disk_error, prepare, read_lines, write_text
+from segkit.recipe import PIPELINE, Recipe
+from segkit.record import disk_error, read_lines, write_text
 from segkit.runner import Outcome, run
 
 HEATMAP_MAKERS = ("saliency", "transform")
@@ -120,7 +120,6 @@ def sweep_plans(
     DIR/recipes/NAME is each plan's folder, as `run` makes it; DIR/leaderboard.json and .csv hold
     the comparison. Arguments are those of `segkit.run` and `make_leaderboard`.
     """
-    prepare(directory, resume=resume, overwrite=overwrite)
     run(
         plans,
         directory,
@@ -175,7 +174,9 @@ def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
     values: dict[str, set[str]] = {}
     for axis in dict.fromkeys(a for found in options for a in found):
         values[axis] = {found[axis] for found in options if axis in found}
-    differing = [axis for axis, found in values.items() if len(found) > 1]
+    kinds = ["recipe", *PIPELINE]
+    order = sorted(values, key=lambda axis: kinds.index(axis) if axis in kinds else len(kinds))
+    differing = [axis for axis in order if len(values[axis]) > 1]
     short = {axis: axis.rpartition(".")[2] for axis in differing}
     names = []
     for found in options:

@@ -98,8 +98,11 @@ def segkit_before_step(step: stages.Step, image: Image) -> None:
 
 
 @hookspec
-def segkit_after_step(step: stages.Step, image: Image, output: Any) -> None:
-    """Called when a step has worked, with what it made; do not change it."""
+def segkit_after_step(step: stages.Step, image: Image, output: Any, seconds: float) -> None:
+    """Called when a step has worked, with what it made; do not change it.
+
+    `seconds`: how long it took; images that it worked on together share the time evenly.
+    """
 
 
 @hookspec
@@ -109,7 +112,7 @@ def segkit_step_failed(step: stages.Step, image: Image, error: Exception) -> Non
 
 @hookspec
 def segkit_before_image(name: str) -> None:
-    """Called when an image's turn comes, before it is read."""
+    """Called when an image's turn comes; images of one chunk come one after another."""
 
 
 @hookspec
@@ -124,7 +127,10 @@ def segkit_image_failed(name: str, recipe: str, error: str) -> None:
 
 @hookspec
 def segkit_before_run(recipes: Sequence[str], images: int, done: int) -> None:
-    """Called once when all steps are open: the recipes' names, images in all, already done."""
+    """Called once when all steps are open: the recipes' names, images in all, already done.
+
+    "Done" is how many images every recipe has finished, in a run that goes on.
+    """
 
 
 @hookspec

@@ -15,6 +15,7 @@ from segkit.errors import PlanError, UsageError
 from segkit.stages import (
     Dataset,
     Fuser,
+    Inputs,
     Metric,
     Prompter,
     Saliency,
@@ -174,10 +175,26 @@ def plan(
     )
 
 
+def asks(step: Step) -> Inputs:
+    """What a step asks for, a prompter's second look included.
+
+    What the first look makes, prompts and masks, is there for the second.
+    """
+    first = type(step).inputs()
+    if not hasattr(step, "refine"):
+        return first
+    again = type(step).inputs_of("refine")
+    required, optional = (
+        tuple(n for n in names if n not in ("prompts", "masks"))
+        for names in (again.required, again.optional)
+    )
+    return Inputs((*first.required, *required), (*first.optional, *optional))
+
+
 def missing_input(step: Step, made: frozenset[str]) -> str | None:
     """The first input that a step cannot do without and nothing makes."""
     available = made | ({"encoding"} if hasattr(step, "encode") else frozenset())
-    return next((name for name in type(step).inputs().required if name not in available), None)
+    return next((name for name in asks(step).required if name not in available), None)
 
 
 def _check_inputs(chosen: Plan) -> None:
@@ -237,9 +254,7 @@ def _check_readers(chosen: Plan) -> None:
         if maker is None or (value != "masks" and not (chosen.segmenter or chosen.labeller)):
             continue
         names = {value, f"{value}s"}
-        read = any(
-            names & set(type(step).inputs().all) for kind in after[value] for step in readers[kind]
-        )
+        read = any(names & set(asks(step).all) for kind in after[value] for step in readers[kind])
         if not read:
             flag = FLAGS[maker.kind]
             raise PlanError(

@@ -31,8 +31,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from segkit.catalog import BUNDLED, Catalog
-from segkit.errors import SegkitError, UsageError
-from segkit.planner import Plan, missing_input, plan
+from segkit.errors import UsageError
+from segkit.planner import Plan, asks, missing_input, plan
 from segkit.stages import KINDS, Prompter, Step
 from segkit.types import Masks
 
@@ -95,17 +95,7 @@ class Recipe:
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a TOML file. Raises `UsageError` if it is missing, not TOML or not a recipe."""
-        if sys.version_info >= (3, 11):
-            import tomllib
-        else:
-            import tomli as tomllib
-        try:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            reason = error.strerror or "it cannot be read"
-            raise UsageError(f"--recipe {path} could not be read: {reason}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"--recipe {path} is not a TOML file: {error}") from None
+        found = _toml(path)
         return cls.from_dict(found, f"--recipe {path}")
 
     @classmethod
@@ -125,16 +115,25 @@ class Recipe:
                     raise UsageError(f"{where} should hold [[{kind}]] tables, but has {tables!r}")
                 parts[kind] = tuple(_part(table, kind, where) for table in tables)
         settings = found.get("run", {})
+        if not isinstance(settings, dict):
+            raise UsageError(f"{where} should hold a table [run], but has run = {settings!r}")
         unknown = set(settings) - {"seed", "rounds", "classes"}
         if unknown:
             raise UsageError(
                 f"{where} has '{sorted(unknown)[0]}' under [run]; known: seed, rounds, classes"
             )
+        for key in ("seed", "rounds"):
+            value = settings.get(key, 1)
+            if not isinstance(value, int) or isinstance(value, bool) or value < (key == "rounds"):
+                raise UsageError(f"{where}: {key} should be a whole number, but is {value!r}")
+        classes = settings.get("classes", [])
+        if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
+            raise UsageError(f"{where}: classes should be a list of names, but is {classes!r}")
         return cls(
             parts,
             seed=settings.get("seed", 0),
             rounds=settings.get("rounds", 3),
-            classes=tuple(settings.get("classes", ())),
+            classes=tuple(classes),
         )
 
     def build(self, catalog: Catalog, images: Sequence[str] = ()) -> Plan:
@@ -196,10 +195,7 @@ class Recipe:
         if part.step is not None:
             return part.step
         if images and part.name not in ("files", f"{BUNDLED}:files"):
-            raise UsageError(
-                f"images are named ({images[0]}) and --dataset {part.name} is given; "
-                "leave out one of them"
-            )
+            part = Part("files")  # a recipe's own data set gives way
         options = dict(part.options) | ({"paths": tuple(images)} if images else {})
         return make_step(catalog, "dataset", part.name, options)
 
@@ -220,13 +216,36 @@ class Recipe:
         return extras
 
 
+def _toml(path: Path) -> dict[str, Any]:
+    """What a recipe file holds. Raises `UsageError` if it is missing or not TOML."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise UsageError(f"--recipe {path} could not be read: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--recipe {path} is not a TOML file: {error}") from None
+
+
+def recorded_weights(path: Path) -> dict[str, str]:
+    """STEP/MODEL to the SHA-256 of the weights that a run's recipe.toml has noted."""
+    record = _toml(path).get("record", {})
+    weights = record.get("weights", {}) if isinstance(record, dict) else {}
+    return {str(k): str(v) for k, v in weights.items()} if isinstance(weights, dict) else {}
+
+
 def _short(name: str) -> str:
     """A plugin's name without its distribution."""
     return name.rpartition(":")[2]
 
 
 def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:
-    options = dict(table)
+    # Options are spelt as their flags are, or as in Python.
+    options = {key.replace("-", "_"): value for key, value in table.items()}
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise UsageError(f'{where} has a [[{kind}]] without a name; add name = "PLUGIN"')
@@ -236,7 +255,7 @@ def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:
 
 def _wanted(steps: Iterable[Step], value: str) -> bool:
     """Whether one of the steps cannot do without this value."""
-    return any(value in type(s).inputs().required for s in steps)
+    return any(value in asks(s).required for s in steps)
 
 
 def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]) -> Step:
@@ -348,7 +367,9 @@ def _sha256(path: Path) -> str:
         found = path.stat()
         return _digest(path, found.st_size, found.st_mtime_ns)
     except OSError as error:
-        raise SegkitError(f"{path} could not be read: {error.strerror or error}") from None
+        raise UsageError(
+            f"the weight file {path} could not be read: {error.strerror or error}; check its path"
+        ) from None
 
 
 @lru_cache(maxsize=32)

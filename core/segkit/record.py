@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.errors import SegkitError, UsageError
-from segkit.recipe import Recipe, to_toml
+from segkit.recipe import Recipe, recorded_weights, to_toml
 
 OURS = (
     *("recipe.toml", "results.jsonl", "summary.json", "report.html", "leaderboard.json"),
@@ -26,31 +26,55 @@ OURS = (
 )
 """What `--overwrite` removes; other files in the folder stay."""
 
+MARKS = {"recipe.toml", "results.jsonl", "summary.json", "leaderboard.json"}
+"""One of these tells a run's folder from any other."""
 
-def prepare(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
-    """Make a run's folder, or empty it if `overwrite` says so; whether there is one to go on with.
 
-    Raises `UsageError` if it cannot be made, or is not empty and neither is asked for.
+def check(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Whether there is a run to go on with or to replace; nothing is changed.
+
+    Raises `UsageError` if the folder is not empty and neither is asked for, or holds no run.
     """
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"-o {directory} is a file; choose a folder")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        content = list(directory.iterdir())
+        content = {path.name for path in directory.iterdir()} if directory.exists() else set()
     except OSError as error:
         raise UsageError(
-            f"-o {directory} cannot be made: {error.strerror}; choose another folder"
+            f"-o {directory} cannot be read: {error.strerror}; choose another folder"
         ) from None
-    if content and overwrite:
-        for name in OURS:
-            path = directory / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    elif content and not resume:
+    if not content:
+        return False
+    if not (resume or overwrite):
         raise UsageError(
             f"-o {directory} is not empty; add --resume to go on with it, --overwrite to "
             "start again, or choose another folder"
         )
-    return bool(content) and resume and not overwrite
+    if not content & MARKS and not any(directory.glob("recipes/*/recipe.toml")):
+        asked = "--resume" if resume else "--overwrite"
+        raise UsageError(
+            f"{asked}: {directory} holds files, but no run of segkit; choose another folder"
+        )
+    return True
+
+
+def prepare(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Make a run's folder, or empty it if `overwrite` says so; whether there is one to go on with.
+
+    Raises `UsageError` as `check` does, and if the folder cannot be made or emptied.
+    """
+    there = check(directory, resume=resume, overwrite=overwrite)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in OURS if there and overwrite else ():
+            path = directory / name
+            whole = path.is_dir() and not path.is_symlink()
+            shutil.rmtree(path) if whole else path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"-o {directory} cannot be made: {error.strerror}; choose another folder"
+        ) from None
+    return there and resume and not overwrite
 
 
 class Record:
@@ -101,6 +125,13 @@ class Record:
             )
         before = _comparable(Recipe.load(path))
         now = _comparable(Recipe.from_dict(self._recipe))
+        weights = self._recipe.get("record", {}).get("weights", {})
+        for file, digest in recorded_weights(path).items():
+            if weights.get(file, digest) != digest:
+                raise UsageError(
+                    f"--resume: the weights {file} have changed since {self.directory} was run; "
+                    "give the same file, or choose another folder"
+                )
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
                 raise UsageError(
@@ -145,7 +176,14 @@ def _comparable(recipe: Recipe) -> dict[str, Any]:
         for index, part in enumerate(parts):
             place = part.name if len(parts) == 1 else f"{part.name}[{index}]"
             flat |= {f"{place}.{option}": value for option, value in part.options.items()}
-    return flat
+    return {key: _written(value) for key, value in flat.items()}
+
+
+def _written(value: Any) -> Any:
+    """A value as the file holds it, which has no bytes that are no text."""
+    if isinstance(value, (list, tuple)):
+        return [_written(one) for one in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -160,9 +198,15 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+UNWRITABLE = (*FULL, errno.EROFS, errno.EIO, errno.ENXIO, errno.ENODEV)
+"""What is wrong with a disk, not with one file."""
+
+
 def disk_error(error: OSError, directory: Path, finished: int) -> SegkitError:
     """What to tell when the run's folder can no longer be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in FULL
     reason = "the disk is full" if full else f"it cannot be written ({error.strerror or error})"
     advice = "make room" if full else "mend that"
     return SegkitError(

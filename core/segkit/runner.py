@@ -22,7 +22,7 @@ from segkit.graph import Branch, Graph
 from segkit.observers import Observers
 from segkit.planner import Plan
 from segkit.recipe import recorded
-from segkit.record import Record, disk_error
+from segkit.record import UNWRITABLE, Record, check, disk_error, prepare
 from segkit.stages import Dataset, Step, check_output
 from segkit.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 from segkit.work import Asked, Failure, Task, Work
@@ -78,8 +78,12 @@ def walk(
     dataset = _common_dataset(plans)
     with opened([dataset, *graph.steps.values()], device):
         work = Work(class_ids(plans, classes), seed, observers or Observers())
-        size = chunk or (4 if device == "cpu" else 16)
-        yield from work_through(branches, dataset, work, size, skip or {})
+        yield from work_through(branches, dataset, work, _chunk(chunk, device), skip or {})
+
+
+def _chunk(asked: int | None, device: str) -> int:
+    """How many images are worked on together."""
+    return asked or (4 if device == "cpu" else 16)
 
 
 def work_through(
@@ -138,56 +142,57 @@ def run(
     folder can no longer be written. What was finished before is kept in any case.
     """
     watch = Observers(observers)
-    images = len(_common_dataset(plans))  # first: a folder without images leaves no trace
+    dataset = _common_dataset(plans)
+    images = len(dataset)  # first: a folder without images leaves no trace
     ids = class_ids(plans, classes)
     nested = len(plans) > 1 if nested is None else nested
     records: dict[str, Record] = {}
     totals: dict[str, _Totals] = {}
     for name, plan in plans.items():
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
-        folder = directory / "recipes" / name if nested else directory
-        records[name] = Record(folder, content)
+        records[name] = Record(directory / "recipes" / name if nested else directory, content)
         totals[name] = _Totals(plan, content)
-    for record in records.values():
-        record.start(resume=resume, overwrite=overwrite)
-    for name, record in records.items():
-        for line in record.finished.values():
-            totals[name].add(line)
-    done = min((len(r.finished) for r in records.values()), default=0)
-    watch.tell("segkit_before_run", recipes=tuple(plans), images=images, done=done)
-    skip = {name: set(r.finished) for name, r in records.items()}
-    # A companion has nothing to do for images that every plan has finished.
-    skip |= dict.fromkeys(companions or (), set.intersection(*skip.values()))
+    check(directory, resume=resume, overwrite=overwrite)
+    graph = Graph()
+    branches = {
+        name: graph.branch(plan, note is not None)
+        for name, plan in {**(companions or {}), **plans}.items()
+    }
     try:
-        outcomes = walk(
-            {**(companions or {}), **plans},
-            seed=seed,
-            device=device,
-            classes=classes,
-            chunk=chunk,
-            skip=skip,
-            observers=watch,
-            candidates=note is not None,
-        )
-        for outcome in outcomes:
-            noted = note(outcome) if note is not None and outcome.error is None else None
-            if outcome.recipe not in records:
-                continue
-            record = records[outcome.recipe]
-            finished = totals[outcome.recipe].images
-            try:
-                line = _line(plans[outcome.recipe], outcome, record.directory, ids)
-                if noted is not None:
-                    line["notes"] = dict(noted)
-                record.append(line)
-            except OSError as error:
-                raise disk_error(error, record.directory, finished) from error
-            totals[outcome.recipe].add(line)
-            what = {"name": outcome.name, "recipe": outcome.recipe}
-            if line["error"] is None:
-                watch.tell("segkit_after_image", result=line, **what)
-            else:
-                watch.tell("segkit_image_failed", error=line["error"], **what)
+        # Before the folder is touched: what cannot be opened leaves everything as it was.
+        with opened([dataset, *graph.steps.values()], device):
+            if nested:
+                prepare(directory, resume=resume, overwrite=overwrite)
+            for record in records.values():
+                record.start(resume=resume, overwrite=overwrite)
+            for name, record in records.items():
+                for line in record.finished.values():
+                    totals[name].add(line)
+            done = min((len(r.finished) for r in records.values()), default=0)
+            watch.tell("segkit_before_run", recipes=tuple(plans), images=images, done=done)
+            skip = {name: set(r.finished) for name, r in records.items()}
+            # A companion has nothing to do for images that every plan has finished.
+            skip |= dict.fromkeys(companions or (), set.intersection(*skip.values()))
+            work = Work(ids, seed, watch)
+            for outcome in work_through(branches, dataset, work, _chunk(chunk, device), skip):
+                noted = note(outcome) if note is not None and outcome.error is None else None
+                if outcome.recipe not in records:
+                    continue
+                record = records[outcome.recipe]
+                finished = totals[outcome.recipe].images
+                try:
+                    line = _line(plans[outcome.recipe], outcome, record.directory, ids)
+                    if noted is not None:
+                        line["notes"] = dict(noted)
+                    record.append(line)
+                except OSError as error:
+                    raise disk_error(error, record.directory, finished) from error
+                totals[outcome.recipe].add(line)
+                what = {"name": outcome.name, "recipe": outcome.recipe}
+                if line["error"] is None:
+                    watch.tell("segkit_after_image", result=line, **what)
+                else:
+                    watch.tell("segkit_image_failed", error=line["error"], **what)
         summaries = {}
         for name, record in records.items():
             summaries[name] = totals[name].summary()
@@ -286,9 +291,9 @@ def _line(
             start = time.perf_counter()
             try:
                 files += _written(writer, outcome, directory, classes, scores)
-            except OSError:
-                raise
             except Exception as problem:
+                if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
+                    raise  # it concerns the run, not this image
                 error = _sentence_of(writer, problem)
                 break
             seconds[writer.name] = time.perf_counter() - start

@@ -32,6 +32,7 @@ kind's `gives`, never a union.
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -162,7 +163,9 @@ class Step(BaseModel):
     def key(self) -> tuple[str, str, str]:
         """What makes two steps the same: kind, class and options. Loaded weights play no part."""
         cls = type(self)
-        return self.kind, f"{cls.__module__}:{cls.__qualname__}", self.model_dump_json()
+        # Not model_dump_json: a file name may hold bytes that are no text.
+        options = json.dumps(self.model_dump(mode="json"))
+        return self.kind, f"{cls.__module__}:{cls.__qualname__}", options
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Step) and self.key() == other.key()
@@ -389,8 +392,8 @@ def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
         for value in made if isinstance(made, tuple) else (made,):
             _check_frame(who, value, image.size)
     prompts = given.get("prompts")
-    if isinstance(made, Masks) and prompts is not None and len(made):
-        if made.prompt.max() >= len(prompts):
+    if isinstance(made, Masks) and len(made):
+        if prompts is not None and made.prompt.max() >= len(prompts):
             raise BadValueError(
                 f"{who} answers prompt {made.prompt.max()}, but was asked {len(prompts)} prompts"
             )

@@ -102,9 +102,20 @@ class Work:
             else:
                 task.values[node.key] = failed
         if ready:
-            made = getattr(self, f"_{node.role}")(node, ready, needs)
-            for task, value in zip(ready, made, strict=True):
+            for task, value in zip(ready, self._role(node, ready, needs), strict=True):
                 task.values[node.key] = value
+
+    def _role(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
+        """What the node's method makes; an image that it cannot cope with becomes a `Failure`."""
+        work = getattr(self, f"_{node.role}")
+        try:
+            return list(work(node, tasks, needs))
+        except Exception as error:
+            if len(tasks) > 1:
+                pairs = zip(tasks, needs, strict=True)
+                return [self._role(node, [task], [need])[0] for task, need in pairs]
+            names = "+".join(step.name for step in node.steps)
+            return [Failure(f"{names}: {type(error).__name__}: {error}")]
 
     # ---- one method a role: (node, tasks, their needs) -> their values --------------------------
 
@@ -152,7 +163,7 @@ class Work:
         step = node.steps[0]
         names = type(step).inputs().all
         if type(step).output() is not Masks:
-            return self._call(step, tasks, [_first_heatmap(n) for n in needs])
+            return self._call(step, tasks, [_plain(n) for n in needs])
         # One call for each image, or for each heatmap of an image with the prompts made of it.
         calls: list[tuple[Task, dict[str, Any], list[int]]] = []
         counts = []
@@ -164,7 +175,7 @@ class Work:
             for index in range(len(values["heatmaps"])) if per_heatmap else (None,):
                 inputs = {k: v for k, v in values.items() if k == "encoding"}
                 places = [index or 0]
-                if "prompts" in names:
+                if "prompts" in names and "prompts" in values:
                     places = [
                         i for i, h in enumerate(asked.heatmap_of) if index is None or h == index
                     ]
@@ -199,14 +210,16 @@ class Work:
             heatmaps = values.get("heatmaps", ()) if "heatmap" in type(step).inputs().all else ()
             before = len(calls)
             for index in range(len(heatmaps)) if len(heatmaps) > 1 else (0,):
-                inputs: dict[str, Any] = {"masks": masks, "prompts": asked.prompts}
+                inputs: dict[str, Any] = {"masks": masks}
+                if "prompts" in values:
+                    inputs["prompts"] = asked.prompts
                 if heatmaps:
                     inputs["heatmap"] = heatmaps[index]
                 if len(heatmaps) > 1:
-                    of = asked.heatmap_of or list(range(len(heatmaps)))
-                    inputs["masks"] = masks.take(
-                        [i for i, p in enumerate(masks.prompt) if of[p] == index]
-                    )
+                    # Masks of a segmenter that reads no prompts answer the heatmap of that place.
+                    of = dict(enumerate(asked.heatmap_of or range(len(heatmaps))))
+                    own = [i for i, p in enumerate(masks.prompt.tolist()) if of.get(p, 0) == index]
+                    inputs["masks"] = masks.take(own)
                 if len(inputs["masks"]):
                     calls.append((task, inputs))
             counts.append(len(calls) - before)
@@ -270,14 +283,15 @@ class Work:
                 if not hasattr(prompter, "refine"):
                     continue
                 inputs: dict[str, Any] = {"prompts": span.prompts, "masks": answers}
-                heatmap = None if span.heatmap is None else heatmaps[span.heatmap]
+                # A prompt that was made without a heatmap is checked against the first one.
+                heatmap = heatmaps[span.heatmap or 0] if heatmaps else None
                 if heatmap is not None:
                     inputs["heatmap"] = heatmap
                 new = self._call(prompter, [task], [inputs], method="refine")[0]
                 if isinstance(new, Failure):
                     return new
                 if new is not None:
-                    if heatmap is not None:
+                    if heatmap is not None and span.heatmap is not None:
                         new = new.named(heatmap.name, heatmap.score)
                     span, changed = replace(span, prompts=new), True
             spans.append(span)
@@ -333,7 +347,8 @@ class Work:
                 self.observers.tell("segkit_step_failed", step=step, image=task.image, error=one)
                 checked.append(Failure(_sentence(step, one)))
             else:
-                self.observers.tell("segkit_after_step", step=step, image=task.image, output=one)
+                what = {"step": step, "image": task.image, "output": one, "seconds": share}
+                self.observers.tell("segkit_after_step", **what)
                 checked.append(one)
         return checked
 
@@ -381,10 +396,6 @@ def _guarded(step: Step, work: Callable[[], Any]) -> Any:
     """What `work` returns, or the exception that it raised."""
     try:
         return work()
-    except OSError as error:
-        if step.kind == "writer":
-            raise  # a folder that cannot be written concerns the run, not this image
-        return error
     except Exception as error:
         return error
 

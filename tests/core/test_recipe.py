@@ -68,7 +68,8 @@ def test_masks_are_always_written_unless_no_writer_is_asked_for():
 def test_all_metrics_that_fit_join_where_there_is_truth():
     made = Recipe({"dataset": (Part("shapes"),)}).build(CATALOG)
     assert {m.name for m in made.metrics} == {
-        *("iou", "dice", "accuracy", "miou", "hit-rate", "distance", "pointing-game")
+        *("iou", "dice", "accuracy", "miou", "hit-rate", "distance", "pointing-game"),
+        "boundary-iou",
     }
     chosen = {"dataset": (Part("shapes"),), "metric": ()}
     assert Recipe(chosen).build(CATALOG).metrics == ()
@@ -126,6 +127,27 @@ def test_a_record_names_versions_weights_and_plugins():
     assert all(len(digest) == 64 for digest in found["weights"].values())
 
 
-def test_images_and_another_data_set_are_refused():
-    with pytest.raises(UsageError, match=r"images are named \(a.jpg\) and --dataset shapes"):
-        Recipe({"dataset": (Part("shapes"),)}).build(CATALOG, ["a.jpg"])
+def test_named_images_win_over_a_recipes_own_data_set():
+    plan = Recipe({"dataset": (Part("shapes"),)}).build(CATALOG, ["a.jpg"])
+    assert plan.dataset.name == "files"
+    assert plan.dataset.paths == ("a.jpg",)
+
+
+def test_options_may_be_spelt_as_their_flags():
+    recipe = Recipe.from_dict({"prompt": [{"name": "topk", "min-distance": 3}]})
+    assert recipe.build(CATALOG, ["a.jpg"]).prompters[0][0].min_distance == 3
+
+
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (3, "the recipe should hold a table [run], but has run = 3"),
+        ({"rounds": "3"}, "the recipe: rounds should be a whole number, but is '3'"),
+        ({"seed": True}, "the recipe: seed should be a whole number, but is True"),
+        ({"classes": "cat"}, "the recipe: classes should be a list of names, but is 'cat'"),
+    ],
+)
+def test_settings_of_the_wrong_type_are_told(run, sentence):
+    with pytest.raises(UsageError) as error:
+        Recipe.from_dict({"run": run})
+    assert str(error.value) == sentence

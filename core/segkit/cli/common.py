@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,14 +62,25 @@ def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     return replace(recipe, **found)
 
 
-def check_flags(params: Mapping[str, Any]) -> None:
+def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:
     """Refuse flags that contradict each other."""
+    named = [name for name in params["kind_dataset"] if name not in ("files", "segkit:files")]
+    if images and named:
+        raise UsageError(
+            f"images are named ({images[0]}) and --dataset {named[0]} is given; "
+            "leave out one of them"
+        )
     if params["resume"] and params["overwrite"]:
         raise UsageError("--resume goes on and --overwrite starts again; choose one of them")
+    for flag, what in (("resume", "go on with"), ("overwrite", "replace")):
+        if params[flag] and not params["output"]:
+            raise UsageError(f"--{flag} needs the folder to {what}; add -o DIR")
 
 
 @contextmanager
-def watching(params: Mapping[str, Any], catalog: Catalog) -> Iterator[list[object]]:
+def watching(
+    params: Mapping[str, Any], catalog: Catalog, directory: Path
+) -> Iterator[list[object]]:
     """The observers that the flags ask for; the progress bar is gone in the end."""
     from segkit.cli.progress import Failures, Progress, Trace
 
@@ -81,6 +92,12 @@ def watching(params: Mapping[str, Any], catalog: Catalog) -> Iterator[list[objec
         observers.append(bar)
     try:
         yield [*observers, *third_party(catalog)]
+    except KeyboardInterrupt:
+        bar.stop()
+        kept = (directory / "results.jsonl").exists() or (directory / "recipes").exists()
+        again = f"; finished images are kept: go on with --resume -o {directory}" if kept else ""
+        click.echo(f"Stopped{again}", err=True)
+        raise click.exceptions.Exit(130) from None
     finally:
         bar.stop()
 

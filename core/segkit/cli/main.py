@@ -118,7 +118,7 @@ def _run(args: list[str]) -> int:
         click.echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, (UsageError, PluginError)) else 1
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped; finished images are kept. Go on with --resume.", err=True)
+        click.echo("Stopped", err=True)
         return 130
     except BrokenPipeError:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -125,20 +124,13 @@ class Trace:
     """Each step's call on stderr: image, what came out, time."""
 
     def __init__(self) -> None:
-        self._start = time.perf_counter()
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
     @hookimpl
-    def segkit_before_step(self) -> None:
-        """Start the clock."""
-        self._start = time.perf_counter()
-
-    @hookimpl
-    def segkit_after_step(self, step: Any, image: Any, output: Any) -> None:
+    def segkit_after_step(self, step: Any, image: Any, output: Any, seconds: float) -> None:
         """Print one line."""
-        spent = time.perf_counter() - self._start
         self._console.print(
-            f"{step.kind:9} {step.name:14} {image.name}: {describe(output)}  {spent:.3f} s"
+            f"{step.kind:9} {step.name:14} {image.name}: {describe(output)}  {seconds:.3f} s"
         )
 
 

@@ -45,7 +45,7 @@ def command() -> click.Command:
 def _run(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
     catalog, bases, chosen = ctx.obj
     recipe = with_settings(completed(bases[0].recipe, chosen, params), params)
-    check_flags(params)
+    check_flags(params, images)
     plan = recipe.build(catalog, images)
     if params["save"] or params["dry_run"]:
         text = as_toml(recipe, plan, catalog)
@@ -59,7 +59,7 @@ def _run(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
     from segkit.runner import device_named, run
 
     directory = Path(params["output"]) if params["output"] else new_folder()
-    with watching(params, catalog) as observers:
+    with watching(params, catalog, directory) as observers:
         summary = run(
             {"run": plan},
             directory,

@@ -89,7 +89,7 @@ def asked_for(ctx: click.Context, images: tuple[str, ...], params: Mapping[str, 
     from segkit.comparison import build_all
 
     catalog, bases, _ = ctx.obj
-    check_flags(params)
+    check_flags(params, images)
     variants = [
         replace(v, recipe=with_settings(v.recipe, params)) for v in grid(bases, catalog, params)
     ]
@@ -143,7 +143,7 @@ def run_grid(
                 click.echo(f"left out: {one['recipe']}: {one['reason']}")
             return None
     directory = Path(params["output"]) if params["output"] else new_folder()
-    with watching(params, catalog) as observers:
+    with watching(params, catalog, directory) as observers:
         result = work(
             built.plans,
             directory,

@@ -16,9 +16,11 @@ class Paint(Fuser):
     """A class map with the masks painted in order, later ones on top.
 
     A mask's class is its own name, else its prompt's, else 'object'. Names get the data set's ids;
-    a name that it lacks gets the next free id. Where a segmenter made a class map, the masks are
-    painted over it, and its classes are renumbered by name in the same way (a class of the map
-    without a name keeps its id, and is called 'class 7' if the data set has no name for it).
+    a name that it lacks gets the next free id, so without a data set of classes ids differ from
+    image to image (results.jsonl has the names). Where the data set knows one class, 'object', all
+    masks are that. Where a segmenter made a class map, the masks are painted over it, and its
+    classes are renumbered by name in the same way (a class of the map without a name keeps its id,
+    and is called 'class 7' if the data set has no name for it).
     """
 
     name = "paint"
@@ -33,6 +35,7 @@ class Paint(Fuser):
     ) -> Labels:
         """The class map (H, W) with the classes of the data set, the class map and the masks."""
         names = dict(classes or {})
+        nameless = set(names.values()) == {NAMELESS}
         ids = np.zeros(image.size, np.int32)
         if labels is not None:
             found = [int(i) for i in np.unique(labels.ids)]
@@ -45,7 +48,8 @@ class Paint(Fuser):
         if masks is not None:
             for mask, prompt, own in zip(masks.masks, masks.prompt, masks.names, strict=True):
                 asked = prompts[prompt].name if prompts and prompt < len(prompts) else None
-                ids[mask] = id_of(own or asked or NAMELESS, names)
+                name = NAMELESS if nameless else own or asked or NAMELESS
+                ids[mask] = id_of(name, names)
         return Labels(ids, names)
 
 

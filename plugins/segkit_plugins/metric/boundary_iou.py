@@ -37,13 +37,11 @@ class BoundaryIoU(Metric):
         if not kept.any():
             return {self.name: 0, "images": 0}
         steps = max(1, round(self.width * float(np.hypot(*ids.shape))))
-        one = band(found, steps) & kept
-        other = band((ids > 0) & kept, steps) & kept
-        union = np.count_nonzero(one | other)
-        return {
-            self.name: np.count_nonzero(one & other) / union if union else 1,
-            "images": 1,
-        }
+        # Void is cut out of both, so its edge is an outline of both.
+        one, other = band(found & kept, steps), band((ids > 0) & kept, steps)
+        union = int(np.count_nonzero(one | other))
+        both = int(np.count_nonzero(one & other))
+        return {self.name: both / union if union else 1, "images": 1}
 
     def score(self, counts: Counts) -> Scores:
         """{'boundary-iou': mean over images, in [0, 1]}."""

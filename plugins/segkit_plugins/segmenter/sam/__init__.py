@@ -25,6 +25,9 @@ CHECKPOINTS = {
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Width of the image encoder's tokens to the model, to tell checkpoints apart."""
 
+PIXELS = 1 << 26
+"""Masks' pixels that are worked on as floats at a time: 256 MiB."""
+
 CHUNK = 16
 """Prompts decoded at a time; bounds memory."""
 
@@ -177,7 +180,15 @@ class Sam(Segmenter):
                 dense_prompt_embeddings=dense,
                 multimask_output=self._several(prompts[0]),
             )
-            full = sam.postprocess_masks(low, encoding.input_size, size) > sam.mask_threshold
+            # A few at a time: a large photo's masks are many numbers before the threshold.
+            side = sam.image_encoder.img_size
+            few = max(1, PIXELS // (low.shape[1] * max(size[0] * size[1], side**2)))
+            full = torch.cat(
+                [
+                    sam.postprocess_masks(part, encoding.input_size, size) > sam.mask_threshold
+                    for part in low.split(few)
+                ]
+            )
         rows, columns = self._low_size(encoding.input_size)
         return (
             full.cpu().numpy(),
