@@ -80,7 +80,7 @@
   };
 
   const tilesOf = (image, asked) => {
-    /* The recipes' pictures, each once; those of one recipe alone bear its name. */
+    /* The recipes' pictures, each once; first the shared ones, then the others with names. */
     const seen = new Map();
     for (const recipe of asked) {
       for (const [title, picture] of image.by[recipe]?.tiles ?? []) {
@@ -89,18 +89,18 @@
       }
     }
     const having = asked.filter((recipe) => image.by[recipe]?.tiles.length);
-    return [...seen.values()].map((tile) => ({
+    const tiles = [...seen.values()].map((tile) => ({
       ...tile,
-      shared: having.length > 1 && tile.of.length === having.length,
       who: having.length > 1 && tile.of.length < having.length
         ? tile.of.map((recipe) => recipes[recipe]).join(", ") : "",
     }));
+    return [...tiles.filter((one) => !one.who), ...tiles.filter((one) => one.who)];
   };
 
   const tile = (image, { title, picture, who }) => {
     const [data, width, height] = pictures[picture];
     const label = [who, title].filter(Boolean).join(" · ");
-    return make("span", { className: "tile" },
+    return make("span", { className: width > 2 * height ? "tile strip" : "tile" },
       make("img", {
         src: `data:image/jpeg;base64,${data}`, width, height, loading: "lazy", decoding: "async",
         alt: label ? `${image.name}: ${label}` : image.name,
@@ -136,7 +136,8 @@
       make("span", { className: "caption" },
         make("b", { textContent: image.name }), ...marks(image, which)));
     button.dataset.open = image.name;
-    return make("li", { className: tiles.length > 3 ? "wide" : "" }, button);
+    const wide = tiles.length > 3 || button.querySelector(".strip");
+    return make("li", { className: wide ? "wide" : "" }, button);
   };
 
   const more = () => {
@@ -187,8 +188,8 @@
     const tiles = tilesOf(image, every);
     $("large-name").textContent = image.name;
     $("large-place").textContent = `${open + 1} of ${browsed.length}`;
-    const shared = tiles.filter((one) => one.shared || !one.who);
-    const own = tiles.filter((one) => one.who && !one.shared);
+    const shared = tiles.filter((one) => !one.who);
+    const own = tiles.filter((one) => one.who);
     const rows = every.filter((recipe) => image.by[recipe])
       .sort((a, b) => ((value(image, b) ?? -1) - (value(image, a) ?? -1)) * (up ? 1 : -1))
       .map((recipe) => {
