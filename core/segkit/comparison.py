@@ -52,16 +52,17 @@ def build_all(variants: Iterable[Variant], catalog: Catalog, images: Sequence[st
     A recipe in which nothing reads heatmaps loses its saliency and transforms. Raises `UsageError`
     as `Recipe.build` does, and if no combination is left.
     """
+    variants = list(variants)
     kept: list[tuple[Plan, dict[str, str]]] = []
-    skipped: list[tuple[dict[str, str], str | dict[str, str]]] = []
+    skipped: list[tuple[str, str | dict[str, str]]] = []
     seen: dict[str, dict[str, str]] = {}
-    for variant in variants:
+    for variant, asked in zip(variants, _names([v.options for v in variants]), strict=True):
         options = dict(variant.options)
         try:
             plan = variant.recipe.build(catalog, images)
         except PlanError as error:
             if error.unread != "heatmap":
-                skipped.append((options, str(error)))
+                skipped.append((asked, str(error)))
                 continue
             parts = {**variant.recipe.parts, **dict.fromkeys(HEATMAP_MAKERS, ())}
             plan = replace(variant.recipe, parts=parts).build(catalog, images)
@@ -73,7 +74,7 @@ def build_all(variants: Iterable[Variant], catalog: Catalog, images: Sequence[st
             }
         key = _key(plan)
         if key in seen:
-            skipped.append((dict(variant.options), seen[key]))
+            skipped.append((asked, seen[key]))
         else:
             seen[key] = options
             kept.append((plan, options))
@@ -86,10 +87,10 @@ def build_all(variants: Iterable[Variant], catalog: Catalog, images: Sequence[st
         {name: options for (_, options), name in zip(kept, names, strict=True)},
         [
             {
-                "recipe": " ".join(options.values()),
+                "recipe": asked,
                 "reason": r if isinstance(r, str) else f"the same as {same[id(r)]}",
             }
-            for options, r in skipped
+            for asked, r in skipped
         ],
     )
 

@@ -93,11 +93,11 @@ class Pair:
         if not (self.difference or self.low or self.high):
             return f"{self.better} and {self.worse} have the same {self.metric}"
         if self.distinguishable:
-            margin = max(self.high - self.difference, self.difference - self.low)
-            return (
-                f"{self.better} beats {self.worse} by {self.difference:.3f} ± {margin:.3f} "
-                f"{self.metric}"
-            )
+            margin = (self.high - self.low) / 2
+            reach = f"± {margin:.3f} {self.metric}"
+            if margin >= self.difference:  # lopsided: it leaves out zero all the same
+                reach = f"{self.metric} (95 % interval {self.low:.3f} to {self.high:.3f})"
+            return f"{self.better} beats {self.worse} by {self.difference:.3f} {reach}"
         return (
             f"{self.better} and {self.worse} are not distinguishable on {self.images} "
             f"image{plural} ({self.metric} {self.difference:+.3f}, 95 % interval {self.low:+.3f} "

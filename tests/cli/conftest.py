@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image as Picture
 
@@ -45,16 +43,3 @@ def photo(tmp_path) -> Path:
     path = tmp_path / "photo.jpg"
     Picture.fromarray(data.astronaut()[::4, ::4]).save(path, quality=92)
     return path
-
-
-def summary(folder: Path) -> dict:
-    return json.loads((folder / "summary.json").read_text())
-
-
-def results(folder: Path) -> list[dict]:
-    return [json.loads(t) for t in (folder / "results.jsonl").read_text().splitlines()]
-
-
-def labels(path: Path) -> np.ndarray:
-    with Picture.open(path) as picture:
-        return np.asarray(picture)

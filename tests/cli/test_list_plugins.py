@@ -20,7 +20,7 @@ def test_the_list_names_every_bundled_plugin_by_kind(segkit):
 def test_the_table_fits_a_terminal(segkit):
     done = segkit("list-plugins")
     assert all(len(line) <= 80 for line in done.out.splitlines())
-    assert "--prompt     centroid-grid" in done.out
+    assert "--prompt     adaptive-background" in done.out
 
 
 def test_check_imports_each_and_says_ok(segkit):

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import labels, results, summary
 from PIL import Image as Picture
+from reading import labels, results, summary
 
 LIGHT = ("--gradcam.model", "shapes", "--segmenter", "threshold")
 """Real parts that take no time: the small classifier, and its heatmap as the mask."""

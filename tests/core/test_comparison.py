@@ -63,7 +63,7 @@ def test_a_recipe_that_needs_no_heatmap_loses_it_and_comes_once():
     assert list(built.plans) == ["topk", "idw-topk", "center"]
     assert built.plans["center"].saliency is None
     assert built.plans["center"].transforms == ()
-    assert built.skipped == [{"recipe": "center idw", "reason": "the same as center"}]
+    assert built.skipped == [{"recipe": "idw-center", "reason": "the same as center"}]
 
 
 def test_what_does_not_fit_together_is_left_out_and_named():
@@ -72,7 +72,7 @@ def test_what_does_not_fit_together_is_left_out_and_named():
     bad = Variant(Recipe(parts), {"prompt": "topk", "saliency": "none"})
     built = build_all([good, bad], CATALOG)
     assert list(built.plans) == ["topk"]
-    assert built.skipped[0]["recipe"] == "topk none"
+    assert built.skipped[0]["recipe"] == "topk"
     assert "topk needs 'heatmap', and nothing before it makes one" in built.skipped[0]["reason"]
 
 

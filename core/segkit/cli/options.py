@@ -181,7 +181,8 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
                 for text in names
                 for index, name in enumerate(text.split("+") if kind == "prompt" else [text])
             )
-            labels[kind] = ",".join(names) or "none"
+            if kind in SWEPT:
+                labels[kind] = ",".join(names) or "none"
         made.append(Variant(replace(start.recipe, parts=parts), labels))
     return made
 

@@ -14,7 +14,10 @@ from segkit.hookspecs import hookimpl
 
 
 class Progress:
-    """A bar with images per second and time left on a terminal; in a pipe a line an image."""
+    """A bar with images per second and time left on a terminal; in a pipe a line an image.
+
+    Of several recipes each image counts once for each of them.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -75,7 +78,8 @@ class Progress:
     def _further(self, name: str, recipe: str, text: str) -> None:
         self._done += 1
         if self._bar is not None:
-            self._bar.update(self._task, advance=1)
+            label = _short(name, 24) if self._recipes == 1 else _short(f"{name} · {recipe}", 36)
+            self._bar.update(self._task, advance=1, description=label)
         elif not self._console.is_terminal:
             label = name if self._recipes == 1 else f"{name} · {recipe}"
             print(f"{self._done}/{self._total} {label} {text}", file=sys.stderr)  # noqa: T201

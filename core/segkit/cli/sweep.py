@@ -43,7 +43,7 @@ def command() -> click.Command:
         "Examples:\n\n"
         "\b\n"
         "  segkit sweep --dataset shapes --prompt maxmin,topk,centroid-grid\n"
-        "  segkit sweep photos/ --files.masks masks/ --transform none,idw --topk.k 1,3,5\n"
+        "  segkit sweep photos/ --files.masks masks/ --transform none,idw --topk.k 1,3\n"
         "  segkit sweep --dataset pets --recipe a.toml --recipe b.toml --sort dice\n",
         params=[
             click.Argument(["images"], nargs=-1, metavar="[IMAGE|FOLDER|GLOB]..."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -200,7 +201,10 @@ class Panel:
 
 
 def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:
-    """The panels in a row on white, each under its caption, as an RGB picture."""
+    """The panels in a row on white, each under its caption, as an RGB picture.
+
+    Its comment says what each panel shows and where, so that the report can take it apart.
+    """
     import PIL.Image
     import PIL.ImageDraw
     import PIL.ImageFont
@@ -212,11 +216,16 @@ def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:
     size = sum(widths) + gap * (len(panels) + 1), height + caption + 2 * gap
     strip = PIL.Image.new("RGB", size, _PAPER)
     draw = PIL.ImageDraw.Draw(strip)
-    left = gap
+    left, top = gap, gap + caption
+    boxes = []
     for panel, width in zip(panels, widths, strict=True):
-        strip.paste(PIL.Image.fromarray(panel.picture), (left, gap + caption))
+        strip.paste(PIL.Image.fromarray(panel.picture), (left, top))
+        h, w = panel.picture.shape[:2]
+        title = ": ".join(filter(None, [panel.title, ", ".join(panel.key.values())]))[:200]
+        boxes.append([title, left, top, left + w, top + h])
         _caption(draw, panel, left, left + width, gap, font)
         left += width + gap
+    strip.info["comment"] = b"segkit " + json.dumps({"panels": boxes}).encode()
     return strip
 
 
