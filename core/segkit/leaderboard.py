@@ -77,14 +77,15 @@ class Pair:
     """How much better, in the metric's unit; at least 0."""
     low: float
     high: float
-    p: float
-    """How often a difference as large comes about by swapping the two at random on each image."""
+    p: float | None
+    """How often a difference as large comes about by swapping the two at random on each image;
+    None where the interval holds zero, so that nothing is claimed anyway."""
     images: int
 
     @property
     def distinguishable(self) -> bool:
         """Whether the interval of the difference leaves out zero and chance is ruled out."""
-        return self.low > 0 and self.p < 1 - LEVEL
+        return self.p is not None and self.p < 1 - LEVEL
 
     @property
     def sentence(self) -> str:
@@ -328,7 +329,7 @@ def _pair(
     first, second = drawn[one], drawn[other]
     difference = sign * (first.figures[metric] - second.figures[metric])
     low, high = interval(sign * (first.draws[metric] - second.draws[metric]), count)
-    chance = _chance(first, second, metric, abs(difference))
+    chance = _chance(first, second, metric, difference) if low > 0 else None
     return Pair(one, other, metric, difference, low, high, chance, count)
 
 

@@ -43,7 +43,7 @@ PIPELINE = tuple(kind for kind in KINDS if kind != "perturbation")
 DEFAULTS = {
     "dataset": ("files", "samples"),
     "saliency": ("gradcam",),
-    "prompt": ("topk",),
+    "prompt": ("distance-centers",),
     "segmenter": ("sam",),
     "selector": ("score",),
     "fuser": ("paint",),
@@ -161,7 +161,8 @@ class Recipe:
         fusers = chosen("fuser", lambda: [bundled("fuser", "paint")] * makes_masks)
         after = [*segmenters, *selectors, *metrics, *writers]
         prompters = chosen(
-            "prompt", lambda: [bundled("prompt", "topk")] * _wanted(after, "prompts")
+            "prompt",
+            lambda: [bundled("prompt", DEFAULTS["prompt"][0])] * _wanted(after, "prompts"),
         )
         readers = [*transforms, *prompters, *after]
         saliency = chosen(

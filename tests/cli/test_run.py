@@ -24,7 +24,7 @@ def test_one_photo_needs_nothing_but_its_name(segkit, photo, tmp_path):
         *("recipe.toml", "results.jsonl", "summary.json", "masks", "overlay", "report.html")
     }
     assert labels(folder / "masks/photo.png").shape == (128, 128)
-    assert "1 image · files > gradcam > topk > sam > score > paint" in done.out
+    assert "1 image · files > gradcam > distance-centers > sam > score > paint" in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines() if str(folder) not in line)
     assert "1/1 photo" in done.err  # a plain line in a pipe
 
@@ -83,15 +83,27 @@ def test_help_shows_the_options_of_what_is_chosen(segkit):
         (["runn"], "segkit has no command 'runn'; did you mean 'run'?"),
         (["run", "--prompt", "tokp"], "no prompt plugin has that name; did you mean 'topk'?"),
         (["run", "--saliency", "topk"], "'topk' is a prompt, not a saliency; use --prompt topk"),
-        (["run", "--topk.k", "0"], "Invalid value for --topk.k: Input should be greater than 0"),
-        (["run", "--topk.k", "two"], "Invalid value for --topk.k: Input should be a valid integer"),
-        (["run", "--topk.kk", "1"], "--topk.kk: topk has no option 'kk'; did you mean --topk.k?"),
+        (
+            ["run", "--prompt", "topk", "--topk.k", "0"],
+            "Invalid value for --topk.k: Input should be greater than 0",
+        ),
+        (
+            ["run", "--prompt", "topk", "--topk.k", "two"],
+            "Invalid value for --topk.k: Input should be a valid integer",
+        ),
+        (
+            ["run", "--prompt", "topk", "--topk.kk", "1"],
+            "--topk.kk: topk has no option 'kk'; did you mean --topk.k?",
+        ),
         (
             ["run", "--prompt", "topk", "--maxmin.background"],
             "--maxmin.background is an option of the prompt plugin 'maxmin', which is not chosen; "
             "add --prompt maxmin",
         ),
-        (["run", "--tokp.k", "1"], "--tokp.k: no plugin is named 'tokp'; did you mean --topk.k?"),
+        (
+            ["run", "--prompt", "topk", "--tokp.k", "1"],
+            "--tokp.k: no plugin is named 'tokp'; did you mean --topk.k?",
+        ),
         (["run", "--sede", "1"], "there is no option --sede; did you mean --seed"),
         (
             ["run", "--saliency", "none", "--prompt", "topk"],

@@ -117,7 +117,7 @@ def test_without_truth_there_is_a_table_without_figures(segkit, tmp_path):
         (("--resume",), "--resume needs the folder to go on with; add -o DIR"),
         (("--overwrite",), "--overwrite needs the folder to replace; add -o DIR"),
         (
-            ("--topk.k", "1,0"),
+            ("--prompt", "topk", "--topk.k", "1,0"),
             "Invalid value for --topk.k: Input should be greater than 0, not '0'",
         ),
     ],

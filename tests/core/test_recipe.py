@@ -44,7 +44,7 @@ def test_defaults_join_only_where_something_reads_them():
     full = Recipe().build(CATALOG, ["photo.jpg"])
     assert full.dataset.name == "files"
     assert [s.name for s in full.steps] == [
-        *("gradcam", "topk", "sam", "score", "paint", "masks", "overlay")
+        *("gradcam", "distance-centers", "sam", "score", "paint", "masks", "overlay")
     ]
     assert Recipe().build(CATALOG).dataset.name == "samples"
     heat = {"segmenter": (Part("threshold"),)}

@@ -33,8 +33,8 @@ HELP = {
     "dataset": "Where images come from: files (default, if some are named), samples (if none).",
     "saliency": "What makes heatmaps; default gradcam, where something reads them.",
     "transform": "What changes the heatmaps; repeats, in order.",
-    "prompt": "What makes the prompts; default topk. Repeats for more objects; a+b makes one "
-    "prompt of two.",
+    "prompt": "What makes the prompts; default distance-centers. Repeats for more objects; a+b "
+    "makes one prompt of two.",
     "segmenter": "What makes masks or a class map; default sam. At most one of each.",
     "selector": "What picks one mask per prompt; default score.",
     "fuser": "What paints masks into one class map; default paint.",
