@@ -80,16 +80,16 @@ class Prompted(Dataset[tuple[Tensor, ...]]):
 class Training(lightning.LightningModule):
     """One step's loss, and the optimiser."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, rate: float = RATE) -> None:
         super().__init__()
         self.sam = build()
-        self.steps = steps
+        self.steps, self.rate = steps, rate
         self.started = time.monotonic()
 
     def configure_optimizers(self) -> Any:
         """AdamW; warm-up, then half a cosine down to 2 %."""
         parameters = [p for p in self.sam.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.01)
+        optimiser = torch.optim.AdamW(parameters, lr=self.rate, weight_decay=0.01)
 
         def share(step: int) -> float:
             cosine = 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1)))
@@ -189,6 +189,7 @@ def corrected(
 @click.option(
     "--pets", type=click.Path(exists=True, path_type=Path), help="Oxford-IIIT Pet; even positions."
 )
+@click.option("--rate", default=RATE, show_default=True, help="Highest learning rate.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.ckpt.")
@@ -204,6 +205,7 @@ def main(
     backgrounds: Path | None,
     coco: Path | None,
     pets: Path | None,
+    rate: float,
     threads: int,
     every: int,
     resume: bool,
@@ -242,7 +244,7 @@ def main(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    training = Training(steps)
+    training = Training(steps, rate)
     if init is not None:
         training.sam.load_state_dict(load_file(init))
     trainer.fit(training, loader, ckpt_path=checkpoint if resume else None, weights_only=True)

@@ -99,7 +99,7 @@ class Pictures:
         """A random part of a photograph, squeezed as `segkit run` does: longer side to 256."""
         photo = self.photos[rng.integers(len(self.photos))]
         height, width = photo.pixels.shape[:2]
-        share = rng.uniform(0.5, 1.0)
+        share = rng.uniform(0.4, 1.0)
         h, w = int(height * share), int(width * min(1, share * rng.uniform(0.8, 1.25)))
         y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
         scale = SIDE / max(h, w)
@@ -159,9 +159,18 @@ class Pictures:
 
 
 def _light(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Brightness, contrast and colour cast, a little."""
-    gain = rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3)
-    return np.clip(pixels * gain + rng.uniform(-15, 15), 0, 255).astype(np.uint8)
+    """Brightness, contrast, colour cast and curve; now and then grey, blurred or grainy."""
+    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)
+    found = np.clip(pixels * gain + rng.uniform(-20, 20), 0, 255)
+    found = 255 * (found / 255) ** rng.uniform(0.75, 1.35)
+    how = rng.random()
+    if how < 0.08:
+        found = np.repeat(found.mean(axis=2, keepdims=True), 3, axis=2)
+    elif how < 0.2:
+        found = ndimage.gaussian_filter(found, (*[rng.uniform(0.4, 1.5)] * 2, 0))
+    elif how < 0.35:
+        found = np.clip(found + rng.normal(0, rng.uniform(2, 12), found.shape), 0, 255)
+    return found.astype(np.uint8)
 
 
 class Target:
