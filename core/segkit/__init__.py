@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from segkit.types import Scores as Scores
     from segkit.types import Truth as Truth
     from segkit.types import id_of as id_of
+    from segkit.weights import Weights as Weights
 
 _HOME = {
     "catalog": ("Catalog",),
@@ -108,6 +109,7 @@ _HOME = {
         "Truth",
         "id_of",
     ),
+    "weights": ("Weights",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

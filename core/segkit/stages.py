@@ -36,7 +36,7 @@ import json
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -51,6 +51,9 @@ from segkit.types import (
     Scores,
     Truth,
 )
+
+if TYPE_CHECKING:
+    from segkit.weights import Weights
 
 
 class Inputs(typing.NamedTuple):
@@ -108,6 +111,11 @@ class Step(BaseModel):
     def weight_files(self) -> Mapping[str, Path]:
         """The files whose content decides the result, by a short name; a run notes their hashes."""
         return {}
+
+    @classmethod
+    def known_weights(cls) -> Sequence[Weights]:
+        """The weight files that it can use, for `segkit weights`; see `segkit.Weights`."""
+        return ()
 
     @classmethod
     def inputs(cls) -> Inputs:

@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt, PrivateAttr, field_validator
 
-from segkit import BACKGROUND, VOID, BadValueError, Heatmap, Image, PluginError, Saliency, Truth
+from segkit import (
+    BACKGROUND,
+    VOID,
+    BadValueError,
+    Heatmap,
+    Image,
+    PluginError,
+    Saliency,
+    Truth,
+    Weights,
+)
 
 CHUNK = 16
 """Images in one forward pass; bounds memory."""
@@ -124,6 +134,13 @@ class ClassActivationMap(Saliency):
         from segkit_plugins.shared.classifiers import files
 
         return files(self)
+
+    @classmethod
+    def known_weights(cls) -> tuple[Weights, ...]:
+        """`shapes`, which ships with segkit."""
+        from segkit_plugins.shared.weights import shipped
+
+        return (shipped("shapes", "The bundled classifier of the five generated shapes"),)
 
     def __call__(
         self, image: Image, truth: Truth | None = None, classes: Mapping[int, str] | None = None

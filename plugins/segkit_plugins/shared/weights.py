@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit import UsageError
+from segkit import UsageError, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 def bundled(name: str) -> Path:
     """The weight file of this name that ships with segkit (float16 safetensors)."""
     return Path(__file__).parents[1] / "weights" / f"{name}.safetensors"
+
+
+def shipped(name: str, what: str) -> Weights:
+    """What `segkit weights` says of a bundled file; its hash stands in SHA256SUMS beside it."""
+    path = bundled(name)
+    lines = (path.parent / "SHA256SUMS").read_text(encoding="ascii").splitlines()
+    digests = {file: digest for digest, file in (line.split() for line in lines)}
+    size = path.stat().st_size if path.is_file() else 0
+    return Weights(name, what, "Apache-2.0", str(path), digests[path.name], size)
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from segkit import Image, Masks, Prompt, Prompts, Segmenter, UsageError, hookimpl
+from segkit import Image, Masks, Prompt, Prompts, Segmenter, UsageError, Weights, hookimpl
 
 CHECKPOINTS = {
     "vit_b": "sam_vit_b_01ec64.pth",
@@ -21,6 +20,16 @@ CHECKPOINTS = {
     "vit_h": "sam_vit_h_4b8939.pth",
 }
 """Model to the file name of its official checkpoint."""
+
+SOURCE = "https://dl.fbaipublicfiles.com/segment_anything/"
+"""Where Segment Anything's authors keep them."""
+
+OFFICIAL = {
+    "vit_b": ("ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912", 375_042_383),
+    "vit_l": ("3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622", 1_249_524_607),
+    "vit_h": ("a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e", 2_564_550_879),
+}
+"""Their SHA-256 and size in bytes."""
 
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Width of the image encoder's tokens to the model, to tell checkpoints apart."""
@@ -53,7 +62,7 @@ class Sam(Segmenter):
     name = "sam"
 
     model: Literal["nano", "vit_b", "vit_l", "vit_h"] = "nano"
-    """nano ships with segkit; the others need their checkpoint."""
+    """nano ships with segkit; the others need their checkpoint (segkit weights fetch vit_b)."""
     checkpoint: Path | None = None
     """The model's weight file (.pth or .safetensors); left out: nano's own, or the official file
     in the cache folder."""
@@ -87,6 +96,28 @@ class Sam(Segmenter):
 
             files["efficientnet-lite0"] = weight_file()
         return files
+
+    @classmethod
+    def known_weights(cls) -> tuple[Weights, ...]:
+        """`nano`, which ships with segkit, and Segment Anything's official checkpoints."""
+        from segkit_plugins.shared.weights import shipped
+
+        what = "Segment Anything's official checkpoint with the image encoder"
+        return (
+            shipped("nano", "The bundled SAM: points, boxes and masks at 256 px; see its card"),
+            *(
+                Weights(
+                    name,
+                    f"{what} {name.replace('vit_', 'ViT-').upper().replace('VIT', 'ViT')}",
+                    "Apache-2.0",
+                    CHECKPOINTS[name],
+                    digest,
+                    size,
+                    SOURCE + CHECKPOINTS[name],
+                )
+                for name, (digest, size) in OFFICIAL.items()
+            ),
+        )
 
     def encode(self, image: Image) -> Encoding:
         """The image's embedding: the costly part, the same for all prompts."""
@@ -230,13 +261,11 @@ class Sam(Segmenter):
             return self.checkpoint
         if self.model == "nano":
             return bundled("nano")
-        cache = Path(os.environ.get("SEGKIT_CACHE", Path.home() / ".cache" / "segkit"))
-        path = cache / "weights" / CHECKPOINTS[self.model]
+        path = next(w.path for w in self.known_weights() if w.name == self.model)
         if not path.is_file():
             raise UsageError(
                 f"--sam.model {self.model} needs its checkpoint, and there is none at {path}; "
-                f"download {CHECKPOINTS[self.model]} from Segment Anything's page and give "
-                "--sam.checkpoint FILE"
+                f"run segkit weights fetch {self.model}, or give --sam.checkpoint FILE"
             )
         return path
 

@@ -1,0 +1,211 @@
+"""Weight files that plugins know: where they come from, where they lie, whether they are whole.
+
+Nothing is fetched but on the user's word (`segkit weights fetch`). A file comes under its name only
+when it is complete and its SHA-256 is right; until then it is `NAME.part`, which the next try goes
+on with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segkit.errors import MissingExtraError, SegkitError, UsageError
+
+HUB = "hf:"
+"""What names of the Hugging Face hub begin with."""
+
+TRIES = 4
+"""How often a cut connection is taken up again before giving in."""
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One weight file."""
+
+    name: str
+    """What `segkit weights fetch` calls it."""
+    what: str
+    """What it is and what it reaches, in a line."""
+    licence: str
+    file: str
+    """The file's name in the cache folder; of weights that ship with a plugin their path."""
+    sha256: str
+    """Of the whole file, as hexadecimal digits."""
+    size: int
+    """In bytes."""
+    url: str = ""
+    """Where it is fetched from; empty: it ships with its plugin."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, or would."""
+        return Path(self.file) if not self.url else cache_folder() / self.file
+
+    @property
+    def status(self) -> str:
+        """`bundled`, `here`, `partly here` or `not here`; nothing is hashed."""
+        if not self.url:
+            return "bundled"
+        if self.path.is_file():
+            return "here"
+        return "partly here" if part_of(self.path).is_file() else "not here"
+
+
+def cache_folder() -> Path:
+    """Where fetched weights lie: `$SEGKIT_CACHE/weights`, or `~/.cache/segkit/weights`."""
+    cache = os.environ.get("SEGKIT_CACHE") or Path.home() / ".cache" / "segkit"
+    return Path(cache) / "weights"
+
+
+def part_of(path: Path) -> Path:
+    """Where what has come so far is kept."""
+    return path.with_name(f"{path.name}.part")
+
+
+def sha256(path: Path) -> str:
+    """A file's SHA-256. Raises `OSError` if it cannot be read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fetch(wanted: Weights, tell: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    """Fetch a file into the cache folder, check its hash, and return its path.
+
+    A file that is there already is checked and kept. `tell` hears bytes so far and in all. Raises
+    `UsageError` where nothing can be fetched (offline, bundled), `SegkitError` where the connection
+    fails, the server sends another file, or the disk is full; a part that is right so far is kept.
+    """
+    if not wanted.url:
+        raise UsageError(f"{wanted.name} ships with its plugin; there is nothing to fetch")
+    path = wanted.path
+    if path.is_file() and sha256(path) == wanted.sha256:
+        return path
+    _check_online(wanted.name)
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = pooch.retrieve(
+            wanted.url,
+            known_hash=f"sha256:{wanted.sha256}",
+            fname=path.name,
+            path=path.parent,
+            downloader=_Resuming(wanted, tell),
+        )
+    except ValueError:  # pooch's word for a wrong hash; it has thrown the file away
+        raise SegkitError(
+            f"what {wanted.url} sent is not {wanted.name} (its SHA-256 is not {wanted.sha256}); "
+            "it was thrown away: try again later, or look for another source"
+        ) from None
+    except OSError as error:
+        raise SegkitError(
+            f"{wanted.name} cannot be written to {path.parent}: {error.strerror or error}; make "
+            "room, or choose another folder by $SEGKIT_CACHE"
+        ) from None
+    return Path(found)
+
+
+def fetch_from_hub(name: str) -> Path:
+    """Fetch a model folder of the Hugging Face hub, `hf:OWNER/NAME`, and return where it lies.
+
+    Raises `MissingExtraError` without huggingface_hub, `UsageError` offline or for a name that the
+    hub does not have, `SegkitError` where the connection fails.
+    """
+    _check_online(name)
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ModuleNotFoundError:
+        raise MissingExtraError(f"fetching {name}", "huggingface_hub", "hf") from None
+    try:
+        return Path(snapshot_download(name.removeprefix(HUB)))
+    except HFValidationError:
+        raise UsageError(f"'{name}' is no name of the hub; write hf:OWNER/NAME") from None
+    except (HfHubHTTPError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SegkitError(
+            f"{name} could not be fetched ({reason}); check the name and the network, and try "
+            "again: what has come so far is kept"
+        ) from None
+
+
+def _check_online(name: str) -> None:
+    for switch in ("SEGKIT_OFFLINE", "HF_HUB_OFFLINE"):
+        if os.environ.get(switch, "") not in ("", "0"):
+            raise UsageError(f"{name} is not fetched, for ${switch} is set; unset it to allow that")
+
+
+class _Resuming:
+    """A downloader for pooch that goes on where a connection was cut."""
+
+    def __init__(self, wanted: Weights, tell: Callable[[int, int], None]) -> None:
+        self.wanted = wanted
+        self.tell = tell
+
+    def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
+        """Write the whole file to `output_file`, by way of its part."""
+        import requests
+
+        part = part_of(self.wanted.path)
+        problem = "the server ended early"
+        for _ in range(TRIES):
+            try:
+                if self._further(url, part):
+                    part.replace(output_file)
+                    return
+            except requests.RequestException as error:
+                problem = _reason(error)
+                if error.response is not None:
+                    break  # the server has answered, and will not answer otherwise
+        done = part.stat().st_size if part.exists() else 0
+        kept = f" at {done / 1e6:.1f} of {self.wanted.size / 1e6:.1f} MB" if done else ""
+        advice = "the same command goes on from there" if done else "check the network"
+        raise SegkitError(
+            f"fetching {self.wanted.name} from {url} stopped{kept} ({problem}); {advice}"
+        )
+
+    def _further(self, url: str, part: Path) -> bool:
+        """One connection's worth; whether the part is now whole."""
+        import requests
+
+        start = part.stat().st_size if part.exists() else 0
+        headers = {"Range": f"bytes={start}-", "Accept-Encoding": "identity"} if start else {}
+        with requests.get(url, stream=True, timeout=30, headers=headers) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                part.unlink()  # more than there is: it was another file
+                return False
+            answer.raise_for_status()
+            again = answer.status_code == requests.codes.partial_content
+            done = start if again else 0
+            total = done + int(answer.headers.get("Content-Length") or 0)
+            with part.open("ab" if again else "wb") as file:
+                for block in answer.iter_content(BLOCK):
+                    file.write(block)
+                    done += len(block)
+                    self.tell(done, max(total, self.wanted.size))
+        return done >= total
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a few words."""
+    import requests
+
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server says {response.status_code} {response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in 30 seconds"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection was cut"
+    return "no connection"
