@@ -52,7 +52,7 @@ class AdaptiveBackground(Prompter):
 
     def _held_back(self, prompt: Prompt, mask: Region, far: Region) -> Prompt:
         least = max(1, round(self.least * np.count_nonzero(mask)))
-        found = [middle(part) for part in parts(mask & far, least)[: self.points]]
+        found = [middle(part) for part in parts(mask & far, self.points, least)]
         known = {tuple(point) for point in prompt.points.tolist()}
         new = [point for point in found if point not in known]
         if not new:

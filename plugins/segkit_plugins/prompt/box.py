@@ -34,7 +34,7 @@ class Box(Prompter):
         region = hot(heatmap.values, self.level)
         if not region.any():
             return Prompts()
-        chosen = parts(region)[0] if self.largest else region
+        chosen = parts(region, 1)[0] if self.largest else region
         return Prompts((Prompt(box=tight_box(chosen, self.margin)),))
 
 

@@ -38,7 +38,7 @@ class Components(Prompter):
         """Prompts, or none."""
         values = heatmap.values
         least = max(1, round(self.min_area * values.size))
-        found = parts(hot(values, self.level), least)[: self.most]
+        found = parts(hot(values, self.level), self.most, least)
         return Prompts(tuple(self._asked(np.where(p, values, np.float32(0)), p) for p in found))
 
     def _asked(self, values: np.ndarray, part: Region) -> Prompt:

@@ -55,8 +55,8 @@ class Disagreement(Prompter):
 
     def _clicked(self, prompt: Prompt, missed: Region, leaked: Region) -> Prompt:
         least = max(1, round(self.least * missed.size))
-        found = [(p, True) for p in parts(missed, least)[:1]]
-        found += [(p, False) for p in parts(leaked, least)[:1]]
+        found = [(p, True) for p in parts(missed, 1, least)]
+        found += [(p, False) for p in parts(leaked, 1, least)]
         if not found:
             return prompt
         part, sign = max(found, key=lambda one: np.count_nonzero(one[0]))

@@ -40,8 +40,9 @@ class Skeleton(Prompter):
             return Prompts((Prompt(points=[middle(region)]),))
         y, x = np.nonzero(lines)
         points = [int(heatmap.values[y, x].argmax())]
+        away = np.full(len(x), np.inf)
         while len(points) < min(self.k, len(x)):
-            away = np.hypot(x[:, None] - x[points], y[:, None] - y[points]).min(axis=1)
+            away = np.minimum(away, np.hypot(x - x[points[-1]], y - y[points[-1]]))
             points.append(int(away.argmax()))
         return Prompts((Prompt(points=np.stack([x[points], y[points]], axis=1)),))
 

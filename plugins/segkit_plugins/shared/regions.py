@@ -24,14 +24,18 @@ def cold(values: NDArray[np.float32], level: float) -> Region:
     return found
 
 
-def parts(region: Region, least: int = 1) -> list[Region]:
-    """The connected parts (8 neighbours) of at least `least` pixels, the largest first."""
+def parts(region: Region, most: int, least: int = 1) -> list[Region]:
+    """The `most` largest connected parts (8 neighbours) of at least `least` pixels, largest first.
+
+    Equally large ones come in the order of their first pixel, row by row. Each is an array of
+    the region's size, and a speckled region has thousands of parts: hence the limit.
+    """
     from scipy import ndimage
 
     labels, count = ndimage.label(region, np.ones((3, 3)))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
-    return [labels == i + 1 for i in order if sizes[i] >= least]
+    return [labels == i + 1 for i in order[:most] if sizes[i] >= least]
 
 
 def depth(region: Region) -> NDArray[np.float32]:
@@ -49,9 +53,13 @@ def middle(region: Region) -> tuple[float, float]:
 
 
 def tight_box(region: Region, margin: float = 0.0) -> tuple[float, float, float, float]:
-    """The first and last x and y of a region, `margin` × its sides wider, inside the image."""
+    """The first and last x and y of a region, `margin` × its sides wider, inside the image.
+
+    A negative margin draws the ends together, to the middle at most. The region is not empty.
+    """
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     x0, x1, y0, y1 = (float(n) for n in (columns[0], columns[-1], rows[0], rows[-1]))
-    dx, dy = margin * (x1 - x0 + 1), margin * (y1 - y0 + 1)
+    dx = max(margin * (x1 - x0 + 1), -(x1 - x0) / 2)
+    dy = max(margin * (y1 - y0 + 1), -(y1 - y0) / 2)
     height, width = region.shape
     return max(0, x0 - dx), max(0, y0 - dy), min(width - 1, x1 + dx), min(height - 1, y1 + dy)
