@@ -6,9 +6,11 @@ strategies costs little more than running one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,16 @@ from segkit.errors import PlanError, UsageError
 from segkit.images import distinct
 from segkit.leaderboard import Leaderboard, make_leaderboard
 from segkit.planner import Plan
-from segkit.recipe import PIPELINE, Recipe
-from segkit.record import disk_error, read_lines, write_text
+from segkit.recipe import PIPELINE, Recipe, recorded
+from segkit.record import comparable, disk_error, read_lines, write_text
 from segkit.runner import Outcome, run
 
 HEATMAP_MAKERS = ("saliency", "transform")
 """The kinds that a recipe drops if nothing in it reads heatmaps."""
+
+
+LONGEST = 80
+"""Letters of a recipe's name, which is also its folder's."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,11 @@ def build_all(variants: Iterable[Variant], catalog: Catalog, images: Sequence[st
                 skipped.append((asked, str(error)))
                 continue
             parts = {**variant.recipe.parts, **dict.fromkeys(HEATMAP_MAKERS, ())}
-            plan = replace(variant.recipe, parts=parts).build(catalog, images)
+            try:
+                plan = replace(variant.recipe, parts=parts).build(catalog, images)
+            except PlanError as other:
+                skipped.append((asked, str(other)))
+                continue
             used = {step.name for step in plan.steps}
             options = {
                 axis: value
@@ -102,7 +112,7 @@ def sweep_plans(
     plans: Mapping[str, Plan],
     directory: Path,
     *,
-    sort_by: str = "iou",
+    sort_by: str | None = None,
     seed: int = 0,
     device: str = "cpu",
     classes: Sequence[str] = (),
@@ -121,6 +131,12 @@ def sweep_plans(
     DIR/recipes/NAME is each plan's folder, as `run` makes it; DIR/leaderboard.json and .csv hold
     the comparison. Arguments are those of `segkit.run` and `make_leaderboard`.
     """
+    if sort_by is not None:
+        check_figure(plans, sort_by)
+    if resume:
+        names = as_before(plans, directory, seed=seed, classes=classes, catalog=catalog)
+        plans = {names[name]: plan for name, plan in plans.items()}
+        options = {names[name]: found for name, found in (options or {}).items()}
     run(
         plans,
         directory,
@@ -147,11 +163,39 @@ def sweep_plans(
         seed=seed,
     )
     try:
+        if note is None:  # a diagnosis of other recipes would stand beside these
+            (directory / "diagnosis.json").unlink(missing_ok=True)
         write_text(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
         write_text(directory / "leaderboard.csv", board.to_csv())
     except OSError as error:
         raise disk_error(error, directory, board.images) from error
     return board
+
+
+def as_before(
+    plans: Mapping[str, Plan],
+    directory: Path,
+    *,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+    catalog: Catalog | None = None,
+) -> dict[str, str]:
+    """For each plan its folder's name so far, or a new one: a grid that grows renames recipes."""
+    before = {}
+    for path in sorted(directory.glob("recipes/*/recipe.toml")):
+        with suppress(UsageError):
+            before[path.parent.name] = comparable(Recipe.load(path))
+    names: dict[str, str] = {}
+    for name, plan in plans.items():
+        content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
+        now = comparable(Recipe.from_dict(content))
+        same = [old for old, found in before.items() if found == now]
+        same = [old for old in same if old not in names.values()]
+        names[name] = name if name in same else next(iter(same), "")
+    new = [name for name, known in names.items() if not known]
+    taken = [known for known in names.values() if known] + list(before)
+    names |= dict(zip(new, distinct([*taken, *new])[len(taken) :], strict=True))
+    return names
 
 
 def check_figure(plans: Mapping[str, Plan], name: str) -> None:
@@ -168,6 +212,13 @@ def _key(plan: Plan) -> str:
     steps = [*plan.steps, plan.dataset]
     groups = [[p.key() for p in group] for group in plan.prompters]
     return json.dumps([[s.key() for s in steps], groups, plan.rounds])
+
+
+def _short(name: str) -> str:
+    """A name that a file system takes: a long one is cut, and told apart by a hash."""
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
@@ -189,5 +240,5 @@ def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
             clear = list(short.values()).count(short[axis]) == 1
             parts.append(f"{short[axis] if clear else axis}={value}" if "." in axis else value)
         fallback = found.get("recipe") or found.get("prompt") or "recipe"
-        names.append(re.sub(r"[^\w.=+,-]+", "_", "-".join(parts) or fallback))
+        names.append(_short(re.sub(r"[^\w.=+,-]+", "_", "-".join(parts) or fallback)))
     return list(distinct(names))

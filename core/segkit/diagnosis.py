@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.comparison import sweep_plans
+from segkit.comparison import as_before, sweep_plans
 from segkit.errors import PlanError
 from segkit.leaderboard import Leaderboard, interval, resamples
 from segkit.planner import Plan
@@ -170,11 +170,17 @@ def diagnose_plans(plans: Mapping[str, Plan], directory: Path, **how: Any) -> Di
     """Run the plans as `sweep_plans` does, which takes `how`, and say where each loses its IoU.
 
     DIR/diagnosis.json holds it, beside what a sweep leaves. Images without a true object take no
-    part. Raises `PlanError` for a data set without truth, and for a plan whose masks answer no
-    prompts or are not the result.
+    part, and neither do those that not all plans have finished. Plans whose masks answer no prompts
+    or are not the result are left out and named. Raises `PlanError` for a data set without truth,
+    and if no plan is left.
     """
-    for name, plan in plans.items():
-        _check(name, plan)
+    plans, left_out = _suitable(plans)
+    if how.get("resume"):
+        same = {key: how[key] for key in ("seed", "classes", "catalog") if key in how}
+        names = as_before(plans, directory, **same)
+        plans = {names[name]: plan for name, plan in plans.items()}
+        how["options"] = {names[n]: o for n, o in (how.get("options") or {}).items() if n in names}
+    how["skipped"] = [*how.get("skipped", ()), *left_out]
     oracles: dict[Plan, str] = {}
     asks = {
         name: {
@@ -208,15 +214,19 @@ def diagnose_plans(plans: Mapping[str, Plan], directory: Path, **how: Any) -> Di
     companions = {name: plan for plan, name in oracles.items()}
     board = sweep_plans(plans, directory, companions=companions, note=note, **how)
     losses = []
-    for name in plans:
+    order = [row.recipe for row in board.rows]
+    for name in order:
         lines = read_lines(directory / "recipes" / name / "results.jsonl")
         losses += [
             Loss(image, name, **line["notes"])
             for image, line in lines.items()
             if line["status"] == "ok" and line.get("notes")
         ]
+    everywhere = set.intersection(
+        *({loss.name for loss in losses if loss.recipe == name} for name in order)
+    )
+    losses = [loss for loss in losses if loss.name in everywhere]
     losses.sort(key=lambda loss: loss.iou)
-    order = [row.recipe for row in board.rows]
     made = [_mean(name, [loss for loss in losses if loss.recipe == name]) for name in order]
     diagnosis = Diagnosis(tuple(m for m in made if m is not None), tuple(losses), board)
     try:
@@ -227,19 +237,27 @@ def diagnose_plans(plans: Mapping[str, Plan], directory: Path, **how: Any) -> Di
     return diagnosis
 
 
-def _check(name: str, plan: Plan) -> None:
-    """Refuse plans that cannot be taken apart like this."""
-    if not plan.dataset.has_truth:
-        raise PlanError(
-            f"a diagnosis needs truth, and the data set {plan.dataset.name} has none; choose one "
-            "with truth, or name its masks"
-        )
-    asks = plan.segmenter is not None and "prompts" in type(plan.segmenter).inputs().all
-    if not asks or not plan.prompters or plan.labeller is not None:
-        raise PlanError(
+def _suitable(plans: Mapping[str, Plan]) -> tuple[dict[str, Plan], list[dict[str, str]]]:
+    """The plans that can be taken apart like this, and why the others cannot."""
+    kept, left_out = {}, []
+    for name, plan in plans.items():
+        if not plan.dataset.has_truth:
+            raise PlanError(
+                f"a diagnosis needs truth, and the data set {plan.dataset.name} has none; choose "
+                "one with truth, or name its masks"
+            )
+        asks = plan.segmenter is not None and "prompts" in type(plan.segmenter).inputs().all
+        if asks and plan.prompters and plan.labeller is None:
+            kept[name] = plan
+            continue
+        reason = (
             f"{name} cannot be diagnosed: its result should be masks that a segmenter made of "
             f"prompts, but it is {plan.words}; choose a --prompt, and a --segmenter such as sam"
         )
+        left_out.append({"recipe": name, "reason": reason})
+    if not kept:
+        raise PlanError(left_out[0]["reason"])
+    return kept, left_out
 
 
 def _with(plan: Plan, oracle: Prompter) -> Plan:

@@ -129,7 +129,7 @@ def segkit_image_failed(name: str, recipe: str, error: str) -> None:
 def segkit_before_run(recipes: Sequence[str], images: int, done: int) -> None:
     """Called once when all steps are open: the recipes' names, images in all, already done.
 
-    "Done" is how many images every recipe has finished, in a run that goes on.
+    "Done" counts each image once for each recipe that has finished it, in a run that goes on.
     """
 
 

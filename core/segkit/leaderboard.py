@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.errors import UsageError
 from segkit.stages import Metric
 
 DRAWS = 2000
@@ -47,6 +46,8 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
+        if not math.isfinite(self.low):
+            return f"{self.mean:.3f}"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
@@ -99,10 +100,14 @@ class Pair:
             if margin >= self.difference:  # lopsided: it leaves out zero all the same
                 reach = f"{self.metric} (95 % interval {self.low:.3f} to {self.high:.3f})"
             return f"{self.better} beats {self.worse} by {self.difference:.3f} {reach}"
+        alike = (
+            f"{self.better} and {self.worse} are not distinguishable on {self.images} image{plural}"
+        )
+        if not math.isfinite(self.low):
+            return alike
         return (
-            f"{self.better} and {self.worse} are not distinguishable on {self.images} "
-            f"image{plural} ({self.metric} {self.difference:+.3f}, 95 % interval {self.low:+.3f} "
-            f"to {self.high:+.3f})"
+            f"{alike} ({self.metric} better by {self.difference:.3f}, 95 % interval "
+            f"{self.low:.3f} to {self.high:.3f})"
         )
 
 
@@ -122,6 +127,8 @@ class Leaderboard:
     """Image to the recipes that failed on it."""
     skipped: Sequence[Mapping[str, str]] = ()
     """`recipe` and `reason` of the combinations that cannot be run."""
+    missed: str = ""
+    """The figure that it should have been sorted by, where no recipe has it."""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""
@@ -133,7 +140,9 @@ class Leaderboard:
 
     @property
     def caution(self) -> str:
-        """How many of the comparisons may differ by chance alone; empty for few of them."""
+        """What to keep in mind: many comparisons, or a figure that nobody has; mostly empty."""
+        if self.missed:
+            return f"no recipe has {self.missed}, so they are sorted by {self.metric or 'name'}"
         count = len(self.pairs)
         if count < 10:
             return ""
@@ -197,7 +206,7 @@ def make_leaderboard(
     results: Mapping[str, Lines],
     metrics: Mapping[str, Sequence[Metric]],
     *,
-    sort_by: str = "iou",
+    sort_by: str | None = None,
     options: Mapping[str, Mapping[str, str]] | None = None,
     words: Mapping[str, str] | None = None,
     skipped: Sequence[Mapping[str, str]] = (),
@@ -206,19 +215,15 @@ def make_leaderboard(
     """Compare recipes: `results` are the lines of each one's results.jsonl by image.
 
     Only images that all recipes finished count, for a recipe that fails on hard images would
-    look good. `options` and `words` describe the recipes. Raises `UsageError` if no recipe has
-    the figure to sort by.
+    look good. `options` and `words` describe the recipes. They are sorted by the figure `sort_by`
+    (left out: iou), or by the first that there is if no recipe has it.
     """
     common = _common(results)
     drawn = {name: _Drawn(metrics[name], lines, common, seed) for name, lines in results.items()}
     known = list(dict.fromkeys(key for d in drawn.values() for key in d.figures))
+    asked, sort_by = sort_by, sort_by or "iou"
     if sort_by not in known:
-        if not known:
-            sort_by = ""
-        else:
-            raise UsageError(
-                f"--sort {sort_by}: no recipe has that figure; there is {', '.join(known)}"
-            )
+        sort_by = next(iter(known), "")
     lower = any(
         m.lower_is_better and sort_by.startswith(m.name) for ms in metrics.values() for m in ms
     )
@@ -252,22 +257,21 @@ def make_leaderboard(
         for image, line in lines.items():
             if line["status"] != "ok":
                 failed.setdefault(image, []).append(recipe)
-    return Leaderboard(sort_by, not lower, len(common), rows, pairs, failed, skipped)
+    missed = asked or "" if asked != sort_by else ""
+    return Leaderboard(sort_by, not lower, len(common), rows, pairs, failed, skipped, missed)
 
 
 def interval(draws: NDArray[np.float64], count: int) -> tuple[float, float]:
     """The 95 % interval of a figure that was worked out anew on `draws` of `count` images.
 
     Percentiles, widened so that few images get the coverage of Student's t. NaN if none are
-    finite.
+    finite, or for a single image.
     """
     from scipy.stats import norm, t
 
     kept = draws[np.isfinite(draws)]
-    if not len(kept) or count < 1:
-        return math.nan, math.nan
-    if count == 1:
-        return float(kept.min()), float(kept.max())
+    if not len(kept) or count < 2:
+        return math.nan, math.nan  # one image says nothing of how images differ
     tail = norm.cdf(math.sqrt(count / (count - 1)) * t.ppf((1 - LEVEL) / 2, count - 1))
     low, high = np.quantile(kept, [tail, 1 - tail])
     return float(low), float(high)
@@ -345,7 +349,8 @@ def _chance(first: _Drawn, second: _Drawn, metric: str, difference: float) -> fl
     right = _scored(judge, both, other.sum(axis=0) - swapped).get(metric)
     if left is None or right is None:
         return 1.0
-    as_large = np.abs(left - right) >= difference - 1e-9
+    apart = np.abs(left - right)
+    as_large = ~(apart < difference - 1e-9)  # what is not a number counts as large
     return float((1 + np.count_nonzero(as_large)) / (1 + DRAWS))
 
 

@@ -29,6 +29,7 @@ from segkit.leaderboard import Leaderboard
 from segkit.observers import Observers
 from segkit.planner import Plan
 from segkit.recipe import DEFAULTS, PIPELINE, Part, Recipe, make_step
+from segkit.report import write_report
 from segkit.runner import Outcome, class_ids, device_named, opened, run, work_through
 from segkit.stages import Dataset, Step
 from segkit.types import Heatmap, Image, Labels, Masks, Prompts, Truth
@@ -91,9 +92,9 @@ class Pipeline:
         select: Steps = None,
         fuser: Steps = None,
         options: Mapping[str, Any] | None = None,
-        seed: int = 0,
-        rounds: int = 3,
-        classes: Sequence[str] = (),
+        seed: int | None = None,
+        rounds: int | None = None,
+        classes: Sequence[str] | None = None,
         device: str = "auto",
         catalog: Catalog | None = None,
     ) -> None:
@@ -102,8 +103,12 @@ class Pipeline:
         start = recipe if isinstance(recipe, Recipe) else None
         if start is None and recipe is not None:
             start = Recipe.load(Path(recipe))  # type: ignore[arg-type]  # a path by now
-        start = start or Recipe(seed=seed, rounds=rounds, classes=tuple(classes))
-        given = {
+        given: dict[str, Any] = {"seed": seed, "rounds": rounds}
+        given["classes"] = None if classes is None else tuple(classes)
+        start = replace(
+            start or Recipe(), **{key: value for key, value in given.items() if value is not None}
+        )
+        steps = {
             "saliency": saliency,
             "transform": transform,
             "prompt": prompt,
@@ -111,7 +116,7 @@ class Pipeline:
             "selector": select,
             "fuser": fuser,
         }
-        parts = {kind: _parts(steps) for kind, steps in given.items() if steps is not None}
+        parts = {kind: _parts(chosen) for kind, chosen in steps.items() if chosen is not None}
         self.recipe = replace(start, parts={**start.parts, **parts})
         for flag, value in (options or {}).items():
             self.recipe = _with_option(self.recipe, flag, value)
@@ -119,13 +124,18 @@ class Pipeline:
         self._stack = ExitStack()
         self._branch: Branch | None = None
 
-    def plan(self, dataset: Dataset, *, metrics: Sequence[Step] | None = None) -> Plan:
-        """The plan for a data set; with the metrics that fit it where it has truth."""
-        parts = {**self.recipe.parts, "dataset": (Part(dataset.name, step=dataset),), "writer": ()}
+    def plan(
+        self, dataset: Dataset, *, metrics: Sequence[Step] | None = None, write: bool = False
+    ) -> Plan:
+        """The plan for a data set; with the metrics that fit it where it has truth.
+
+        `write`: with the writers that the recipe has, by default those of masks and overlays.
+        """
+        parts = {**self.recipe.parts, "dataset": (Part(dataset.name, step=dataset),)}
         if metrics is not None or isinstance(dataset, _Given):
             parts["metric"] = tuple(Part(m.name, step=m) for m in metrics or ())
         made = replace(self.recipe, parts=parts).build(self.catalog)
-        return replace(made, writers=())
+        return made if write else replace(made, writers=())
 
     def __call__(self, picture: Picture) -> Result:
         """Segment one picture. Raises `SegkitError` with the reason if a step fails."""
@@ -149,15 +159,21 @@ class Pipeline:
             )
 
     def run(self, dataset: Dataset, directory: str | Path, **how: Any) -> dict[str, Any]:
-        """Run over a data set and return summary.json; `how` as `segkit.run` takes it."""
-        return run(
-            {"run": self.plan(dataset)},
+        """Run over a data set as `segkit run` does, and return summary.json.
+
+        `how` as `segkit.run` takes it.
+        """
+        summary = run(
+            {"run": self.plan(dataset, write=True)},
             Path(directory),
             seed=self.recipe.seed,
             device=device_named(self.device),
+            classes=self.recipe.classes,
             catalog=self.catalog,
             **how,
         )["run"]
+        write_report(Path(directory), self.catalog)
+        return summary
 
     def close(self) -> None:
         """Drop the loaded models; the next call loads them again."""
@@ -189,7 +205,7 @@ def sweep(
     dataset: Dataset,
     directory: str | Path | None = None,
     *,
-    sort_by: str = "iou",
+    sort_by: str | None = None,
     metrics: Sequence[Step] | None = None,
     **how: Any,
 ) -> Leaderboard:
@@ -201,9 +217,12 @@ def sweep(
     if not pipelines:
         raise UsageError("there is nothing to compare; give at least one pipeline")
     first = next(iter(pipelines.values()))
-    plans = {name: p.plan(dataset, metrics=metrics) for name, p in pipelines.items()}
+    plans = {
+        name: pipeline.plan(dataset, metrics=metrics, write=directory is not None)
+        for name, pipeline in pipelines.items()
+    }
     with tempfile.TemporaryDirectory() as scratch:
-        return sweep_plans(
+        board = sweep_plans(
             plans,
             Path(directory or scratch),
             sort_by=sort_by,
@@ -213,6 +232,9 @@ def sweep(
             catalog=first.catalog,
             **how,
         )
+        if directory is not None:
+            write_report(Path(directory), first.catalog)
+        return board
 
 
 class _Given(Dataset):

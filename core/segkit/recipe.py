@@ -65,6 +65,11 @@ class Part:
     step: Step | None = None
     """The step itself, where it is at hand and needs no looking up."""
 
+    @property
+    def fresh(self) -> Step | None:
+        """A step of its own like the one at hand: two runs must not open and close the same."""
+        return None if self.step is None else type(self.step)(**self.step.model_dump())
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -146,7 +151,9 @@ class Recipe:
         def chosen(kind: str, default: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
             if kind not in self.parts:
                 return list(default())
-            return [p.step or make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]]
+            return [
+                p.fresh or make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]
+            ]
 
         def bundled(kind: str, name: str, **options: Any) -> Step:
             return make_step(catalog, kind, f"{BUNDLED}:{name}", options)

@@ -87,15 +87,17 @@ class Record:
         """Image name to its line, for the images that need no second run."""
         self._recipe = dict(recipe)
 
-    def start(self, *, resume: bool = False, overwrite: bool = False) -> None:
-        """Make or check the folder.
+    def start(
+        self, *, resume: bool = False, overwrite: bool = False, needs: str | None = None
+    ) -> None:
+        """Make or check the folder. Lines without the key `needs` count as unfinished.
 
         Raises `UsageError` if it is not empty and neither `resume` nor `overwrite` is asked for,
         or if what is to be resumed was another recipe.
         """
         if prepare(self.directory, resume=resume, overwrite=overwrite):
             self._check_same_recipe()
-            self._keep_finished()
+            self._keep_finished(needs)
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
         write_text(self.directory / "recipe.toml", text)
 
@@ -123,8 +125,8 @@ class Record:
                 f"--resume: {self.directory} holds no recipe.toml, so it is no run of segkit; "
                 "choose another folder"
             )
-        before = _comparable(Recipe.load(path))
-        now = _comparable(Recipe.from_dict(self._recipe))
+        before = comparable(Recipe.load(path))
+        now = comparable(Recipe.from_dict(self._recipe))
         weights = self._recipe.get("record", {}).get("weights", {})
         for file, digest in recorded_weights(path).items():
             if weights.get(file, digest) != digest:
@@ -139,13 +141,17 @@ class Record:
                     f"is {now.get(key)!r}; ask for the same, or choose another folder"
                 )
 
-    def _keep_finished(self) -> None:
+    def _keep_finished(self, needs: str | None) -> None:
         """Read the finished images, and leave only them in the file.
 
         A line that a crash cut off, and images that failed, are dropped: they are run again.
         """
         lines = read_lines(self.results)
-        self.finished = {name: line for name, line in lines.items() if line.get("status") == "ok"}
+        self.finished = {
+            name: line
+            for name, line in lines.items()
+            if line.get("status") == "ok" and (needs is None or needs in line)
+        }
         if not self.results.exists():
             return
         kept = [json.dumps(line) + "\n" for line in self.finished.values()]
@@ -167,12 +173,12 @@ def read_lines(path: Path) -> dict[str, dict[str, Any]]:
     return lines
 
 
-def _comparable(recipe: Recipe) -> dict[str, Any]:
+def comparable(recipe: Recipe) -> dict[str, Any]:
     """A recipe flattened to `topk.k` → value, to find what differs."""
     flat: dict[str, Any] = {"seed": recipe.seed, "rounds": recipe.rounds}
     flat["classes"] = list(recipe.classes)
     for kind, parts in recipe.parts.items():
-        flat[kind] = [p.name for p in parts]
+        flat[kind] = [f"+{p.name}" if p.merge else p.name for p in parts]
         for index, part in enumerate(parts):
             place = part.name if len(parts) == 1 else f"{part.name}[{index}]"
             flat |= {f"{place}.{option}": value for option, value in part.options.items()}

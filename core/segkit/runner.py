@@ -149,6 +149,10 @@ def run(
     records: dict[str, Record] = {}
     totals: dict[str, _Totals] = {}
     for name, plan in plans.items():
+        if nested and (name in ("", ".", "..") or {"/", "\\", "\0"} & set(name)):
+            raise UsageError(
+                f"a recipe's name is its folder's, so {name!r} cannot be one; choose a plain name"
+            )
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
         records[name] = Record(directory / "recipes" / name if nested else directory, content)
         totals[name] = _Totals(plan, content)
@@ -164,11 +168,12 @@ def run(
             if nested:
                 prepare(directory, resume=resume, overwrite=overwrite)
             for record in records.values():
-                record.start(resume=resume, overwrite=overwrite)
+                needs = None if note is None else "notes"
+                record.start(resume=resume, overwrite=overwrite, needs=needs)
             for name, record in records.items():
                 for line in record.finished.values():
                     totals[name].add(line)
-            done = min((len(r.finished) for r in records.values()), default=0)
+            done = sum(len(r.finished) for r in records.values())
             watch.tell("segkit_before_run", recipes=tuple(plans), images=images, done=done)
             skip = {name: set(r.finished) for name, r in records.items()}
             # A companion has nothing to do for images that every plan has finished.
@@ -182,8 +187,8 @@ def run(
                 finished = totals[outcome.recipe].images
                 try:
                     line = _line(plans[outcome.recipe], outcome, record.directory, ids)
-                    if noted is not None:
-                        line["notes"] = dict(noted)
+                    if note is not None:
+                        line["notes"] = None if noted is None else dict(noted)
                     record.append(line)
                 except OSError as error:
                     raise disk_error(error, record.directory, finished) from error

@@ -272,6 +272,56 @@ def test_what_cannot_be_diagnosed_is_told(tmp_path):
         diagnose_plans({"blind": blind}, tmp_path / "d")
 
 
+def test_a_diagnosis_of_a_sweeps_folder_runs_what_lacks_it(tmp_path):
+    sweep_plans(plans("topk", "maxmin"), tmp_path / "d", catalog=CATALOG)
+    made = diagnose_plans(plans("topk", "maxmin"), tmp_path / "d", catalog=CATALOG, resume=True)
+    assert len(made.losses) == 6
+    for name in ("topk", "maxmin"):
+        text = (tmp_path / "d/recipes" / name / "results.jsonl").read_text()
+        assert len(text.splitlines()) == 3
+    # And a sweep that goes on with others has no use for it.
+    sweep_plans(plans("topk", "center"), tmp_path / "d", catalog=CATALOG, resume=True)
+    assert not (tmp_path / "d/diagnosis.json").exists()
+
+
+def test_a_grid_that_grows_keeps_its_folders(tmp_path):
+    first = build_all([variant("topk", k=5), variant("maxmin")], CATALOG)
+    assert list(first.plans) == ["topk", "maxmin"]
+    sweep_plans(first.plans, tmp_path / "s", catalog=CATALOG, options=first.options)
+    more = build_all([variant("topk", k=5), variant("topk", k=7), variant("maxmin")], CATALOG)
+    assert list(more.plans) == ["topk-k=5", "topk-k=7", "maxmin"]
+    board = sweep_plans(
+        more.plans, tmp_path / "s", catalog=CATALOG, options=more.options, resume=True
+    )
+    assert {row.recipe for row in board.rows} == {"topk", "topk-k=7", "maxmin"}
+    assert {p.name for p in (tmp_path / "s/recipes").iterdir()} == {"topk", "topk-k=7", "maxmin"}
+
+
+def test_names_that_are_no_folders_are_refused(tmp_path):
+    (plan,) = plans("topk").values()
+    for name in ("a/b", "..", ""):
+        with pytest.raises(UsageError, match="a recipe's name is its folder's"):
+            sweep_plans({name: plan, "good": plan}, tmp_path / "s", catalog=CATALOG)
+    assert not (tmp_path / "s").exists()
+
+
+def test_long_names_are_cut():
+    recipes = [
+        Variant(variant("topk", k=i).recipe, {"prompt": "topk", "topk.k": str(i) * 300})
+        for i in (1, 2)
+    ]
+    names = list(build_all(recipes, CATALOG).plans)
+    assert all(len(name) < 100 for name in names)
+    assert len(set(names)) == 2
+
+
+def test_merged_prompters_are_another_recipe(tmp_path):
+    run(plans("maxmin+topk"), tmp_path / "r", catalog=CATALOG)
+    parts = {**variant("maxmin").recipe.parts, "prompt": (Part("maxmin"), Part("topk"))}
+    with pytest.raises(UsageError, match="was run with prompt"):
+        run({"r": Recipe(parts).build(CATALOG)}, tmp_path / "r", catalog=CATALOG, resume=True)
+
+
 # ---- from Python -------------------------------------------------------------------------------
 
 
@@ -316,6 +366,27 @@ def test_steps_at_hand_take_part_without_being_installed():
 
     with Pipeline(prompt=Corner()) as pipeline:
         assert pipeline(shapes()[0][0]).prompts[0].points.tolist() == [[0, 0]]
+
+
+def test_a_step_at_hand_serves_several_pipelines(tmp_path):
+    saliency = make_step(CATALOG, "saliency", "gradcam", {"model": "shapes"})
+    one = Pipeline(saliency=saliency, segmenter="threshold")
+    other = Pipeline(saliency=saliency, segmenter="threshold", classes=("circle", "star"))
+    image = shapes()[0][0]
+    before = one(image).masks.masks.sum()
+    assert other(image).masks.masks.sum() == before
+    other.run(shapes(), tmp_path / "r")
+    assert (tmp_path / "r/report.html").exists()
+    assert len(list((tmp_path / "r/masks").iterdir())) == 3
+    assert 'classes = [\n    "circle",' in (tmp_path / "r/recipe.toml").read_text()
+    assert one(image).masks.masks.sum() == before
+
+
+def test_what_is_given_beside_a_recipe_wins(tmp_path):
+    (tmp_path / "r.toml").write_text("[run]\nseed = 3\nrounds = 2\n")
+    assert Pipeline(tmp_path / "r.toml").recipe.seed == 3
+    found = Pipeline(tmp_path / "r.toml", seed=7, rounds=1, classes=("cat",)).recipe
+    assert (found.seed, found.rounds, found.classes) == (7, 1, ("cat",))
 
 
 def test_an_option_of_nobody_is_told():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from segkit import Metric, UsageError
+from segkit import Metric
 from segkit.leaderboard import make_leaderboard
 
 
@@ -98,7 +98,7 @@ def test_what_may_be_chance_is_not_claimed():
     rng = np.random.default_rng(2)
     found = board(a=rng.uniform(0, 1, 30), b=rng.uniform(0, 1, 30))
     (sentence,) = found.verdicts()
-    assert "are not distinguishable on 30 images (share +0.0" in sentence
+    assert "are not distinguishable on 30 images (share better by 0.0" in sentence
     assert found.pairs[0].low < 0 < found.pairs[0].high
 
 
@@ -145,10 +145,18 @@ def test_only_images_that_all_recipes_finished_count():
     assert {row.recipe: row.failed for row in found.rows} == {"a": 0, "b": 1}
 
 
-def test_a_figure_that_nobody_has_is_told():
-    with pytest.raises(UsageError) as error:
-        make_leaderboard({"a": lines([1.0])}, {"a": (Share(),)}, sort_by="iou")
-    assert str(error.value) == "--sort iou: no recipe has that figure; there is share"
+def test_a_figure_that_nobody_has_is_told_and_another_taken():
+    found = make_leaderboard({"a": lines([1.0])}, {"a": (Share(),)}, sort_by="iou")
+    assert found.metric == "share"
+    assert found.caution == "no recipe has iou, so they are sorted by share"
+    assert make_leaderboard({"a": lines([1.0])}, {"a": (Share(),)}).caution == ""
+
+
+def test_one_image_has_no_interval():
+    found = board(a=[0.8], b=[0.3])
+    assert str(found.rows[0].scores["share"]) == "0.800"
+    assert found.verdicts() == ["a and b are not distinguishable on 1 image"]
+    assert found.to_dict()["rows"][0]["scores"]["share"]["low"] is None
 
 
 def test_without_figures_there_is_still_a_board():

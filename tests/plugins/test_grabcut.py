@@ -68,6 +68,16 @@ def test_large_images_are_worked_on_smaller(scene):
     assert iou(mask, np.repeat(np.repeat(disc, 8, 0), 8, 1)) > 0.93
 
 
+def test_clicks_on_large_photos_count(scene):
+    image = scene[0]
+    large = Image(np.repeat(np.repeat(image.pixels, 40, 0), 40, 1), "large")
+    cold = Heatmap(np.zeros((4800, 6400), np.float32))
+    step = make_step(CATALOG, "segmenter", "grabcut", {})
+    for x, y in ((2801, 2405), (2810, 2423)):
+        (mask,) = step(image=large, heatmap=cold, prompts=Prompts((Prompt(points=[(x, y)]),))).masks
+        assert mask[y, x]
+
+
 def test_a_pixel_of_an_image(scene):
     step = make_step(CATALOG, "segmenter", "grabcut", {})
     tiny = Image(np.zeros((1, 1, 3), np.uint8), "tiny")

@@ -206,6 +206,19 @@ def test_disagreement_clicks_the_larger_region():
     assert refined("disagreement", Prompt(points=[(12, 20)]), hot, values) is None
 
 
+def test_a_missed_region_is_given_to_the_nearest_prompt():
+    values = np.maximum(blob((40, 80), 20, 15, sigma=5), blob((40, 80), 20, 60, sigma=5))
+    step = make_step(CATALOG, "prompt", "disagreement", {"cold": 0})
+    one, other = np.zeros((2, 40, 80), bool)
+    one[12:29, 7:24] = True
+    other[:4, 70:] = True
+    prompts = Prompts((Prompt(points=[(15, 20)]), Prompt(points=[(75, 2)])))
+    masks = Masks(np.stack([one, other]), [0.9, 0.9], [0, 1])
+    made = step.refine(prompts=prompts, masks=masks, heatmap=Heatmap(values.astype(np.float32)))
+    assert len(made[0].points) == 1
+    assert made[1].points[1].tolist() == [60, 20]
+
+
 def test_cascade_gives_the_logits_back_once():
     mask = np.ones((8, 8), bool)
     logits = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)

@@ -141,6 +141,7 @@ def save(path: Path, text: str) -> None:
     from segkit.record import write_text
 
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
         raise UsageError(f"--save {path} cannot be written: {error.strerror or error}") from None

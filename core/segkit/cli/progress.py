@@ -29,7 +29,7 @@ class Progress:
     def segkit_before_run(self, recipes: Sequence[str], images: int, done: int) -> None:
         """Show the bar."""
         self._recipes = len(recipes)
-        self._total, self._done = images * len(recipes), done * len(recipes)
+        self._total, self._done = images * len(recipes), done
         if not self._console.is_terminal:
             return
         from rich import progress

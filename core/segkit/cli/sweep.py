@@ -69,7 +69,7 @@ def sweep_options() -> list[click.Option]:
             ["--json", "as_json"], is_flag=True, help="Print the leaderboard as JSON."
         ),
     }
-    sort = click.Option(["--sort"], default="iou", metavar="METRIC", help="Best first by. [iou]")
+    sort = click.Option(["--sort"], metavar="METRIC", help="Best first by. [iou]")
     return [sort, *(changed.get(o.name or "", o) for o in common_options())]
 
 
@@ -130,11 +130,11 @@ def run_grid(
     catalog = ctx.obj[0]
     asked = asked_for(ctx, images, params)
     built = asked.built
-    check_figure(built.plans, params["sort"])
+    if params["sort"]:
+        check_figure(built.plans, params["sort"])
     if params["save"] or params["dry_run"]:
         for name, plan in built.plans.items():
             if params["save"]:
-                Path(params["save"]).mkdir(parents=True, exist_ok=True)
                 save(Path(params["save"], f"{name}.toml"), as_toml(asked.first, plan, catalog))
             if params["dry_run"]:
                 click.echo(f"{name}: {plan.words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
         found = row.scores.get(board.metric)
         cells = [row.recipe]
         if board.metric:
-            cells += [_figure(found), f"{found.low:.3f} to {found.high:.3f}" if found else "–"]
+            cells += [_figure(found), _reach(found)]
         cells += [_figure(row.scores.get(metric)) for metric in extras]
         table.add_row(*cells, f"{sum(row.seconds.values()):.2f}")
     console.print(table)
@@ -94,6 +95,12 @@ def print_places(console: Console, directory: Path, page: Path | None) -> None:
     console.print(f"masks and pictures: {directory}", soft_wrap=True)
     if page is not None:
         console.print(f"report: {page}", soft_wrap=True)
+
+
+def _reach(found: Estimate | None) -> str:
+    if found is None or not math.isfinite(found.low):
+        return "–"
+    return f"{found.low:.3f} to {found.high:.3f}"
 
 
 def _figure(found: Estimate | None) -> str:

@@ -216,6 +216,8 @@ class Folder:
             raise UsageError(_nothing(directory))
         runs = [Run.read(path) for path in ([directory] if alone else inside)]
         order = [row.recipe for row in board.rows] if board else []
+        # A sweep that went on with other recipes leaves folders that no longer take part.
+        runs = [run for run in runs if run.name in order] or runs
         runs.sort(key=lambda run: order.index(run.name) if run.name in order else len(order))
         for run in runs:
             if run.unreadable:

@@ -18,8 +18,8 @@ class Disagreement(Prompter):
     Used with another prompter: `--prompt topk+disagreement`. Hot pixels (at least `hot` × the
     maximum) that the mask leaves out call for a foreground point, cold ones (below `cold` × the
     maximum) that it holds for a background point; the larger connected region wins, and its most
-    interior pixel is clicked. Regions below `least` are left alone. Nothing is added if the heatmap
-    has no heat.
+    interior pixel is clicked. Of several prompts only the nearest one gets a missed region. Regions
+    below `least` are left alone. Nothing is added if the heatmap has no heat.
     """
 
     name = "disagreement"
@@ -46,17 +46,22 @@ class Disagreement(Prompter):
         warm, far = hot(values, self.hot), cold(values, self.cold)
         # What one prompt's mask leaves out may be another prompt's object.
         missed = warm & ~masks.masks.any(axis=0)
+        own = [masks.masks[masks.prompt == i].any(axis=0) for i in range(len(prompts))]
+        least = max(1, round(self.least * missed.size))
+        part = next(iter(parts(missed, least)), None)
+        nearest = None if part is None else _nearest(part, own, prompts)
         made = []
         for i, prompt in enumerate(prompts):
-            mask = masks.masks[masks.prompt == i].any(axis=0)
-            made.append(self._clicked(prompt, missed, mask & far))
+            leak = next(iter(parts(own[i] & far, least)), None)
+            made.append(self._clicked(prompt, part if i == nearest else None, leak))
         changed = any(new is not old for new, old in zip(made, prompts, strict=True))
         return Prompts(tuple(made)) if changed else None
 
-    def _clicked(self, prompt: Prompt, missed: Region, leaked: Region) -> Prompt:
-        least = max(1, round(self.least * missed.size))
-        found = [(p, True) for p in parts(missed, 1, least)]
-        found += [(p, False) for p in parts(leaked, 1, least)]
+    def _clicked(self, prompt: Prompt, missed: Region | None, leaked: Region | None) -> Prompt:
+        """The prompt with a click in the larger of the two regions, if there is one."""
+        found = [
+            (part, sign) for part, sign in ((missed, True), (leaked, False)) if part is not None
+        ]
         if not found:
             return prompt
         part, sign = max(found, key=lambda one: np.count_nonzero(one[0]))
@@ -68,6 +73,18 @@ class Disagreement(Prompter):
             points=np.concatenate([prompt.points, np.array([point], np.float32)]),
             signs=np.concatenate([prompt.signs, [sign]]),
         )
+
+
+def _nearest(part: Region, own: Sequence[Region], prompts: Prompts) -> int:
+    """Which prompt a missed region belongs to: the one whose mask, or first point, is nearest."""
+    x, y = middle(part)
+    away = []
+    for mask, prompt in zip(own, prompts, strict=True):
+        ys, xs = np.nonzero(mask)
+        if not len(xs):
+            xs, ys = prompt.points[:1].T
+        away.append(float(np.hypot(xs - x, ys - y).min()) if len(xs) else np.inf)
+    return int(np.argmin(away))
 
 
 @hookimpl

@@ -15,7 +15,7 @@ LARGEST = 512
 """Longer side that the image is worked on at: GrabCut's time grows with its pixels."""
 
 SURE = 3
-"""Radius in pixels around a click that is taken for sure."""
+"""Radius around a click that is taken for sure, in pixels of the image as it is worked on."""
 
 
 class GrabCut(Segmenter):
@@ -59,7 +59,7 @@ class GrabCut(Segmenter):
         for place, prompt in enumerate(asked):
             if prompts is not None and prompt.empty:
                 continue
-            mask = self._cut(image, self._seeds(image.size, prompt, heatmap))
+            mask = self._cut(image, prompt, heatmap)
             if mask is not None:
                 found.append((place, mask))
         if not found:
@@ -72,50 +72,56 @@ class GrabCut(Segmenter):
             tuple(asked[place].name or heatmap.name for place, _ in found),
         )
 
-    def _seeds(self, size: tuple[int, int], prompt: Prompt, heatmap: Heatmap) -> NDArray[np.uint8]:
-        """(H, W) of OpenCV's marks: 0 surely background, 1 surely object, 2 and 3 probably so."""
+    def _cut(self, image: Image, prompt: Prompt, heatmap: Heatmap) -> NDArray[np.bool_] | None:
+        """The mask (H, W), or None where all marks are on one side."""
+        import cv2
+
+        height, width = image.size
+        scale = min(1.0, LARGEST / max(height, width))
+        small = (max(1, round(height * scale)), max(1, round(width * scale)))
+        marks: Any = self._marks(prompt, heatmap, small)
+        if not 0 < np.isin(marks, (1, 3)).sum() < marks.size:
+            return None
+        bgr: Any = cv2.resize(image.pixels[..., ::-1], small[::-1], interpolation=cv2.INTER_AREA)
+        cv2.setRNGSeed(0)  # the colour models start from k-means
+        one, other = np.zeros((1, 65)), np.zeros((1, 65))
+        whole = (0, 0, 0, 0)  # not looked at: the marks say where to start
+        cv2.grabCut(bgr, marks, whole, one, other, self.iterations, cv2.GC_INIT_WITH_MASK)
+        mask: Any = np.isin(marks, (1, 3)).astype(np.float32)
+        return np.asarray(cv2.resize(mask, (width, height)) > 0.5)
+
+    def _marks(self, prompt: Prompt, heatmap: Heatmap, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """OpenCV's marks at (h, w): 0 surely background, 1 surely object, 2 and 3 probably so."""
         marks = np.full(size, 2, np.uint8)
         rows, columns = np.arange(size[0])[:, None], np.arange(size[1])
-        if heatmap.values.any():
-            heat = heatmap.values / heatmap.values.max()
+        per_pixel = np.array(size[::-1]) / np.array(heatmap.values.shape[::-1])
+        heat = _resized(heatmap.values, size)
+        warm = bool(heat.max() > 0)
+        if warm:
+            heat = heat / heat.max()
             marks[heat >= self.level] = 3
             marks[heat >= self.sure] = 1
             marks[heat < self.cold] = 0
         if prompt.mask is not None:
             marks[_resized(prompt.mask, size) > 0] = 3
         if prompt.box is not None:
-            x0, y0, x1, y1 = prompt.box
-            inside = (columns >= x0) & (columns <= x1) & (rows >= y0) & (rows <= y1)
-            if not heatmap.values.any():
+            x0, y0, x1, y1 = (prompt.box.reshape(2, 2) + 0.5).dot(np.diag(per_pixel)).ravel() - 0.5
+            inside = (columns >= x0 - 0.5) & (columns <= x1 + 0.5)
+            inside = inside & (rows >= y0 - 0.5) & (rows <= y1 + 0.5)
+            if not warm:
                 marks[inside] = 3
             marks[~inside] = 0
-        for (x, y), sign in zip(prompt.points, prompt.signs, strict=True):
+        for point, sign in zip(prompt.points, prompt.signs, strict=True):
+            x, y = (point + 0.5) * per_pixel - 0.5
             marks[(columns - x) ** 2 + (rows - y) ** 2 <= SURE**2] = 1 if sign else 0
         return marks
-
-    def _cut(self, image: Image, marks: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-        """The mask (H, W), or None where all marks are on one side."""
-        import cv2
-
-        height, width = image.size
-        scale = min(1.0, LARGEST / max(height, width))
-        small = (max(1, round(width * scale)), max(1, round(height * scale)))
-        bgr: Any = cv2.resize(image.pixels[..., ::-1], small, interpolation=cv2.INTER_AREA)
-        cut: Any = cv2.resize(marks, small, interpolation=cv2.INTER_NEAREST)
-        if not 0 < np.isin(cut, (1, 3)).sum() < cut.size:
-            return None
-        cv2.setRNGSeed(0)  # the colour models start from k-means
-        one, other = np.zeros((1, 65)), np.zeros((1, 65))
-        whole = (0, 0, 0, 0)  # not looked at: the marks say where to start
-        cv2.grabCut(bgr, cut, whole, one, other, self.iterations, cv2.GC_INIT_WITH_MASK)
-        mask: Any = np.isin(cut, (1, 3)).astype(np.float32)
-        return np.asarray(cv2.resize(mask, (width, height)) > 0.5)
 
 
 def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     import cv2
 
-    return np.asarray(cv2.resize(np.array(values), (size[1], size[0])), np.float32)
+    made = cv2.resize(np.array(values), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(made, np.float32)
 
 
 @hookimpl
