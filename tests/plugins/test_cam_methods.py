@@ -172,3 +172,66 @@ def test_swins_maps_with_channels_last_work(tmp_path):
     (found,) = opened("gradcam", **own, target="0")(image=noise(100, 90))
     assert found.values.shape == (100, 90)
     assert found.values.max() == 1
+
+
+def test_scales_that_a_network_does_not_take_are_told(vit, tmp_path):
+    """Before any image is read, and not as a wrong map."""
+    from torchvision.models import swin_t
+
+    from segkit import UsageError
+
+    with pytest.raises(UsageError) as error:
+        opened("gradcam", **vit[1], scales=("1", "1.5"))
+    assert str(error.value) == (
+        "--gradcam.scales: timm:vit_tiny_patch16_224 cannot be looked into at 336x336 pixels "
+        "(Input height (336) doesn't match model (224).); choose scales nearer to 1, none, or "
+        "another model"
+    )
+    torch.save(swin_t(num_classes=3).state_dict(), tmp_path / "s.pth")
+    own = {"model": "torchvision:swin_t", "checkpoint": str(tmp_path / "s.pth")}
+    with pytest.raises(UsageError, match=r"at 22x22 pixels \(the layer's map is too small\)"):
+        opened("gradcam", **own, scales=("0.1",))
+    assert opened("gradcam", **own, scales=("1", "1.3"))(image=noise(9, 9))[0].values.max() == 1
+
+
+def test_rows_that_are_no_images_are_no_map(tmp_path):
+    """MViT's pooled heads are maps, eight for an image: no layer to look at, nor the default."""
+    timm = pytest.importorskip("timm")
+    from segkit import UsageError
+
+    torch.manual_seed(4)
+    network = timm.create_model("mvitv2_tiny", num_classes=3).eval()
+    torch.save(network.state_dict(), tmp_path / "m.pth")
+    own = {"model": "timm:mvitv2_tiny", "checkpoint": str(tmp_path / "m.pth")}
+    with pytest.raises(UsageError, match=r"pool_v: it gives no map \(images, channels, height"):
+        opened("gradcam", **own, layer="stages.3.blocks.1.attn.pool_v")
+    step = opened("gradcam", **own, target="1")
+    images = [noise(30, 40, seed=i) for i in range(2)]
+    _, found = step._classifier.look(torch.rand(2, 3, 224, 224))
+    assert len(found) == 2
+    for image, (heatmap,) in zip(images, step.batch([{"image": i} for i in images]), strict=True):
+        assert np.abs(heatmap.values - step(image=image)[0].values).max() < 1e-4
+
+
+def test_torchvisions_transformers_are_looked_at_before_their_last_block():
+    from torchvision.models import VisionTransformer
+
+    from segkit_plugins.shared.layers import default_layer, look_at
+
+    torch.manual_seed(6)
+    network = VisionTransformer(64, 16, 2, 2, 32, 48, num_classes=3).eval().requires_grad_(False)
+    torch.nn.init.normal_(network.heads.head.weight)
+    pixels = torch.rand(2, 3, 64, 64)
+    layer = default_layer(network, pixels[:1])
+    assert layer == "encoder.layers.encoder_layer_1.ln_1"
+    scores, found = look_at(network, layer)(pixels)
+    assert torch.allclose(scores, network(pixels), atol=1e-5)
+    tokens = network.encoder.layers[1].ln_1(
+        network.encoder.layers[0](
+            torch.cat([network.class_token.expand(2, -1, -1), network._process_input(pixels)], 1)
+            + network.encoder.pos_embedding
+        )
+    )
+    assert torch.allclose(found[:, :, 1, 2], tokens[:, 1 + 1 * 4 + 2], atol=1e-5)
+    (gradient,) = torch.autograd.grad(scores[:, 1].sum(), found)
+    assert (gradient.abs().amax(dim=(1, 2, 3)) > 1e-6).all()

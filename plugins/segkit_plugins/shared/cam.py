@@ -206,14 +206,17 @@ class ClassActivationMap(Saliency):
         (gradients,) = torch.autograd.grad(total, activations, retain_graph=True)
         return self.combine(activations.detach()[list(rows)], gradients[list(rows)])
 
+    def sides(self, size: int) -> tuple[int, ...]:
+        """The sides of the inputs to average over, in pixels, for a network's own `size`."""
+        return tuple(max(round(size * scale), 1) for scale in self.scales or (1.0,))
+
     def _views(self, pixels: Any) -> list[_View]:
         """The network's inputs to average over; the first decides which classes are likeliest."""
         import torch.nn.functional as F
 
         side = pixels.shape[-1]
         views = []
-        for scale in self.scales or (1.0,):
-            now = max(round(side * scale), 1)
+        for now in self.sides(side):
             sized = pixels
             if now != side:
                 sized = F.interpolate(pixels, (now, now), mode="bilinear", antialias=now < side)

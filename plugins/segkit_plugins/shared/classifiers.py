@@ -169,6 +169,9 @@ def load(step: ClassActivationMap, device: str) -> Classifier:
         near = get_close_matches(layer, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"{option}.layer list shows them"
         raise UsageError(f"{option}.layer {layer}: {error}; {hint}") from None
+    for side in step.sides(size):
+        if side != size:
+            _try_side(step, look, picture, side)
     made = Classifier(network, look, names, size, mean, std)
     _check_target(step, made)
     return made
@@ -195,6 +198,21 @@ def _try_look(look: Look, picture: Tensor, wanted: Tensor) -> None:
         (gradient,) = torch.autograd.grad(scores.sum(), activations, allow_unused=True)
     if gradient is None:
         raise LookupError("the class scores do not depend on it")
+
+
+def _try_side(step: ClassActivationMap, look: Look, picture: Tensor, side: int) -> None:
+    """Refuse a side of the input that the network cannot be looked into at."""
+    try:
+        _, own = look(picture)
+        _, found = look(picture[..., :1, :1].expand(-1, -1, side, side).contiguous())
+        # A single place of a map with channels last cannot be told from one with channels first.
+        if found.shape[1] != own.shape[1]:
+            raise LookupError("the layer's map is too small")
+    except (RuntimeError, AssertionError, ValueError, LookupError) as error:
+        raise UsageError(
+            f"--{step.name}.scales: {step.model} cannot be looked into at {side}x{side} pixels "
+            f"({_reason(error)}); choose scales nearer to 1, none, or another model"
+        ) from None
 
 
 def _listed(step: ClassActivationMap, network: nn.Module, picture: Tensor, own: str) -> str:

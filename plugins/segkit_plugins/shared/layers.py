@@ -35,12 +35,15 @@ FIRST_NORMS = ("norm1", "ln_1", "layernorm_before", "layer_norm1")
 maps are best looked at, for behind it the class token takes from the patches once more."""
 
 
-def as_map(output: Any) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
-    """A layer's output as a map (B, C, h, w), and the way back; None if it is none.
+def as_map(output: Any, images: int) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
+    """A layer's output for B `images` as a map (B, C, h, w), and the way back; None if it is none.
 
-    Maps with their channels last, as Swin has them, and rows of tokens (B, n, C) count too.
+    Maps with their channels last, as Swin has them, and rows of tokens (B, n, C) count too. What
+    has more rows than there are images, such as one for each head of an attention, does not.
     """
     if not torch.is_tensor(output) or not output.is_floating_point():
+        return None
+    if not output.dim() or len(output) != images:
         return None
     if output.dim() == 4:
         _, first, second, third = output.shape
@@ -75,7 +78,7 @@ def look_at(network: nn.Module, path: str) -> Look:
         kept: list[Tensor] = []
 
         def cut(_: nn.Module, __: Any, output: Any) -> Tensor:
-            laid = as_map(output)
+            laid = as_map(output, len(pixels))
             if laid is None:
                 raise LookupError(NO_MAP)
             found, back = laid
@@ -110,7 +113,7 @@ def _scripted(network: nn.Module, path: str) -> Look:
     def look(pixels: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             output, passed = layer.before(pixels)
-        if not torch.is_tensor(output) or output.dim() != 4:
+        if not torch.is_tensor(output) or output.dim() != 4 or len(output) != len(pixels):
             raise LookupError(NO_MAP)
         leaf = output.detach().requires_grad_()
         with torch.enable_grad():
@@ -164,7 +167,7 @@ def layers_of(network: nn.Module, picture: Tensor) -> list[Layer]:
     done = 0
     for name, output in finished.items():
         done += name in single
-        laid = as_map(output)
+        laid = as_map(output, len(picture))
         if name and laid is not None and _is_map(laid[0]):
             found.append(_layer(name, laid[0], done / count, modules[name]))
     return found
@@ -213,4 +216,5 @@ def _try(network: nn.Module, name: str, picture: Tensor) -> Layer | None:
     except (LookupError, RuntimeError):
         return None
     module = dict(network.named_modules())[name]
-    return _layer(name, output, 1.0, module) if _is_map(output) else None
+    found = _is_map(output) and len(output) == len(picture)
+    return _layer(name, output, 1.0, module) if found else None
