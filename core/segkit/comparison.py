@@ -38,7 +38,7 @@ class Variant:
 
     recipe: Recipe
     options: Mapping[str, str] = field(default_factory=dict)
-    """Axis to value: `recipe` (a file), a kind of step, or an option such as `topk.k`."""
+    """Axis to value: `recipe` (a file), a kind of step, an option such as `topk.k`, `.rounds`."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _key(plan: Plan) -> str:
     """What makes two plans the same."""
     steps = [*plan.steps, plan.dataset]
     groups = [[p.key() for p in group] for group in plan.prompters]
-    return json.dumps([[s.key() for s in steps], groups, plan.rounds])
+    return json.dumps([[s.key() for s in steps], groups, plan.refines and plan.rounds])
 
 
 def _short(name: str) -> str:

@@ -64,6 +64,18 @@ def test_combinations_that_do_not_fit_are_named(segkit):
     assert done.out.splitlines()[-1] == "left out: idw-center: the same as center"
 
 
+def test_rounds_make_a_grid_where_they_matter(segkit):
+    done = segkit(
+        *("sweep", *FLAGS, "--prompt", "topk,topk+cascade", "--rounds", "1,2", "--dry-run"),
+    )
+    assert [line.split(": ")[0] for line in done.out.splitlines()] == [
+        *("topk-rounds=1", "topk+cascade-rounds=1", "topk+cascade-rounds=2", "left out"),
+    ]
+    assert done.out.splitlines()[-1] == "left out: topk-rounds=2: the same as topk-rounds=1"
+    done = segkit("sweep", *FLAGS, "--rounds", "0")
+    assert done.err == "Error: --rounds should be whole numbers from 1, but has '0'\n"
+
+
 def test_recipes_repeat_and_flags_win(segkit, tmp_path):
     for name, prompt in (("one", "topk"), ("two", "maxmin")):
         (tmp_path / f"{name}.toml").write_text(f'[[prompt]]\nname = "{prompt}"\n')

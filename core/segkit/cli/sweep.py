@@ -20,7 +20,7 @@ from segkit.cli.common import (
     watching,
     with_settings,
 )
-from segkit.cli.options import PlanCommand, grid, kind_options
+from segkit.cli.options import PlanCommand, grid, kind_options, split
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ def sweep_options() -> list[click.Option]:
             metavar="FILE",
             help="A recipe to compare; repeats. Flags win over each of them.",
         ),
+        "rounds": click.Option(
+            ["--rounds"],
+            metavar="N",
+            help="Rounds of segmentation, where a prompter takes a second look. [3]",
+        ),
         "save": click.Option(
             ["--save"], metavar="DIR", help="Write each recipe, all defaults written out."
         ),
@@ -91,13 +96,28 @@ def asked_for(ctx: click.Context, images: tuple[str, ...], params: Mapping[str, 
     catalog, bases, _ = ctx.obj
     check_flags(params, images)
     variants = [
-        replace(v, recipe=with_settings(v.recipe, params)) for v in grid(bases, catalog, params)
+        replace(
+            v, recipe=with_settings(v.recipe, {**params, **rounds}), options={**v.options, **label}
+        )
+        for v in grid(bases, catalog, params)
+        for rounds, label in _rounds(params["rounds"])
     ]
     first = variants[0].recipe
     for name, flag in (("seed", "--seed N"), ("classes", "--classes A,B")):
         if any(getattr(v.recipe, name) != getattr(first, name) for v in variants):
             raise UsageError(f"the recipes have different {name}; give {flag} for all of them")
     return Asked(build_all(variants, catalog, images), first)
+
+
+def _rounds(text: str | None) -> list[tuple[dict[str, int], dict[str, str]]]:
+    """Each of the --rounds that are given, and how a recipe's options name it."""
+    if text is None:
+        return [({}, {})]
+    found = split(text, "--rounds")
+    for one in found:
+        if not one.isdecimal() or int(one) < 1:
+            raise UsageError(f"--rounds should be whole numbers from 1, but has '{one}'")
+    return [({"rounds": int(one)}, {".rounds": one}) for one in found]
 
 
 @click.pass_context
