@@ -157,6 +157,11 @@ class Diagnosis:
     """The worst image first."""
     board: Leaderboard
 
+    @property
+    def failed(self) -> Mapping[str, Sequence[str]]:
+        """Image to the recipes that failed on it."""
+        return self.board.failed
+
     def to_dict(self) -> dict[str, Any]:
         """What diagnosis.json holds."""
         return {

@@ -17,6 +17,7 @@ from segkit.report import write_report
 
 PROGRAM = find_browser()
 
+# The page's script can only be tried in a browser, and a browser does not come by pip.
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
 
 NASTY = "</script><img src=x onerror=window.bad=1>"

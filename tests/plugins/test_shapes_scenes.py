@@ -273,6 +273,7 @@ def test_a_broken_picture_of_a_folder_is_named(tmp_path):
 
 def test_cifar_backgrounds():
     if not CIFAR.exists():
+        # The project has to pass without it; the archive is no part of it.
         pytest.skip("the development data is not beside the project")
     shapes = Catalog(third_party=False).load("dataset", "shapes")(count=2, backgrounds=CIFAR)
     assert not np.array_equal(shapes[0][0].pixels, shapes[1][0].pixels)

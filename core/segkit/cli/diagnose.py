@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -33,16 +32,7 @@ def command() -> click.Command:
 
 @click.pass_context
 def _diagnose(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
+    from segkit.cli.tables import print_diagnosis
     from segkit.diagnosis import diagnose_plans
 
-    found = run_grid(ctx, images, params, diagnose_plans)
-    if found is None:
-        return 0
-    diagnosis, directory, page = found
-    if params["as_json"]:
-        click.echo(json.dumps(diagnosis.to_dict(), indent=2))
-    elif not params["quiet"]:
-        from segkit.cli.tables import print_diagnosis
-
-        print_diagnosis(diagnosis, directory, page)
-    return 1 if diagnosis.board.failed else 0
+    return run_grid(ctx, images, params, diagnose_plans, print_diagnosis)

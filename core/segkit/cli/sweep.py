@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,9 +26,6 @@ from segkit.errors import UsageError
 if TYPE_CHECKING:
     from segkit.comparison import Built
     from segkit.recipe import Recipe
-
-
-Result = TypeVar("Result")
 
 
 def command() -> click.Command:
@@ -122,28 +119,23 @@ def _rounds(text: str | None) -> list[tuple[dict[str, int], dict[str, str]]]:
 
 @click.pass_context
 def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
+    from segkit.cli.tables import print_leaderboard
     from segkit.comparison import sweep_plans
 
-    found = run_grid(ctx, images, params, sweep_plans)
-    if found is None:
-        return 0
-    board, directory, page = found
-    if params["as_json"]:
-        click.echo(json.dumps(board.to_dict(), indent=2))
-    elif not params["quiet"]:
-        from segkit.cli.tables import print_leaderboard
-
-        print_leaderboard(board, directory, page)
-    return 1 if board.failed else 0
+    return run_grid(ctx, images, params, sweep_plans, print_leaderboard)
 
 
 def run_grid(
     ctx: click.Context,
     images: tuple[str, ...],
     params: Mapping[str, Any],
-    work: Callable[..., Result],
-) -> tuple[Result, Path, Path | None] | None:
-    """What `work` makes of the grid's plans, the folder and the page; None for a dry run."""
+    work: Callable[..., Any],
+    show: Callable[[Any, Path, Path | None], None],
+) -> int:
+    """Do the `work` on the grid's plans and `show` what it made; the exit code.
+
+    What it makes is a `Leaderboard` or a `Diagnosis`: it has `to_dict()` and `failed`.
+    """
     from segkit.comparison import check_figure
     from segkit.runner import device_named
 
@@ -161,7 +153,7 @@ def run_grid(
         if params["dry_run"]:
             for one in built.skipped:
                 click.echo(f"left out: {one['recipe']}: {one['reason']}")
-            return None
+            return 0
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog, directory) as observers:
         result = work(
@@ -178,4 +170,9 @@ def run_grid(
             options=built.options,
             skipped=built.skipped,
         )
-    return result, directory, page_of(directory)
+    page = page_of(directory)
+    if params["as_json"]:
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    elif not params["quiet"]:
+        show(result, directory, page)
+    return 1 if result.failed else 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from segkit import Saliency, hookimpl
-from segkit_plugins.shared.cam import ClassActivationMap
+from segkit_plugins.shared.cam import ClassActivationMap, Seen
 
 
 class EigenCAM(ClassActivationMap):
@@ -20,18 +20,11 @@ class EigenCAM(ClassActivationMap):
 
     name = "eigencam"
 
-    def explain(
-        self,
-        pixels: Any,
-        scores: Any,
-        activations: Any,
-        rows: Sequence[int],
-        classes: Sequence[int],
-    ) -> Any:
+    def explain(self, seen: Seen) -> Any:
         """Maps (n, h, w); scores and classes play no part."""
         import torch
 
-        found = activations.detach()[list(rows)].float()
+        found = seen.activations.detach()[list(seen.rows)].float()
         places = found.flatten(2).transpose(1, 2)  # (n, h·w, C)
         places = places - places.mean(dim=1, keepdim=True)
         main = torch.linalg.svd(places, full_matrices=False).Vh[:, :1]  # (n, 1, C)

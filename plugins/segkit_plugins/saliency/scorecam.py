@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import PositiveInt
 
 from segkit import Saliency, hookimpl
-from segkit_plugins.shared.cam import ClassActivationMap
+from segkit_plugins.shared.cam import ClassActivationMap, Seen
 
 
 class ScoreCAM(ClassActivationMap):
@@ -25,20 +25,14 @@ class ScoreCAM(ClassActivationMap):
     channels_at_once: PositiveInt = 32
     """How many masked images go through the network together; bounds memory."""
 
-    def explain(
-        self,
-        pixels: Any,
-        scores: Any,
-        activations: Any,
-        rows: Sequence[int],
-        classes: Sequence[int],
-    ) -> Any:
+    def explain(self, seen: Seen) -> Any:
         """Maps (n, h, w)."""
         import torch
 
         with torch.no_grad():
-            pairs = zip(rows, classes, strict=True)
-            return torch.stack([self._one(pixels[i], activations[i], c) for i, c in pairs])
+            pairs = zip(seen.rows, seen.classes, strict=True)
+            found = [self._one(seen.pixels[i], seen.activations[i], c) for i, c in pairs]
+            return torch.stack(found)
 
     def _one(self, pixels: Any, activations: Any, target: int) -> Any:
         """The map (h, w) of one image (3, S, S) for one class."""

@@ -177,7 +177,7 @@ class ClassActivationMap(Saliency):
             rows = [i for i, several in enumerate(targets) if turn < len(several)]
             chosen = [targets[i][turn][0] for i in rows]
             maps = [
-                view.upright(self.explain(view.pixels, found, activations, rows, chosen))
+                view.upright(self.explain(Seen(view.pixels, found, activations, rows, chosen)))
                 for view, found, activations in views
             ]
             for place, i in enumerate(rows):
@@ -186,25 +186,15 @@ class ClassActivationMap(Saliency):
                 made[i].append(Heatmap(values, name, float(chances[i, number])))
         return [tuple(heatmaps) for heatmaps in made]
 
-    def explain(
-        self,
-        pixels: Any,
-        scores: Any,
-        activations: Any,
-        rows: Sequence[int],
-        classes: Sequence[int],
-    ) -> Any:
-        """Maps (n, h, w) for n rows of a batch, each for one class; Tensors.
-
-        Of the network's input (B, 3, S, S), the class scores (B, K) and the layer's map
-        (B, C, h, w) that they depend on.
-        """
+    def explain(self, seen: Seen) -> Any:
+        """Maps (n, h, w), a Tensor: one for each of the rows and its class."""
         import torch
 
+        rows = list(seen.rows)
         with torch.enable_grad():
-            total = scores[list(rows), list(classes)].sum()
-        (gradients,) = torch.autograd.grad(total, activations, retain_graph=True)
-        return self.combine(activations.detach()[list(rows)], gradients[list(rows)])
+            total = seen.scores[rows, list(seen.classes)].sum()
+        (gradients,) = torch.autograd.grad(total, seen.activations, retain_graph=True)
+        return self.combine(seen.activations.detach()[rows], gradients[rows])
 
     def sides(self, size: int) -> tuple[int, ...]:
         """The sides of the inputs to average over, in pixels, for a network's own `size`."""
@@ -270,6 +260,22 @@ class ClassActivationMap(Saliency):
     def _likeliest(self, numbers: Sequence[int], scores: NDArray[np.float32]) -> int:
         """Of several outputs with one name the one seen most of."""
         return max(numbers, key=lambda i: float(scores[i]))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network made of a batch, and what is to be explained of it. Tensors."""
+
+    pixels: Any
+    """The input (B, 3, S, S)."""
+    scores: Any
+    """Class scores (B, K), which depend on `activations`."""
+    activations: Any
+    """The layer's map (B, C, h, w), a leaf."""
+    rows: Sequence[int]
+    """n images of the batch …"""
+    classes: Sequence[int]
+    """… and the output to explain of each."""
 
 
 @dataclass(frozen=True)

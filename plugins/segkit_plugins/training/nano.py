@@ -10,7 +10,6 @@ is given back as a mask prompt with a click on its largest error.
 from __future__ import annotations
 
 import json
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -19,23 +18,24 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from segkit import MissingExtraError
 from segkit_plugins.segmenter.sam.nano import SIDE, build
 from segkit_plugins.shared.drawing import Backgrounds
+from segkit_plugins.training.loop import (
+    Example,
+    Examples,
+    fit,
+    need_lightning,
+    optimiser,
+    save_half,
+    started,
+)
 from segkit_plugins.training.pictures import Pictures, load_photos, sample_prompts
 
-try:
-    import lightning
-    from lightning.pytorch.callbacks import ModelCheckpoint
-except ModuleNotFoundError:
-    missing = MissingExtraError("training nano", "Lightning", "train")
-    if __name__ == "__main__":
-        raise SystemExit(str(missing)) from None
-    raise missing from None
+need_lightning("training nano", __name__ == "__main__")
+import lightning  # noqa: E402  # what it is missing for is said first
 
 PICTURES = 6
 """Pictures in a step."""
@@ -52,18 +52,15 @@ LOW = SIDE // 2
 """Side of the logits."""
 
 
-class Prompted(Dataset[tuple[Tensor, ...]]):
-    """Pictures with prompts on their objects; number `i` depends on the seed and `i` alone."""
+class Prompted(Examples):
+    """Pictures with prompts on their objects."""
 
     def __init__(self, source: Pictures, seed: int, start: int, steps: int) -> None:
-        self.source, self.seed = source, seed
-        self.first, self.count = start * PICTURES, (steps - start) * PICTURES
+        super().__init__(PICTURES, seed, start, steps)
+        self.source = source
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        rng = np.random.default_rng([self.seed, self.first + index])
+    def example(self, rng: np.random.Generator) -> Example:
+        """Pixels (3, 256, 256), places and labels of prompts, their masks (n, 128, 128)."""
         prompts = None
         while prompts is None:
             pixels, ids = self.source.make(rng)
@@ -89,17 +86,7 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; warm-up, then half a cosine down to 2 %."""
         parameters = [p for p in self.sam.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(parameters, lr=self.rate, weight_decay=0.01)
-
-        def share(step: int) -> float:
-            cosine = 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1)))
-            return min((step + 1) / WARM, 1) * (0.98 * cosine + 0.02)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return optimiser(parameters, self.rate, 0.01, WARM, self.steps)
 
     def decode(
         self, embedding: Tensor, coords: Tensor, labels: Tensor, masks: Tensor | None = None
@@ -219,37 +206,21 @@ def main(
     pictures = [Backgrounds.load(backgrounds)] * 2 if backgrounds else []
     source = Pictures([*textures, *pictures], load_photos(coco, pets))
     checkpoint = output.with_suffix(".ckpt")
-    start = 0
-    if resume:
-        if not checkpoint.is_file():
-            raise click.UsageError(
-                f"--resume was asked for, but there is no checkpoint {checkpoint}; leave it out"
-            )
-        start = int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
-    loader = DataLoader(
-        Prompted(source, seed, start, steps), batch_size=PICTURES, num_workers=1, prefetch_factor=4
-    )
-    keep = ModelCheckpoint(
-        dirpath=checkpoint.parent,
-        filename=checkpoint.stem,
-        every_n_train_steps=every,
-        enable_version_counter=False,
-    )
-    trainer = lightning.Trainer(
-        max_steps=steps,
-        precision="bf16-mixed",
-        callbacks=[keep],
-        gradient_clip_val=1.0,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    examples = Prompted(source, seed, started(checkpoint, resume), steps)
     training = Training(steps, rate)
     if init is not None:
         training.sam.load_state_dict(load_file(init))
-    trainer.fit(training, loader, ckpt_path=checkpoint if resume else None, weights_only=True)
-    tensors = training.sam.cpu().state_dict()
-    save_file({k: v.half().contiguous() for k, v in tensors.items()}, output)
+    fit(
+        training,
+        examples,
+        PICTURES,
+        checkpoint,
+        steps=steps,
+        every=every,
+        resume=resume,
+        precision="bf16-mixed",
+    )
+    save_half(training.sam, output)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ seed and the step decide every picture.
 from __future__ import annotations
 
 import json
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,22 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from segkit import MissingExtraError
 from segkit_plugins.shared.drawing import CLASSES, Backgrounds, draw
 from segkit_plugins.shared.shapes_net import MEAN, SIZE, STD, ShapesNet, pooled
+from segkit_plugins.training.loop import (
+    Example,
+    Examples,
+    fit,
+    need_lightning,
+    optimiser,
+    save_half,
+    started,
+)
 
-try:
-    import lightning
-    from lightning.pytorch.callbacks import ModelCheckpoint
-except ModuleNotFoundError:
-    missing = MissingExtraError("training the shapes classifier", "Lightning", "train")
-    if __name__ == "__main__":
-        raise SystemExit(str(missing)) from None
-    raise missing from None
+need_lightning("training the shapes classifier", __name__ == "__main__")
+import lightning  # noqa: E402  # what it is missing for is said first
 
 PICTURES = 12
 """Pictures in a step."""
@@ -42,18 +41,15 @@ RATE = 2e-3
 WARM = 100
 
 
-class Pictures(Dataset[tuple[Tensor, ...]]):
+class Pictures(Examples):
     """Pixels, coverage of each class at stride 8, and the one class (−1 where several)."""
 
     def __init__(self, backgrounds: list[Backgrounds], seed: int, start: int, steps: int) -> None:
-        self.backgrounds, self.seed = backgrounds, seed
-        self.first, self.count = start * PICTURES, (steps - start) * PICTURES
+        super().__init__(PICTURES, seed, start, steps)
+        self.backgrounds = backgrounds
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        rng = np.random.default_rng([self.seed, self.first + index])
+    def example(self, rng: np.random.Generator) -> Example:
+        """Pixels (3, S, S) uint8, coverage (5, S / 8, S / 8) in [0, 1], class number from 0."""
         several = rng.random() < 1 / 3
         back = self.backgrounds[rng.integers(len(self.backgrounds))]
         drawn = draw(rng, back, SIZE, (2, 5) if several else (1, 1))
@@ -76,15 +72,8 @@ class Training(lightning.LightningModule):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; warm-up, then half a cosine."""
-        optimiser = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=0.02)
-
-        def share(step: int) -> float:
-            cosine = 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1)))
-            return min((step + 1) / WARM, 1) * (0.98 * cosine + 0.02)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """AdamW; warm-up, then half a cosine down to 2 %."""
+        return optimiser(self.network.parameters(), RATE, 0.02, WARM, self.steps)
 
     def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
         """The loss of one batch."""
@@ -135,32 +124,19 @@ def main(
     lightning.seed_everything(seed)
     pictures = [Backgrounds.load(backgrounds)] * 2 if backgrounds else []
     checkpoint = output.with_suffix(".ckpt")
-    start = 0
-    if resume:
-        start = int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
-    source = Pictures([Backgrounds.load(None), *pictures], seed, start, steps)
-    loader = DataLoader(source, batch_size=PICTURES, num_workers=1, prefetch_factor=4)
-    keep = ModelCheckpoint(
-        dirpath=checkpoint.parent,
-        filename=checkpoint.stem,
-        every_n_train_steps=every,
-        enable_version_counter=False,
-    )
-    trainer = lightning.Trainer(
-        max_steps=steps,
-        callbacks=[keep],
-        gradient_clip_val=1.0,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    sources = [Backgrounds.load(None), *pictures]
+    examples = Pictures(sources, seed, started(checkpoint, resume), steps)
     training = Training(steps)
-    trainer.fit(training, loader, ckpt_path=checkpoint if resume else None, weights_only=True)
-    tensors = training.network.cpu().state_dict()
-    save_file(
-        {k: v.half().contiguous() if v.is_floating_point() else v for k, v in tensors.items()},
-        output,
+    fit(
+        training,
+        examples,
+        PICTURES,
+        checkpoint,
+        steps=steps,
+        every=every,
+        resume=resume,
     )
+    save_half(training.network, output)
 
 
 if __name__ == "__main__":
