@@ -4,7 +4,7 @@ Every picture and prompt is decided by the seed and the step, so two runs of one
 same pictures, and a run that was cut off goes on as if it had not been. Losses as in Segment
 Anything (Kirillov et al. 2023): 20 × focal + Dice for the best of three candidates and for the
 single-mask token, and squared error for the expected IoU. On every fourth step the first answer
-is given back as a mask prompt with a click on its largest error.
+is given back as a mask prompt with a click on its largest error, or a coarse mask stands alone.
 """
 
 from __future__ import annotations
@@ -109,8 +109,7 @@ class Training(lightning.LightningModule):
         if self.global_step % 4 == 3:
             with torch.no_grad():
                 first = self.decode(embedding, coords, labels)[0][:, 0]
-            coords, labels = corrected(first, truth, coords, labels, self.global_step)
-            masks = first[:, None].clamp(-12, 12)
+            coords, labels, masks = second(first, truth, coords, labels, self.global_step)
         logits, quality = self.decode(embedding, coords, labels, masks)
         each, overlap = losses(logits, truth[:, None].expand_as(logits))
         several = each[:, 1:]
@@ -142,10 +141,14 @@ def losses(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return 20 * focal + dice + entropy.mean((2, 3)), overlap
 
 
-def corrected(
+def second(
     answer: Tensor, truth: Tensor, coords: Tensor, labels: Tensor, step: int
-) -> tuple[Tensor, Tensor]:
-    """The prompts with a click where the answer is most wrong, for three quarters of them."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The prompts of a second turn: places, labels and masks (n, 1, 128, 128) as logits.
+
+    Three quarters get their first answer back with a click where it is most wrong; half of the
+    others get it back as it is, and the rest a coarse picture of the truth and nothing else.
+    """
     # Random numbers of the step's own, so that a resumed run draws the same.
     draw = torch.Generator().manual_seed(step)
     wrong = ((answer > 0) != (truth > 0.5)).float()
@@ -154,11 +157,19 @@ def corrected(
     worst = density.flatten(1).argmax(1)
     click_at = torch.stack([worst % LOW, worst // LOW], -1).float() * 2 + 0.5
     sign = (truth.flatten(1).gather(1, worst[:, None])[:, 0] > 0.5).float()
-    chosen = (torch.rand(len(coords), generator=draw) < 0.75).to(coords.device)
+    fate = torch.rand(len(coords), generator=draw).to(coords)
+    clicked, alone = fate < 0.75, fate >= 0.875
     coords, labels = coords.clone(), labels.clone()
-    coords[chosen, -3] = click_at[chosen]  # the last place before the box's corners
-    labels[chosen, -3] = sign[chosen]
-    return coords, labels
+    coords[clicked, -3] = click_at[clicked]  # the last place before the box's corners
+    labels[clicked, -3] = sign[clicked]
+    coords[alone], labels[alone] = 0, -1
+    cell = 2 ** int(torch.randint(2, 5, (), generator=draw))
+    coarse = F.interpolate(
+        F.avg_pool2d(truth[:, None], cell), size=(LOW, LOW), mode="bilinear", align_corners=False
+    )
+    height = 4 + 16 * torch.rand((), generator=draw).item()
+    masks = torch.where(alone[:, None, None, None], (2 * coarse - 1) * height, answer[:, None])
+    return coords, labels, masks.clamp(-12, 12)
 
 
 @click.command(help=__doc__)

@@ -85,11 +85,11 @@ class Pictures:
         """A picture of one of the sorts."""
         sort = rng.random()
         back = self.backgrounds[rng.integers(len(self.backgrounds))]
-        if sort < 0.42 or not self.photos:
+        if sort < 0.38 or not self.photos:
             drawn = draw(rng, back, SIDE, (2, 5))
-        elif sort < 0.57:
+        elif sort < 0.5:
             drawn = draw(rng, back, SIDE, (1, 1))
-        elif sort < 0.8:
+        elif sort < 0.75:
             return self.crop(rng)
         else:
             return self.paste(rng, back)

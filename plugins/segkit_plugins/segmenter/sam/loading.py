@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from segkit import UsageError
-from segkit_plugins.segmenter.sam import WIDTHS
 from segkit_plugins.shared.weights import fill, load_torch
 
+WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+"""Width of the image encoder's tokens to the model, to tell checkpoints apart."""
 
-def load(model: str, path: Path) -> Any:
-    """The `segment_anything` model with these weights, on the CPU.
+
+def load(step: str, model: str, path: Path) -> Any:
+    """The `segment_anything` model with these weights, on the CPU; `step` asks for it.
 
     Raises `UsageError` if the file is missing, truncated, a pickle that would run code, or of
     another model (naming that one where its shape tells).
@@ -20,8 +22,8 @@ def load(model: str, path: Path) -> Any:
     found = _looks_like(tensors)
     if found not in (None, model):
         raise UsageError(
-            f"--sam.model {model} was asked for, but the weights {path} are of {found}; "
-            f"use --sam.model {found} or another file"
+            f"--{step}.model {model} was asked for, but the weights {path} are of {found}; "
+            f"use --{step}.model {found} or another file"
         )
     if model == "nano":
         from segkit_plugins.segmenter.sam.nano import build

@@ -209,6 +209,44 @@ class Decoder(MaskDecoder):
             made.append((unit * mean).sum(dim=1, keepdim=True) * (total > 1e-4))
         return torch.cat(made, dim=1)
 
+    def see(self, embedding: Tensor, position: Tensor) -> tuple[Tensor, ...]:
+        """What prompts on these embeddings share, with the positional encoding (1, 64, 32, 32).
+
+        The embedding proper and the fine maps as the decoder adds them: (B, 64, 32, 32),
+        (B, 16, 64, 64), (B, 8, 128, 128).
+        """
+        coarse, quarter, half = unfold(embedding)
+        return position, coarse, self.fine[0](quarter), self.fine[1](half)
+
+    def attend(
+        self, seen: tuple[Tensor, ...], sparse: Tensor, dense: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The tokens' answers (B, n, 64), and the places (B, 64, 32, 32) as prompts see them."""
+        count = len(sparse)
+        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own.expand(count, -1, -1), sparse], dim=1)
+        position, coarse = seen[:2]
+        coarse = coarse.repeat_interleave(count // coarse.shape[0], dim=0)
+        dense, clicks = dense.split([DIM, CLICKS], dim=1)
+        found = torch.cat([clicks, self.similarity(coarse, clicks)], dim=1)
+        source = coarse + dense + self.click_in(found)
+        answers, source = self.transformer(source, position.expand(count, -1, -1, -1), tokens)
+        return answers, source.transpose(1, 2).reshape(count, DIM, GRID, GRID)
+
+    def draw(
+        self, seen: tuple[Tensor, ...], answers: Tensor, places: Tensor, which: list[int]
+    ) -> Tensor:
+        """Logits (B, len(which), 128, 128) of these of the four masks."""
+        count = len(answers)
+        quarter, half = (t.repeat_interleave(count // t.shape[0], dim=0) for t in seen[2:])
+        first, norm, second = self.output_upscaling
+        x = F.gelu(norm(first(places) + quarter))
+        x = x + self.refine(x)
+        x = F.gelu(second(x) + half)
+        mlps = self.output_hypernetworks_mlps
+        weights = torch.stack([mlps[i](answers[:, 1 + i]) for i in which], dim=1)
+        return torch.einsum("bkc,bchw->bkhw", weights, x)
+
     def predict_masks(
         self,
         image_embeddings: Tensor,
@@ -217,32 +255,10 @@ class Decoder(MaskDecoder):
         dense_prompt_embeddings: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Four masks' logits (B, 4, 128, 128) and their expected IoU (B, 4)."""
-        count = sparse_prompt_embeddings.shape[0]
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.expand(count, -1, -1), sparse_prompt_embeddings], dim=1)
-        coarse, quarter, half = unfold(image_embeddings)
-        repeats = count // coarse.shape[0]
-        coarse, quarter, half = (
-            t.repeat_interleave(repeats, dim=0)
-            for t in (coarse, self.fine[0](quarter), self.fine[1](half))
-        )
-        dense, clicks = dense_prompt_embeddings.split([DIM, CLICKS], dim=1)
-        seen = torch.cat([clicks, self.similarity(coarse, clicks)], dim=1)
-        source = coarse + dense + self.click_in(seen)
-        place = image_pe.expand(count, -1, -1, -1)
-        answers, source = self.transformer(source, place, tokens)
-        source = source.transpose(1, 2).reshape(count, DIM, GRID, GRID)
-        first, norm, second = self.output_upscaling
-        x = F.gelu(norm(first(source) + quarter))
-        x = x + self.refine(x)
-        x = F.gelu(second(x) + half)
-        weights = torch.stack(
-            [mlp(answers[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)],
-            dim=1,
-        )
-        masks = torch.einsum("bkc,bchw->bkhw", weights, x)
+        seen = self.see(image_embeddings, image_pe)
+        answers, places = self.attend(seen, sparse_prompt_embeddings, dense_prompt_embeddings)
         quality: Tensor = self.iou_prediction_head(answers[:, 0])
-        return masks, quality
+        return self.draw(seen, answers, places, [0, 1, 2, 3]), quality
 
 
 def build() -> Sam:
