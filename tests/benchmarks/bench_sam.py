@@ -57,10 +57,11 @@ def overlap(one, other):
 
 def test_encoding_and_many_prompts_on_vit_b(photo, checkpoint):
     import torch
-    from segment_anything import SamPredictor
+    from segment_anything import SamPredictor, sam_model_registry
 
     step = sam(model="vit_b", checkpoint=checkpoint)
-    peer = SamPredictor(step._sam)
+    peer = SamPredictor(sam_model_registry["vit_b"](checkpoint=None).eval())
+    peer.model.load_state_dict(torch.load(checkpoint, weights_only=True))
     ratios, exact = [], None
     step.encode(photo)
     for _ in range(3):

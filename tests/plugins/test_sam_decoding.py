@@ -1,4 +1,4 @@
-"""The quick decoder makes what segment-anything's own mask decoder makes."""
+"""The quick encoder and decoder make what segment-anything's own make."""
 
 from __future__ import annotations
 
@@ -102,3 +102,33 @@ def test_a_decoder_of_another_make_is_left_as_it_is():
     from segkit_plugins.segmenter.sam.nano import build
 
     assert isinstance(decoder_of(build(), None), OwnDecoder)
+
+
+@pytest.mark.parametrize("piece", [1 << 24, 200, 60])  # all at once, some heads, rows of one head
+def test_attention_piece_by_piece_is_attention(piece, monkeypatch):
+    import torch
+    from segment_anything.modeling.image_encoder import ImageEncoderViT
+
+    from segkit_plugins.segmenter.sam import encoding
+
+    torch.manual_seed(0)
+    encoder = ImageEncoderViT(
+        img_size=48,
+        patch_size=16,
+        embed_dim=32,
+        depth=2,
+        num_heads=4,
+        use_rel_pos=True,
+        window_size=2,
+        global_attn_indexes=(1,),
+    )
+    for name, weight in encoder.named_parameters():
+        if "rel_pos" in name or name == "pos_embed":
+            torch.nn.init.normal_(weight)
+    monkeypatch.setattr(encoding, "PIECE", piece)
+    with torch.inference_mode():
+        pixels = torch.randn(1, 3, 48, 48)
+        wanted = encoder(pixels)
+        encoding.quicken(encoder, torch.float32)
+        assert type(encoder.blocks[1].attn) is encoding.QuickAttention
+        assert (encoder(pixels) - wanted).abs().max() < 1e-5

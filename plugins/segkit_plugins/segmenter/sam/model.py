@@ -61,11 +61,14 @@ class SamStep(Segmenter):
         import torch
 
         from segkit_plugins.segmenter.sam.decoding import decoder_of
+        from segkit_plugins.segmenter.sam.encoding import quicken
         from segkit_plugins.segmenter.sam.loading import load
 
         sam = load(self.name, self.model, self._path()).to(device).eval().requires_grad_(False)
         self._sam, self._device = sam, device
-        self._decoder = decoder_of(sam, torch.bfloat16 if self._reduced() else torch.float32)
+        dtype = torch.bfloat16 if self._reduced() else torch.float32
+        quicken(sam.image_encoder, dtype)
+        self._decoder = decoder_of(sam, dtype)
 
     def close(self) -> None:
         """Drop the weights."""

@@ -1,0 +1,79 @@
+"""segment-anything's image encoder with its attention worked out piece by piece.
+
+The attention of all heads over all places (4096 × 4096 × 12 for a ViT-B) is a table of hundreds of
+megabytes, which its authors make, add to twice and normalise. Here a few heads or rows at a time
+stay in the processor's cache. Equal but for rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from segment_anything.modeling.image_encoder import Attention, get_rel_pos
+from torch import Tensor, nn
+
+PIECE = 1 << 24
+"""Numbers of the attention table that are worked on at a time."""
+
+
+def quicken(encoder: nn.Module, dtype: torch.dtype) -> None:
+    """Give an image encoder of ordinary make the attention below, and its matrices in `dtype`.
+
+    What stands between the matrix products stays in float32 under autocast. Encoders of another
+    make (nano's) are left as they are.
+    """
+    blocks: Any = getattr(encoder, "blocks", ())
+    for block in blocks:
+        if type(block.attn) is Attention:
+            block.attn = QuickAttention(block.attn)
+            for part in block.modules():
+                if isinstance(part, nn.Linear):
+                    part.to(dtype)
+
+
+class QuickAttention(nn.Module):
+    """Multi-head attention with decomposed relative positions, of an `Attention`'s weights."""
+
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        self.qkv, self.proj = attention.qkv, attention.proj
+        self.heads, self.scale = attention.num_heads, attention.scale
+        self.relative = attention.use_rel_pos
+        if self.relative:
+            self.rows, self.columns = attention.rel_pos_h, attention.rel_pos_w
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) to the same."""
+        count, height, width, _ = x.shape
+        places = height * width
+        qkv = self.qkv(x).reshape(count, places, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.reshape(3, count * self.heads, places, -1).unbind(0)
+        k = k.transpose(1, 2)
+        by_row = by_column = None
+        if self.relative:
+            at = q.reshape(-1, height, width, q.shape[-1])
+            # (heads, H, W, H) and (heads, H, W, W): what a place adds to each row and column
+            rows, columns = (
+                get_rel_pos(n, n, table).to(q)
+                for n, table in ((height, self.rows), (width, self.columns))
+            )
+            by_row = torch.einsum("bhwc,hkc->bhwk", at, rows)
+            by_column = torch.einsum("bhwc,wkc->bhwk", at, columns)
+        q = q * self.scale
+        made = torch.empty_like(q)
+        few = max(1, PIECE // places**2)  # heads at a time …
+        strip = max(1, min(height, PIECE // (few * places * width)))  # … or rows of one
+        for head in range(0, len(q), few):
+            some = slice(head, head + few)
+            for top in range(0, height, strip):
+                part = slice(top * width, (top + strip) * width)
+                score = q[some, part] @ k[some]
+                if by_row is not None and by_column is not None:
+                    table = score.view(len(score), -1, width, height, width)
+                    table += by_row[some, top : top + strip, :, :, None]
+                    table += by_column[some, top : top + strip, :, None, :]
+                made[some, part] = score.softmax(dim=-1) @ v[some]
+        made = made.view(count, self.heads, height, width, -1).permute(0, 2, 3, 1, 4)
+        found: Tensor = self.proj(made.reshape(count, height, width, -1))
+        return found
