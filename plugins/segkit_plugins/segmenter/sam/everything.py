@@ -1,0 +1,282 @@
+"""Segment Anything without prompts: masks of everything, from a grid of points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from segkit import Image, Masks, Segmenter, hookimpl
+from segkit_plugins.segmenter.sam.model import Encoding, SamStep
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+SLACK = 0.05
+"""How much a mask's stability at low resolution may fall short before it is measured in full."""
+
+NEAR = 20.0
+"""Boxes that end this near to a crop's border, in pixels, show objects that it cuts."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of the image that is looked at by itself."""
+
+    box: tuple[int, int, int, int]
+    """First x and y, and the x and y after the last."""
+    layer: int
+    """0 is the whole image; layer n has 4^n crops."""
+    encoding: Encoding
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        x0, y0, x1, y1 = self.box
+        return y1 - y0, x1 - x0
+
+
+@dataclass
+class Found:
+    """Masks in one crop. Masks are packed, eight pixels a byte, for there may be thousands."""
+
+    bits: NDArray[np.uint8]
+    """(n, bytes) of masks (H, W) of the crop."""
+    scores: NDArray[np.float32]
+    """(n,) IoU that the model expects."""
+    boxes: NDArray[np.float32]
+    """(n, 4) first and last x and y, in the crop."""
+
+    def take(self, kept: Any) -> Found:
+        """Those at these indices."""
+        return Found(self.bits[kept], self.scores[kept], self.boxes[kept])
+
+
+class SamEverything(SamStep):
+    """Masks of everything in an image, best first, by a SAM that is asked at each point of a grid.
+
+    The method, the options' names and their defaults are those of segment-anything's
+    `SamAutomaticMaskGenerator` (Kirillov et al. 2023, appendix B): three candidates a point; those
+    stay that promise a good IoU and are stable under another threshold, without duplicates. Only
+    candidates that promise enough are drawn at all, and only those that are stable at low
+    resolution are enlarged, which is where the time goes. Each mask answers a prompt of its own,
+    and has no class. An image in which nothing is found gets no mask.
+    """
+
+    name = "sam-everything"
+
+    points_per_side: PositiveInt = 32
+    """Points along each side of the grid; their number is the square."""
+    points_per_batch: PositiveInt = 8
+    """Points decoded at a time; more need more memory."""
+    pred_iou_thresh: Share = 0.88
+    """The least IoU that the model must expect of a mask."""
+    stability_score_thresh: Share = 0.95
+    """The least IoU between the masks above a higher and a lower threshold."""
+    stability_score_offset: NonNegativeFloat = 1.0
+    """How much higher and lower that threshold is, in logits."""
+    box_nms_thresh: Share = 0.7
+    """Of two masks whose boxes overlap by more than this IoU, the better one stays."""
+    crop_n_layers: NonNegativeInt = 0
+    """Layers of crops that are looked at as well; layer n has 4^n of them."""
+    crop_nms_thresh: Share = 0.7
+    """The same between crops, where masks of smaller crops stay."""
+    crop_overlap_ratio: Share = 512 / 1500
+    """By which share of the shorter side crops of the first layer overlap."""
+    crop_n_points_downscale_factor: PositiveInt = 1
+    """In layer n, points_per_side is divided by this number to the power of n."""
+    min_mask_region_area: NonNegativeInt = 0
+    """Holes and islands of fewer pixels are filled and removed."""
+
+    def encode(self, image: Image) -> tuple[Crop, ...]:  # type: ignore[override]
+        """The embeddings of the image and of its crops."""
+        encode = super().encode
+        return tuple(
+            Crop(box, layer, encode(Image(image.pixels[box[1] : box[3], box[0] : box[2]], "crop")))
+            for box, layer in self._boxes(image.size)
+        )
+
+    def __call__(self, image: Image, encoding: tuple[Crop, ...]) -> Masks:
+        """Masks (n, H, W), their expected IoU, best first within a crop."""
+        found = [self._search(crop, image.size) for crop in encoding]
+        crop = np.repeat(np.arange(len(found)), [len(f.scores) for f in found])
+        scores = np.concatenate([f.scores for f in found])
+        boxes = np.concatenate(
+            [f.boxes + np.tile(c.box[:2], 2) for f, c in zip(found, encoding, strict=True)]
+        )
+        kept = np.arange(len(crop))
+        if len(encoding) > 1:
+            smaller = np.array([1 / (c.size[0] * c.size[1]) for c in encoding], np.float32)
+            kept = suppress(boxes, smaller[crop], self.crop_nms_thresh)
+        first = np.cumsum([0, *(len(f.scores) for f in found)])
+        masks = np.zeros((len(kept), *image.size), bool)
+        for mask, i in zip(masks, kept, strict=True):
+            where = encoding[crop[i]]
+            x0, y0, x1, y1 = where.box
+            height, width = where.size
+            bits = np.unpackbits(found[crop[i]].bits[i - first[crop[i]]], count=height * width)
+            mask[y0:y1, x0:x1] = bits.reshape(height, width)
+        scores = scores[kept]
+        if self.min_mask_region_area and len(masks):
+            masks, scores = self._tidied(masks, scores)
+        return Masks(masks, scores, np.arange(len(masks)))
+
+    def _boxes(self, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int, int, int], int]]:
+        """The crops' boxes and layers, the whole image first."""
+        height, width = size
+        yield (0, 0, width, height), 0
+        for layer in range(1, self.crop_n_layers + 1):
+            count = 2**layer
+            overlap = int(self.crop_overlap_ratio * min(size) * 2 / count)
+            w, h = (math.ceil((overlap * (count - 1) + n) / count) for n in (width, height))
+            for i in range(count):
+                for j in range(count):
+                    x, y = i * (w - overlap), j * (h - overlap)
+                    box = (x, y, min(x + w, width), min(y + h, height))
+                    if box[0] < box[2] and box[1] < box[3]:  # a tiny image has no such part
+                        yield box, layer
+
+    def _search(self, crop: Crop, whole: tuple[int, int]) -> Found:
+        """The masks in one crop, without duplicates, best first."""
+        import torch
+        from segment_anything.utils.transforms import ResizeLongestSide
+
+        from segkit_plugins.segmenter.sam.frame import Frame
+
+        sam, decoder = self._sam, self._decoder
+        frame = Frame(
+            sam.image_encoder.img_size,
+            sam.prompt_encoder.mask_input_size[0],
+            crop.encoding.input_size,
+            crop.size,
+            self._device,
+        )
+        # Each point stands in the middle of its cell.
+        side = max(1, self.points_per_side // self.crop_n_points_downscale_factor**crop.layer)
+        at = (np.arange(side) + 0.5) / side
+        grid = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2) * crop.size[::-1]
+        points = ResizeLongestSide(frame.side).apply_coords(grid, crop.size)
+        coords = torch.as_tensor(points, dtype=torch.float32, device=self._device)[:, None]
+        parts = []
+        with torch.inference_mode():
+            seen = decoder.see(crop.encoding.embedding)
+            for some in torch.split(coords, self.points_per_batch):
+                signs = torch.ones(some.shape[:2], dtype=torch.int64, device=some.device)
+                answers, places = decoder.attend(seen, *decoder.ask((some, signs), None, None))
+                quality = decoder.quality(answers)[:, 1:]
+                good = quality > self.pred_iou_thresh if self.pred_iou_thresh else quality > -1
+                wanted = good.any(dim=1)
+                if not wanted.any():
+                    continue
+                low = decoder.draw(seen, answers[wanted], places[wanted], [1, 2, 3])
+                parts.append(self._kept(low[good[wanted]], quality[good], frame))
+        if not parts:
+            empty = np.zeros((0, -(-crop.size[0] * crop.size[1] // 8)), np.uint8)
+            return Found(empty, np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
+        found = Found(
+            np.concatenate([p.bits for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            np.concatenate([p.boxes for p in parts]),
+        )
+        found = found.take(~cut_off(found.boxes, crop.box, whole))
+        return found.take(suppress(found.boxes, found.scores, self.box_nms_thresh))
+
+    def _kept(self, low: Any, quality: Any, frame: Any) -> Found:
+        """Of logits (n, h, w) and their quality (n,) the masks that are stable, in full size."""
+        threshold, offset = self._sam.mask_threshold, self.stability_score_offset
+
+        def stability(logits: Any) -> Any:
+            inner = (logits > threshold + offset).sum(dim=(1, 2))
+            outer = (logits > threshold - offset).sum(dim=(1, 2))
+            return inner / outer.clamp(min=1)
+
+        least = self.stability_score_thresh
+        rows, columns = frame.covered
+        hopeful = stability(low[:, :rows, :columns]) >= least - SLACK
+        low, quality = low[hopeful], quality[hopeful]
+        full = frame.logits(low)
+        masks = full > threshold
+        # A mask without a pixel is no mask, whatever the thresholds.
+        stable = (stability(full) >= least) & masks.any(dim=2).any(dim=1)
+        masks = masks[stable].cpu().numpy()
+        return Found(
+            np.packbits(masks.reshape(len(masks), math.prod(frame.size)), axis=1),
+            quality[stable].cpu().numpy(),
+            boxes_of(masks),
+        )
+
+    def _tidied(
+        self, masks: NDArray[np.bool_], scores: NDArray[np.float32]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Masks without small holes and islands; of new duplicates, one that had none stays."""
+        tidy = np.stack([without_specks(m, self.min_mask_region_area) for m in masks])
+        changed = (tidy != masks).any(axis=(1, 2))
+        least = max(self.box_nms_thresh, self.crop_nms_thresh)
+        kept = suppress(boxes_of(tidy), (~changed).astype(np.float32), least)
+        return tidy[kept], scores[kept]
+
+
+def boxes_of(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(n, 4) first and last x and y of masks (n, H, W) that are not empty."""
+    ends = []
+    for line in (np.asarray(masks.any(axis=1)), np.asarray(masks.any(axis=2))):
+        ends += [line.argmax(axis=1), line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)]
+    return np.stack([ends[i] for i in (0, 2, 1, 3)], axis=1).astype(np.float32)
+
+
+def cut_off(
+    boxes: NDArray[np.float32], crop: tuple[int, int, int, int], whole: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """(n,): whether a box (n, 4) in a crop ends at its border where the image goes on."""
+    placed = boxes + np.tile(crop[:2], 2).astype(np.float32)
+    at_crop = np.abs(placed - np.array(crop)) <= NEAR
+    at_image = np.abs(placed - np.array([0, 0, whole[1], whole[0]])) <= NEAR
+    return np.asarray((at_crop & ~at_image).any(axis=1), bool)
+
+
+def suppress(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], least: float
+) -> NDArray[np.int64]:
+    """Indices of the boxes (n, 4) that stay, best score first: non-maximum suppression."""
+    import torch
+    from torchvision.ops import nms
+
+    kept = nms(
+        torch.from_numpy(boxes.astype(np.float32)),
+        torch.from_numpy(scores.astype(np.float32)),
+        least,
+    )
+    return np.asarray(kept.numpy(), np.int64)
+
+
+def without_specks(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """A mask (H, W) with holes and then islands of fewer than `least` pixels gone.
+
+    Pixels hang together by their eight neighbours. The largest island stays, however small.
+    """
+    from scipy import ndimage
+
+    around = np.ones((3, 3))
+    labels, _ = ndimage.label(~mask, around)
+    small = np.bincount(labels.ravel()) < least
+    small[0] = True  # the mask itself
+    mask = np.asarray(small[labels], bool)
+    labels, count = ndimage.label(mask, around)
+    if count > 1:
+        sizes = np.bincount(labels.ravel())
+        stays: NDArray[np.bool_] = sizes >= least
+        stays[0] = False
+        if not stays.any():
+            stays[1 + sizes[1:].argmax()] = True
+        mask = np.asarray(stays[labels], bool)
+    return mask
+
+
+@hookimpl
+def segkit_segmenters() -> list[type[Segmenter]]:
+    """Register it."""
+    return [SamEverything]
