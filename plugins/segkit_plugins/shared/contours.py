@@ -41,10 +41,10 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
 
 
 def one_polygon(parts: list[Polygon]) -> Polygon:
-    """The parts of one object as a single polygon, each tied to the first by a straight line there
-    and back, one pixel wide, from where the two are nearest.
+    """The parts of one object as a single polygon.
 
-    Raises `ValueError` without a part.
+    Each part is tied to the first by a straight line there and back, one pixel wide, from where
+    the two are nearest. Raises `ValueError` without a part.
     """
     from scipy.spatial import KDTree
 

@@ -70,7 +70,7 @@ class Labelme(Writer):
                 for part in parts
             ]
         height, width = image.size
-        content = {
+        content: dict[str, Any] = {
             "version": VERSION,
             "flags": {},
             "shapes": shapes,

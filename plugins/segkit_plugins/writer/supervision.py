@@ -14,14 +14,15 @@ from segkit_plugins.shared.pictures import file_for
 
 
 class Supervision(Writer):
-    """`supervision/NAME.npz`: `xyxy`, `mask`, `confidence`, `class_id` and `class_name`, an entry
-    an object. supervision's own files (its CSV and JSON sinks) hold no masks; this reads it back:
+    """`supervision/NAME.npz`, with all that a `Detections` of the image's objects holds.
+
+    supervision's own files (its CSV and JSON sinks) hold no masks; this file is read back with
 
         fields = dict(numpy.load("DIR/supervision/NAME.npz"))
         data = {"class_name": fields.pop("class_name")}
         detections = supervision.Detections(**fields, data=data)
 
-    Nothing is lost: `mask` is (n, H, W) bool, overlaps and all. `xyxy` (n, 4) float32 is the first
+    Nothing is lost. `mask` is (n, H, W) bool, overlaps and all. `xyxy` (n, 4) float32 is the first
     and the last pixel, as `supervision.mask_to_xyxy` makes it; `confidence` (n,) float32 the
     mask's score; `class_id` (n,) int64 the data set's class id, or the next free one for a name
     that it lacks (`supervision/classes.json` has all). Where the result is a class map without

@@ -38,8 +38,9 @@ ROOT = "voc/VOCdevkit/VOC2012"
 
 
 class Voc(Writer):
-    """`voc/VOCdevkit/VOC2012` as VOC 2012 has it: `torchvision.datasets.VOCSegmentation(
-    "DIR/voc", image_set="trainval")` reads it.
+    """`voc/VOCdevkit/VOC2012`, laid out as VOC 2012 is.
+
+    torchvision reads it: `VOCSegmentation("DIR/voc", image_set="trainval")`.
 
     `SegmentationClass/NAME.png` holds class ids (0 background, 255 void): those of the class map,
     or, where the result is masks alone, the masks painted in order, later ones on top.

@@ -19,16 +19,16 @@ Ultralytics does, and readers that round then find the same pixel."""
 
 
 class Yolo(Writer):
-    """`yolo/labels/NAME.txt`, one line an object: the class's place in `yolo/data.yaml`, then a
-    polygon's x and y as shares of the image's width and height.
+    """`yolo/labels/NAME.txt`, with one line an object.
 
-    The polygon runs through the middles of the object's outermost pixels, counted as Ultralytics
-    counts them (pixel over width), so that filling it with its border gives the mask back. A hole
-    is cut out by a seam from its left side, and nothing is lost. Several parts become one line, as
-    Ultralytics' converter makes them: tied together by lines one pixel wide, which the mask then
-    has too; or a line each, and they count as objects. Overlaps stay, scores are lost. An image
-    without objects has an empty file. Where the result is a class map without masks, each of its
-    classes in an image is one object.
+    A line is the class's place in `yolo/data.yaml`, then a polygon's x and y as shares of the
+    image's width and height. The polygon runs through the middles of the object's outermost
+    pixels, counted as Ultralytics counts them (pixel over width), so that filling it with its
+    border gives the mask back. A hole is cut out by a seam from its left side, and nothing is
+    lost. Several parts become one line, as Ultralytics' converter makes them: tied together by
+    lines one pixel wide, which the mask then has too; or a line each, and they count as objects.
+    Overlaps stay, scores are lost. An image without objects has an empty file. Where the result is
+    a class map without masks, each of its classes in an image is one object.
     """
 
     name = "yolo"
