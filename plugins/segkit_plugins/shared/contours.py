@@ -21,7 +21,7 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
     along a row of pixels to the hole, around it and back, which the even-odd rule leaves empty.
 
     `tolerance`: how far, in pixels, the polygon may leave the mask's edge to save vertices
-    (Douglas and Peucker 1973); with 0 nothing is lost. Largest number of vertices first.
+    (Douglas and Peucker 1973); with 0 nothing is lost. The longest outline comes first.
     """
     from skimage.measure import find_contours
 
@@ -32,12 +32,12 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
     part = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
     edges = [e[:-1] for e in find_contours(part.astype(np.float32), 0.5, fully_connected="high")]
     found = []
-    for ring in _joined(part, edges):
+    for ring in sorted(_joined(part, edges), key=len, reverse=True):
         polygon = _corners(ring - 1)
         if tolerance > 0:
             polygon = _simplified(polygon, tolerance)
         found.append(_at_least_three(polygon) + first)
-    return sorted(found, key=len, reverse=True)
+    return found
 
 
 def one_polygon(parts: list[Polygon]) -> Polygon:
@@ -49,12 +49,17 @@ def one_polygon(parts: list[Polygon]) -> Polygon:
     from scipy.spatial import KDTree
 
     first, *others = parts
-    near, ties = KDTree(first), []
+    outline, ends = _pixels(first)
+    near, ties = KDTree(outline), []
     for other in others:
-        distances, places = near.query(other)
+        pixels, corners = _pixels(other)
+        distances, places = near.query(pixels)
         start = int(distances.argmin())
-        ties.append((int(places[start]), _loop(other, start)))
-    return _with_loops(first, ties)
+        corners = np.union1d(corners, start)
+        loop = _loop(pixels[corners], int(np.searchsorted(corners, start)))
+        ties.append((int(places[start]), loop))
+    kept = np.union1d(ends, [place for place, _ in ties]).astype(np.int64)
+    return _with_loops(outline[kept], [(int(np.searchsorted(kept, p)), loop) for p, loop in ties])
 
 
 def _joined(part: NDArray[np.bool_], edges: list[NDArray[np.float64]]) -> list[Polygon]:
@@ -108,6 +113,16 @@ def _with_loops(ring: Polygon, ties: list[tuple[int, Polygon]]) -> Polygon:
         pieces += [ring[done : place + 1], loop]
         done = place
     return np.concatenate([*pieces, ring[done:]])
+
+
+def _pixels(polygon: Polygon) -> tuple[Polygon, NDArray[np.int64]]:
+    """All pixels along a polygon (m, 2), and which of them are its vertices (n,)."""
+    go = np.roll(polygon, -1, axis=0) - polygon
+    steps = np.maximum(np.abs(go).max(1), 1)
+    corners = np.cumsum(steps) - steps
+    done = (np.arange(steps.sum()) - np.repeat(corners, steps)) / np.repeat(steps, steps)
+    way = np.rint(np.repeat(go, steps, axis=0) * done[:, None]).astype(np.int64)
+    return np.repeat(polygon, steps, axis=0) + way, corners
 
 
 def _corners(ring: Polygon) -> Polygon:

@@ -57,7 +57,7 @@ class Voc(Writer):
     images: Literal["jpg", "none"] = "jpg"
     """Write the photos too, as JPEG in `JPEGImages`, where readers look for them; or not."""
 
-    split: Literal["train", "val", "trainval"] = "trainval"
+    image_set: Literal["train", "val", "trainval"] = "trainval"
     """The list in `ImageSets/Segmentation` that names the images."""
 
     def write(
@@ -104,7 +104,7 @@ class Voc(Writer):
     def finish(self, directory: Path) -> None:
         """Write the list of finished images."""
         stems = [p.stem for p in finished_files(directory, f"{ROOT}/SegmentationClass")]
-        listed = directory / ROOT / "ImageSets/Segmentation" / f"{self.split}.txt"
+        listed = directory / ROOT / "ImageSets/Segmentation" / f"{self.image_set}.txt"
         write_whole(listed, b"".join(os.fsencode(stem) + b"\n" for stem in stems))
 
 
