@@ -94,7 +94,7 @@ def test_parts_are_tied_where_they_are_nearest():
     assert not (mask & ~back).any()
     assert ndimage.label(back, CORNERS)[1] == 1
     assert added[10:12].sum() == 5  # from column 20 to 24, in one row
-    assert added.sum() == 5 + 20  # and from (19, 20) to (40, 20)
+    assert added.sum() == 5 + 8  # and from row 12 to 19, between the other two
     assert np.array_equal(one_polygon(polygons(mask[:, :20])), polygons(mask[:, :20])[0])
 
 

@@ -43,23 +43,44 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
 def one_polygon(parts: list[Polygon]) -> Polygon:
     """The parts of one object as a single polygon.
 
-    Each part is tied to the first by a straight line there and back, one pixel wide, from where
-    the two are nearest. Raises `ValueError` without a part.
+    Straight lines there and back, one pixel wide, tie the parts together, where they are nearest
+    and so that the lines are shortest in all (Prim 1957). Raises `ValueError` without a part.
     """
     from scipy.spatial import KDTree
 
-    first, *others = parts
-    outline, ends = _pixels(first)
-    near, ties = KDTree(outline), []
-    for other in others:
-        pixels, corners = _pixels(other)
-        distances, places = near.query(pixels)
-        start = int(distances.argmin())
-        corners = np.union1d(corners, start)
-        loop = _loop(pixels[corners], int(np.searchsorted(corners, start)))
-        ties.append((int(places[start]), loop))
-    kept = np.union1d(ends, [place for place, _ in ties]).astype(np.int64)
-    return _with_loops(outline[kept], [(int(np.searchsorted(kept, p)), loop) for p, loop in ties])
+    if not parts:
+        raise ValueError("an object without parts has no polygon")
+    outlines = [_pixels(part) for part in parts]
+    points = np.concatenate([pixels for pixels, _ in outlines])
+    owner = np.repeat(np.arange(len(parts)), [len(pixels) for pixels, _ in outlines])
+    place = np.concatenate([np.arange(len(pixels)) for pixels, _ in outlines])
+    best = np.full(len(points), np.inf)  # distance to what is tied already, …
+    there = np.zeros((len(points), 2), np.int64)  # … the part and the pixel of it
+    tied: list[tuple[int, int, int, int]] = []
+    part = 0
+    while (open_ := owner != part).any():
+        points, owner, place, best, there = (a[open_] for a in (points, owner, place, best, there))
+        distances, places = KDTree(outlines[part][0]).query(points)
+        nearer = distances < best
+        best[nearer] = distances[nearer]
+        there[nearer] = np.stack([np.full(nearer.sum(), part), places[nearer]], axis=1)
+        nearest = int(best.argmin())
+        part = int(owner[nearest])
+        tied.append((part, int(place[nearest]), *map(int, there[nearest])))
+    ties: list[list[tuple[int, Polygon]]] = [[] for _ in parts]
+    for part, start, other, there_at in reversed(tied):  # what hangs on a part comes before it
+        ties[other].append((there_at, _loop_of(outlines[part], ties[part], start)))
+    return _loop_of(outlines[0], ties[0], 0)[:-1]
+
+
+def _loop_of(
+    outline: tuple[Polygon, NDArray[np.int64]], ties: list[tuple[int, Polygon]], start: int
+) -> Polygon:
+    """A part with what is tied to it, from a pixel of its outline around to it again."""
+    pixels, corners = outline
+    kept = np.union1d(corners, [start, *(place for place, _ in ties)]).astype(np.int64)
+    moved = [(int(np.searchsorted(kept, place)), loop) for place, loop in ties]
+    return _tied_loop(pixels[kept], moved, int(np.searchsorted(kept, start)))
 
 
 def _joined(part: NDArray[np.bool_], edges: list[NDArray[np.float64]]) -> list[Polygon]:

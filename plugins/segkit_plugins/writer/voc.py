@@ -118,14 +118,14 @@ def _numbered(
     painted = np.zeros(image.size, np.int32)
     for number, one in enumerate(found, 1):
         painted[one.mask & (shown == ids.id(one.name))] = number
-    seen, places = np.unique(painted, return_inverse=True)
-    numbers = np.arange(len(seen)) + (seen[0] != BACKGROUND)
-    if numbers[-1] >= VOID:
+    seen = np.bincount(painted.ravel(), minlength=len(found) + 1) > 0
+    seen[BACKGROUND] = False
+    if seen.sum() >= VOID:
         raise BadValueError(
-            f"a VOC file should hold up to 254 objects, but {image.name} has {numbers[-1]}; ask "
+            f"a VOC file should hold up to 254 objects, but {image.name} has {seen.sum()}; ask "
             "for fewer, or write them with --write coco"
         )
-    objects: NDArray[np.int32] = numbers[places].reshape(image.size)
+    objects = (np.cumsum(seen) * seen).astype(np.int32)[painted]
     objects[shown == VOID] = VOID
     return objects
 
