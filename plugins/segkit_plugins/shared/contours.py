@@ -66,7 +66,8 @@ def one_polygon(parts: list[Polygon]) -> Polygon:
         there[nearer] = np.stack([np.full(nearer.sum(), part), places[nearer]], axis=1)
         nearest = int(best.argmin())
         part = int(owner[nearest])
-        tied.append((part, int(place[nearest]), *map(int, there[nearest])))
+        other, there_at = there[nearest].tolist()
+        tied.append((part, int(place[nearest]), other, there_at))
     ties: list[list[tuple[int, Polygon]]] = [[] for _ in parts]
     for part, start, other, there_at in reversed(tied):  # what hangs on a part comes before it
         ties[other].append((there_at, _loop_of(outlines[part], ties[part], start)))

@@ -58,7 +58,7 @@ class Supervision(Writer):
             fields["mask"][i] = one.mask
         ids.save()
         content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **fields)
+        np.savez_compressed(content, **fields)
         return (write_whole(path, content.getvalue()),)
 
 
