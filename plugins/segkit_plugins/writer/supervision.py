@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Supervision(Writer):
         path = file_for(directory, "supervision", image.name, ".npz")
         found = objects_in(self.name, masks, prompts, labels, classes)
         ids = ClassIds(directory / "supervision", classes)
-        fields = {
+        fields: dict[str, Any] = {
             "xyxy": np.zeros((len(found), 4), np.float32),
             "mask": np.zeros((len(found), *image.size), bool),
             "confidence": np.array([one.score for one in found], np.float32),
