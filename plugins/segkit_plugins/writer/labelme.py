@@ -1,0 +1,91 @@
+"""Polygons to look at and correct in labelme: one JSON beside each photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat
+
+from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
+from segkit_plugins.shared.annotations import objects_in, write_json, write_photo
+from segkit_plugins.shared.contours import polygons
+from segkit_plugins.shared.pictures import file_for
+
+VERSION = "5.5.0"
+"""The version of labelme whose files these are like."""
+
+
+class Labelme(Writer):
+    """`labelme/NAME.json`, for labelme, with the photo beside it.
+
+    Each part of an object is a polygon through the middles of its outermost pixels, so that
+    filling it with its border, as labelme does, gives the mask back; the parts of one object share
+    a `group_id`. A hole is cut out by a seam from its left side. Overlaps stay, and each polygon
+    has the mask's `score`. Where the result is a class map without masks, each of its classes in
+    an image is one object, with score 1.
+    """
+
+    name = "labelme"
+
+    images: Literal["jpg", "png", "none"] = "jpg"
+    """Write the photos too: as JPEG, without loss as PNG, or not. labelme opens none of the files
+    before a photo of that name (NAME.jpg) lies beside it."""
+
+    tolerance: NonNegativeFloat = 0.0
+    """How far a polygon may leave the mask's edge, in pixels; 1 or 2 leaves far fewer vertices to
+    drag about."""
+
+    def write(
+        self,
+        directory: Path,
+        image: Image,
+        masks: Masks | None = None,
+        prompts: Prompts | None = None,
+        labels: Labels | None = None,
+        classes: Mapping[int, str] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write an image's JSON, and the photo if it is asked for.
+
+        Raises `UsageError` if there are neither masks nor labels.
+        """
+        path = file_for(directory, "labelme", image.name, ".json")
+        suffix = ".png" if self.images == "png" else ".jpg"
+        photo = file_for(directory, "labelme", image.name, suffix)
+        shapes: list[dict[str, Any]] = []
+        for number, one in enumerate(objects_in(self.name, masks, prompts, labels, classes), 1):
+            parts = polygons(one.mask, self.tolerance)
+            shapes += [
+                {
+                    "label": one.name,
+                    "points": part.astype(float).tolist(),
+                    "group_id": number if len(parts) > 1 else None,
+                    "description": "",
+                    "shape_type": "polygon",
+                    "flags": {},
+                    "mask": None,
+                    "score": one.score,
+                }
+                for part in parts
+            ]
+        height, width = image.size
+        content: dict[str, Any] = {
+            "version": VERSION,
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": photo.name,
+            "imageData": None,
+            "imageHeight": height,
+            "imageWidth": width,
+        }
+        made = [write_json(path, content)]
+        if self.images != "none":
+            made.append(write_photo(photo, image))
+        return tuple(made)
+
+
+@hookimpl
+def segkit_writers() -> Sequence[type[Writer]]:
+    """Register `labelme`."""
+    return [Labelme]

@@ -1,0 +1,98 @@
+"""YOLO's layout for segmentation: polygons as text, photos, and data.yaml with the class names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeFloat
+
+from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
+from segkit_plugins.shared.annotations import ClassIds, objects_in, write_photo, write_whole
+from segkit_plugins.shared.contours import Polygon, one_polygon, polygons
+from segkit_plugins.shared.pictures import file_for
+
+WITHIN = 0.1
+"""How far into its pixel a vertex is written. Readers that cut off what follows the point, as
+Ultralytics does, and readers that round then find the same pixel."""
+
+
+class Yolo(Writer):
+    """`yolo/labels/NAME.txt`, with one line an object.
+
+    A line is the class's place in `yolo/data.yaml`, then a polygon's x and y as shares of the
+    image's width and height. The polygon runs through the middles of the object's outermost
+    pixels, counted as Ultralytics counts them (pixel over width), so that filling it with its
+    border gives the mask back. A hole is cut out by a seam from its left side, and nothing is
+    lost. Several parts become one line, as Ultralytics' converter makes them: tied together by
+    lines one pixel wide, which the mask then has too; or a line each, and they count as objects.
+    Overlaps stay, scores are lost. An image without objects has an empty file. Where the result is
+    a class map without masks, each of its classes in an image is one object.
+    """
+
+    name = "yolo"
+
+    images: Literal["jpg", "png", "none"] = "jpg"
+    """Write the photos too, to `yolo/images`: as JPEG, without loss as PNG, or not."""
+
+    parts: Literal["join", "split"] = "join"
+    """An object of several parts: one line with the parts tied together, or a line for each."""
+
+    tolerance: NonNegativeFloat = 0.0
+    """How far a polygon may leave the mask's edge, in pixels, to have fewer vertices."""
+
+    def write(
+        self,
+        directory: Path,
+        image: Image,
+        masks: Masks | None = None,
+        prompts: Prompts | None = None,
+        labels: Labels | None = None,
+        classes: Mapping[int, str] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write an image's text, and the photo if it is asked for.
+
+        Raises `UsageError` if there are neither masks nor labels.
+        """
+        path = file_for(directory, "yolo/labels", image.name, ".txt")
+        found = objects_in(self.name, masks, prompts, labels, classes)
+        ids = ClassIds(directory / "yolo", classes)
+        lines = []
+        for one in found:
+            place = ids.place(one.name)
+            shapes = polygons(one.mask, self.tolerance)
+            shapes = [one_polygon(shapes)] if self.parts == "join" else shapes
+            lines += [f"{place} {_shares(shape, image.size)}\n" for shape in shapes]
+        ids.save()
+        made = [write_whole(path, "".join(lines).encode("ascii"))]
+        if self.images != "none":
+            photo = file_for(directory, "yolo/images", image.name, f".{self.images}")
+            made.append(write_photo(photo, image))
+        return tuple(made)
+
+    def finish(self, directory: Path) -> None:
+        """Write `data.yaml`: where the photos are, and the class names by place."""
+        names = ClassIds(directory / "yolo").names.values()
+        listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(names)]
+        head = "names:" if listed else "names: {}"
+        text = "\n".join(["train: images", "val: images", head, *listed, ""])
+        write_whole(directory / "yolo/data.yaml", text.encode())
+
+
+def _shares(shape: Polygon, size: tuple[int, int]) -> str:
+    """A polygon's x and y as shares of width and height."""
+    shares = (shape + WITHIN) / (size[1], size[0])
+    return " ".join(f"{share:.6f}" for share in shares.ravel())
+
+
+def _quoted(name: str) -> str:
+    """A string as YAML has it, with an escape for what does not print."""
+    plain = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in name)
+    return f'"{"".join(plain)}"'
+
+
+@hookimpl
+def segkit_writers() -> Sequence[type[Writer]]:
+    """Register `yolo`."""
+    return [Yolo]
