@@ -22,7 +22,7 @@ from segkit.recipe import Recipe, recorded_weights, to_toml
 OURS = (
     *("recipe.toml", "results.jsonl", "summary.json", "report.html", "leaderboard.json"),
     *("leaderboard.csv", "diagnosis.json"),
-    *("recipes", "masks", "overlay"),
+    *("recipes", "masks", "overlay", "coco", "labelme", "supervision", "voc", "yolo"),
 )
 """What `--overwrite` removes; other files in the folder stay."""
 

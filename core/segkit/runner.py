@@ -164,7 +164,8 @@ def run(
     }
     try:
         # Before the folder is touched: what cannot be opened leaves everything as it was.
-        with opened([dataset, *graph.steps.values()], device):
+        last = [step for plan in plans.values() for step in (*plan.metrics, *plan.writers)]
+        with opened([dataset, *graph.steps.values(), *last], device):
             if nested:
                 prepare(directory, resume=resume, overwrite=overwrite)
             for record in records.values():

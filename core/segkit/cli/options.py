@@ -219,11 +219,11 @@ def plugin_options(
     """Options for every field of every chosen plugin, and the same by help section."""
     options: list[click.Option] = []
     sections: dict[str, list[click.Option]] = {}
-    names = [c.name for c in chosen]
+    fields = [(c.name, field) for c in chosen for field in c.step.model_fields]
     for choice in chosen:
         title = f"{choice.name} ({FLAGS[choice.kind]})"
         for field in choice.step.model_fields:
-            unique = names.count(choice.name) == 1
+            unique = fields.count((choice.name, field)) == 1
             # The long form always works; it is shown only where the short one would be unclear.
             prefixes = [choice.name, choice.prefix] if unique else [choice.prefix]
             for index, prefix in enumerate(prefixes):
@@ -332,8 +332,9 @@ def _unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequenc
         hint = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
         return f"there is no option {flag}{hint or '; see --help'}"
     owners = [c for c in chosen if prefix in (c.name, c.prefix)]
-    if len(owners) > 1:
-        choices = " or ".join(f"--{c.prefix}.{option}" for c in owners)
+    having = [c for c in owners if option.replace("-", "_") in c.step.model_fields]
+    if len(having) > 1:
+        choices = " or ".join(f"--{c.prefix}.{option}" for c in having)
         return f"{flag} could mean more than one step; say which: {choices}"
     if owners:
         known = [f.replace("_", "-") for f in owners[0].step.model_fields]

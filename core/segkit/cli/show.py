@@ -63,7 +63,7 @@ def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(f"--{FLAGS[kind]} {entry.name}", style="bold cyan")
     console.print(f"from {entry.distribution} {entry.version}, {entry.target}\n", style="dim")
-    console.print((inspect.cleandoc(step.__doc__ or "") or entry.summary) + "\n")
+    console.print(_flowing(inspect.cleandoc(step.__doc__ or "") or entry.summary) + "\n")
     if kind != "dataset":
         reads = [*inputs.required, *(f"{n} (if there)" for n in inputs.optional)]
         console.print(f"reads   {', '.join(reads) or 'nothing'}")
@@ -87,3 +87,12 @@ def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
         table.add_row(flag, text)
     console.print("\noptions", style="bold")
     console.print(table)
+
+
+def _flowing(text: str) -> str:
+    """Text whose paragraphs are a line each, for the terminal to break; lists stay as they are."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        p if any(line[:1] in " -*" for line in p.split("\n")) else p.replace("\n", " ")
+        for p in paragraphs
+    )
