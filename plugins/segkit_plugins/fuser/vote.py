@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 
 from segkit import BACKGROUND, VOID, Fuser, Image, Labels, Masks, hookimpl, id_of
 
-BLOCK = 2048
+BLOCK = 4096
 """Pixels that are looked at together to find out where a mask begins and ends."""
 
-SAMPLE = 16
-"""Of so many pixels one is looked at to guess a mask's majority."""
+SAMPLE = 512
+"""About so many pixels are looked at to guess a mask's majority."""
 
 
 class Vote(Fuser):
@@ -94,14 +94,17 @@ class Vote(Fuser):
         small = values is None or len(values) <= 256
         made: NDArray[Any] = codes.astype(np.uint8 if small else np.intp).ravel()
         void = VOID if values is None else _place(values, VOID)
+        if void is not None and not (made == void).any():
+            void = None
 
-        pixels = masks.masks.reshape(len(masks), -1)
+        pixels: NDArray[Any] = masks.masks.reshape(len(masks), made.size)
         seen = made if self.mode == "rewriting" else made.copy()
         free = np.ones(made.shape, bool) if self.overlap == "first" else None
-        best = np.zeros(made.shape, np.float32) if self.overlap == "purest" else None
+        best = np.zeros(made.shape) if self.overlap == "purest" else None
+        room = np.empty(made.shape, bool)  # made once, for new memory costs more than the work
         for i, first, end in self._spans(pixels, masks.scores):
-            inside = pixels[i, first:end]
-            code, share = _majority(seen[first:end][inside], void)
+            inside, target = pixels[i, first:end], made[first:end]
+            code, share = _majority(seen[first:end], inside, void, room[first:end])
             if code is None or share < self.purity:
                 continue
             if free is not None:
@@ -110,7 +113,8 @@ class Vote(Fuser):
             elif best is not None:
                 inside = inside & (best[first:end] < share)
                 best[first:end][inside] = share
-            np.copyto(made[first:end], made.dtype.type(code), where=inside)
+            changes = np.not_equal(target, code, out=room[first:end])
+            np.copyto(target, made.dtype.type(code), where=np.logical_and(changes, inside, changes))
         voted = made if values is None else values[made]
         return voted.astype(np.int32).reshape(ids.shape)
 
@@ -121,7 +125,9 @@ class Vote(Fuser):
 
         Each as its index and a range of pixels, row by row, that it lies in.
         """
-        blocks = np.logical_or.reduceat(pixels, np.arange(0, pixels.shape[1], BLOCK), axis=1)
+        blocks: NDArray[Any] = np.logical_or.reduceat(
+            pixels, np.arange(0, pixels.shape[1], BLOCK), axis=1
+        )
         first = blocks.argmax(axis=1) * BLOCK
         end = (blocks.shape[1] - blocks[:, ::-1].argmax(axis=1)) * BLOCK
         order = np.arange(len(pixels))
@@ -130,25 +136,37 @@ class Vote(Fuser):
             order = np.argsort(-np.array(areas, np.int64), kind="stable")
         elif self.order == "score":
             order = np.argsort(scores, kind="stable")
-        some = blocks.any(axis=1)
+        some = np.any(blocks, axis=1)
         return [(int(i), int(first[i]), int(end[i])) for i in order if some[i]]
 
 
-def _majority(votes: NDArray[Any], void: int | None) -> tuple[int | None, float]:
-    """The code that most votes have, of equal ones the first, and its share; None without votes."""
-    if void is not None and (votes == void).any():
-        votes = votes[votes != void]
-    if not len(votes):
+def _majority(
+    codes: NDArray[Any], inside: NDArray[np.bool_], void: int | None, room: NDArray[np.bool_]
+) -> tuple[int | None, float]:
+    """The code that most pixels inside have, of equal ones the first met, and its share.
+
+    None without votes. `codes`, `inside` and `room`, which is written to: (n,).
+    """
+    voting = inside if void is None else inside & (codes != void)
+    total = int(np.count_nonzero(voting))
+    if not total:
         return None, 0.0
-    # Mostly one class has more than half of a mask, and counting one is quick.
-    guess = int(np.bincount(votes[::SAMPLE]).argmax())
-    count = np.count_nonzero(votes == guess)
-    if 2 * count <= len(votes):
-        counts = np.bincount(votes)
-        count = int(counts.max())
-        (equal,) = np.nonzero(counts == count)
-        guess = int(equal[0] if len(equal) == 1 else votes[np.isin(votes, equal).argmax()])
-    return guess, count / len(votes)
+    # Mostly one class has more than half of a mask. A few pixels tell which, and comparing is much
+    # quicker than collecting and counting all votes.
+    step = max(1, len(codes) // SAMPLE)
+    some = codes[::step][voting[::step]]
+    if len(some):
+        guess = int(np.bincount(some).argmax())
+        agree = np.equal(codes, guess, out=room)
+        count = int(np.count_nonzero(np.logical_and(agree, voting, out=agree)))
+        if 2 * count > total:
+            return guess, count / total
+    votes = codes[voting]
+    counts = np.bincount(votes)
+    most = int(counts.max())
+    (equal,) = np.nonzero(counts == most)
+    winner = equal[0] if len(equal) == 1 else votes[np.isin(votes, equal).argmax()]
+    return int(winner), most / total
 
 
 def _place(values: NDArray[np.int32], value: int) -> int | None:
@@ -165,19 +183,22 @@ def _renumbered(
     A class of the map without a name keeps its id, and is called 'class 7' if nobody named it.
     """
     names = dict(classes or {})
-    present = (
-        np.flatnonzero(np.bincount(labels.ids.ravel()))
-        if labels.ids.max(initial=0) < 1 << 16
-        else np.unique(labels.ids)
-    )
+    ids = labels.ids
+    flat = ids.ravel()
+    # The first pixel of each stretch of one class; sorting those is quick.
+    present = np.unique(flat[np.flatnonzero(np.diff(flat, prepend=flat[0] + 1))])
     for i in present.tolist():
         if i not in (BACKGROUND, VOID) and i not in labels.classes:
             names.setdefault(i, f"class {i}")
     moved = {i: id_of(name, names) for i, name in labels.classes.items()}
     targets = np.array([moved.get(i, i) for i in present.tolist()], np.int32)
     if np.array_equal(targets, present):
-        return labels.ids, names
-    return targets[np.searchsorted(present, labels.ids)], names
+        return ids, names
+    if present[-1] >= 1 << 16:
+        return targets[np.searchsorted(present, ids)], names
+    table = np.zeros(present[-1] + 1, np.int32)
+    table[present] = targets
+    return table[ids], names
 
 
 @hookimpl
