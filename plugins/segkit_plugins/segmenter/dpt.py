@@ -1,4 +1,4 @@
-"""Class maps by a network of transformers: DPT, SegFormer, UPerNet, BEiT, Mask2Former and others."""
+"""Class maps by a network of transformers: DPT, SegFormer, BEiT, Mask2Former and others."""
 
 from __future__ import annotations
 
@@ -165,7 +165,8 @@ def _largest(logits: Any, size: tuple[int, int]) -> Any:
     import torch.nn.functional as F
 
     few = max(1, FLOATS // (size[0] * size[1]))
-    top = best = None
+    top: Any = None
+    best: Any = None
     for start in range(0, logits.shape[1], few):
         part = F.interpolate(
             logits[:, start : start + few].float(), size, mode="bilinear", align_corners=False
@@ -185,6 +186,7 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
 
     kind = _kind(model, folder)
     universal = kind in UNIVERSAL
+    preparing: Any = transformers.AutoImageProcessor
     loader: Any = (
         transformers.AutoModelForUniversalSegmentation
         if universal
@@ -192,9 +194,7 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
     )
     with _quiet():
         try:
-            processor = transformers.AutoImageProcessor.from_pretrained(
-                folder, local_files_only=True
-            )
+            processor = preparing.from_pretrained(folder, local_files_only=True)
             network, told = loader.from_pretrained(
                 folder,
                 dtype="float32",
@@ -263,8 +263,9 @@ def _kind(model: str, folder: Path) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without transformers' own words and progress bars; what matters is said by us."""
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped
 
+    logging: Any = untyped
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
