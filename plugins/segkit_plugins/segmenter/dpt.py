@@ -201,6 +201,7 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told below
             )
         except ImportError as error:
             if "timm" in str(error):
@@ -211,11 +212,12 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
                 f"--dpt.model {model} cannot be loaded ({_reason(error)}); its files are damaged "
                 "or do not belong together: fetch or save it again"
             ) from None
-    missing = sorted(key for key in told["missing_keys"] if not key.startswith(UNUSED))
-    if missing:
+    unfit = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
+    unfit = {key for key in unfit if not key.startswith(UNUSED)}
+    if unfit:
         raise UsageError(
-            f"--dpt.model {model} is no whole model for class maps: its weights lack "
-            f"{len(missing)} tensors, such as {missing[0]}; choose another one"
+            f"--dpt.model {model} is no whole model for class maps: of its weights {len(unfit)} "
+            f"are missing or of another shape, such as {min(unfit)}; choose another one"
         )
     return network, processor
 
