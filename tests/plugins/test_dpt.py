@@ -215,12 +215,14 @@ def test_a_cut_to_the_centre_is_left_out(folders, photo, tmp_path):
     )
 
 
-def test_an_image_that_the_model_cannot_take(folders):
-    """DPT that keeps the shape has nothing left of the shorter side of a very long image."""
-    step = opened(folders["dpt"])
+def test_an_image_that_the_model_cannot_take(copied):
+    """DPT takes square images alone, whatever its processor makes."""
+    path = copied / "preprocessor_config.json"
+    settings = json.loads(path.read_text()) | {"keep_aspect_ratio": True, "ensure_multiple_of": 32}
+    path.write_text(json.dumps(settings))
     with pytest.raises(BadImageError) as info:
-        step(image=Image(np.zeros((32, 32 * 60, 3), np.uint8), "long"))
-    assert str(info.value).startswith(f"the model {folders['dpt']} cannot take 'wide' of 125x88 (")
+        opened(copied)(image=Image(np.zeros((88, 125, 3), np.uint8), "wide"))
+    assert str(info.value).startswith(f"the model {copied} cannot take 'wide' of 125x88 (")
     assert str(info.value).endswith("); cut or scale the image")
 
 
