@@ -1,0 +1,289 @@
+"""Class maps by a network of transformers: DPT, SegFormer, BEiT, Mask2Former and others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import PrivateAttr
+
+from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
+from segkit_plugins.shared.name_tables import load_table, numbered
+
+UNIVERSAL = ("mask2former", "maskformer")
+"""Types whose masks and their classes are put together to a class map."""
+
+UNUSED = ("neck.fusion_stage.layers.0.residual_layer1.", "auxiliary_head.")
+"""Parts that no class map depends on: DPT's first fusion layer has nothing to add, and auxiliary
+heads serve training alone. Official weight files lack them."""
+
+SIDE = 32
+"""Images with a shorter side than this are repeated to it, since some networks take no less."""
+
+FLOATS = 1 << 26
+"""Scores that are resized at a time: 256 MiB."""
+
+
+class Dpt(Segmenter):
+    """The class of each pixel by a network trained for it, such as DPT (Ranftl et al. 2021).
+
+    Any model of transformers that is made for semantic segmentation, and MaskFormer and
+    Mask2Former. The model's own image processor prepares the image; where that would cut out the
+    centre, the whole image is squeezed to the size of the cut. The scores of each class are resized
+    to the image bilinearly, and the largest decides.
+
+    A class keeps its name, or gets that of `--dpt.table`; what the table lacks is background, and
+    so is a class called 'background'. The ids are the data set's by name. A name that it lacks gets
+    the next free id, in the order of the model's classes, the same in all images.
+    """
+
+    name = "dpt"
+
+    model: str
+    """A model folder (config.json, preprocessor_config.json, safetensors), or a name of the Hugging
+    Face hub that was fetched before (segkit weights fetch hf:OWNER/NAME)."""
+
+    table: str | None = None
+    """Renames the model's classes to those of the data set, and makes background of the others:
+    ade20k-voc, coco-voc, or a file with a line 'source,target' for each."""
+
+    _network: Any = PrivateAttr(None)
+    _processor: Any = PrivateAttr(None)
+    _renamed: Mapping[str, str] | None = PrivateAttr(None)
+
+    def open(self, device: str) -> None:
+        """Load network, image processor and table.
+
+        Raises `UsageError` where a model is not there, is none that makes class maps, lacks weights
+        or has foreign or damaged ones, and for a table that knows none of its classes;
+        `MissingExtraError` without transformers.
+        """
+        try:
+            import transformers  # noqa: F401
+        except ModuleNotFoundError:
+            raise MissingExtraError("--segmenter dpt", "transformers", "hf") from None
+        self._renamed = None if self.table is None else load_table(self.table)
+        network, self._processor = _load(self.model, self._folder())
+        names = list(network.config.id2label.values())
+        if self._renamed is not None and not any(name in self._renamed for name in names):
+            raise UsageError(
+                f"--dpt.table {self.table} knows none of the {len(names)} classes of "
+                f"{self.model}, such as '{names[0]}'; choose the table that goes with the model"
+            )
+        self._network = network.to(device).eval().requires_grad_(False)
+
+    def close(self) -> None:
+        """Drop the network."""
+        self._network = self._processor = self._renamed = None
+
+    def weight_files(self) -> Mapping[str, Path]:
+        """The model's safetensors files, by their names."""
+        return {path.name: path for path in sorted(self._folder().glob("*.safetensors"))}
+
+    def __call__(self, image: Image, classes: Mapping[int, str] | None = None) -> Labels:
+        """The class map (H, W).
+
+        Raises `BadImageError` for an image that the model cannot take, such as a very long one.
+        """
+        import torch
+
+        try:
+            given = self._prepared(image)
+            with torch.inference_mode():
+                found = self._network(**given.to(self._network.device))
+        except (RuntimeError, ValueError, ZeroDivisionError) as error:
+            raise BadImageError(
+                f"the model {self.model} cannot take '{image.name}' of "
+                f"{image.size[1]}x{image.size[0]} ({_reason(error)}); cut or scale the image"
+            ) from None
+        with torch.inference_mode():
+            if self._network.config.model_type in UNIVERSAL:
+                (best,) = self._processor.post_process_semantic_segmentation(
+                    found, target_sizes=[image.size]
+                )
+            else:
+                best = _largest(found.logits, image.size)
+        names = {int(i): str(name) for i, name in self._network.config.id2label.items()}
+        places, known = numbered(dict(sorted(names.items())), classes, self._renamed)
+        targets = np.array([places.get(i, 0) for i in range(max(places) + 1)], np.int32)
+        return Labels(targets[best.cpu().numpy()], known)
+
+    def _prepared(self, image: Image) -> Any:
+        """What the network takes."""
+        pixels = image.pixels
+        rows, columns = (-(-SIDE // n) if n < SIDE else 1 for n in image.size)
+        if (rows, columns) != (1, 1):
+            pixels = np.repeat(np.repeat(pixels, rows, axis=0), columns, axis=1)
+        whole: dict[str, Any] = {}
+        if getattr(self._processor, "do_center_crop", False):
+            size = dict(self._processor.crop_size)
+            whole = {
+                "do_center_crop": False,
+                "size": {side: size[side] for side in ("height", "width")},
+            }
+        return self._processor(
+            images=np.array(pixels),
+            input_data_format="channels_last",  # else 3 rows would be taken for 3 channels
+            return_tensors="pt",
+            **whole,
+        )
+
+    def _folder(self) -> Path:
+        """Where the model lies. Raises `UsageError` if it is nowhere."""
+        if Path(self.model).is_dir():
+            return Path(self.model)
+        try:
+            from huggingface_hub import snapshot_download
+            from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+        except ModuleNotFoundError:
+            raise MissingExtraError("--segmenter dpt", "huggingface_hub", "hf") from None
+        name = self.model.removeprefix("hf:")
+        try:
+            return Path(snapshot_download(name, local_files_only=True))
+        except HFValidationError:
+            raise UsageError(
+                f"--dpt.model {self.model} is no folder and no name of the hub; give a model "
+                "folder, or OWNER/NAME"
+            ) from None
+        except LocalEntryNotFoundError:
+            raise UsageError(
+                f"--dpt.model {self.model} is no folder, and no model of that name was fetched "
+                f"from the hub; check the path, or run: segkit weights fetch hf:{name}"
+            ) from None
+
+
+def _largest(logits: Any, size: tuple[int, int]) -> Any:
+    """(H, W) tensor: the class with the largest score, of logits (1, n, h, w) resized to (H, W).
+
+    A few classes at a time, since all of them on a large photo do not fit into memory.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    few = max(1, FLOATS // (size[0] * size[1]))
+    top: Any = None
+    best: Any = None
+    for start in range(0, logits.shape[1], few):
+        part = F.interpolate(
+            logits[:, start : start + few].float(), size, mode="bilinear", align_corners=False
+        )
+        values, places = part[0].max(dim=0)
+        if top is None:
+            top, best = values, places
+        else:
+            more = values > top
+            top, best = torch.where(more, values, top), torch.where(more, places + start, best)
+    return best
+
+
+def _load(model: str, folder: Path) -> tuple[Any, Any]:
+    """The network (float32, on the CPU) and its image processor. Raises `UsageError`."""
+    import transformers
+
+    kind = _kind(model, folder)
+    universal = kind in UNIVERSAL
+    preparing: Any = transformers.AutoImageProcessor
+    loader: Any = (
+        transformers.AutoModelForUniversalSegmentation
+        if universal
+        else transformers.AutoModelForSemanticSegmentation
+    )
+    with _quiet():
+        try:
+            processor = preparing.from_pretrained(folder, local_files_only=True)
+            network, told = loader.from_pretrained(
+                folder,
+                dtype="float32",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told below
+            )
+        except ImportError as error:
+            if "timm" in str(error):
+                raise MissingExtraError(f"--dpt.model {model}", "timm", "timm") from None
+            raise UsageError(f"--dpt.model {model} cannot be loaded ({_reason(error)})") from None
+        except Exception as error:  # what the libraries raise has no other class in common
+            raise UsageError(
+                f"--dpt.model {model} cannot be loaded ({_reason(error)}); its files are damaged "
+                "or do not belong together: fetch or save it again"
+            ) from None
+    unfit = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
+    unfit = {key for key in unfit if not key.startswith(UNUSED)}
+    if unfit:
+        raise UsageError(
+            f"--dpt.model {model} is no whole model for class maps: of its weights {len(unfit)} "
+            f"are missing or of another shape, such as {min(unfit)}; choose another one"
+        )
+    return network, processor
+
+
+def _kind(model: str, folder: Path) -> str:
+    """The folder's `model_type`. Raises `UsageError` if it is not a whole one for class maps."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES as SEMANTIC,
+    )
+
+    for file, what in (
+        ("config.json", "which says what model it is"),
+        ("preprocessor_config.json", "which says how images are prepared"),
+    ):
+        if not (folder / file).is_file():
+            raise UsageError(
+                f"--dpt.model {model} has no {file}, {what}; give a folder to which model and "
+                "image processor were saved"
+            )
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        raise UsageError(
+            f"--dpt.model {model} has a config.json that cannot be read; fetch or save it again"
+        ) from None
+    takes = sorted({*SEMANTIC, *UNIVERSAL})
+    if kind not in takes:
+        raise UsageError(
+            f"--dpt.model {model} is of type {kind}, and dpt takes {', '.join(takes)}; choose "
+            "another model"
+        )
+    if any(folder.glob("*.safetensors")):
+        return str(kind)
+    other = sorted(p.name for s in ("*.bin", "*.pth", "*.pt") for p in folder.glob(s))
+    if other:
+        raise UsageError(
+            f"--dpt.model {model} has its weights as {other[0]}, which is not opened, for that "
+            "could run code; save it as model.safetensors (save_pretrained does)"
+        )
+    raise UsageError(
+        f"--dpt.model {model} has no weights (model.safetensors); fetch or save it again"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' own words and progress bars; what matters is said by us."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:200]
+
+
+@hookimpl
+def segkit_segmenters() -> Sequence[type[Segmenter]]:
+    """Register `dpt`."""
+    return [Dpt]

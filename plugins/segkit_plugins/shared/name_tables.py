@@ -1,0 +1,258 @@
+"""Names of classes from one list into another, so that a model's labels meet a data set's.
+
+A table says for each name of the source which name of the target it becomes; a name that it lacks
+has no counterpart and becomes background. Two tables are built in:
+
+- `ade20k-voc`: the 150 classes of ADE20K's scene parsing benchmark (Zhou et al., CVPR 2017; the
+  names of objectInfo150.csv, https://github.com/CSAILVision/sceneparsing) to the 20 of PASCAL VOC
+  2012. ADE20K has one class for all animals and none for trains, so bird, cat, cow, dog, horse,
+  sheep and train are never found.
+- `coco-voc`: the 80 things of COCO (Lin et al., ECCV 2014; the categories of
+  instances_val2017.json, https://cocodataset.org) to the 20 of VOC.
+
+Where the names alone leave it open, VOC's annotation guidelines decide
+(http://host.robots.ox.ac.uk/pascal/VOC/voc2012/guidelines.html): vans are cars but trucks are not,
+ships are boats, mopeds are motorbikes, armchairs are chairs but stools and benches are not, of
+tables only those to eat at count, and of screens those that stand alone, so no laptops.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from segkit import BACKGROUND, UsageError, id_of
+
+BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    "ade20k-voc": {
+        "airplane": "aeroplane",
+        "bicycle": "bicycle",
+        "boat": "boat",
+        "ship": "boat",
+        "bottle": "bottle",
+        "bus": "bus",
+        "car": "car",
+        "van": "car",
+        "chair": "chair",
+        "armchair": "chair",
+        "swivel chair": "chair",
+        "table": "diningtable",
+        "minibike": "motorbike",
+        "person": "person",
+        "plant": "pottedplant",
+        "pot": "pottedplant",
+        "flowerpot": "pottedplant",
+        "sofa": "sofa",
+        "television": "tvmonitor",
+        "television receiver": "tvmonitor",
+        "tv": "tvmonitor",
+        "crt screen": "tvmonitor",
+        "monitor": "tvmonitor",
+    },
+    "coco-voc": {
+        "airplane": "aeroplane",
+        "bicycle": "bicycle",
+        "bird": "bird",
+        "boat": "boat",
+        "bottle": "bottle",
+        "bus": "bus",
+        "car": "car",
+        "cat": "cat",
+        "chair": "chair",
+        "cow": "cow",
+        "dining table": "diningtable",
+        "dog": "dog",
+        "horse": "horse",
+        "motorcycle": "motorbike",
+        "person": "person",
+        "potted plant": "pottedplant",
+        "sheep": "sheep",
+        "couch": "sofa",
+        "train": "train",
+        "tv": "tvmonitor",
+    },
+}
+"""The tables that ship with segkit, by name."""
+
+BACKGROUND_NAME = "background"
+"""The target of names that become background, and what a model calls that class."""
+
+
+def folded(name: str) -> str:
+    """The name in lower case, with single spaces for underscores, hyphens and other gaps."""
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
+class NameTable(dict[str, str]):
+    """Source name to target name, looked up in whatever way the source name is written.
+
+    Case, underscores, hyphens and surplus spaces do not matter. Of a name with synonyms, such as
+    ADE20K's 'television receiver, tv, tv set', the first one that the table has counts.
+    """
+
+    def __init__(self, pairs: Mapping[str, str]) -> None:
+        """Take the pairs as they are written."""
+        super().__init__(pairs)
+        self._places = {folded(source): source for source in pairs}
+
+    def find(self, name: str) -> str | None:
+        """The key of this table that stands for `name`, or None."""
+        for part in (name, *name.split(",")):
+            if (key := self._places.get(folded(part))) is not None:
+                return key
+        return None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    def __getitem__(self, name: str) -> str:
+        key = self.find(name)
+        if key is None:
+            raise KeyError(name)
+        return super().__getitem__(key)
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
+    @overload
+    def get(self, name: str, default: Any, /) -> Any: ...
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The target of a name, or `default`."""
+        key = self.find(name)
+        return default if key is None else super().__getitem__(key)
+
+
+def load_table(which: str) -> dict[str, str]:
+    """A built-in table, or that of a file; a source name that it lacks is to be dropped.
+
+    Files: TOML or JSON with one name for each name, or text with a line `source,target` each (a
+    name with a comma in quotes, lines from '#' left out, a first line 'source,target' too). A
+    target that is empty or 'background' drops its source.
+
+    Raises `UsageError` for a table that is neither, a file that cannot be read or does not hold
+    names, no pair at all, and a source that is given two targets.
+    """
+    if which in BUILT_IN:
+        return NameTable(BUILT_IN[which])
+    path = Path(which)
+    known = " and ".join(BUILT_IN)
+    if not path.is_file():
+        raise UsageError(
+            f"there is no name table '{which}'; the built-in ones are {known}, or name a file with "
+            "a line 'source,target' for each name"
+        )
+    kept: dict[str, str] = {}
+    targets: dict[str, str] = {}
+    for source, target in _pairs(path):
+        if targets.setdefault(folded(source), target) != target:
+            raise UsageError(
+                f"the name table '{which}' makes '{source}' both '{targets[folded(source)]}' and "
+                f"'{target}'; give each name one target"
+            )
+        if folded(target) not in ("", BACKGROUND_NAME):
+            kept[source] = target
+    if not kept:
+        raise UsageError(
+            f"the name table '{which}' keeps no name; give it a line 'source,target' for each"
+        )
+    return NameTable(kept)
+
+
+def _pairs(path: Path) -> list[tuple[str, str]]:
+    """What a table's file says, in its order."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UsageError(
+            f"the name table '{path}' cannot be read ({reason}); name another file"
+        ) from None
+    suffix = path.suffix.lower()
+    if suffix not in (".json", ".toml"):
+        return _lines(path, text)
+    try:
+        found = json.loads(text) if suffix == ".json" else _toml(text)
+    except ValueError as error:
+        raise UsageError(
+            f"the name table '{path}' is no {suffix[1:].upper()} ({error}); correct it there"
+        ) from None
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise UsageError(
+            f"the name table '{path}' should hold one name for each name, such as "
+            '"couch": "sofa", but holds something else; correct it there'
+        )
+    return [(source.strip(), target.strip()) for source, target in found.items()]
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def _lines(path: Path, text: str) -> list[tuple[str, str]]:
+    """The pairs of lines `source,target`."""
+    pairs: list[tuple[str, str]] = []
+    lines = [line.strip() for line in text.splitlines()]
+    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
+        if not row or row[0].startswith("#"):
+            continue
+        if len(row) != 2:
+            raise UsageError(
+                f"line {number} of the name table '{path}' should be 'source,target', but is "
+                f"'{lines[number - 1]}'; put names with commas in quotes"
+            )
+        if pairs or row != ["source", "target"]:
+            pairs.append((row[0].strip(), row[1].strip()))
+    return pairs
+
+
+def class_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The names of class ids: as they are given, or from one text file with a name a line.
+
+    Raises `UsageError` for a file that cannot be read and for a name that comes twice.
+    """
+    names = tuple(given)
+    if len(names) == 1 and (Path(names[0]).is_file() or names[0].endswith(".txt")):
+        try:
+            text = Path(names[0]).read_text(encoding="utf-8-sig", errors="replace")
+        except OSError as error:
+            raise UsageError(
+                f"the class names '{names[0]}' cannot be read ({error.strerror}); "
+                "give a text file with a name a line, or the names themselves"
+            ) from None
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"the class names hold '{twice}' twice; give each class its own name")
+    return names
+
+
+def numbered(
+    names: Mapping[int, str],
+    classes: Mapping[int, str] | None,
+    table: Mapping[str, str] | None = None,
+) -> tuple[dict[int, int], dict[int, str]]:
+    """Where each of a source's ids goes, and the names of the ids that are then in use.
+
+    `names`: the source's ids and names. `table` renames them first, and what it lacks becomes
+    background; so does a class called 'background'. The ids are those of `classes` by name; a name
+    that is not there gets the next free id, in the order of `names`, so that a source has the same
+    ids in every image.
+    """
+    known = dict(classes or {})
+    places = {}
+    for i, name in names.items():
+        target = name.strip() if table is None else table.get(name, "")
+        dropped = folded(target) in ("", BACKGROUND_NAME)
+        places[i] = BACKGROUND if dropped else id_of(target, known)
+    return places, known
