@@ -323,7 +323,10 @@ def _plain(content: Mapping[str, Any]) -> Read:
         several = []
         for box in boxes:
             x0, y0, x1, y1 = (float(v) for v in box[:4])
-            label, score = (*box[4:], *(None, 1.0)[len(box) - 4 :])
+            if len(box) > 6:
+                raise ValueError(f"a box of '{key}' has {len(box)} values")
+            label = box[4] if len(box) > 4 else None
+            score = box[5] if len(box) > 5 else 1.0
             if label is not None and not isinstance(label, str):
                 label = int(label)
             several.append(Found((x0, y0, x1 + 1, y1 + 1), label, float(score)))
