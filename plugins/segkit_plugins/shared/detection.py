@@ -76,7 +76,7 @@ def to_pixels(edges: ArrayLike, size: tuple[int, int]) -> tuple[NDArray[Any], ND
     """
     height, width = size
     edges = np.asarray(edges, np.float64).reshape(-1, 4)
-    finite: NDArray[np.bool_] = np.isfinite(edges).all(axis=1)
+    finite = np.asarray(np.isfinite(edges).all(axis=1))
     edges = np.where(finite[:, None], edges, 0)
     first, last = edges[:, :2], edges[:, 2:]
     ends = np.array([width, height], np.float64)
