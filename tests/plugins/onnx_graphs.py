@@ -55,7 +55,7 @@ def looking(path, family, classes, size, rng, meta=None):
     width = 5 + classes if family == "YOLOX" else 4 + classes
     nodes, constants, levels = [], {}, []
     for stride in (8, 16, 32):
-        weight = rng.normal(0, 5, (width, 3, 1, 1)) * scale
+        weight = rng.normal(0, 3, (width, 3, 1, 1)) * scale
         constants[f"w{stride}"] = weight.astype(np.float32)
         constants[f"b{stride}"] = rng.normal(0, 1, width).astype(np.float32)
         constants[f"s{stride}"] = np.array([1, width, -1])

@@ -5,6 +5,7 @@ Random weights: what is compared is how pictures go in and how boxes come out, o
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,16 @@ def compare(prompts, boxes, scores, names, photo, least=0.99):
     boxes = boxes.clip(0, [width, height, width, height])
     kept = (boxes[:, 2:] - boxes[:, :2] > 1e-3).all(axis=1)
     boxes, scores, names = boxes[kept], scores[kept], np.array(names)[kept]
-    assert [p.name for p in prompts] == names.tolist()
-    assert [p.score for p in prompts] == pytest.approx(scores.tolist(), abs=1e-4)
+    own = [p.score for p in prompts]
+    assert own == sorted(own, reverse=True)
+    # Cells of one colour find alike: equally good boxes may come in any order.
+    alike = np.lexsort((boxes[:, 1], boxes[:, 0], names, -scores))
+    boxes, scores, names = boxes[alike], scores[alike], names[alike]
+    ordered = sorted(prompts, key=lambda p: (-p.score, p.name, *p.box[:2]))
+    assert [p.name for p in ordered] == names.tolist()
+    assert [p.score for p in ordered] == pytest.approx(scores.tolist(), abs=1e-6)
     wide = (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-    found = np.array([p.box for p in prompts]).reshape(-1, 4) + np.array([0, 0, 1, 1])
+    found = np.array([p.box for p in ordered]).reshape(-1, 4) + np.array([0, 0, 1, 1])
     sides = np.minimum(found[:, 2:], boxes[:, 2:]) - np.maximum(found[:, :2], boxes[:, :2])
     shared = sides.clip(0).prod(axis=1)
     areas = [(b[:, 2:] - b[:, :2]).prod(axis=1) for b in (found, boxes)]
@@ -155,14 +162,17 @@ def exported(tmp_path_factory, photos):
         with torch.no_grad():
             model.model(tiles)
             model.model.eval()
-            for part in model.model.model[-1].cv3:
+            head = model.model.model[-1]
+            for part in (*head.cv2, *head.cv3):
                 part[-1].weight.mul_(3)
-                part[-1].bias.fill_(-2)
-            for part in model.model.model[-1].cv2:
-                part[-1].weight.mul_(3)
+            best = model.model(tiles)[0][:, 4:].amax(dim=1).logit()
+            for part in head.cv3:  # one cell in 50 finds something
+                part[-1].bias.sub_(best.quantile(0.98) + 0.85)
         for dynamic in (False, True):
             path = folder / f"{name}-{'any' if dynamic else 'fixed'}.onnx"
-            written = model.export(format="onnx", imgsz=320, dynamic=dynamic, simplify=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's, of tracing
+                written = model.export(format="onnx", imgsz=320, dynamic=dynamic, simplify=False)
             Path(written).replace(path)
             made[name, dynamic] = path
     yield ultralytics.YOLO, made
@@ -185,6 +195,13 @@ def test_ultralytics(exported, photos, name, dynamic):
         (found,) = model.predict(bgr, conf=least, iou=iou, imgsz=320, verbose=False)
         names = [model.names[int(c)] for c in found.boxes.cls]
         boxes, scores = found.boxes.xyxy.numpy(), found.boxes.conf.numpy()
-        compared += compare(step(photo), boxes, scores, names, photo)
+        # Of an input that fits the picture Ultralytics derives the scale from the input's size, and
+        # may miss the true one by a pixel of the longer side.
+        scale = 320 / max(photo.size)
+        content = [round(n * scale) for n in photo.size]
+        room = [-(-n // 32) * 32 if dynamic else 320 for n in content]
+        taken = min(r / n for r, n in zip(room, photo.size, strict=True))
+        true = [round(n * taken) for n in photo.size] == content
+        compared += compare(step(photo), boxes, scores, names, photo, least=0.99 if true else 0.95)
     print(name, path.name, compared, "boxes compared")
     assert compared > 20
