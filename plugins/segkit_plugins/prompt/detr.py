@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.shared.detection import as_prompts, renamed
+
+STRIP = 64
+"""How many times longer than wide a picture may be as it is."""
 
 HUB = "hf:"
 """What a name of the Hugging Face hub may begin with."""
@@ -102,13 +107,17 @@ class Detr(Prompter):
         """A prompt with a box for each detection; none if nothing is found."""
         import torch
 
+        # A strip's short side would vanish when it is resized: its last row or column is repeated.
+        least = math.ceil(max(image.size) / STRIP)
+        more = [(0, max(0, least - n)) for n in image.size]
+        pixels = np.pad(image.pixels, [*more, (0, 0)], mode="edge")
         inputs = self._processor(
-            images=image.pixels, input_data_format="channels_last", return_tensors="pt"
+            images=pixels, input_data_format="channels_last", return_tensors="pt"
         )
         with torch.inference_mode():
             outputs = self._model(**inputs.to(self._model.device))
         (found,) = self._processor.post_process_object_detection(
-            outputs, threshold=self.confidence, target_sizes=[image.size]
+            outputs, threshold=self.confidence, target_sizes=[pixels.shape[:2]]
         )
         boxes, scores, labels = (
             found[key].float().cpu().numpy() for key in ("boxes", "scores", "labels")

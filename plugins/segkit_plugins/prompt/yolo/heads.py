@@ -94,7 +94,9 @@ def suppress(found: Found, iou: float, most: int, candidates: int = 30_000) -> F
     # must not cost digits.
     apart = float(boxes.max() - boxes.min() + 1)
     moved = boxes.astype(np.float64) + classes[:, None] * apart
-    kept = nms(torch.from_numpy(moved), torch.from_numpy(scores.astype(np.float64)), iou).numpy()[:most]
+    kept = nms(torch.from_numpy(moved), torch.from_numpy(scores.astype(np.float64)), iou).numpy()[
+        :most
+    ]
     return boxes[kept], scores[kept], classes[kept]
 
 
