@@ -31,7 +31,7 @@ def yolos():
         num_detection_tokens=12,
         id2label=LABELS,
     )
-    processor = transformers.YolosImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    processor = transformers.YolosImageProcessor(size={"shortest_edge": 64, "longest_edge": 512})
     return transformers.YolosForObjectDetection(config), processor
 
 
@@ -54,7 +54,7 @@ def detr():
         num_queries=12,
         id2label=LABELS,
     )
-    processor = transformers.DetrImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    processor = transformers.DetrImageProcessor(size={"shortest_edge": 64, "longest_edge": 512})
     return transformers.DetrForObjectDetection(config), processor
 
 
@@ -95,7 +95,7 @@ def test_it_finds_what_the_users_own_pipeline_finds(folders, photo, kind):
     processor = transformers.AutoImageProcessor.from_pretrained(folders[kind])
     model = transformers.AutoModelForObjectDetection.from_pretrained(folders[kind]).eval()
     with torch.no_grad():
-        outputs = model(**processor(images=photo.pixels, return_tensors="pt"))
+        outputs = model(**processor(images=photo.pixels.copy(), return_tensors="pt"))
     (own,) = processor.post_process_object_detection(
         outputs, threshold=least, target_sizes=[photo.size]
     )

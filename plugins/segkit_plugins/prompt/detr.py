@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.shared.detection import as_prompts, renamed
 
-STRIP = 64
+STRIP = 16
 """How many times longer than wide a picture may be as it is."""
 
 HUB = "hf:"
