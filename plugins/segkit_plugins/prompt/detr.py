@@ -1,0 +1,191 @@
+"""Boxes that a DETR finds, each with its class; any object detector of transformers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PositiveInt, PrivateAttr
+
+from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
+from segkit_plugins.shared.detection import as_prompts, renamed
+
+STRIP = 16
+"""How many times longer than wide a picture may be as it is."""
+
+HUB = "hf:"
+"""What a name of the Hugging Face hub may begin with."""
+
+
+class Detr(Prompter):
+    """A prompt for each object that a transformers detector finds: box, class, score; best first.
+
+    DETR (Carion et al. 2020) and its kin: Conditional and Deformable DETR, RT-DETR, D-FINE, YOLOS,
+    whatever transformers' `AutoModelForObjectDetection` loads. The model's own image processor
+    prepares the picture and reads the answer. These networks find each object once, so that
+    overlapping boxes are not suppressed.
+
+    Boxes are cut at the image's border. No detection makes no prompt.
+    """
+
+    name = "detr"
+
+    model: str
+    """A folder with config.json, preprocessor_config.json and safetensors, or a name of the
+    Hugging Face hub that has been fetched (segkit weights fetch hf:OWNER/NAME)."""
+
+    confidence: float = Field(0.5, ge=0, le=1)
+    """Least score of a detection."""
+
+    most: PositiveInt = 300
+    """Largest number of detections; the best are kept."""
+
+    classes: tuple[str, ...] = ()
+    """The class names to keep, after the table; left out: all."""
+
+    table: str | None = None
+    """A name table, such as 'coco-voc' or a file: what each class is called in the prompts; classes
+    that it lacks are dropped. Left out: as the model calls them."""
+
+    _model: Any = PrivateAttr(None)
+    _processor: Any = PrivateAttr(None)
+    _names: tuple[str | None, ...] = PrivateAttr(())
+
+    def open(self, device: str) -> None:
+        """Load model and processor.
+
+        Raises `MissingExtraError` without transformers, or without a library that this model needs;
+        `UsageError` for a model that is not there, is no detector, or has no, damaged or foreign
+        weights, and as `renamed` does.
+        """
+        try:
+            from transformers import AutoImageProcessor, AutoModelForObjectDetection
+        except ModuleNotFoundError:
+            raise MissingExtraError("--prompt detr", "transformers", "hf") from None
+        folder = self._folder()
+        self._check(folder)
+        try:
+            self._processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            model, told = AutoModelForObjectDetection.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+        except ImportError as error:
+            if "timm" in str(error):
+                raise MissingExtraError(f"--detr.model {self.model}", "timm", "timm") from None
+            raise UsageError(
+                f"--detr.model {self.model} cannot be loaded ({_reason(error)})"
+            ) from None
+        except Exception as error:  # transformers' and safetensors' errors share no other class
+            raise UsageError(
+                f"--detr.model {self.model} cannot be loaded ({_reason(error)}); fetch or save it "
+                "again"
+            ) from None
+        missing = sorted(told["missing_keys"])
+        if missing:
+            raise UsageError(
+                f"--detr.model {self.model} has no weights for {len(missing)} of its parts, such "
+                f"as '{missing[0]}'; fetch or save it again"
+            )
+        self._model = model.to(device).eval().requires_grad_(False)
+        said = model.config.id2label
+        names = [str(said.get(i, f"class {i}")) for i in range(max(said, default=-1) + 1)]
+        self._names = renamed(names, self.table, self.classes, "--detr")
+
+    def close(self) -> None:
+        """Drop the model."""
+        self._model = self._processor = None
+
+    def weight_files(self) -> Mapping[str, Path]:
+        """The model's safetensors."""
+        return {path.stem: path for path in sorted(self._folder().glob("*.safetensors"))}
+
+    def __call__(self, image: Image) -> Prompts:
+        """A prompt with a box for each detection; none if nothing is found."""
+        import torch
+
+        # A strip's short side would vanish when it is resized: its last row or column is repeated.
+        least = math.ceil(max(image.size) / STRIP)
+        more = [(0, max(0, least - n)) for n in image.size]
+        pixels = np.pad(image.pixels, [*more, (0, 0)], mode="edge")
+        inputs = self._processor(
+            images=pixels, input_data_format="channels_last", return_tensors="pt"
+        )
+        with torch.inference_mode():
+            outputs = self._model(**inputs.to(self._model.device))
+        (found,) = self._processor.post_process_object_detection(
+            outputs, threshold=self.confidence, target_sizes=[pixels.shape[:2]]
+        )
+        boxes, scores, labels = (
+            found[key].float().cpu().numpy() for key in ("boxes", "scores", "labels")
+        )
+        prompts = as_prompts(boxes, scores, labels, self._names, image.size)
+        return Prompts(prompts.items[: self.most])
+
+    def _folder(self) -> Path:
+        """Where the model lies. Raises `UsageError` if it is nowhere."""
+        path = Path(self.model)
+        if path.is_dir():
+            return path
+        try:
+            from huggingface_hub import snapshot_download
+            from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+        except ModuleNotFoundError:
+            raise MissingExtraError("--prompt detr", "huggingface_hub", "hf") from None
+        name = self.model.removeprefix(HUB)
+        try:
+            return Path(snapshot_download(name, local_files_only=True))
+        except (HFValidationError, LocalEntryNotFoundError):
+            raise UsageError(
+                f"--detr.model {self.model} is neither a folder nor a model that has been fetched; "
+                f"run segkit weights fetch hf:{name}, or give the folder of one"
+            ) from None
+
+    def _check(self, folder: Path) -> None:
+        """Refuse a folder that holds no object detector, or none whose files are safe to read."""
+        from transformers.models.auto.modeling_auto import (
+            MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
+        )
+
+        config = folder / "config.json"
+        if not config.is_file():
+            raise UsageError(
+                f"--detr.model {self.model} holds no config.json; give the folder that a model of "
+                "transformers was saved to"
+            )
+        try:
+            said = json.loads(config.read_text(encoding="utf-8"))
+            kind = said.get("model_type")
+        except (ValueError, AttributeError, OSError):
+            raise UsageError(
+                f"--detr.model {self.model} has a config.json that cannot be read; fetch or save "
+                "the model again"
+            ) from None
+        if kind not in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES:
+            raise UsageError(
+                f"--detr.model {self.model} is a model of the type '{kind}', not an object "
+                f"detector; types are {', '.join(MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES)}"
+            )
+        if not any(folder.glob("*.safetensors")):
+            raise UsageError(
+                f"--detr.model {self.model} has no weights; it needs them as safetensors, which "
+                "cannot run code"
+            )
+        if not (folder / "preprocessor_config.json").is_file():
+            raise UsageError(
+                f"--detr.model {self.model} has no preprocessor_config.json, which says how "
+                "pictures are prepared; add that of the model it was made from"
+            )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+@hookimpl
+def segkit_prompters() -> Sequence[type[Prompter]]:
+    """Register `detr`."""
+    return [Detr]
