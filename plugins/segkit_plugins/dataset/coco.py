@@ -110,7 +110,7 @@ class Coco(Dataset):
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """(H, W) class ids and (H, W) instances of a photo."""
         ids, instances = np.full((2, *size), BACKGROUND, np.int32)
-        objects = []
+        objects: list[tuple[NDArray[np.bool_], int, int]] = []
         for annotation in self._annotations.get(photo.id, ()):
             mask = self._mask(annotation, photo, size)
             class_id = self._class_id[annotation.category_id]

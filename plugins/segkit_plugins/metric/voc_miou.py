@@ -16,14 +16,17 @@ OTHER = "other"
 """What is found that is no class of the data set; it takes pixels, but is no term of the mean."""
 
 
+Pixels = NDArray[Any]
+
+
 class VocMeanIoU(Metric):
     """IoU of each class from one confusion matrix over all images, the mean over the classes.
 
-    That is the figure of PASCAL VOC's segmentation challenge (Everingham et al. 2015).
-    Background is a class. Classes that neither the truth nor the result of any image shows
-    are left out; one that is found and never true counts 0. What is found under an id that the
-    data set does not know, or as void, takes pixels from the true class, but is no class of its
-    own. Pixels of all images are pooled. (For the mean over images see `miou`.)
+    That is the figure of PASCAL VOC's segmentation challenge (Everingham et al. 2015). Background
+    is a class. Classes that neither the truth nor the result of any image shows are left out; one
+    that is found and never true counts 0. What is found under an id that the data set does not
+    know, or as void, takes pixels from the true class, but is no class of its own. Pixels of all
+    images are pooled. (For the mean over images see `miou`.)
     """
 
     name = "voc-miou"
@@ -80,7 +83,10 @@ class VocMeanIoU(Metric):
             for i, name, b, t, f in zip(ids, names, both, true, found, strict=True)
             if t + f
         ]
-        columns = [*ids, *([OTHER] if any(key.endswith(OTHER) for key in counts) else [])]
+        columns: list[int | str] = [
+            *ids,
+            *([OTHER] if any(key.endswith(OTHER) for key in counts) else []),
+        ]
         pixels = [[int(counts.get(f"{i}/{j}", 0)) for j in columns] for i in ids]
         return {
             "classes": rows,
@@ -98,18 +104,16 @@ def _name(i: int, classes: Mapping[int, str]) -> str:
     return "background" if i == BACKGROUND else classes.get(i, f"class {i}")
 
 
-def _totals(
-    counts: Counts,
-) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _totals(counts: Counts) -> tuple[tuple[int, ...], Pixels, Pixels, Pixels]:
     """The class ids, and of each the pixels that are right, that are true and that are found."""
     ids, rows, columns = _cells(tuple(counts))
     n = len(ids)
     pixels = np.fromiter(counts.values(), np.float64, len(counts))
     right = rows == columns
-    both = np.bincount(rows[right], pixels[right], n)
-    # The last place is for what is no class.
-    found = np.bincount(columns, pixels, n + 1)[:n]
-    return list(ids), both, np.bincount(rows, pixels, n), found
+    both: Pixels = np.bincount(rows[right], pixels[right], n)
+    true: Pixels = np.bincount(rows, pixels, n)
+    found: Pixels = np.bincount(columns, pixels, n + 1)[:n]  # the last place is 'other'
+    return ids, both, true, found
 
 
 @lru_cache(maxsize=16)
