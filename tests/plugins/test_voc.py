@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from segkit import BadImageError, UsageError, palette, write_png
+from segkit.cli.main import main
 from segkit_plugins.dataset.voc import CLASSES, Voc
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "VOCdevkit" / "VOC2012"
@@ -166,8 +168,25 @@ def test_maps_that_do_not_fit_fail_alone(root):
         Voc(root=root), BadImageError
     )
     write_png(root / "SegmentationObject" / "2007_4.png", np.zeros((3, 3), np.uint8))
-    with pytest.raises(BadImageError, match="SegmentationObject.*another size"):
+    with pytest.raises(BadImageError, match=r"SegmentationObject.*another size"):
         Voc(root=root)[1]
+
+
+def test_from_the_command_line(root, tmp_path, capsys):
+    (root / "SegmentationClass" / "2007_2.png").unlink()
+    options = ["--dataset", "voc", "--voc.root", root, "--voc.split", "trainval"]
+    options += ["--voc.only-classes", "cat", "--voc.only-classes", "cow", "--device", "cpu"]
+    with pytest.raises(SystemExit) as stop:
+        main([str(o) for o in ("run", *options, "--prompt", "center", "-o", tmp_path / "out")])
+    assert stop.value.code == 1
+    assert "2007_2" in capsys.readouterr().err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["images"], summary["failed"]) == (3, 1)
+    assert {"class-dice", "class-iou", "voc-miou"} <= summary["scores"].keys()
+    table = summary["details"]["voc-miou"]["classes"]
+    true = {row["name"]: row["pixels"] for row in table}
+    assert true == {"background": 4, "cat": 1}  # void left out
+    assert "Per class" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data/VOCdevkit")

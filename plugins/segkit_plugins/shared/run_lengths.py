@@ -47,8 +47,10 @@ def _from_polygons(polygons: list[Any], size: tuple[int, int]) -> NDArray[np.boo
                 f"has a polygon that reaches to {max(polygon, key=abs):g}, far outside of its "
                 f"image of {size[1]}x{size[0]}; correct it"
             )
-    runs = api.frPyObjects([[float(v) for v in polygon] for polygon in polygons], *size)
-    return np.asarray(api.decode(api.merge(runs)), bool)
+    parts = api.frPyObjects([[float(v) for v in polygon] for polygon in polygons], *size)
+    merged = api.merge(parts)
+    # Not api.decode: it warns with newer versions of numpy.
+    return _from_runs({"size": list(size), "counts": merged["counts"].decode("ascii")}, size)
 
 
 def _from_runs(segmentation: dict[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
