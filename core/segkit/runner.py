@@ -6,6 +6,7 @@ plan (see `segkit.record`), calls the writers, and goes on where a run was cut o
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections import Counter
@@ -155,7 +156,7 @@ def run(
             )
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
         records[name] = Record(directory / "recipes" / name if nested else directory, content)
-        totals[name] = _Totals(plan, content)
+        totals[name] = _Totals(plan, content, ids)
     check(directory, resume=resume, overwrite=overwrite)
     graph = Graph()
     branches = {
@@ -255,9 +256,10 @@ def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
 class _Totals:
     """Counts and seconds added up over a plan's finished images."""
 
-    def __init__(self, plan: Plan, content: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Plan, content: Mapping[str, Any], classes: Mapping[int, str]) -> None:
         self.plan = plan
         self.content = content
+        self.classes = classes
         self.images = 0
         self.failed = 0
         self.counts: dict[str, dict[str, float]] = {}
@@ -277,10 +279,26 @@ class _Totals:
             "images": self.images,
             "failed": self.failed,
             "scores": _scores(self.plan, self.counts),
-            "details": {"counts": self.counts},
+            "details": {**self._details(), "counts": self.counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),
         }
+
+    def _details(self) -> dict[str, Any]:
+        """Metric name to its details, of those that have any and have counted something."""
+        found = {}
+        for metric in self.plan.metrics:
+            counts = self.counts.get(metric.name)
+            made = metric.details(dict(counts), self.classes) if counts else {}
+            try:
+                text = json.dumps(dict(made), allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise PluginError(
+                    f"metric '{metric.name}' should make details that JSON can hold, but: {error}"
+                ) from None
+            if made:
+                found[metric.name] = json.loads(text)  # as it is read again, with keys of text
+        return found
 
 
 def _line(

@@ -327,6 +327,19 @@ class Metric(Step):
         """The figures for added counts; a figure that nothing was counted for is left out."""
         raise PluginError(f"{type(self).__name__} should define 'score', but does not")
 
+    def details(self, counts: Counts, classes: Mapping[int, str]) -> Mapping[str, Any]:
+        """More than figures, of counts added over all images, for summary.json: what JSON holds.
+
+        `classes` {id: name} are the run's; those of a data set without classes are empty. Left
+        empty, there is no entry. The report shows two keys as tables:
+
+        - `classes`: a list of rows with `name` and, each optional, `iou`, `dice`, `pixels` (true
+          ones) and `found`;
+        - `confusion`: {`names`: of the columns, `pixels`: a list of rows}, true classes down, found
+          ones across; the rows are the first of those names.
+        """
+        return {}
+
 
 class Writer(Step):
     """Files for each image: `write(self, directory, ...)`, and `finish(directory)` once.

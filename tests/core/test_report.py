@@ -203,6 +203,64 @@ def test_masks_stand_in_for_overlays(tmp_path):
     assert max(green, blue) < 20
 
 
+CLASS_ROWS = [
+    {"id": 0, "name": "background", "iou": 0.75, "dice": 0.8571, "pixels": 12345, "found": 9},
+    {"id": 1, "name": NASTY, "iou": 0.25, "dice": 0.4, "pixels": 4},
+]
+MATRIX = {"names": ["background", NASTY, "other"], "pixels": [[9, 0, 3], [1, 3, 0]]}
+
+
+def details_page(folder, details):
+    summary = {"scores": {"iou": 0.5}, "details": details}
+    return Page(write_report(write_run(folder, [line("a")], summary=summary)))
+
+
+def test_a_table_per_class_where_a_metric_tells_one(tmp_path):
+    details = {
+        "counts": {"voc-miou": {"0/0": 9}},
+        "voc-miou": {"classes": CLASS_ROWS, "confusion": MATRIX},
+    }
+    page = details_page(tmp_path, details)
+    assert "Per class" in page.text
+    assert "class IoU Dice pixels found background 0.7500 0.8571 12,345 9" in page.text
+    assert f"{NASTY} 0.2500 0.4000 4 –" in page.text
+    assert f"truth pixels background {NASTY} other" in page.text
+    assert f"background 12 0.750 0 0.250 {NASTY} 4 0.250 0.750 0" in page.text
+    assert NASTY not in page.source
+    assert len([a for a in page.all("details") if "open" not in a]) >= 1
+
+
+def test_one_table_alone(tmp_path):
+    rows = details_page(tmp_path / "rows", {"mine": {"classes": CLASS_ROWS}})
+    assert "Per class" in rows.text
+    assert "Confusion" not in rows.text
+    matrix = details_page(tmp_path / "matrix", {"mine": {"confusion": MATRIX}})
+    assert "Per class" not in matrix.text
+    assert "Confusion matrix" in matrix.text
+
+
+def test_a_class_without_pixels_has_no_row_in_the_matrix(tmp_path):
+    matrix = {"names": ["a", "b"], "pixels": [[0, 0], [1, 3]]}
+    page = details_page(tmp_path, {"mine": {"confusion": matrix}})
+    assert "truth pixels a b b 4 0.250 0.750" in page.text
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        None, [], {"m": None}, {"m": {}}, {"m": {"classes": [{"iou": 1}]}}, {"m": {"classes": 3}},
+        {"m": {"confusion": {"names": ["a"], "pixels": [[1, 2]]}}},
+        {"m": {"confusion": {"names": ["a"], "pixels": [[1], [2]]}}},
+        {"m": {"confusion": {"pixels": [["x"]]}}},
+    ],
+)  # fmt: skip
+def test_details_that_are_no_tables_are_left_out(tmp_path, details):
+    page = details_page(tmp_path, details)
+    assert "Per class" not in page.text
+    assert "Confusion" not in page.text
+    assert "iou 0.5000" in page.text
+
+
 def test_names_and_sentences_are_escaped(tmp_path):
     lines = [
         line(NASTY, scores={"iou": 0.5, NASTY: 0.25}, seconds={NASTY: 1.0}),

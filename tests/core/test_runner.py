@@ -23,15 +23,20 @@ from toys import (
 )
 
 from segkit import (
+    Counts,
     Heatmap,
     Image,
+    Labels,
     Masks,
+    PluginError,
     Prompt,
     Prompter,
     Prompts,
     Saliency,
+    Scores,
     SegkitError,
     Segmenter,
+    Truth,
     UsageError,
     plan,
     run,
@@ -73,6 +78,45 @@ def test_a_run_leaves_the_agreed_folder(tmp_path):
     assert first["masks"][0]["pixels"] == 16
     assert (tmp_path / "out/finished.txt").exists()
     assert "[[prompt]]" in (tmp_path / "out/recipe.toml").read_text()
+
+
+def test_a_metric_s_details_stand_in_the_summary(tmp_path):
+    class Sizes(Right):
+        name = "sizes"
+
+        def count(self, labels: Labels, truth: Truth) -> Counts:
+            return {"true": float((truth.labels.ids > 0).sum())}
+
+        def score(self, counts: Counts) -> Scores:
+            return {"sizes": counts["true"]}
+
+        def details(self, counts, classes):
+            return {"per": {i: [name, counts["true"]] for i, name in classes.items()}}
+
+    def made(folder, **options):
+        chosen = plan([Squares(**options), Bright(), Peak(), Flood(), *END, Sizes()])
+        summary = run({"run": chosen}, tmp_path / folder)["run"]
+        assert json.loads((tmp_path / folder / "summary.json").read_text()) == summary
+        return summary["details"]
+
+    found = made("all")
+    assert found["sizes"] == {"per": {"1": ["square", 5 * 16.0]}}  # of all five images
+    assert found.keys() == {"sizes", "counts"}  # one that tells nothing has no entry
+    assert found["counts"]["sizes"] == {"true": 80}
+    assert "sizes" not in made("none", bad=(0, 1, 2, 3, 4))  # nothing was counted
+
+
+@pytest.mark.parametrize("made", [{"iou": float("nan")}, {"iou": np.zeros(2)}, [1, 2]])
+def test_details_that_json_cannot_hold_are_said(tmp_path, made):
+    class Odd(Right):
+        name = "odd"
+
+        def details(self, counts, classes):
+            return made
+
+    with pytest.raises(PluginError, match="metric 'odd' should make details that JSON can hold"):
+        run({"run": plan([Squares(), Bright(), Peak(), Flood(), *END, Odd()])}, tmp_path / "out")
+    assert len(lines(tmp_path / "out")) == 5
 
 
 def test_eight_plans_share_saliency_and_encoding_and_are_opened_once(tmp_path):

@@ -5,6 +5,7 @@ A page is made of what can be read; what cannot is named in `problems`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -125,6 +126,38 @@ class Diagnosis(_Read):
     rows: list[ImageLosses] = []
 
 
+class ClassRow(_Read):
+    """How well one class was found, in a metric's details."""
+
+    name: str
+    iou: float | None = None
+    dice: float | None = None
+    pixels: float | None = None
+    found: float | None = None
+
+
+class Confusion(_Read):
+    """Pixels by true class (down) and found class (across)."""
+
+    names: list[str] = []
+    """Of the columns; the rows have the first of them."""
+    pixels: list[list[float]] = []
+
+
+class Details(_Read):
+    """What a metric tells beside its figures, in summary.json."""
+
+    classes: list[ClassRow] = []
+    confusion: Confusion = Confusion()
+
+    @property
+    def fits(self) -> bool:
+        """Whether it holds a table, and each row of the matrix has a name and all its cells."""
+        width, rows = len(self.confusion.names), self.confusion.pixels
+        whole = len(rows) <= width and all(len(row) == width for row in rows)
+        return whole and bool(self.classes or rows)
+
+
 @dataclass
 class Run:
     """What one recipe left in its folder."""
@@ -179,6 +212,18 @@ class Run:
             for step, spent in line["seconds"].items():
                 total[step] = total.get(step, 0) + spent
         return total
+
+    @property
+    def details(self) -> dict[str, Details]:
+        """Metric to what it tells of each class, where it does."""
+        there = (self.summary or {}).get("details")
+        found = {}
+        for metric, one in there.items() if isinstance(there, dict) else ():
+            with contextlib.suppress(ValidationError):
+                details = Details.model_validate(one)
+                if details.fits:
+                    found[metric] = details
+        return found
 
     @property
     def words(self) -> str:

@@ -52,6 +52,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["count"] = count
     environment.filters["figure"] = figure
     environment.filters["interval"] = interval
     environment.filters["signed"] = signed
@@ -77,6 +78,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         failed=_failed(folder),
         waiting=[run.name for run in folder.runs if run.summary is None],
         scores=_scores(folder, catalog),
+        details={} if folder.several else folder.runs[0].details,
         meanings=_meanings(folder, catalog),
         histograms=histograms([(run.name, _ranked(run, rank)) for run in folder.runs]),
         rank=rank,
@@ -102,6 +104,11 @@ def figure(value: float | None, name: str = "") -> str:
         return "–" if value is None or math.isnan(value) else f"{value}"
     text = f"{value:.4f}" if abs(value) <= 1 else f"{value:,.2f}"
     return f"{text} px" if name == "distance" else text
+
+
+def count(value: float | None) -> str:
+    """A whole number with its thousands apart; – where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 
 def interval(low: float | None, high: float | None) -> str:

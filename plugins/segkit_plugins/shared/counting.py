@@ -58,6 +58,22 @@ def overlap(found: NDArray[np.bool_], truth: Truth) -> tuple[int, int, int] | No
     )
 
 
+def class_overlap(metric: str, labels: Labels, truth: Truth) -> tuple[int, int, int, int] | None:
+    """How many pixels show the right class, a found one, a true one, and both of any class.
+
+    Background is no class. None if every pixel is void. Raises `BadValueError` if labels and truth
+    differ in size.
+    """
+    same_size(metric, labels.ids, truth)
+    counted = overlap(labels.ids != BACKGROUND, truth)
+    if counted is None:
+        return None
+    ids = truth.labels.ids
+    both, found, true = counted
+    right = (labels.ids == ids) & (ids != BACKGROUND) & (ids != VOID)
+    return int(np.count_nonzero(right)), found, true, both
+
+
 def region(truth: Truth, name: str | None, classes: Mapping[int, str] | None) -> NDArray[np.bool_]:
     """(H, W) bool: the object that a heatmap or prompt of this class name means.
 
