@@ -32,7 +32,7 @@ class Encoding:
     """What is known of one image before any prompt."""
 
     features: Mapping[str, Any]
-    """The model's own arguments: tensors, or lists of tensors, of one image on the step's device."""
+    """The model's own arguments: tensors, or lists of them, of one image on the step's device."""
     inside: tuple[int, int]
     """(h, w) that the resized image covers in the model's input; less than its side: padded."""
 
@@ -40,9 +40,9 @@ class Encoding:
 class HfSam(Segmenter):
     """Any model of the Segment Anything family that transformers has for masks of prompts.
 
-    SAM (Kirillov et al. 2023), SAM-HQ (Ke et al. 2023), SAM 2 (Ravi et al. 2024), the tracker of
-    SAM 3 (Carion et al. 2025), EdgeTAM (Zhou et al. 2025); of video models the part for one
-    image. The folder's config.json tells which.
+    These are SAM (Kirillov et al. 2023), SAM-HQ (Ke et al. 2023), SAM 2 (Ravi et al. 2024), the
+    tracker of SAM 3 (Carion et al. 2025), EdgeTAM (Zhou et al. 2025) and those that a newer
+    transformers adds; of video models the part for one image. The folder's config.json tells which.
 
     Points, boxes and mask logits go in, in the image's pixels; out come candidate masks in the
     image's own size with the IoU that the model expects of each, and low-resolution logits that
@@ -93,7 +93,7 @@ class HfSam(Segmenter):
         import torch
 
         given = self._processor(
-            images=_thick(image.pixels, self._side),
+            images=_thick(image.pixels, self._side).copy(),  # torch wants to be able to write
             input_data_format="channels_last",  # else 3 rows would be taken for 3 channels
             return_tensors="pt",
         )

@@ -175,7 +175,7 @@ def _processor(folder: Path, kind: str, config: Any) -> Any:
                 f"the image processor in {folder} cannot be loaded ({_first_line(error)}); fetch "
                 f"the model again, or remove {' and '.join(PROCESSORS)} to use the usual settings"
             ) from None
-        made = {n for n in (found.size[k] for k in found.size) if n}
+        made = {found.size.get(key) for key in ("height", "width", "longest_edge")} - {None}
         if made != {side}:
             raise UsageError(
                 f"the image processor in {folder} makes images of {_listed(made)} px, and its "
