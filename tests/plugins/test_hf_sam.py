@@ -17,7 +17,7 @@ pytest.importorskip("timm", reason="EdgeTAM's image encoder is timm's")
 
 import tiny_sams
 import torch
-from tiny_sams import KINDS
+from tiny_sams import KINDS, OF_ONE_IMAGE
 
 CATALOG = Catalog(third_party=False)
 ALL = sorted(KINDS)
@@ -63,7 +63,7 @@ def answer(step, image, *prompts):
 
 def peers(kind, folder, image, prompt, multimask, **more):
     """The masks and scores that a user of transformers gets for one prompt, and the logits."""
-    processor, model = tiny_sams.processor(kind), type(KINDS[kind]()).from_pretrained(folder)
+    processor, model = tiny_sams.processor(kind), type(KINDS[kind]()).from_pretrained(folder).eval()
     asked = {}
     if len(prompt.points):
         asked["input_points"] = [[prompt.points.tolist()]]
@@ -124,6 +124,16 @@ def test_mask_prompts_equal_the_models_own(kind, folders, steps, photos):
             check_equal(made, *asked)
         plain = answer(steps[kind], image, Prompt(points=POINTS[:1]))
         assert np.abs(plain.logits[:1] - made.logits).max() > 1e-3  # the mask counts
+
+
+@pytest.mark.parametrize("kind", OF_ONE_IMAGE)
+def test_video_models_answer_as_their_part_for_one_image(kind, photos, tmp_path):
+    folder = tiny_sams.save(kind, tmp_path)
+    step = hf_sam(folder)
+    step.open("cpu")
+    for prompt, several in CASES.values():
+        made = answer(step, photos["wide"], prompt)
+        check_equal(made, *peers(OF_ONE_IMAGE[kind], folder, photos["wide"], prompt, several))
 
 
 @pytest.mark.parametrize("kind", ALL)

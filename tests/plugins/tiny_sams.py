@@ -110,12 +110,63 @@ KINDS = {
 }
 
 
+MEMORY = {
+    "memory_attention_hidden_size": 32,
+    "memory_attention_num_layers": 1,
+    "memory_attention_feed_forward_hidden_size": 32,
+    "memory_encoder_hidden_size": 32,
+    "memory_encoder_output_channels": 16,
+    "mask_downsampler_embed_dim": 32,
+    "memory_fuser_embed_dim": 32,
+    "memory_fuser_intermediate_dim": 32,
+}
+"""Of what video models have besides the part for one image."""
+
+
+def parts(image: Any) -> dict[str, Any]:
+    """The configurations of an image model's parts, for the video model around it."""
+    made = {
+        name: getattr(image, name).to_dict()
+        for name in ("prompt_encoder_config", "mask_decoder_config")
+    }
+    for part in made.values():
+        del part["model_type"]
+    return {"vision_config": image.vision_config, **made, **MEMORY}
+
+
+def sam3_video() -> Any:
+    """A detector for words, whose image encoder the tracker shares."""
+    tracker = parts(sam3())
+    vision = tracker["vision_config"].to_dict()
+    small = {"hidden_size": 32, "num_attention_heads": 2}
+    layers = {**small, "num_layers": 1, "intermediate_size": 32}
+    text = {**small, "num_hidden_layers": 1, "intermediate_size": 32, "projection_dim": 32}
+    detector = {
+        "vision_config": vision,
+        "text_config": {**text, "vocab_size": 64, "bos_token_id": 1, "eos_token_id": 2},
+        "geometry_encoder_config": layers,
+        "detr_encoder_config": layers,
+        "detr_decoder_config": {**layers, "num_queries": 4},
+        "mask_decoder_config": small,
+    }
+    tracker = {**tracker, "vision_config": vision}
+    return t.Sam3VideoConfig(tracker_config=tracker, detector_config=detector)
+
+
+VIDEO = {
+    "sam2_video": lambda: t.Sam2VideoModel(t.Sam2VideoConfig(**parts(sam2()))),
+    "edgetam_video": lambda: t.EdgeTamVideoModel(t.EdgeTamVideoConfig(**parts(edgetam()))),
+    "sam3_video": lambda: t.Sam3VideoModel(sam3_video()),
+}
+OF_ONE_IMAGE = {"sam2_video": "sam2", "edgetam_video": "edgetam", "sam3_video": "sam3_tracker"}
+
+
 def build(kind: str) -> Any:
     """A model whose masks are neither empty nor full: its usual start is too near to zero."""
     import torch
 
     torch.manual_seed(1)
-    model = KINDS[kind]().eval().requires_grad_(False)
+    model = {**KINDS, **VIDEO}[kind]().eval().requires_grad_(False)
     for name, weights in model.named_parameters():
         if weights.dim() > 1 and "norm" not in name:
             # A bit more than what keeps the size of what flows, so that prompts count.
@@ -125,6 +176,7 @@ def build(kind: str) -> Any:
 
 def processor(kind: str) -> Any:
     """What a user of transformers makes images and prompts ready with."""
+    kind = OF_ONE_IMAGE.get(kind, kind)
     if kind in ("sam", "sam_hq"):
         images = t.SamImageProcessor(
             size={"longest_edge": SIDE}, pad_size={"height": SIDE, "width": SIDE}
@@ -138,9 +190,15 @@ def processor(kind: str) -> Any:
 
 def save(kind: str, folder: Path) -> Path:
     """A folder as on the hub."""
+    from safetensors.torch import save_file
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    build(kind).save_pretrained(folder)
+    model = build(kind)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
     processor(kind).save_pretrained(folder)
+    # Not the model's own saving: that renames the tensors of SAM 3, which the hub's files do not.
+    tensors = {name: weights.clone() for name, weights in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return folder

@@ -94,7 +94,7 @@ def upscaled(low: Tensor, inside: tuple[int, int], side: int, size: tuple[int, i
     import torch.nn.functional as F
 
     # A few at a time: a large photo's masks are many numbers before the threshold.
-    parts = low.split(max(1, PIXELS // (low.shape[1] * size[0] * size[1])))
+    parts = torch.split(low, max(1, PIXELS // (low.shape[1] * size[0] * size[1])))
     if inside == (side, side):
         resized = (F.interpolate(p, size, mode="bilinear", align_corners=False) for p in parts)
         return torch.cat([part > 0 for part in resized])

@@ -125,7 +125,8 @@ def _kind(folder: Path) -> str:
         )
     kind = _json(folder / "config.json").get("model_type")
     if kind not in KINDS:
-        hint = " (that of its tracker takes clicks)" if str(kind).startswith("sam3") else ""
+        words = ", for this one answers words alone and has no tracker for clicks"
+        hint = words if kind in ("sam3", "sam3_lite_text") else ""
         raise UsageError(
             f"{OPTION} {folder} is of type {kind}, and hf-sam takes {', '.join(sorted(KINDS))}; "
             f"choose another model{hint}"
