@@ -149,7 +149,7 @@ def sam3_video() -> Any:
         "detr_decoder_config": {**layers, "num_queries": 4},
         "mask_decoder_config": small,
     }
-    tracker = {**tracker, "vision_config": vision}
+    tracker = {**tracker, "vision_config": vision, "image_size": SIDE_OF_14}
     return t.Sam3VideoConfig(tracker_config=tracker, detector_config=detector)
 
 
