@@ -1,0 +1,214 @@
+"""Find a model's folder, and load what is in it: tensors alone, nothing that runs, no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segkit import MissingExtraError, UsageError
+
+OPTION = "--hf-sam.model"
+
+WEIGHTS = "model.safetensors"
+"""The file that `save_pretrained` writes; large models have an index and several files."""
+
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""Where a folder says how images are made ready for the model."""
+
+
+def find(model: str) -> Path:
+    """The folder of a model: itself, or that of a hub name in the local cache.
+
+    Raises `UsageError` if there is neither, `MissingExtraError` without huggingface_hub.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    name = model.removeprefix("hf:")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    except ModuleNotFoundError:
+        raise MissingExtraError("--segmenter hf-sam", "huggingface_hub", "hf") from None
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except HFValidationError:
+        raise UsageError(
+            f"{OPTION} {model} is no folder and no name of the hub; give a model folder, or "
+            "OWNER/NAME"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise UsageError(
+            f"{OPTION} {model} is no folder, and no model of that name was fetched from the hub; "
+            f"check the path, or run: segkit weights fetch hf:{name}"
+        ) from None
+
+
+def weights_of(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of a model folder, one or several.
+
+    Raises `UsageError` if there is none, or one of several is missing.
+    """
+    if (folder / WEIGHTS).is_file():
+        return (folder / WEIGHTS,)
+    index = folder / f"{WEIGHTS}.index.json"
+    if index.is_file():
+        parts = sorted(set(_json(index).get("weight_map", {}).values()))
+        missing = [part for part in parts if not (folder / part).is_file()]
+        if missing or not parts:
+            raise UsageError(
+                f"{OPTION} {folder} lacks {missing[0] if missing else 'the files'} that its "
+                f"{index.name} names; copy or fetch the whole folder again"
+            )
+        return tuple(folder / part for part in parts)
+    if other := sorted(p.name for s in ("*.bin", "*.pth", "*.pt") for p in folder.glob(s)):
+        raise UsageError(
+            f"{OPTION} {folder} has its weights as {other[0]}, which is not opened, for that could "
+            f"run code; save the model as {WEIGHTS} (save_pretrained does)"
+        )
+    raise UsageError(
+        f"{OPTION} {folder} has no weights ({WEIGHTS}); give a folder as save_pretrained writes it"
+    )
+
+
+def load(model: str) -> tuple[Any, Any]:
+    """The network (float32, on the CPU) and its image processor.
+
+    A folder without the processor's settings gets those of its kind of model. Raises `UsageError`
+    if the folder or its files cannot be used, `MissingExtraError` where a library lacks.
+    """
+    try:
+        import transformers
+    except ModuleNotFoundError:
+        raise MissingExtraError("--segmenter hf-sam", "transformers", "hf") from None
+    folder = find(model)
+    kind = _kind(folder)
+    _check_readable(weights_of(folder))
+    with _quiet():
+        try:
+            network, report = transformers.AutoModelForMaskGeneration.from_pretrained(
+                folder,
+                dtype="float32",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except ImportError:  # EdgeTAM's backbone
+            raise MissingExtraError(f"{OPTION} of {kind}", "timm", "timm") from None
+        except Exception as error:
+            # Settings that make no model, or tensors of other shapes: each its own kind of error.
+            raise UsageError(
+                f"{OPTION} {folder} cannot be loaded as {kind} ({_first_line(error)}); its "
+                "config.json and its weights do not belong together, or it is damaged"
+            ) from None
+        if lacking := sorted(report["missing_keys"]):
+            raise UsageError(
+                f"{OPTION} {folder} is not a whole {kind}: its weights lack {len(lacking)} "
+                f"tensors, such as {lacking[0]}; choose another folder"
+            )
+        return network, _processor(folder, kind, network.config)
+
+
+def _kind(folder: Path) -> str:
+    """The folder's `model_type`, if it is one for masks of prompts."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_MASK_GENERATION_MAPPING_NAMES as KINDS,
+    )
+
+    if not (folder / "config.json").is_file():
+        raise UsageError(
+            f"{OPTION} {folder} has no config.json; give a folder as save_pretrained writes it"
+        )
+    kind = _json(folder / "config.json").get("model_type")
+    if kind not in KINDS:
+        words = ", for this one answers words alone and has no tracker for clicks"
+        hint = words if kind in ("sam3", "sam3_lite_text") else ""
+        raise UsageError(
+            f"{OPTION} {folder} is of type {kind}, and hf-sam takes {', '.join(sorted(KINDS))}; "
+            f"choose another model{hint}"
+        )
+    return str(kind)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The settings in a file. Raises `UsageError` if they are none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read ({_first_line(error)}); fetch the model again"
+        ) from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} holds no settings; fetch the model again")
+    return found
+
+
+def _check_readable(files: tuple[Path, ...]) -> None:
+    """Raises `UsageError` for a file that is truncated or no safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in files:
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except (SafetensorError, OSError, ValueError) as error:
+            raise UsageError(
+                f"the weights {path} cannot be read as safetensors ({_first_line(error)}); the "
+                "file is damaged or of another kind: fetch it again"
+            ) from None
+
+
+def _processor(folder: Path, kind: str, config: Any) -> Any:
+    """What makes images ready, as the folder says, or as is usual for its kind of model."""
+    import transformers
+
+    side = int(np.max(config.prompt_encoder_config.image_size))
+    square = {"height": side, "width": side}
+    if any((folder / name).is_file() for name in PROCESSORS):
+        try:
+            found = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        except Exception as error:
+            raise UsageError(
+                f"the image processor in {folder} cannot be loaded ({_first_line(error)}); fetch "
+                f"the model again, or remove {' and '.join(PROCESSORS)} to use the usual settings"
+            ) from None
+        made = {found.size.get(key) for key in ("height", "width", "longest_edge")} - {None}
+        if made != {side}:
+            raise UsageError(
+                f"the image processor in {folder} makes images of {_listed(made)} px, and its "
+                f"config.json wants {side} px; make them agree"
+            )
+        return found
+    if kind in ("sam", "sam_hq"):
+        return transformers.SamImageProcessor(size={"longest_edge": side}, pad_size=square)
+    if kind.startswith("sam3"):
+        return transformers.Sam3ImageProcessor(size=square)
+    return transformers.Sam2ImageProcessor(size=square)
+
+
+def _listed(numbers: set[int]) -> str:
+    return " and ".join(map(str, sorted(numbers)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and reports of transformers' own."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
