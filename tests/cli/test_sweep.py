@@ -119,8 +119,8 @@ def test_without_truth_there_is_a_table_without_figures(segkit, tmp_path):
         (("--prompt", "topk,"), "--prompt topk, has an empty place in its list; drop a comma"),
         (
             ("--sort", "beauty"),
-            "--sort beauty: none of the metrics gives it; there is accuracy, boundary-iou, dice, "
-            "distance, hit-rate, iou, miou, pointing-game",
+            "--sort beauty: none of the metrics gives it; there is accuracy, boundary-iou, "
+            "class-dice, class-iou, dice, distance, hit-rate, iou, miou, pointing-game, voc-miou",
         ),
         (
             ("--prompt", "topk,toppk"),

@@ -69,7 +69,7 @@ def test_all_metrics_that_fit_join_where_there_is_truth():
     made = Recipe({"dataset": (Part("shapes"),)}).build(CATALOG)
     assert {m.name for m in made.metrics} == {
         *("iou", "dice", "accuracy", "miou", "hit-rate", "distance", "pointing-game"),
-        "boundary-iou",
+        *("boundary-iou", "class-dice", "class-iou", "voc-miou"),
     }
     chosen = {"dataset": (Part("shapes"),), "metric": ()}
     assert Recipe(chosen).build(CATALOG).metrics == ()
