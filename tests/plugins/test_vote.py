@@ -30,7 +30,8 @@ def bands(*spans, width=8):
 
 
 def voted(ids, masks, classes=NAMES, names=NAMES, scores=None, **options):
-    """The row of ids after the vote."""
+    """The row of ids after the vote; later masks lie on top unless said otherwise."""
+    options.setdefault("overlap", "last")
     labels = Labels(np.array([ids], np.int32), names)
     made = Vote(**options)(
         image=picture((1, len(ids))), labels=labels, masks=answer(masks, scores), classes=classes
@@ -81,7 +82,7 @@ def test_the_sequential_preset_is_the_pixel_loop(seed):
     image, labels = picture(ids.shape), Labels(ids, NAMES)
     made = Vote(preset="sequential")(image=image, labels=labels, masks=answer(masks))
     assert np.array_equal(made.ids, pixel_loop(ids, masks, rewriting=True))
-    made = Vote(order="given")(image=image, labels=labels, masks=answer(masks))
+    made = Vote(overlap="last")(image=image, labels=labels, masks=answer(masks))
     assert np.array_equal(made.ids, pixel_loop(ids, masks, rewriting=False))
 
 
@@ -130,11 +131,12 @@ def test_orders():
 def test_overlaps():
     ids, masks = [1, 1, 1, 2, 2, 3, 3, 3], bands((0, 3), (3, 7), (2, 5))
     # Majorities with their shares: 1 of 3/4, 3 of 3/5, 2 of 2/4.
-    assert voted(ids, masks, order="given", overlap="last") == [1, 1, 2, 2, 2, 2, 3, 3]
-    assert voted(ids, masks, order="given", overlap="first") == [1, 1, 1, 1, 3, 3, 3, 3]
+    assert voted(ids, masks) == [1, 1, 2, 2, 2, 2, 3, 3]
+    assert voted(ids, masks, overlap="first") == [1, 1, 1, 1, 3, 3, 3, 3]
     ids, masks = [1, 1, 1, 2, 2, 2, 3, 2], bands((1, 4), (4, 7), (2, 5))
     # 1 of 2/4, 2 of 3/4, 2 of 3/4.
-    assert voted(ids, masks, order="given", overlap="purest") == [1, 1, 2, 2, 2, 2, 2, 2]
+    assert voted(ids, masks, overlap="purest") == [1, 1, 2, 2, 2, 2, 2, 2]
+    assert Vote() == Vote(mode="original", order="given", overlap="purest", purity=0)
     # Where both have the same share, the first keeps the pixel.
     assert voted([1, 1, 2, 2, 3, 3], bands((0, 3), (2, 5), width=6), overlap="purest") == [
         *(1, 1, 1, 1, 2, 2)
