@@ -19,6 +19,9 @@ from segkit.errors import MissingExtraError, SegkitError, UsageError
 HUB = "hf:"
 """What names of the Hugging Face hub begin with."""
 
+FROM_HUB = ("*.json", "*.txt", "*.model", "*.safetensors")
+"""The files of a hub's model that are fetched: settings, and weights that cannot run code."""
+
 TRIES = 4
 """How often a cut connection is taken up again before giving in."""
 
@@ -129,7 +132,7 @@ def fetch_from_hub(name: str) -> Path:
     except ModuleNotFoundError:
         raise MissingExtraError(f"fetching {name}", "huggingface_hub", "hf") from None
     try:
-        return Path(snapshot_download(name.removeprefix(HUB)))
+        return Path(snapshot_download(name.removeprefix(HUB), allow_patterns=FROM_HUB))
     except HFValidationError:
         raise UsageError(f"'{name}' is no name of the hub; write hf:OWNER/NAME") from None
     except (HfHubHTTPError, OSError) as error:

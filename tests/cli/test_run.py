@@ -225,3 +225,19 @@ def test_the_shell_completes_plugin_names():
         check=False,
     )
     assert "topk+centroid-grid" in done.stdout, done.stderr
+
+
+def test_masks_of_everything_need_neither_saliency_nor_prompts(segkit, photo, tmp_path):
+    options = ["--sam-everything.points-per-side", "4", "--sam-everything.pred-iou-thresh", "0.3"]
+    options += ["--sam-everything.stability-score-thresh", "0.3", "-o", tmp_path / "out"]
+    done = segkit("run", photo, "--segmenter", "sam-everything", *options)
+    assert done.code == 0, done.err
+    assert results(tmp_path / "out")[0]["status"] == "ok"
+    assert "gradcam" not in (tmp_path / "out/recipe.toml").read_text()
+
+
+def test_two_plugins_of_one_name_share_the_short_form_of_what_one_of_them_has(segkit, tmp_path):
+    done = segkit("run", "--dataset", "voc", "--write", "voc", "--voc.root", tmp_path / "no")
+    assert done.code == 2
+    assert "could mean more than one step" not in done.err
+    assert str(tmp_path / "no") in done.err.replace("\n", "")

@@ -36,12 +36,21 @@ PROMPTERS = [
     ("components+disagreement", {}),
     ("centroid-grid+cascade", {}),
 ]
+LIGHTER = {"sam-everything": {"points_per_side": 3}}
+"""Options of segmenters that would take long."""
 FEW = ("topk", "components", "topk+adaptive-background")
 """The prompters that meet every saliency method; gradcam meets all of them."""
 
 
 def names(kind):
-    return [e.name for e in CATALOG.entries(kind)]
+    """The bundled plugins of a kind that need no file of the user's."""
+    found = [e.name for e in CATALOG.entries(kind)]
+    return [n for n in found if not needs(kind, n)]
+
+
+def needs(kind, name):
+    fields = CATALOG.load(kind, name).model_fields
+    return [n for n, info in fields.items() if info.is_required()]
 
 
 def recipe(saliency, transform, prompts, segmenter, selector):
@@ -51,7 +60,7 @@ def recipe(saliency, transform, prompts, segmenter, selector):
             "saliency": (Part(saliency, CLASSES),),
             "transform": tuple(Part(t) for t in transform),
             "prompt": prompts,
-            "segmenter": (Part(segmenter),),
+            "segmenter": (Part(segmenter, LIGHTER.get(segmenter, {})),),
             "selector": tuple(Part(s) for s in selector),
             "writer": (Part("masks"),),
         }

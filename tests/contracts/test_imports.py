@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "torchvision", "segment_anything", "skimage", "scipy", "PIL", "cv2", "jinja2"}
+HEAVY = {
+    *("torch", "torchvision", "segment_anything", "skimage", "scipy", "PIL", "cv2", "jinja2"),
+    *("transformers", "huggingface_hub", "onnxruntime", "onnx", "pycocotools", "supervision"),
+}
 MODULES = sorted(
     m.name
     for root, package in (("core", "segkit"), ("plugins", "segkit_plugins"))

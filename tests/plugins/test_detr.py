@@ -144,10 +144,10 @@ def test_models_that_are_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     for name in ("nobody/nothing", "hf:nobody/nothing"):
         assert refused(name) == (
-            f"--detr.model {name} is neither a folder nor a model that has been fetched; run "
-            "segkit weights fetch hf:nobody/nothing, or give the folder of one"
+            f"--detr.model {name} is no folder, and no model of that name was fetched from the "
+            "hub; check the path, or run: segkit weights fetch hf:nobody/nothing"
         )
-    assert "is neither a folder nor" in refused("no such / name!")
+    assert "is no folder and no name of the hub" in refused("no such / name!")
     assert "holds no config.json" in refused(tmp_path)
 
 

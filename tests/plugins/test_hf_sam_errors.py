@@ -183,13 +183,14 @@ def test_an_image_processor_that_does_not_fit(folder):
 
 
 def test_missing_libraries_are_named_with_the_install_line(whole, monkeypatch):
-    for module in ("transformers", "huggingface_hub"):
+    for module, model, asked in (
+        ("transformers", whole, "--segmenter hf-sam"),
+        ("huggingface_hub", "owner/name", "--hf-sam.model owner/name"),
+    ):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module, None)
-            model = whole if module == "transformers" else "owner/name"
             assert why(model, MissingExtraError) == (
-                f"--segmenter hf-sam needs {module}, which is not installed; run: pip install "
-                "'segkit[hf]'"
+                f"{asked} needs {module}, which is not installed; run: pip install 'segkit[hf]'"
             )
 
 

@@ -13,12 +13,10 @@ from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.shared.detection import as_prompts, renamed
+from segkit_plugins.shared.hub import model_folder
 
 STRIP = 16
 """How many times longer than wide a picture may be as it is."""
-
-HUB = "hf:"
-"""What a name of the Hugging Face hub may begin with."""
 
 
 class Detr(Prompter):
@@ -66,7 +64,7 @@ class Detr(Prompter):
             from transformers import AutoImageProcessor, AutoModelForObjectDetection
         except ModuleNotFoundError:
             raise MissingExtraError("--prompt detr", "transformers", "hf") from None
-        folder = self._folder()
+        folder = model_folder("--detr.model", self.model)
         self._check(folder)
         try:
             self._processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
@@ -101,7 +99,10 @@ class Detr(Prompter):
 
     def weight_files(self) -> Mapping[str, Path]:
         """The model's safetensors."""
-        return {path.stem: path for path in sorted(self._folder().glob("*.safetensors"))}
+        return {
+            path.stem: path
+            for path in sorted(model_folder("--detr.model", self.model).glob("*.safetensors"))
+        }
 
     def __call__(self, image: Image) -> Prompts:
         """A prompt with a box for each detection; none if nothing is found."""
@@ -124,25 +125,6 @@ class Detr(Prompter):
         )
         prompts = as_prompts(boxes, scores, labels, self._names, image.size)
         return Prompts(prompts.items[: self.most])
-
-    def _folder(self) -> Path:
-        """Where the model lies. Raises `UsageError` if it is nowhere."""
-        path = Path(self.model)
-        if path.is_dir():
-            return path
-        try:
-            from huggingface_hub import snapshot_download
-            from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-        except ModuleNotFoundError:
-            raise MissingExtraError("--prompt detr", "huggingface_hub", "hf") from None
-        name = self.model.removeprefix(HUB)
-        try:
-            return Path(snapshot_download(name, local_files_only=True))
-        except (HFValidationError, LocalEntryNotFoundError):
-            raise UsageError(
-                f"--detr.model {self.model} is neither a folder nor a model that has been fetched; "
-                f"run segkit weights fetch hf:{name}, or give the folder of one"
-            ) from None
 
     def _check(self, folder: Path) -> None:
         """Refuse a folder that holds no object detector, or none whose files are safe to read."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
+from segkit_plugins.shared.hub import model_folder, quiet
 from segkit_plugins.shared.name_tables import load_table, numbered
 
 UNIVERSAL = ("mask2former", "maskformer")
@@ -67,7 +67,7 @@ class Dpt(Segmenter):
         except ModuleNotFoundError:
             raise MissingExtraError("--segmenter dpt", "transformers", "hf") from None
         self._renamed = None if self.table is None else load_table(self.table)
-        network, self._processor = _load(self.model, self._folder())
+        network, self._processor = _load(self.model, model_folder("--dpt.model", self.model))
         names = list(network.config.id2label.values())
         if self._renamed is not None and not any(name in self._renamed for name in names):
             raise UsageError(
@@ -82,7 +82,10 @@ class Dpt(Segmenter):
 
     def weight_files(self) -> Mapping[str, Path]:
         """The model's safetensors files, by their names."""
-        return {path.name: path for path in sorted(self._folder().glob("*.safetensors"))}
+        return {
+            path.name: path
+            for path in sorted(model_folder("--dpt.model", self.model).glob("*.safetensors"))
+        }
 
     def __call__(self, image: Image, classes: Mapping[int, str] | None = None) -> Labels:
         """The class map (H, W).
@@ -132,29 +135,6 @@ class Dpt(Segmenter):
             **whole,
         )
 
-    def _folder(self) -> Path:
-        """Where the model lies. Raises `UsageError` if it is nowhere."""
-        if Path(self.model).is_dir():
-            return Path(self.model)
-        try:
-            from huggingface_hub import snapshot_download
-            from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-        except ModuleNotFoundError:
-            raise MissingExtraError("--segmenter dpt", "huggingface_hub", "hf") from None
-        name = self.model.removeprefix("hf:")
-        try:
-            return Path(snapshot_download(name, local_files_only=True))
-        except HFValidationError:
-            raise UsageError(
-                f"--dpt.model {self.model} is no folder and no name of the hub; give a model "
-                "folder, or OWNER/NAME"
-            ) from None
-        except LocalEntryNotFoundError:
-            raise UsageError(
-                f"--dpt.model {self.model} is no folder, and no model of that name was fetched "
-                f"from the hub; check the path, or run: segkit weights fetch hf:{name}"
-            ) from None
-
 
 def _largest(logits: Any, size: tuple[int, int]) -> Any:
     """(H, W) tensor: the class with the largest score, of logits (1, n, h, w) resized to (H, W).
@@ -192,7 +172,7 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
         if universal
         else transformers.AutoModelForSemanticSegmentation
     )
-    with _quiet():
+    with quiet():
         try:
             processor = preparing.from_pretrained(folder, local_files_only=True)
             network, told = loader.from_pretrained(
@@ -260,23 +240,6 @@ def _kind(model: str, folder: Path) -> str:
     raise UsageError(
         f"--dpt.model {model} has no weights (model.safetensors); fetch or save it again"
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' own words and progress bars; what matters is said by us."""
-    from transformers.utils import logging as untyped
-
-    logging: Any = untyped
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _reason(error: Exception) -> str:

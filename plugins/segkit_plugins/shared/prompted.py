@@ -1,12 +1,10 @@
-"""What segmenters of the SAM family share: groups of prompts, and masks of low-resolution logits.
-
-A model's input is a square of `side` pixels, of which the resized image covers `inside` (h, w) from
-the top left; the rest is padding.
-"""
+"""What the SAM family shares: groups of prompts, and masks of low-resolution logits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,54 +60,75 @@ def gathered(answers: Iterable[Answer], prompts: Prompts, size: tuple[int, int])
     )
 
 
-def covered(inside: tuple[int, int], side: int, whole: tuple[int, int]) -> tuple[int, int]:
-    """The rows and columns of logits (h, w) = `whole` that the image covers, at least one each."""
-    rows, columns = (max(1, -(-n * m // side)) for n, m in zip(inside, whole, strict=True))
-    return rows, columns
+@dataclass(frozen=True)
+class Frame:
+    """How one image lies in a model's input, and where its logits lie in the image."""
 
+    side: int
+    """The model's square input in pixels, e.g. 1024."""
+    low: tuple[int, int]
+    """(h, w) of its logits, e.g. 256×256."""
+    inside: tuple[int, int]
+    """(h, w) of the resized image in the input."""
+    size: tuple[int, int]
+    """(H, W) of the image itself."""
+    by_input: bool = True
+    """Whether masks are enlarged in two steps, by way of the model's input, as Segment Anything
+    does to cut its padding off; or in one, as models do that squeeze images into their input."""
 
-def fitted(
-    mask: NDArray[np.float32], inside: tuple[int, int], side: int, whole: tuple[int, int]
-) -> Tensor:
-    """Logits over the whole image as a model takes them: (1, h, w), padded as background."""
-    import torch
-    import torch.nn.functional as F
+    @property
+    def covered(self) -> tuple[int, int]:
+        """The rows and columns of the logits that the image covers, at least one each."""
+        pairs = zip(self.inside, self.low, strict=True)
+        rows, columns = (max(1, -(-n * m // self.side)) for n, m in pairs)
+        return rows, columns
 
-    rows, columns = covered(inside, side, whole)
-    given = torch.from_numpy(mask.copy())[None, None]
-    resized = F.interpolate(given, (rows, columns), mode="bilinear", align_corners=False)
-    padding = (0, whole[1] - columns, 0, whole[0] - rows)
-    return F.pad(resized[0], padding, value=float(mask.min()))
+    def fitted(self, mask: NDArray[np.float32]) -> Tensor:
+        """Logits (h, w) of the whole image as the model takes them: padded, (1, low, low)."""
+        import torch
+        import torch.nn.functional as F
 
+        rows, columns = self.covered
+        given = torch.from_numpy(mask.copy())[None, None]
+        resized = F.interpolate(given, (rows, columns), mode="bilinear", align_corners=False)
+        padding = (0, self.low[1] - columns, 0, self.low[0] - rows)
+        return F.pad(resized[0], padding, value=float(mask.min()))
 
-def upscaled(low: Tensor, inside: tuple[int, int], side: int, size: tuple[int, int]) -> Tensor:
-    """Masks (n, c, H, W) bool, where the logits (n, c, h, w) are positive at the image's size.
+    def logits(self, low: Tensor) -> Tensor:
+        """Logits (…, h, w) at the image's size (…, H, W).
 
-    Without padding that is one bilinear resizing. With it, the reference resizes every mask to the
-    model's input, cuts the padding off and resizes again to the image. Both steps are linear and go
-    row by row and column by column, so two small matrices do the same to the last bit of rounding,
-    without the large masks.
-    """
-    import torch
-    import torch.nn.functional as F
+        The reference resizes every mask to the model's input, cuts the padding off and resizes
+        again to the image. Both steps are linear and go row by row and column by column, so two
+        small matrices do the same to the last bit of rounding, without the large masks.
+        """
+        down, across = (m.to(low.device) for m in self._matrices)
+        return down @ (low @ across)
 
-    # A few at a time: a large photo's masks are many numbers before the threshold.
-    parts = torch.split(low, max(1, PIXELS // (low.shape[1] * size[0] * size[1])))
-    if inside == (side, side):
-        resized = (F.interpolate(p, size, mode="bilinear", align_corners=False) for p in parts)
-        return torch.cat([part > 0 for part in resized])
+    def masks(self, low: Tensor, threshold: float = 0.0) -> Tensor:
+        """Masks (n, c, H, W) bool of logits (n, c, h, w): where they exceed `threshold`."""
+        import torch
 
-    def resizing(known: int, kept: int, wanted: int) -> Tensor:
-        """(wanted, known): both steps along one axis."""
-        unit = torch.eye(known, device=low.device)[None, None]
-        large = F.interpolate(unit, (side, known), mode="bilinear", align_corners=False)
-        return F.interpolate(
-            large[:, :, :kept], (wanted, known), mode="bilinear", align_corners=False
-        )[0, 0]
+        # A few at a time: a large photo's masks are many numbers before the threshold.
+        few = max(1, PIXELS // (low.shape[1] * self.size[0] * self.size[1]))
+        return torch.cat([self.logits(part) > threshold for part in torch.split(low, few)])
 
-    down = resizing(low.shape[-2], inside[0], size[0])
-    across = resizing(low.shape[-1], inside[1], size[1]).T.contiguous()
-    return torch.cat([down @ (part @ across) > 0 for part in parts])
+    @cached_property
+    def _matrices(self) -> tuple[Tensor, Tensor]:
+        """(H, h) and (w, W)."""
+        import torch
+        import torch.nn.functional as F
+
+        def resizing(known: int, kept: int, wanted: int) -> Tensor:
+            """(wanted, known): one axis."""
+            found = torch.eye(known)[None, None]
+            if self.by_input:
+                found = F.interpolate(
+                    found, (self.side, known), mode="bilinear", align_corners=False
+                )[:, :, :kept]
+            return F.interpolate(found, (wanted, known), mode="bilinear", align_corners=False)[0, 0]
+
+        down = resizing(self.low[0], self.inside[0], self.size[0])
+        return down, resizing(self.low[1], self.inside[1], self.size[1]).T.contiguous()
 
 
 def quick_bfloat16(kind: str) -> bool:

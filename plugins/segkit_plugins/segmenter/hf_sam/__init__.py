@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit import Image, Masks, Prompt, Prompts, Segmenter, hookimpl
-from segkit_plugins.shared.prompted import (
-    alike,
-    ambiguous,
-    covered,
-    fitted,
-    gathered,
-    quick_bfloat16,
-    upscaled,
-)
+from segkit_plugins.shared.hub import model_folder
+from segkit_plugins.shared.prompted import Frame, alike, ambiguous, gathered, quick_bfloat16
 
 CHUNK = 16
 """Prompts decoded at a time; bounds memory."""
@@ -84,9 +77,9 @@ class HfSam(Segmenter):
 
     def weight_files(self) -> Mapping[str, Path]:
         """The model's safetensors files, by their names."""
-        from segkit_plugins.segmenter.hf_sam.loading import find, weights_of
+        from segkit_plugins.segmenter.hf_sam.loading import OPTION, weights_of
 
-        return {path.name: path for path in weights_of(find(self.model))}
+        return {path.name: path for path in weights_of(model_folder(OPTION, self.model))}
 
     def encode(self, image: Image) -> Encoding:
         """The image's embedding: the costly part, the same for all prompts."""
@@ -151,7 +144,8 @@ class HfSam(Segmenter):
         if first.mask is not None:
             # Every model of the family takes masks at four times its embedding's resolution.
             h, w = (4 * m for m in _last(features["image_embeddings"]).shape[-2:])
-            low = [fitted(p.mask, inside, side, (h, w)) for p in prompts if p.mask is not None]
+            given = Frame(side, (h, w), inside, size)
+            low = [given.fitted(p.mask) for p in prompts if p.mask is not None]
             asked["input_masks"] = torch.stack(low).to(self._device)
             features = {
                 k: _each(v, lambda t: t.expand(n, *t.shape[1:])) for k, v in features.items()
@@ -159,8 +153,10 @@ class HfSam(Segmenter):
         with torch.inference_mode():
             made = self._network(**features, **asked, multimask_output=self._several(first))
             logits = made.pred_masks.flatten(0, 1).float()
-            masks = upscaled(logits, inside, side, size)
-        rows, columns = covered(inside, side, logits.shape[-2:])
+            # Models that do not pad enlarge in one step.
+            frame = Frame(side, logits.shape[-2:], inside, size, by_input=inside != (side, side))
+            masks = frame.masks(logits)
+        rows, columns = frame.covered
         return (
             masks.cpu().numpy(),
             made.iou_scores.flatten(0, 1).float().cpu().numpy(),

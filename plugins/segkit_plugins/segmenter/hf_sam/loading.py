@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segkit import MissingExtraError, UsageError
+from segkit_plugins.shared.hub import model_folder, quiet
 
 OPTION = "--hf-sam.model"
 
@@ -19,33 +18,6 @@ WEIGHTS = "model.safetensors"
 
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """Where a folder says how images are made ready for the model."""
-
-
-def find(model: str) -> Path:
-    """The folder of a model: itself, or that of a hub name in the local cache.
-
-    Raises `UsageError` if there is neither, `MissingExtraError` without huggingface_hub.
-    """
-    if Path(model).is_dir():
-        return Path(model)
-    name = model.removeprefix("hf:")
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-    except ModuleNotFoundError:
-        raise MissingExtraError("--segmenter hf-sam", "huggingface_hub", "hf") from None
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except HFValidationError:
-        raise UsageError(
-            f"{OPTION} {model} is no folder and no name of the hub; give a model folder, or "
-            "OWNER/NAME"
-        ) from None
-    except LocalEntryNotFoundError:
-        raise UsageError(
-            f"{OPTION} {model} is no folder, and no model of that name was fetched from the hub; "
-            f"check the path, or run: segkit weights fetch hf:{name}"
-        ) from None
 
 
 def weights_of(folder: Path) -> tuple[Path, ...]:
@@ -85,10 +57,10 @@ def load(model: str) -> tuple[Any, Any]:
         import transformers
     except ModuleNotFoundError:
         raise MissingExtraError("--segmenter hf-sam", "transformers", "hf") from None
-    folder = find(model)
+    folder = model_folder(OPTION, model)
     kind = _kind(folder)
     _check_readable(weights_of(folder))
-    with _quiet():
+    with quiet():
         try:
             network, report = transformers.AutoModelForMaskGeneration.from_pretrained(
                 folder,
@@ -192,22 +164,6 @@ def _processor(folder: Path, kind: str, config: Any) -> Any:
 
 def _listed(numbers: set[int]) -> str:
     return " and ".join(map(str, sorted(numbers)))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars and reports of transformers' own."""
-    from transformers.utils import logging
-
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segkit import Image, Masks, Prompt, Prompts, Segmenter, Weights, hookimpl
 from segkit_plugins.segmenter.sam.model import Encoding, SamStep, official
+from segkit_plugins.shared.prompted import Frame, alike, ambiguous, gathered
 
 CHUNK = 8
 """Prompts decoded at a time; bounds memory, and a few at a time stay in the processor's cache."""
@@ -41,57 +42,22 @@ class Sam(SamStep):
         """Candidates for each prompt, in the order of the prompts."""
         import torch
 
-        from segkit_plugins.segmenter.sam.frame import Frame
-
-        sam = self._sam
-        frame = Frame(
-            sam.image_encoder.img_size,
-            sam.prompt_encoder.mask_input_size[0],
-            encoding.input_size,
-            image.size,
-            self._device,
-        )
-        made: list[tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+        frame = self._frame(encoding, image.size)
         with torch.inference_mode():
-            seen = self._decoder.see(encoding.embedding) if prompts else None
-            for several in self._chunks(prompts):
-                answers = self._decode([prompts[i] for i in several], seen, frame)
-                made += zip(several, *answers, strict=True)
-        if not made:
-            return Masks.none(image.size)
-        made.sort(key=lambda answer: answer[0])
-        return Masks(
-            np.concatenate([m for _, m, _, _ in made]),
-            np.concatenate([s for _, _, s, _ in made]),
-            np.repeat([i for i, _, _, _ in made], [len(s) for _, _, s, _ in made]),
-            tuple(prompts[i].name for i, _, s, _ in made for _ in s),
-            np.concatenate([low for _, _, _, low in made]),
-        )
-
-    def _chunks(self, prompts: Prompts) -> Iterator[list[int]]:
-        """The prompts' places, those that look alike together, at most `CHUNK` at a time."""
-        alike: dict[tuple[object, ...], list[int]] = {}
-        for place, prompt in enumerate(prompts):
-            if not prompt.empty:
-                look = (
-                    len(prompt.points),
-                    prompt.box is not None,
-                    prompt.mask is not None,
-                    self._several(prompt),
-                )
-                alike.setdefault(look, []).append(place)
-        for places in alike.values():
-            for start in range(0, len(places), CHUNK):
-                yield places[start : start + CHUNK]
+            seen = self._decoder.see(encoding.embedding)
+            answers = (
+                answer
+                for places, some in alike(prompts, self._several, CHUNK)
+                for answer in zip(places, *self._decode(some, seen, frame), strict=True)
+            )
+            return gathered(answers, prompts, image.size)
 
     def _several(self, prompt: Prompt) -> bool:
         """Whether this prompt gets three candidates."""
-        if self.multimask != "auto":
-            return self.multimask == "on"
-        return len(prompt.points) == 1 and prompt.box is None and prompt.mask is None
+        return ambiguous(prompt) if self.multimask == "auto" else self.multimask == "on"
 
     def _decode(
-        self, prompts: Sequence[Prompt], seen: Any, frame: Any
+        self, prompts: Sequence[Prompt], seen: Any, frame: Frame
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Masks (n, c, H, W), scores (n, c) and logits (n, c, h, w) of prompts that look alike."""
         import torch
@@ -113,7 +79,9 @@ class Sam(SamStep):
                 transform.apply_boxes(corners, frame.size), dtype=torch.float32, device=device
             )
         if prompts[0].mask is not None:
-            masks = torch.stack([frame.given(p.mask) for p in prompts if p.mask is not None])
+            masks = torch.stack([frame.fitted(p.mask) for p in prompts if p.mask is not None]).to(
+                device
+            )
         which = [1, 2, 3] if self._several(prompts[0]) else [0]
         decoder = self._decoder
         answers, places = decoder.attend(seen, *decoder.ask(points, boxes, masks))

@@ -145,16 +145,7 @@ class SamEverything(SamStep):
         import torch
         from segment_anything.utils.transforms import ResizeLongestSide
 
-        from segkit_plugins.segmenter.sam.frame import Frame
-
-        sam, decoder = self._sam, self._decoder
-        frame = Frame(
-            sam.image_encoder.img_size,
-            sam.prompt_encoder.mask_input_size[0],
-            crop.encoding.input_size,
-            crop.size,
-            self._device,
-        )
+        decoder, frame = self._decoder, self._frame(crop.encoding, crop.size)
         # Each point stands in the middle of its cell.
         side = max(1, self.points_per_side // self.crop_n_points_downscale_factor**crop.layer)
         at = (np.arange(side) + 0.5) / side

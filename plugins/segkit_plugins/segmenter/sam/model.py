@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import PrivateAttr
 
 from segkit import Image, Segmenter, UsageError, Weights
+from segkit_plugins.shared.prompted import Frame, quick_bfloat16
 
 CHECKPOINTS = {
     "vit_b": "sam_vit_b_01ec64.pth",
@@ -99,10 +100,16 @@ class SamStep(Segmenter):
             embedding = sam.image_encoder(sam.preprocess(pixels))
         return Encoding(embedding.float(), size)
 
+    def _frame(self, encoding: Encoding, size: tuple[int, int]) -> Frame:
+        """How an image of (H, W) lies in the model."""
+        sam = self._sam
+        low = sam.prompt_encoder.mask_input_size
+        return Frame(sam.image_encoder.img_size, tuple(low), encoding.input_size, size)
+
     def _reduced(self) -> bool:
         """Whether to work in bfloat16."""
         if self.precision == "auto" and self.model != "nano":
-            return _quick_bfloat16(self._device.partition(":")[0])
+            return quick_bfloat16(self._device.partition(":")[0])
         return self.precision == "bfloat16"
 
     def _autocast(self) -> AbstractContextManager[Any]:
@@ -144,14 +151,3 @@ def official() -> tuple[Weights, ...]:
         )
         for name, (digest, size) in OFFICIAL.items()
     )
-
-
-def _quick_bfloat16(kind: str) -> bool:
-    """Whether a device of this kind multiplies bfloat16 in hardware."""
-    import torch
-
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
-    # torch says so of a CPU only in functions of its own, which need not be there.
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return kind == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
