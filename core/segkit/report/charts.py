@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segkit.report.folder import Estimate, RecipeLosses, finite
+from segkit.report.folder import Estimate, RecipeLosses, Row, finite
 
 BINS = 20
 """Bars of a histogram."""
@@ -125,6 +125,88 @@ def _quantile(values: Sequence[float], share: float) -> float:
     below = int(place)
     above = min(below + 1, len(values) - 1)
     return values[below] + (values[above] - values[below]) * (place - below)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure over one option, everything else being equal."""
+
+    rest: str
+    """What else was chosen, in words; empty if there is but one curve."""
+    points: list[tuple[float, float, str]]
+    """X, y, and the figure in words, from left to right."""
+    line: str
+    """The points as SVG's polyline has them."""
+    band: str
+    """The intervals around them as SVG's polygon has them; empty without intervals."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How a figure depends on one option that was tried at three values or more."""
+
+    option: str
+    curves: list[Curve]
+    low: float
+    high: float
+    ticks: list[tuple[float, str]]
+    """Places and values of the option."""
+
+
+def curves(
+    rows: Sequence[Row], metric: str, *, width: float = 400, height: float = 140
+) -> list[Curves]:
+    """Curves for each option whose values are numbers, of the leaderboard's rows."""
+    names = dict.fromkeys(name for row in rows for name in row.options)
+    tried = [n for n in names if len({str(row.options.get(n)) for row in rows}) > 1]
+    found = []
+    for option in tried:
+        groups: dict[str, list[tuple[float, Estimate]]] = {}
+        for row in rows:
+            value, estimate = _number(row.options.get(option)), row.scores.get(metric, Estimate())
+            if value is not None and finite(estimate.mean) is not None:
+                others = {k: row.options.get(k) for k in tried if k != option}
+                rest = ", ".join(f"{k} {v}" for k, v in others.items() if v is not None)
+                groups.setdefault(rest, []).append((value, estimate))
+        groups = {
+            rest: sorted(points, key=lambda point: point[0])
+            for rest, points in groups.items()
+            if len({value for value, _ in points}) >= 3
+        }
+        vertical = scale_of([e for points in groups.values() for _, e in points], height)
+        if vertical is not None:
+            values = sorted({value for points in groups.values() for value, _ in points})
+            across = Scale(values[0], values[-1], width)
+            ticks = [(across(value), f"{value:g}") for value in values]
+            drawn = [_curve(rest, points, across, vertical) for rest, points in groups.items()]
+            found.append(Curves(option, drawn, vertical.low, vertical.high, ticks))
+    return found
+
+
+def _curve(
+    rest: str, points: Sequence[tuple[float, Estimate]], across: Scale, vertical: Scale
+) -> Curve:
+    def at(value: float, figure: float | None) -> tuple[float, float] | None:
+        known = finite(figure)
+        return None if known is None else (across(value), vertical.width - vertical(known))
+
+    def path(places: Sequence[tuple[float, float] | None]) -> str:
+        return " ".join(f"{x:g},{y:.2f}" for x, y in (p for p in places if p is not None))
+
+    middle = [at(value, e.mean) for value, e in points]
+    ends = [at(v, e.low) for v, e in points] + [at(v, e.high) for v, e in reversed(points)]
+    words = [f"{value:g}: {e.mean:.4f}" for value, e in points]
+    places = [(*p, text) for p, text in zip(middle, words, strict=True) if p is not None]
+    return Curve(rest, places, path(middle), path(ends) if None not in ends else "")
+
+
+def _number(value: object) -> float | None:
+    """An option's value if it is a number."""
+    try:
+        found = float(str(value))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 @dataclass(frozen=True)

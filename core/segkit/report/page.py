@@ -18,6 +18,7 @@ from segkit.report.charts import (
     PARTS,
     Fall,
     Scale,
+    curves,
     histograms,
     scale_of,
     signed,
@@ -74,6 +75,9 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         name=folder.directory.resolve().name,
         run=None if folder.several else folder.runs[0],
         board=_board(folder),
+        curves=curves(folder.leaderboard.rows, folder.leaderboard.metric)
+        if folder.leaderboard
+        else [],
         images=len(folder.images),
         failed=_failed(folder),
         waiting=[run.name for run in folder.runs if run.summary is None],

@@ -2,10 +2,10 @@
 
 For each data set and object: the IoU of the candidate that the score picks, asked by the most
 interior point of the truth and by its tight box; the share of clicks whose mask overlaps its own
-object most; and how far the expected IoU is from the true one. On VOC 2012 each box of `boxes.json` is
-the prompt, and the truth is what its class has inside the box. DIR holds `cifar10_test.npz`,
-`oxford-iiit-pet`, `ecssd` and `VOCdevkit/VOC2012`; without it, shapes and scenes on made-up
-textures.
+object most; and how far the expected IoU is from the true one. On VOC 2012 each box of
+`boxes.json` is the prompt, and the truth is what its class has inside the box. DIR holds
+`cifar10_test.npz`, `oxford-iiit-pet`, `ecssd` and `VOCdevkit/VOC2012`; without it, shapes and
+scenes on made-up textures.
 """
 
 from __future__ import annotations
