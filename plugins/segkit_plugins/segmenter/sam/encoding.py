@@ -13,7 +13,7 @@ import torch
 from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 
-PIECE = 1 << 24
+PIECE = 1 << 22
 """Numbers of the attention table that are worked on at a time."""
 
 
@@ -58,8 +58,8 @@ class QuickAttention(nn.Module):
                 get_rel_pos(n, n, table).to(q)
                 for n, table in ((height, self.rows), (width, self.columns))
             )
-            by_row = torch.einsum("bhwc,hkc->bhwk", at, rows)
-            by_column = torch.einsum("bhwc,wkc->bhwk", at, columns)
+            by_row = torch.einsum("bhwc,hkc->bhwk", at, rows).contiguous()
+            by_column = torch.einsum("bhwc,wkc->bhwk", at, columns).contiguous()
         q = q * self.scale
         made = torch.empty_like(q)
         few = max(1, PIECE // places**2)  # heads at a time …
@@ -68,11 +68,13 @@ class QuickAttention(nn.Module):
             some = slice(head, head + few)
             for top in range(0, height, strip):
                 part = slice(top * width, (top + strip) * width)
-                score = q[some, part] @ k[some]
-                if by_row is not None and by_column is not None:
-                    table = score.view(len(score), -1, width, height, width)
-                    table += by_row[some, top : top + strip, :, :, None]
-                    table += by_column[some, top : top + strip, :, None, :]
+                if by_row is None or by_column is None:
+                    score = q[some, part] @ k[some]
+                else:
+                    rows, columns = (t[some, top : top + strip] for t in (by_row, by_column))
+                    bias = rows[..., None] + columns[..., None, :]
+                    bias = bias.view(len(bias), -1, places)
+                    score = torch.baddbmm(bias, q[some, part], k[some])
                 made[some, part] = score.softmax(dim=-1) @ v[some]
         made = made.view(count, self.heads, height, width, -1).permute(0, 2, 3, 1, 4)
         found: Tensor = self.proj(made.reshape(count, height, width, -1))
