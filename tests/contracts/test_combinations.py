@@ -57,7 +57,7 @@ def recipe(saliency, transform, prompts, segmenter, selector):
     return Recipe(
         {
             "dataset": (DATA,),
-            "saliency": (Part(saliency, CLASSES),),
+            "saliency": (Part(saliency, CLASSES),) if saliency else (),
             "transform": tuple(Part(t) for t in transform),
             "prompt": prompts,
             "segmenter": (Part(segmenter, LIGHTER.get(segmenter, {})),),
@@ -70,18 +70,26 @@ def recipe(saliency, transform, prompts, segmenter, selector):
 def combinations():
     """Every saliency × prompter (with options) × segmenter × selector; transforms in turn.
 
-    Score-CAM is not light; methods other than gradcam meet a few prompters.
+    Score-CAM is not light; methods other than gradcam meet a few prompters. Segmenters that read
+    neither prompts nor heatmaps meet those selectors that do not either.
     """
+    asked = {s: CATALOG.load("segmenter", s).inputs().all for s in names("segmenter")}
+    guided = [s for s, inputs in asked.items() if {"prompts", "heatmap"} & {*inputs}]
+    needed = {s: CATALOG.load("selector", s).inputs().required for s in names("selector")}
+    free = [s for s, inputs in needed.items() if not {"prompts", "heatmap"} & {*inputs}]
+    for segmenter in sorted(asked.keys() - guided):
+        for selector in [(), *((s,) for s in free)]:
+            yield ".".join([segmenter, *selector]), recipe("", (), (), segmenter, selector)
     transforms = itertools.cycle([(), *((t,) for t in names("transform"))])
     for saliency, (prompt, options), segmenter in itertools.product(
         [name for name in names("saliency") if name != "scorecam"],
         PROMPTERS,
-        names("segmenter"),
+        guided,
     ):
         if saliency != "gradcam" and prompt not in FEW:
             continue
         transform = next(transforms)
-        reads = "prompts" in CATALOG.load("segmenter", segmenter).inputs().all
+        reads = "prompts" in asked[segmenter]
         several = [Part(p, merge=i > 0) for i, p in enumerate(prompt.split("+"))]
         prompts = tuple([replace(several[0], options=options), *several[1:]] if reads else [])
         for selector in [(), *((s,) for s in names("selector"))]:
