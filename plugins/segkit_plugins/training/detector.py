@@ -1,4 +1,4 @@
-"""Train a small detector of the five shapes: python -m segkit_plugins.training.detector -o FILE.onnx.
+"""Train a small detector of shapes: python -m segkit_plugins.training.detector -o FILE.onnx.
 
 It is for tests and demonstrations without a download. The network sees pictures of 128x128 at
 stride 8 and says for each of the 256 cells a box and a score of each class, without anchors; the
@@ -69,8 +69,9 @@ class Detector(nn.Module):
         self.register_buffer("centres", torch.stack([x, y], -1).view(-1, 2), persistent=False)
 
     def cells(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """How far the box reaches to the left, up, right and down of the cell's middle, in pixels,
-        (B, n, 4); and logits of the classes, (B, n, 5).
+        """Sides (B, n, 4) and logits of the classes (B, n, 5).
+
+        Sides: how many pixels the box reaches to the left, up, right and down of the cell's middle.
         """
         found = self.blocks(self.stem(pixels))
         sides = self.sides(found).float().flatten(2).transpose(1, 2)
@@ -89,8 +90,10 @@ class Boxes(Scenes):
     """Pictures with the boxes of their objects' visible pixels."""
 
     def example(self, rng: np.random.Generator) -> Example:
-        """Pixels (3, 128, 128) uint8; edges (5, 4) float32 in pixels of those; class numbers (5,)
-        int64; at each cell the number of the object there, from 1, or 0, (256,) int64.
+        """Pixels (3, 128, 128) uint8, and edges (5, 4) float32 in pixels of those.
+
+        Then class numbers (5,) int64, and for each cell the number of the object that lies there,
+        from 1, or 0, (256,) int64. Edges beyond the picture's objects are 0.
         """
         pixels, drawing = self.drawn(rng)
         edges, kinds = torch.zeros(MOST, 4), torch.zeros(MOST, dtype=torch.int64)
@@ -113,9 +116,10 @@ def overlaps(one: Tensor, other: Tensor) -> Tensor:
 def wanted(fit: Tensor, overlap: Tensor, owner: Tensor) -> Tensor:
     """The score that each cell should give to its object's class, (B, n); 0 where it answers none.
 
-    `fit` (B, n): how well the cell's class and box agree with its object; the best `ANSWERING` cells
-    of an object answer for it, and what they should say is their fit, scaled so that the object's
-    best cell says the best `overlap` (B, n). `owner` (B, n): the cell's object, from 1, or 0.
+    `fit` (B, n): how well the cell's class and box agree with its object. The best `ANSWERING`
+    cells of an object answer for it, and what they should say is their fit, scaled so that the
+    object's best cell says the best `overlap` (B, n). `owner` (B, n): the cell's object, from 1,
+    or 0.
     """
     objects = torch.arange(1, MOST + 1, device=owner.device)
     mine = owner[:, None] == objects[:, None]

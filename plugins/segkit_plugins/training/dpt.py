@@ -1,4 +1,4 @@
-"""Train a small DPT for class maps of the five shapes: python -m segkit_plugins.training.dpt -o DIR.
+"""Train a small DPT for maps of the shapes: python -m segkit_plugins.training.dpt -o DIR.
 
 It is for tests and demonstrations without a download: a DPT-Hybrid (Ranftl et al. 2021) of
 transformers, a shallow ResNet before four layers of a vision transformer, which sees pictures of
@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -47,9 +46,9 @@ def build() -> Any:
         global_padding="same",
         embedding_dynamic_padding=True,
         num_groups=8,
-        embedding_size=32,
+        embedding_size=24,
         hidden_sizes=stages,
-        depths=[2, 2, 2],
+        depths=[1, 2, 2],
         out_features=["stage1", "stage2", "stage3"],
     )
     config = DPTConfig(
@@ -61,13 +60,13 @@ def build() -> Any:
         hidden_size=128,
         num_hidden_layers=4,
         num_attention_heads=4,
-        intermediate_size=384,
+        intermediate_size=256,
         initializer_range=0.06,
         backbone_out_indices=[0, 1, 1, 3],  # the first two are stages of the ResNet
         neck_hidden_sizes=[*stages[:2], 128, 128],
         neck_ignore_stages=[0, 1],
         reassemble_factors=[1, 1, 1, 0.5],
-        fusion_hidden_size=40,
+        fusion_hidden_size=32,
         use_batch_norm_in_fusion_residual=True,
         use_auxiliary_head=False,
         semantic_classifier_dropout=0.0,

@@ -44,7 +44,9 @@ class Scenes(Examples):
         drawing = draw(rng, back, side, (1, MOST))
         pixels = torch.from_numpy(drawing.pixels.copy()).permute(2, 0, 1)
         if side != SIDE:
-            small = F.interpolate(pixels[None].float(), (SIDE, SIDE), mode="bilinear", antialias=True)
+            small = F.interpolate(
+                pixels[None].float(), (SIDE, SIDE), mode="bilinear", antialias=True
+            )
             pixels = small[0].round().clamp(0, 255).byte()
         return pixels, drawing
 
@@ -99,7 +101,8 @@ def train(
     lightning.seed_everything(how["seed"])
     sources = [Backgrounds.load(None), *pictures]
     examples = scenes(sources, how["seed"], started(checkpoint, how["resume"]), steps)
-    training = make(steps)
+    # Channels last, CPUs compute convolutions of 16 bits twice as fast.
+    training = make(steps).to(memory_format=torch.channels_last)
     fit(
         training,
         examples,
