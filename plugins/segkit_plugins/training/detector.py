@@ -62,8 +62,9 @@ class Detector(nn.Module):
         self.sides = nn.Sequential(conv(WIDTH, WIDTH), nn.Conv2d(WIDTH, 4, 1))
         self.scores = nn.Sequential(conv(WIDTH, WIDTH), nn.Conv2d(WIDTH, len(NAMES), 1))
         # A new network guesses boxes of a usual size and that most cells show no object.
-        nn.init.constant_(self.sides[-1].bias, 1.0)
-        nn.init.constant_(self.scores[-1].bias, -4.0)
+        for part, guess in ((self.sides, 1.0), (self.scores, -4.0)):
+            last: Any = part[-1]
+            nn.init.constant_(last.bias, guess)
         line = (torch.arange(CELLS) + 0.5) * STRIDE
         y, x = torch.meshgrid(line, line, indexing="ij")
         self.register_buffer("centres", torch.stack([x, y], -1).view(-1, 2), persistent=False)
@@ -178,16 +179,17 @@ def export(network: Detector, path: Path) -> None:
     """Write the network as ONNX for one picture, with what Ultralytics' files say of themselves."""
     import onnx
 
+    write: Any = torch.onnx.export
     # The other exporter needs one more package; torch before 2.5 has no choice.
-    choice = "dynamo" in inspect.signature(torch.onnx.export).parameters
-    torch.onnx.export(
+    choice = {"dynamo": False} if "dynamo" in inspect.signature(write).parameters else {}
+    write(
         network.cpu().float().eval(),
         (torch.zeros(1, 3, SIDE, SIDE),),
         str(path),
         input_names=["images"],
         output_names=["output0"],
         opset_version=17,
-        **({"dynamo": False} if choice else {}),
+        **choice,
     )
     model = onnx.load(path)
     said = {

@@ -97,6 +97,7 @@ def train(
         pictures = [Backgrounds.load(backgrounds)] * 2 if backgrounds else []
     except SegkitError as error:
         raise click.UsageError(str(error)) from None
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(how["threads"])
     lightning.seed_everything(how["seed"])
     sources = [Backgrounds.load(None), *pictures]
