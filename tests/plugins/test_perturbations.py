@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -85,14 +87,14 @@ def test_images_keep_size_type_and_name(name, photo):
 def test_images_are_damaged_more_at_each_level(name, photo):
     levels = [damaged(name, level, photo).pixels for level in (0, 0.5, 1, 2, 3, 4, 5)]
     damage = [np.abs(made - photo.pixels.astype(float)).mean() for made in levels]
-    assert all(one < more for one, more in zip(damage, damage[1:], strict=False)), damage
+    assert all(one < more for one, more in pairwise(damage)), damage
 
 
 @pytest.mark.parametrize("name", ON_PROMPTS)
 def test_prompts_move_farther_at_each_level(name, photo):
     levels = [damaged(name, level, photo) for level in (0, 0.5, 1, 2, 3)]
     moved = [np.abs(numbers(made) - numbers(PROMPTS)).mean() for made in levels]
-    assert all(one < more for one, more in zip(moved, moved[1:], strict=False)), moved
+    assert all(one < more for one, more in pairwise(moved)), moved
 
 
 @pytest.mark.parametrize("name", ALL)
