@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit.diagnosis import foreground, iou_of
-from segkit.errors import BadImageError, BadValueError
-from segkit.runner import Outcome, read_task, sentence_of
+from segkit.errors import BadImageError, BadValueError, SegkitError
+from segkit.runner import Outcome, read_task
 from segkit.stages import Dataset, Perturbation, check_output
 from segkit.types import BACKGROUND, VOID, Heatmap, Image, Prompts, Truth
 from segkit.work import Failure, Task, randomness
@@ -76,7 +76,11 @@ class Damaged(Dataset):
         return [place.label for place in self._places]
 
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
-        """The damaged image, under its own name, and its truth. Raises `BadImageError`."""
+        """The damaged image, under its own name, and its truth.
+
+        Raises `BadImageError` where it cannot be read or damaged, `BadValueError` where a
+        perturbation makes what it should not.
+        """
         place = self._places[index]
         if self._last is None or self._last[0] != place.image:  # all its forms in one reading
             self._last = place.image, read_task(self._of, place.image, place.name)
@@ -87,8 +91,12 @@ class Damaged(Dataset):
             return task.image, task.truth
         try:
             return _damaged(place.damage, place.level, task.image, self._seed), task.truth
+        except SegkitError:
+            raise
         except Exception as error:
-            raise BadImageError(sentence_of(place.damage, error)) from error
+            who = f"{place.damage.kind} '{place.damage.name}'"
+            reason = (str(error).strip() or "no message").split("\n")[0]
+            raise BadImageError(f"{who} raised {type(error).__name__}: {reason}") from error
 
 
 def _damaged(step: Perturbation, level: int, image: Image, seed: int) -> Image:

@@ -318,7 +318,7 @@ def line_of(
             except Exception as problem:
                 if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
                     raise  # it concerns the run, not this image
-                error = sentence_of(writer, problem)
+                error = _sentence_of(writer, problem)
                 break
             seconds[writer.name] = time.perf_counter() - start
     failed = error is not None
@@ -360,8 +360,7 @@ def _written(
     return [Path(p).relative_to(directory).as_posix() for p in paths]
 
 
-def sentence_of(step: Step, error: Exception) -> str:
-    """What went wrong in a step, in words."""
+def _sentence_of(step: Step, error: Exception) -> str:
     if isinstance(error, SegkitError):
         return str(error)
     return f"{step.kind} '{step.name}' raised {type(error).__name__}: {error}"
@@ -458,7 +457,7 @@ def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
     except BadImageError as error:
         return Failure(str(error))
     except Exception as error:
-        return Failure(sentence_of(dataset, error))
+        return Failure(_sentence_of(dataset, error))
     if not isinstance(image, Image):
         return Failure(
             f"dataset '{dataset.name}' should make an Image and a Truth or None, but made "
