@@ -175,7 +175,12 @@ class Robustness:
         if worst.first is None:
             return f"{text} Under {worst.perturbation} no stage gives way."
         stage, level = worst.first
-        return f"{text} Under {worst.perturbation} the {stage} gives way first, at level {level}."
+        too = [s for s, k in worst.gives_way.items() if k == level and s != stage]
+        more = f", and with it the {' and the '.join(too)}" if too else ""
+        return (
+            f"{text} Under {worst.perturbation} the {stage} gives way first, at level {level}"
+            f"{more}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What robustness.json holds."""
@@ -583,10 +588,13 @@ def make_robustness(
             for image in next(iter(results.values()), {})
             if having and all(image in tables[n].get(k, {}) for n in having for k in wanted)
         ]
-        for name in having:
-            rows = [{image: tables[name][k][image] for image in images} for k in wanted if images]
-            if rows:
-                curves.append(_curve(name, step.name, metrics[name], chosen, rows, seed))
+        for name in having if images else ():
+            rows = [{image: tables[name][k][image] for image in images} for k in wanted]
+            if _untouched(step, rows):
+                reason = f"none of its prompts has anything that {step.name} moves"
+                skipped = [*skipped, {"recipe": name, "reason": reason}]
+                continue
+            curves.append(_curve(name, step.name, metrics[name], chosen, rows, seed))
     errors = [
         {"image": image, "recipe": name, "perturbation": None, "level": 0, "error": line["error"]}
         for name, lines in results.items()
@@ -643,6 +651,12 @@ def _tables(lines: Lines) -> dict[Key, dict[str, Mapping[str, Any]]]:
                 key = entry["perturbation"], entry["level"]
                 found.setdefault(key, {})[image] = entry
     return found
+
+
+def _untouched(step: Perturbation, rows: Sequence[Mapping[str, Mapping[str, Any]]]) -> bool:
+    """Whether damage to prompts finds nothing to damage: of boxes, where there are only points."""
+    found = [entry["prompt_moved"] for row in rows[1:] for entry in row.values()]
+    return type(step).output() is Prompts and not any(found)
 
 
 def _summed(metric: Metric, rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
