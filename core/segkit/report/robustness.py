@@ -182,8 +182,10 @@ def _examples(directory: Path, found: Robustness) -> list[tuple[str, list[tuple[
             made[file] = _tiles(directory / file)
         return made[file]
 
+    drawn = {(c.recipe, c.perturbation) for c in found.curves}
+    shown = next((p.recipe for p in found.pictures), "")
     rows = []
-    for name in _names(found):
+    for name in (n for n in _names(found) if (shown, n) in drawn):
         levels = [(None, 0), *((name, level) for level in range(1, found.levels + 1))]
         row = [(level, tiles(files[key, level])) for key, level in levels if (key, level) in files]
         if len(row) > 1:
