@@ -35,8 +35,8 @@ PROBLEMS = {
 KEPT = 1000
 """So many sentences of each problem are kept; all are counted."""
 
-SIDES = 20
-"""Bins of the objects' sides, each a twentieth of the picture's."""
+SIDES = 1000
+"""Steps in which the objects' sides are counted, so that there are few different ones."""
 
 SAMPLES = 12
 """Pictures on the page, evenly spaced over the data set."""
@@ -120,7 +120,7 @@ class Description:
     objects: Counter[int] = field(default_factory=Counter)
     """Objects in an image to images with truth."""
     sides: Counter[int] = field(default_factory=Counter)
-    """Bin to objects: the root of the share of its image that an object covers, in twentieths."""
+    """Side to objects: the root of the share of its image that an object covers, × `SIDES`."""
     counted_by: Counter[str] = field(default_factory=Counter)
     """`instances` or `regions` to images: how objects were told apart."""
     problems: list[Problem] = field(default_factory=list)
@@ -226,7 +226,7 @@ class Description:
         for i, area in objects:
             self._tally(i, truth).objects += 1
             side = math.sqrt(area / (height * width))
-            self.sides[min(int(side * SIDES), SIDES - 1)] += 1
+            self.sides[round(side * SIDES)] += 1
 
     def _tally(self, i: int, truth: Truth) -> ClassTally:
         if i not in self.classes:
@@ -270,11 +270,11 @@ class Description:
         if instances and regions:
             return (
                 f"instances where the truth has them ({instances} images), else connected regions "
-                f"of a class ({regions} images)"
+                f"of a class ({regions} images; void joins)"
             )
         if instances:
             return "instances of the truth"
-        return "connected regions of a class, for the truth has no instances"
+        return "connected regions of a class (void joins), for the truth has no instances"
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON can hold them."""
@@ -360,7 +360,8 @@ def objects_in(truth: Truth) -> tuple[list[tuple[int, int]], str]:
 
     `instances`: the truth's own, each of the class that most of its pixels have; one that lies on
     background or void alone is none. `regions`: else, the pieces of a class that hang together,
-    also by their corners.
+    also by their corners, or by way of void: a border of void cuts crumbs off an object, which
+    would count as objects.
     """
     ids = truth.labels.ids
     objects = (ids != BACKGROUND) & (ids != VOID)
@@ -379,8 +380,9 @@ def objects_in(truth: Truth) -> tuple[list[tuple[int, int]], str]:
 
     found = []
     for i in pixels_by_id(ids[objects]):
-        numbers, _ = ndimage.label(ids == i, structure=np.ones((3, 3), bool))
-        found += [(i, area) for area in np.bincount(numbers.ravel())[1:].tolist()]
+        own = ids == i
+        numbers, _ = ndimage.label(own | (ids == VOID), structure=np.ones((3, 3), bool))
+        found += [(i, area) for area in np.bincount(numbers[own]).tolist() if area]
     return found, "regions"
 
 

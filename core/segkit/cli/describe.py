@@ -79,11 +79,13 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
     found = Description.of(dataset)
     silent = params["quiet"] or params["as_json"]
     stopped = not _look(found, dataset, silent=silent)
-    if params["as_json"]:
-        click.echo(json.dumps(found.to_dict(), indent=2))
-    elif not params["quiet"]:
-        _print(found, files)
-    _write(found, files)
+    try:
+        _write(found, files)  # first: whoever reads the table may close the pipe
+    finally:
+        if params["as_json"]:
+            click.echo(json.dumps(found.to_dict(), indent=2))
+        elif not params["quiet"]:
+            _print(found, files)
     if stopped:
         click.echo(f"Stopped after {found.looked_at} of {found.total} images", err=True)
         return 130
@@ -172,7 +174,7 @@ def _print(found: Description, files: Sequence[Path]) -> None:
         names = ", ".join(found.unseen[:MOST]) + (", …" if len(found.unseen) > MOST else "")
         console.print(f"no image shows {names}", style="dim")
     _print_problems(console, found)
-    for path in files:
+    for path in filter(Path.exists, files):
         console.print(f"written: {path}", soft_wrap=True)
     if not files:
         console.print("charts and pictures: add -o FILE.html", style="dim")
@@ -208,6 +210,7 @@ def _bar(part: float) -> str:
 def _classes(found: Description) -> Table | None:
     """The classes with their images, objects and pixels; background and void below."""
     from segkit.describe import share
+    from segkit.report.description import percent
 
     if not found.with_truth:
         return None
@@ -223,12 +226,12 @@ def _classes(found: Description) -> Table | None:
             f"{tally.images:,}",
             _bar(share(tally.images, most)),
             f"{tally.objects:,}",
-            _percent(share(tally.pixels, found.pixels)),
+            percent(share(tally.pixels, found.pixels)),
         )
     if len(shown) > MOST:
-        table.add_row(_more(len(shown) - MOST, "classes"), "", "", "", "", style="dim")
+        table.add_row(f"… and {len(shown) - MOST} more", "", "", "", "", style="dim")
     for name, pixels in (("background", found.background), ("void", found.void)):
-        table.add_row(name, "", "", "", _percent(share(pixels, found.pixels)), style="dim")
+        table.add_row(name, "", "", "", percent(share(pixels, found.pixels)), style="dim")
     return table
 
 
@@ -244,7 +247,7 @@ def _groups(found: Description) -> list[Table]:
         for name, images in rows[:MOST]:
             table.add_row(name, f"{images:,}", _bar(images / rows[0][1]))
         if len(rows) > MOST:
-            table.add_row(_more(len(rows) - MOST, "groups"), "", "", style="dim")
+            table.add_row(f"… and {len(rows) - MOST} more", "", "", style="dim")
         made.append(table)
     return made
 
@@ -288,11 +291,3 @@ def _print_problems(console: Console, found: Description) -> None:
             console.print(f"  … and {images - MOST // 4:,} more: --json names them", style="dim")
     if not found.counts:
         console.print("no problem found")
-
-
-def _more(count: int, what: str) -> str:
-    return f"… and {count} {what} more"
-
-
-def _percent(part: float) -> str:
-    return f"{100 * part:.1f} %"

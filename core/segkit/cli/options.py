@@ -100,8 +100,8 @@ def kind_options(kinds: Iterable[str] = tuple(HELP)) -> list[click.Option]:
 class PlanCommand(click.Command):
     """A command whose options grow with the plugins that it is told to use.
 
-    `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant. `kinds`: those
-    that it uses; no plugin of another kind takes part.
+    `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant. `kinds`:
+    those that it uses; no plugin of another kind takes part.
     """
 
     def __init__(

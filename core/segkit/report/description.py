@@ -35,7 +35,9 @@ class Chart:
     @property
     def words(self) -> str:
         """The chart in a sentence."""
-        return f"{self.title} from {self.least:.4g} to {self.greatest:.4g}, median {self.median:.4g}"
+        return (
+            f"{self.title} from {self.least:.4g} to {self.greatest:.4g}, median {self.median:.4g}"
+        )
 
 
 def chart(
@@ -54,7 +56,9 @@ def chart(
     if found is None:
         return None
     least, greatest = ends or (found["min"], found["max"])
-    each = ends is None and greatest - least < BINS and all(v == int(v) for v in values)
+    each = greatest == least
+    if ends is None and greatest - least < BINS:
+        each = each or all(value == int(value) for value in values)
     bins = int(greatest - least) + 1 if each else BINS
     low, high = (least - 0.5, greatest + 0.5) if each else (least, greatest)
     counts = [0] * bins
@@ -92,13 +96,13 @@ def chart(
 def charts(found: Description) -> list[Chart]:
     """Sizes, objects an image, and the objects' sides."""
     measures = found.measures
-    middle = {(bin_ + 0.5) / SIDES: objects for bin_, objects in found.sides.items()}
+    sides = {step / SIDES: objects for step, objects in found.sides.items()}
     made = [
         chart("width in pixels", measures["width"]),
         chart("height in pixels", measures["height"]),
         chart("width / height", measures["aspect"]),
         chart("objects an image", found.objects),
-        chart("side of an object", middle, of="object", ends=(0, 1)),
+        chart("side of an object", sides, of="object", ends=(0, 1)),
     ]
     return [one for one in made if one is not None]
 
@@ -106,6 +110,11 @@ def charts(found: Description) -> list[Chart]:
 def colour(i: int) -> str:
     """A class's colour as the masks have it."""
     return "#{:02x}{:02x}{:02x}".format(*palette()[i % 256])
+
+
+def percent(part: float) -> str:
+    """A share as people read it; what is there at all is not 0."""
+    return "< 0.1 %" if 0 < part < 0.0005 else f"{100 * part:.1f} %"
 
 
 def picture(sample: Sample) -> tuple[str, str, int, int]:
@@ -131,6 +140,7 @@ def write_description(path: Path, found: Description) -> None:
             for heading, of in found.groups.items()
             if of
         },
+        most=max((tally.pixels for _, tally in found.shown), default=0),
         rests=[
             ("background", None, share(found.background, found.pixels)),
             ("void", colour(VOID), share(found.void, found.pixels)),
@@ -139,6 +149,7 @@ def write_description(path: Path, found: Description) -> None:
         problems=problems,
         titles=PROBLEMS,
         colour=colour,
+        percent=percent,
         share=share,
     )
     # File names may hold bytes that are no text; UTF-8 cannot write those.
