@@ -272,17 +272,17 @@ def _probed() -> dict[str, Any]:
     if torch.backends.mps.is_available():
         places.append("mps")
     for place in places:
-        what, error = "Apple's GPU", ""
+        what, wrong = "Apple's GPU", ""
         try:
             if place != "mps":
                 properties = torch.cuda.get_device_properties(place)
                 what = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
             square = torch.ones(8, 8, device=place)
             if float((square @ square).sum()) != 512:
-                error = "it computes wrongly"
+                wrong = "it computes wrongly"
         except Exception as problem:
-            error = _reason(problem)
-        found.append({"name": place, "what": what, "error": error})
+            wrong = _reason(problem)
+        found.append({"name": place, "what": what, "error": wrong})
     return {
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
