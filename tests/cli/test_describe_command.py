@@ -184,6 +184,25 @@ def test_stopping_it_shows_what_was_seen(segkit, monkeypatch):
     assert done.err == "Stopped after 2 of 3 images\n"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])
+def test_a_terminal_that_lacks_letters_gets_the_table(tmp_path, encoding):
+    import subprocess
+    import sys
+
+    try:
+        (tmp_path / os.fsdecode(b"torn\xff.png")).write_bytes(b"x")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no such names")
+    done = subprocess.run(
+        [sys.executable, "-m", "segkit.cli.main", "describe", "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"torn?.png' is not an image that can be read" in done.stdout
+
+
 def test_nothing_heavy_is_needed():
     """Neither torch nor a plugin of another kind is imported."""
     import subprocess
