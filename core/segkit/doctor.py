@@ -314,6 +314,7 @@ def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
             broken = [Row("plugins", distribution, first.status, found, first.advice)]
         yield from broken
         yield from (_plugin_row(entry) for entry in of_it if entry.status not in (OK, BROKEN))
+    yield from damaged_distributions()
     known: dict[str, Weights] = {}
     for entry in checked:
         if entry.kind == OBSERVER or entry.status == BROKEN:
@@ -330,6 +331,28 @@ def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
                 MEND if entry.distribution == BUNDLED else _without(entry),
             )
     yield from weight_files(known.values())
+
+
+def damaged_distributions() -> Iterator[Row]:
+    """Distributions that offer plugins, but whose metadata makes no sense, so none is found."""
+    for distribution in metadata.distributions():
+        try:
+            points = distribution.read_text("entry_points.txt") or ""
+            if "[segkit." not in points:
+                continue
+            _ = distribution.entry_points
+            problem = "" if distribution.name and distribution.version else "no name or no version"
+        except Exception as error:
+            problem = _reason(error)
+        if problem:
+            where = str(getattr(distribution, "_path", "one of the installed packages"))
+            yield Row(
+                "plugins",
+                Path(where).name,
+                WARNING,
+                f"its plugins are not found, for its metadata in {where} is damaged: {problem}",
+                "install it again, or delete that folder",
+            )
 
 
 def _plugin_row(entry: Entry) -> Row:

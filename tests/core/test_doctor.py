@@ -144,6 +144,20 @@ def test_the_working_directory_lends_no_library(tmp_path, monkeypatch):
     assert by_name(devices())["cpu"].status == "ok"
 
 
+def test_plugins_behind_damaged_metadata_are_told(installed, tmp_path):
+    installed("nameless", "")
+    points = tmp_path / "site" / "nameless-.dist-info" / "entry_points.txt"
+    points.write_text("[other]\nx = y\n")
+    assert list(doctoring.damaged_distributions()) == []
+    points.write_text("[segkit.prompt]\nx = y\n")
+    (row,) = doctoring.damaged_distributions()
+    assert (row.name, row.status) == ("nameless-.dist-info", "warning")
+    assert row.found.endswith("is damaged: no name or no version")
+    points.write_text("[segkit.prompt]\nthis makes no sense\n")
+    (row,) = doctoring.damaged_distributions()
+    assert row.found.startswith("its plugins are not found")
+
+
 KNOWS = """\
 from pathlib import Path
 from segkit import Prompter, Prompts, Weights, hookimpl
