@@ -131,7 +131,7 @@ def _bundle(name: str, files: Mapping[int, Path], width: int) -> _Bundle:
         for title, panel in panels:
             digest = hashlib.blake2b(repr(panel.size).encode() + panel.tobytes()).digest()
             if digest not in bundle.pictures:
-                bundle.pictures[digest] = _small(panel, width)
+                bundle.pictures[digest] = small(panel, width)
             bundle.tiles[place].append((title, digest))
     return bundle
 
@@ -181,7 +181,7 @@ def _boxes(comment: Any, size: tuple[int, int]) -> Sequence[tuple[str, tuple[int
     return boxes[:16]
 
 
-def _small(picture: PIL.Image.Image, width: int) -> _Small:
+def small(picture: PIL.Image.Image, width: int) -> _Small:
     """A JPEG of at most this width and twice that height, as base64, with its size."""
     import PIL.Image
 
