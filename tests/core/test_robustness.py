@@ -25,7 +25,7 @@ from segkit import (
     plan,
     run,
 )
-from segkit.robustness import examine_plans
+from segkit.examination import examine_plans
 
 
 class Dark(Perturbation):
