@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 OWN = ("--dataset", "shapes", "--shapes.count", "2", "--shapes.size", "64", "--shapes.seed", "5000")
 FLAGS = (*OWN, "--gradcam.model", "shapes")
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/robustness.md"
 
 REFUSES = '''
 """Damage that cannot be done."""
@@ -205,3 +209,39 @@ def test_all_are_the_bundled_ones(segkit):
     assert "--occlusion.step" in usual.out
     assert "haze (perturb):" in done.out
     assert "haze (perturb):" not in usual.out
+
+
+def test_the_how_tos_own_damage_works(segkit, tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "fade.py").write_text(code)
+    done = segkit(
+        *("robustness", *OWN, "--segmenter", "threshold", "--gradcam.model", "shapes"),
+        *(
+            "--plugin",
+            "fade.py",
+            "--perturb",
+            "fade",
+            "--levels",
+            "2",
+            "-o",
+            "o",
+            "--write",
+            "none",
+        ),
+    )
+    assert done.code == 0, done.err
+    (curve,) = held(tmp_path / "o")["curves"]
+    assert curve["perturbation"] == "fade"
+
+
+def test_the_how_to_names_every_kind_of_damage_and_flags_that_exist():
+    from segkit import Catalog
+
+    catalog = Catalog(third_party=False)
+    text = PAGE.read_text(encoding="utf-8")
+    flags = set(re.findall(r"--[a-z-]+\.[a-z-]+", text)) - {"--gradcam.model", "--pets.root"}
+    known = set()
+    for entry in catalog.entries("perturbation"):
+        assert f"| `{entry.name}` |" in text
+        known |= {f"--{entry.name}.{f}" for f in catalog.load_entry(entry).model_fields}
+    assert flags <= known
