@@ -135,7 +135,8 @@ class Robustness:
         if not curves:
             return f"{recipe}: there is no {self.figure} to compare."
         worst, best = curves[0], curves[-1]
-        base = f"{recipe} has {self.figure} {worst.points[0].figure.mean:.3f} without damage"
+        who = recipe if len(self.words) > 1 else "The recipe"
+        base = f"{who} has {self.figure} {worst.points[0].figure.mean:.3f} without damage"
         if worst is best:
             text = f"{base}; under {worst.perturbation} its mean is {worst.area.mean:.3f}."
         else:
