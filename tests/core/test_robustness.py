@@ -209,15 +209,15 @@ def test_the_result_is_read_out_in_words(tmp_path):
     means = {c.perturbation: c.area.mean for c in found.curves}
     assert means["dark"] < means["push"]
     assert found.reading("r") == (
-        f"The recipe has right 1.000 without damage; dark harms it most (mean {means['dark']:.3f}), push "
-        f"least ({means['push']:.3f}). Under dark the mask gives way first, at level 3."
+        f"The recipe has right 1.000 without damage; dark harms it most (mean "
+        f"{means['dark']:.3f}), push least ({means['push']:.3f}). Under dark the mask gives way first, at level 3."
     )
     found = examine(tmp_path, {"r": recipe()}, Push(), levels=4, overwrite=True)
     assert found.reading("r").endswith("Under push the prompt gives way first, at level 2.")
     found = examine(tmp_path, {"r": recipe()}, Dark(step=10), levels=2, overwrite=True)
     assert found.reading("r") == (
-        "The recipe has right 1.000 without damage; under dark its mean is 1.000. Under dark no stage gives "
-        "way."
+        "The recipe has right 1.000 without damage; under dark its mean is 1.000. Under dark no "
+        "stage gives way."
     )
 
 
