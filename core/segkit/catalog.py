@@ -93,8 +93,8 @@ class Package:
         found = _API.fullmatch(self.api)
         if found is None:
             return (
-                f"says that it was written for '{self.api}' of segkit's plugin API; its entry point "
-                f"in the group {API} should be named v{newest}"
+                f"says that it was written for '{self.api}' of segkit's plugin API; the name of "
+                f"its entry point in the group {API} should be v{newest}"
             )
         asked = int(found.group(1))
         if oldest <= asked <= newest:
@@ -388,10 +388,10 @@ def _distributions() -> Iterable[tuple[Package, list[EntryPoint]]]:
     The text of entry_points.txt is looked at first: the library's own `entry_points` parses the
     metadata of all that is installed.
     """
-    from importlib_metadata import distributions
+    from importlib_metadata import Distribution
 
     seen = set()
-    for found in distributions():
+    for found in Distribution.discover():
         with contextlib.suppress(Exception):  # damage raises many kinds; nobody could be named
             if "[segkit." not in (found.read_text("entry_points.txt") or ""):
                 continue
@@ -401,7 +401,7 @@ def _distributions() -> Iterable[tuple[Package, list[EntryPoint]]]:
             if package is None or _normalised(package.name) in seen:
                 continue
             # Of two with one name, Python imports the modules of the one that comes first.
-            first = next(iter(distributions(name=package.name)))
+            first = next(iter(Distribution.discover(name=package.name)))
             if first.locate_file("") == found.locate_file(""):
                 seen.add(_normalised(package.name))
                 yield package, points
@@ -575,7 +575,7 @@ def plugin_record(entry: Entry) -> Mapping[str, str | float | None]:
         "name": entry.name,
         "distribution": entry.distribution,
         "version": entry.version,
-        "api": entry.package and entry.package.api,
+        "api": entry.package.api if entry.package else None,
         "where": entry.where,
         "status": entry.status,
         "error": entry.error,

@@ -65,8 +65,8 @@ def _list_plugins(
         click.echo(json.dumps([plugin_record(e) for e in entries], indent=2))
         return
     lines = [*_table(entries, check), "", *_sources(entries), ""]
-    hint = "Options of one: segkit show KIND NAME"
-    lines.append(_dim(hint + ("" if check else "    Do they work: segkit list-plugins --check")))
+    lines.append(_dim("Options of one: segkit show KIND NAME"))
+    lines += [] if check else [_dim("Do they work:   segkit list-plugins --check")]
     click.echo("\n".join(lines))
 
 
