@@ -82,7 +82,7 @@ def members(cls: type) -> Iterator[str]:
 
 
 def signature(function: Callable[..., object]) -> str:
-    """As it is written; annotations are strings in our modules, and not every Python quotes them."""
+    """As it is written: our annotations are strings, which not every Python puts in quotes."""
     return re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
 
 
