@@ -63,7 +63,7 @@ def known(plugin: Sequence[str]) -> dict[str, Weights]:
             continue
         try:
             several = catalog.load_entry(entry).known_weights()
-            found = {weights.name: weights for weights in several} | found
+            found |= {weights.name: weights for weights in several if weights.name not in found}
         except Exception:  # other people's code
             continue
     return found
