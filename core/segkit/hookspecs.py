@@ -1,7 +1,8 @@
 """The hooks: ten that register plugins, and those that watch a run.
 
-A registration hook returns classes and does no work. A watching hook (group `segkit.observer`)
-gets what happens and returns nothing. Both name only the arguments they want, as pluggy allows.
+A registration hook returns classes and does no work. A watching hook (group `segkit.observer`,
+or a file given by `--plugin`) gets what happens and returns nothing. Both name only the arguments
+that they want, as pluggy allows.
 """
 
 from __future__ import annotations

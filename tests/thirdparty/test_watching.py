@@ -132,3 +132,15 @@ def test_a_trace_shows_what_fails(quick):
     done = quick("--prompt", "bad-call", "--trace", "--quiet", COLUMNS="80")
     assert done.code == 1
     assert "   failed  prompt bad-call  shapes-00000\n           KeyError: 'lost'\n" in done.err
+
+
+def test_a_single_file_may_watch(segkit, quick, tmp_path):
+    (tmp_path / "watch.py").write_text(WATCHERS["counting"])
+    done = quick("--prompt", "topk", "--plugin", "watch.py", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "seen.txt").read_text() == "shapes-00000 ok\nshapes-00001 ok\n"
+    record = tomllib.loads((tmp_path / "out/recipe.toml").read_text())["record"]
+    (row,) = [p for p in record["plugins"] if p["kind"] == "observer"]
+    assert (row["name"], row["version"]) == ("watch", "file")
+    rows = listed(segkit("list-plugins", "--kind", "observer", "--plugin", "watch.py", "--json"))
+    assert rows["watch", "watch"]["where"] == str(tmp_path / "watch.py")
