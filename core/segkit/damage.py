@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit.diagnosis import foreground, iou_of
-from segkit.errors import BadImageError, BadValueError, SegkitError
+from segkit.errors import BadImageError, BadValueError
 from segkit.runner import Outcome, read_task
-from segkit.stages import Dataset, Perturbation, check_output
+from segkit.stages import Dataset, Perturbation, check_output, named, why_failed
 from segkit.types import BACKGROUND, VOID, Heatmap, Image, Prompts, Truth
 from segkit.work import Failure, Task, randomness
 
@@ -78,8 +78,7 @@ class Damaged(Dataset):
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """The damaged image, under its own name, and its truth.
 
-        Raises `BadImageError` where it cannot be read or damaged, `BadValueError` where a
-        perturbation makes what it should not.
+        Raises `BadImageError` where it cannot be read or damaged.
         """
         place = self._places[index]
         if self._last is None or self._last[0] != place.image:  # all its forms in one reading
@@ -91,12 +90,8 @@ class Damaged(Dataset):
             return task.image, task.truth
         try:
             return _damaged(place.damage, place.level, task.image, self._seed), task.truth
-        except SegkitError:
-            raise
         except Exception as error:
-            who = f"{place.damage.kind} '{place.damage.name}'"
-            reason = (str(error).strip() or "no message").split("\n")[0]
-            raise BadImageError(f"{who} raised {type(error).__name__}: {reason}") from error
+            raise BadImageError(why_failed(place.damage, error)) from error
 
 
 def _damaged(step: Perturbation, level: int, image: Image, seed: int) -> Image:
@@ -107,8 +102,7 @@ def _damaged(step: Perturbation, level: int, image: Image, seed: int) -> Image:
     check_output(step, made, there)
     if made.size != image.size:
         raise BadValueError(
-            f"perturbation '{step.name}' should keep the image's size {image.size}, but made "
-            f"{made.size}"
+            f"{named(step)} should keep the image's size {image.size}, but made {made.size}"
         )
     return replace(made, name=image.name)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Any
 from segkit.catalog import BUNDLED, Catalog
 from segkit.comparison import as_before, check_figure
 from segkit.damage import Damaged, Place, heatmap_drift, mask_lost, prompts_moved, true_iou
+from segkit.deprecations import SegkitWarning
 from segkit.errors import PlanError, UsageError
 from segkit.graph import Graph
 from segkit.observers import Observers
@@ -31,6 +33,7 @@ from segkit.robustness import Robustness, make_robustness
 from segkit.runner import (
     Outcome,
     Totals,
+    blamed,
     chunk_size,
     class_ids,
     common_dataset,
@@ -152,6 +155,8 @@ class _Run:
     ) -> None:
         self.plans, self.directory, self.seed = plans, directory, seed
         self.dataset = common_dataset(plans)
+        with blamed(self.dataset):
+            self.images = len(self.dataset)  # first: a folder without images leaves no trace
         self.ids = class_ids(plans, classes)
         self.damaged = Damaged.of(self.dataset, on_images, levels, seed)
         self.catalog = catalog or Catalog()
@@ -195,14 +200,15 @@ class _Run:
             with opened(steps, device):
                 self._start(resume, overwrite)
                 done = sum(len(r.finished) for r in self.records.values())
-                recipes, images = tuple(self.plans), len(self.dataset)
-                watch.tell("segkit_before_run", recipes=recipes, images=images, done=done)
+                recipes = tuple(self.plans)
+                watch.tell("segkit_before_run", recipes=recipes, images=self.images, done=done)
                 self._walk(chunk, watch)
             summaries = {name: total.summary() for name, total in self.totals.items()}
             for name, record in self.records.items():
                 try:
                     for writer in self.plans[name].writers:
-                        writer.finish(record.directory)
+                        with blamed(writer, let=(OSError,)):
+                            writer.finish(record.directory)
                     record.finish(summaries[name])
                 except OSError as error:
                     raise disk_error(error, record.directory, self.totals[name].images) from error
@@ -211,6 +217,8 @@ class _Run:
                 watch.tell("segkit_run_failed", error=error)
             raise
         watch.tell("segkit_after_run", summaries=summaries)
+        for sentence in watch.dropped:
+            warnings.warn(sentence, SegkitWarning, stacklevel=3)
 
     def _start(self, resume: bool, overwrite: bool) -> None:
         """Make the folders; refuse to go on with what was asked otherwise."""
@@ -319,7 +327,7 @@ class _Run:
         record = self.records[recipe]
         outcome = done.reference
         try:
-            line = line_of(self.plans[recipe], outcome, record.directory, self.ids)
+            line = line_of(self.plans[recipe], outcome, record.directory, self.ids, watch)
             good = line["status"] == "ok"
             line["name"] = place.name
             line["true_iou"] = true_iou(outcome) if good else None

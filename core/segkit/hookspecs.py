@@ -1,7 +1,8 @@
 """The hooks: ten that register plugins, and those that watch a run.
 
-A registration hook returns classes and does no work. A watching hook (group `segkit.observer`)
-gets what happens and returns nothing. Both name only the arguments they want, as pluggy allows.
+A registration hook returns classes and does no work. A watching hook (group `segkit.observer`,
+or a file given by `--plugin`) gets what happens and returns nothing. Both name only the arguments
+that they want, as pluggy allows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 hookspec = pluggy.HookspecMarker("segkit")
 hookimpl = pluggy.HookimplMarker("segkit")
 """Marks a function of a plugin module as the implementation of a hook."""
+
+API_VERSION = 1
+"""The version of the plugin API: one more whenever something is added, changed or taken away."""
+
+OLDEST_API = 1
+"""The oldest version whose plugins still work: raised when something is taken away."""
 
 
 # ---- registration: one hook a kind, in the order in which values flow -------------------------
@@ -98,10 +105,13 @@ def segkit_before_step(step: stages.Step, image: Image) -> None:
 
 
 @hookspec
-def segkit_after_step(step: stages.Step, image: Image, output: Any, seconds: float) -> None:
+def segkit_after_step(
+    step: stages.Step, image: Image, output: Any, seconds: float, method: str
+) -> None:
     """Called when a step has worked, with what it made; do not change it.
 
     `seconds`: how long it took; images that it worked on together share the time evenly.
+    `method`: what was called: the kind's work method, or one of its extras such as `encode`.
     """
 
 

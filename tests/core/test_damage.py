@@ -11,7 +11,6 @@ from toys import Squares
 
 from segkit import (
     BadImageError,
-    BadValueError,
     Heatmap,
     Image,
     Labels,
@@ -107,7 +106,7 @@ def test_what_cannot_be_damaged_is_said():
     for index in (0, 1):
         with pytest.raises(BadImageError, match=r"square-0: the file is torn; replace it"):
             damaged[index]
-    with pytest.raises(BadValueError) as wrong:
+    with pytest.raises(BadImageError) as wrong:
         Damaged.of(Squares(), [Crop()], 1, seed=0)[1]
     assert str(wrong.value) == (
         "perturbation 'crop' should keep the image's size (12, 16), but made (6, 16)"

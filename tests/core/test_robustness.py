@@ -209,8 +209,9 @@ def test_the_result_is_read_out_in_words(tmp_path):
     means = {c.perturbation: c.area.mean for c in found.curves}
     assert means["dark"] < means["push"]
     assert found.reading("r") == (
-        f"The recipe has right 1.000 without damage; dark harms it most (mean "
-        f"{means['dark']:.3f}), push least ({means['push']:.3f}). Under dark the mask gives way first, at level 3."
+        "The recipe has right 1.000 without damage; dark harms it most (mean "
+        f"{means['dark']:.3f}), push least ({means['push']:.3f}). "
+        "Under dark the mask gives way first, at level 3."
     )
     found = examine(tmp_path, {"r": recipe()}, Push(), levels=4, overwrite=True)
     assert found.reading("r").endswith("Under push the prompt gives way first, at level 2.")
