@@ -34,8 +34,7 @@ OBSERVER = "observer"
 FLAGS = {kind: kind for kind in REGISTRATION} | {"selector": "select", "writer": "write"}
 """Kind to its flag on the command line, without the dashes."""
 
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-"""What the names of plugins look like."""
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DOCSTRING = re.compile(r"""\A(?:\s|\#[^\n]*\n)*[rR]?(\"{3}|'{3}|"|')\s*([^\n]*?)\s*(?:\1|\n)""")
 
 
@@ -364,7 +363,7 @@ def _marked(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _mark(entry: Entry, others: list[str]) -> Entry:
-    if not NAME.fullmatch(entry.name):
+    if not _NAME.fullmatch(entry.name):
         return replace(
             entry,
             status="bad name",

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.catalog import BUNDLED, FLAGS, NAME
+from segkit.catalog import BUNDLED, FLAGS
 from segkit.errors import UsageError
 from segkit.hookspecs import REGISTRATION
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from segkit.catalog import Catalog
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+"""What the catalog takes for a plugin's name."""
 
 LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause")
 """The licences whose texts are at hand, by their SPDX names."""
@@ -219,6 +222,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
         "contract": _contract(kind),
         "dependencies": [f"segkit>={version('segkit')}", *example.imports, "pydantic>=2.7"],
         "distribution": distribution_of(name),
+        "flag": f"--{'perturb' if kind == 'perturbation' else FLAGS[kind]}",
         "interface": interface.__name__,
         "kind": kind,
         "licence": licence,
@@ -249,8 +253,12 @@ def write(folder: Path, made: Mapping[str, str]) -> None:
     """
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            what = "holds files already" if folder.is_dir() else "is a file"
-            raise UsageError(f"'{folder}' {what}, which stay as they are; name another with -o DIR")
+            there = (
+                "holds files already, which stay as they are"
+                if folder.is_dir()
+                else "is a file, which stays as it is"
+            )
+            raise UsageError(f"'{folder}' {there}; name another with -o DIR")
         for path, text in made.items():
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,7 @@ def command() -> click.Command:
     )
 
 
-def _new_plugin(
-    kind: str, name: str, output: str | None, author: str | None, licence: str
-) -> None:
+def _new_plugin(kind: str, name: str, output: str | None, author: str | None, licence: str) -> None:
     from datetime import date
 
     from segkit import scaffold
