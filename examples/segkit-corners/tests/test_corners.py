@@ -18,7 +18,8 @@ class TestCorners(Conformance):
 
 def points(rows: list[str], share: float = 0.8) -> list[list[tuple[int, int]]]:
     """The points that `corners` makes of a heatmap drawn in digits, 9 being the hottest."""
-    values = np.array([[int(digit) for digit in row] for row in rows], np.float32) / 9
+    digits = np.array([[int(digit) for digit in row] for row in rows])
+    values = (digits / 9).astype(np.float32)
     return [
         [(int(x), int(y)) for x, y in prompt.points]
         for prompt in Corners(share=share)(Heatmap(values))
