@@ -31,7 +31,11 @@ BUNDLED = "segkit"
 OBSERVER = "observer"
 """The group of plugins that watch a run; they are no kind of step."""
 
-FLAGS = {kind: kind for kind in REGISTRATION} | {"selector": "select", "writer": "write"}
+FLAGS = {kind: kind for kind in REGISTRATION} | {
+    "perturbation": "perturb",
+    "selector": "select",
+    "writer": "write",
+}
 """Kind to its flag on the command line, without the dashes."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

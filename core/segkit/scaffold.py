@@ -222,7 +222,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
         "contract": _contract(kind),
         "dependencies": [f"segkit>={version('segkit')}", *example.imports, "pydantic>=2.7"],
         "distribution": distribution_of(name),
-        "flag": f"--{'perturb' if kind == 'perturbation' else FLAGS[kind]}",
+        "flag": f"--{FLAGS[kind]}",
         "interface": interface.__name__,
         "kind": kind,
         "licence": licence,

@@ -1,4 +1,4 @@
-"""Leaderboards and diagnoses as a terminal shows them."""
+"""Leaderboards, diagnoses and what recipes bear, as a terminal shows them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from segkit.diagnosis import Diagnosis
     from segkit.leaderboard import Estimate, Leaderboard
+    from segkit.robustness import Robustness
 
 MOST = 12
 """So many verdicts are printed; all of them are in leaderboard.json."""
@@ -88,6 +89,58 @@ def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) ->
     if diagnosis.losses:
         console.print(worst)
     print_places(console, directory, page)
+
+
+def print_robustness(found: Robustness, directory: Path, page: Path | None) -> None:
+    """Each recipe under each perturbation, the most harmful first, and what it means."""
+    console = Console(highlight=False, markup=False)
+    plural = "" if found.images == 1 else "s"
+    better = "" if found.higher_is_better else " (lower is better)"
+    console.print(
+        f"{found.figure}{better} of {found.images} image{plural} under damage, from none to level "
+        f"{found.levels}",
+        soft_wrap=True,
+    )
+    for recipe in found.words:
+        curves = found.of(recipe)
+        if not curves:
+            continue
+        title = recipe if len(found.words) > 1 else None
+        table = Table(
+            box=None, pad_edge=False, title=title, title_justify="left", title_style="cyan"
+        )
+        table.add_column("damage", style="cyan", no_wrap=True)
+        for head in ("none", f"level {found.levels}", "mean"):
+            table.add_column(head, justify="right", no_wrap=True)
+        table.add_column("95 % interval", justify="right", no_wrap=True)
+        table.add_column("kept", justify="right", no_wrap=True)
+        table.add_column("gives way first")
+        for curve in curves:
+            first = f"{curve.first[0]}, level {curve.first[1]}" if curve.first else "–"
+            table.add_row(
+                curve.perturbation,
+                *(_number(p.figure.mean) for p in (curve.points[0], curve.points[-1])),
+                _number(curve.area.mean),
+                _reach(curve.area),
+                _number(curve.kept.mean, 2),
+                first,
+            )
+        console.print(table)
+    for recipe in found.words:
+        console.print(found.reading(recipe))
+    if found.failed:
+        many = len(found.failed)
+        console.print(
+            f"{many} image{'' if many == 1 else 's'} failed, with or without damage, and "
+            "are left out of the curves concerned"
+        )
+    for one in found.skipped:
+        console.print(f"left out: {one['recipe']}: {one['reason']}", style="dim")
+    print_places(console, directory, page)
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
 
 
 def print_places(console: Console, directory: Path, page: Path | None) -> None:
