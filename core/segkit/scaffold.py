@@ -62,6 +62,7 @@ EXAMPLES = {
         "Posterise a picture: each level leaves half as many greys.",
         "bits",
         "segkit robustness --perturb {name}",
+        f"{_SHAPES.replace('sweep', 'robustness')} --perturb {{name}},gaussian-noise",
     ),
     "saliency": Example(
         "Find what has another colour than the rest of the picture.",

@@ -96,20 +96,33 @@ def check_whole(installed: Environment, kind: str, folder: Path) -> None:
         dry = [] if command in ("show", "list-plugins") else ["--dry-run"]
         assert name in installed.segkit(command, *arguments, *dry)
 
+    check_in_use(installed, kind, folder)
+
+
+def check_in_use(installed: Environment, kind: str, folder: Path) -> None:
+    """It takes part in a run, and the run's record says so."""
+    name, distribution = f"my-{kind}", f"segkit-my-{kind}"
+    out = folder / "out"
+    if kind == "perturbation":
+        installed.segkit("robustness", *RUN[1:], "--perturb", name, "--levels", "1", cwd=folder)
+        found = json.loads((out / "robustness.json").read_text(encoding="utf-8"))
+        assert [p["name"] for p in found["perturbations"]] == [name]
+        assert [p["level"] for p in found["curves"][0]["points"]] == [0, 1]
+        return
     if kind == "dataset":
-        steps = ["--dataset", name, f"--{name}.count", "1"]
-        installed.segkit(*("run", *steps, *RUN[len(SMALL) + 1 :]), cwd=folder)
+        own = ("--dataset", name, f"--{name}.count", "1")
+        installed.segkit("run", *own, *RUN[1 + len(SMALL) :], cwd=folder)
     else:
         installed.segkit(*RUN, f"--{FLAGS[kind]}", name, cwd=folder)
-    (line,) = (folder / "out/results.jsonl").read_text(encoding="utf-8").splitlines()
+    (line,) = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["status"] == "ok"
-    recipe = (folder / "out/recipe.toml").read_text(encoding="utf-8")
+    recipe = (out / "recipe.toml").read_text(encoding="utf-8")
     assert f'distribution = "{distribution}"' in recipe
     if kind == "metric":
-        scores = json.loads((folder / "out/summary.json").read_text(encoding="utf-8"))["scores"]
+        scores = json.loads((out / "summary.json").read_text(encoding="utf-8"))["scores"]
         assert scores.keys() == {name}
     if kind == "writer":
-        table = (folder / "out" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+        table = (out / f"{name}.csv").read_text(encoding="utf-8").splitlines()
         assert table[0] == "image,class,pixels,share"
         assert table[1].startswith("shapes-00000,")
 

@@ -20,10 +20,10 @@ COMMANDS = {
     "run": ("run", "Segment images without a click."),
     "sweep": ("sweep", "Compare recipes on one data set, and say which is better."),
     "diagnose": ("diagnose", "Say where recipes lose their IoU."),
-    "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),
     "robustness": ("robustness", "Say what recipes bear: noise, blur, occlusion and more."),
     "weights": ("weights", "List, fetch and verify weight files."),
     "report": ("report", "Write the report page of a run or a sweep."),
+    "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),
 }
 """Name to its module and its one-line help, so that `segkit --help` imports no command."""
 
