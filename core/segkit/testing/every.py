@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pytest
 from pydantic import ValidationError
 
-from segkit.errors import BadImageError, SegkitError
 from segkit.stages import Step
-from segkit.testing.asking import Broken, answer, difference, digest, inputs_for, named
-from segkit.testing.values import EDGES, values
+from segkit.testing.asking import Broken, named
 
 if TYPE_CHECKING:
     from segkit.testing.conformance import Conformance

@@ -89,9 +89,13 @@ def holds_for_results(holds: Holds) -> None:
             return np.array(found, np.int32).reshape(size)
 
         prompt = sorted(draw(st.lists(st.integers(0, 2), max_size=4)))
-        bits = draw(st.lists(st.booleans(), min_size=area * len(prompt), max_size=area * len(prompt)))
+        bits = draw(
+            st.lists(st.booleans(), min_size=area * len(prompt), max_size=area * len(prompt))
+        )
         masks = np.array(bits, bool).reshape(len(prompt), *size)
-        scores = draw(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=len(prompt), max_size=len(prompt)))
+        scores = draw(
+            st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=len(prompt), max_size=len(prompt))
+        )
         names = tuple(draw(st.sampled_from(["cat", "elk", None])) for _ in prompt)
         classes = {1: "cat", 2: "dog"}
         truth = ids()

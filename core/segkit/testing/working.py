@@ -6,7 +6,6 @@ import pickle
 import random
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -246,9 +245,7 @@ class Working(Every):
         step = self.step(chosen)
         values = self.values("ordinary")
         size = values["image"].size
-        turned = {
-            name: made_up.mirrored(value, mirror, size) for name, value in values.items()
-        }
+        turned = {name: made_up.mirrored(value, mirror, size) for name, value in values.items()}
         wanted = in_order(made_up.mirrored(self.answer(step, values), mirror, size))
         found = in_order(self.answer(step, turned))
         wrong = difference(wanted, found, 1e-3, 0.0)
