@@ -54,8 +54,8 @@ class Conformance:
         """The options to use in place of a set of `options`, once for each.
 
         Override it where a plugin needs files: make them in `folder`, an empty folder of this set
-        of options, and name them in what you return. Pictures have names of the form 'ordinary',
-        'other', 'one-pixel' (see `segkit.testing.values.PICTURES`).
+        of options, and name them in what you return. Files that belong to a picture are asked for
+        by the names in `segkit.testing.PICTURES`; `segkit.testing.made_up(NAME)` has the values.
         """
         return options
 
@@ -76,11 +76,8 @@ class Conformance:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test that names `chosen` with each set of options."""
         if "chosen" in metafunc.fixturenames:
-            labels = [
-                ",".join(f"{k}={v}" for k, v in given.items()) or "defaults"
-                for given in self.options
-            ]
-            metafunc.parametrize("chosen", range(len(labels)), ids=labels)
+            ids = [_label(given) for given in self.options]
+            metafunc.parametrize("chosen", range(len(ids)), ids=ids)
         if "edge" in metafunc.fixturenames:
             metafunc.parametrize("edge", self._edges())
         if "mirror" in metafunc.fixturenames:
@@ -153,6 +150,12 @@ class Conformance:
         if chosen not in self._steps:
             self._steps[chosen] = self.opened(self.new(chosen))
         return self._steps[chosen]
+
+
+def _label(options: Mapping[str, Any]) -> str:
+    """A set of options in a test's name."""
+    shown = [f"{k}={getattr(v, '__name__', v)}" for k, v in options.items()]
+    return ",".join(shown) or "defaults"
 
 
 class Found:
