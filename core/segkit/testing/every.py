@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pytest
 from pydantic import ValidationError
 
-from segkit.errors import BadImageError, SegkitError
 from segkit.stages import Step
-from segkit.testing.asking import Broken, answer, difference, digest, inputs_for, named
-from segkit.testing.values import EDGES, values
+from segkit.testing.asking import Broken, named
 
 if TYPE_CHECKING:
     from segkit.testing.conformance import Conformance
@@ -48,6 +43,11 @@ print("\\n" + json.dumps([m for m in sys.argv[2].split(",") if m in sys.modules]
 
 class Every(Conformance):
     """What holds for every kind."""
+
+    @classmethod
+    def without(cls, step: type[Step]) -> list[str]:
+        """The tests that do not apply to a plugin, by what it defines and asks for."""
+        return []
 
     # ---- how it is registered and described --------------------------------------------------
 
@@ -173,3 +173,98 @@ class Every(Conformance):
             ) from None
         if again != step:
             raise Broken(f"{named(step)} is another step after it was pickled")
+
+    # ---- opening and closing -----------------------------------------------------------------
+
+    def test_closing_is_always_allowed(self, chosen: int) -> None:
+        """A run closes what could not be opened as well; to close twice does no harm."""
+        step = self.new(chosen)
+        try:
+            step.close()
+            self.opened(step)
+            step.close()
+            step.close()
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(
+                f"{named(step)} raises {type(error).__name__} in close(): {error}; it should do "
+                "nothing where nothing is open"
+            ) from error
+
+    def test_close_drops_what_open_loaded(self, chosen: int) -> None:
+        """Weights and other state are gone after a run."""
+        step = self.new(chosen)
+        before = _state(step)
+        self.opened(step)
+        step.close()
+        for name, value in _state(step).items():
+            if value is not None and value is not before.get(name) and not _plain(value):
+                raise Broken(
+                    f"{named(step)} still holds {name} (a {type(value).__name__}) after close(); "
+                    "set it to None there"
+                )
+
+    def test_it_can_go_to_another_process_after_a_run(self, chosen: int) -> None:
+        """It can be pickled once it was opened and closed, too."""
+        step = self.new(chosen)
+        self.opened(step)
+        step.close()
+        try:
+            again = pickle.loads(pickle.dumps(step))
+        except Exception as error:
+            raise Broken(
+                f"{named(step)} cannot be pickled after open() and close(): "
+                f"{type(error).__name__}: {error}"
+            ) from None
+        if again != step:
+            raise Broken(f"{named(step)} is another step after it was pickled")
+
+    # ---- weights ---------------------------------------------------------------------------
+
+    def test_weight_files_are_named_and_there(self, chosen: int) -> None:
+        """A run notes the hashes of these files."""
+        step = self.step(chosen)
+        files = step.weight_files()
+        if not isinstance(files, Mapping):
+            raise Broken(
+                f"weight_files() of {named(step)} should give short names and paths, but gives a "
+                f"{type(files).__name__}"
+            )
+        for name, path in files.items():
+            if not isinstance(name, str) or not isinstance(path, Path) or not path.is_file():
+                raise Broken(
+                    f"weight_files() of {named(step)} names {name!r}: {path!r}, which is no file; "
+                    "give paths of files that are there once it is open"
+                )
+
+    def test_known_weights_are_weights(self) -> None:
+        """`segkit weights` lists them."""
+        from segkit.weights import Weights
+
+        wrong = [w for w in self.step_class.known_weights() if not isinstance(w, Weights)]
+        if wrong:
+            raise Broken(
+                f"known_weights() of {named(self.step_class)} should give segkit.Weights, but "
+                f"gives a {type(wrong[0]).__name__}"
+            )
+
+
+def _state(step: Step) -> dict[str, Any]:
+    """Private attributes and cached properties, by name."""
+    private = dict(step.__pydantic_private__ or {})
+    own = {n: v for n, v in vars(step).items() if n not in type(step).model_fields}
+    return private | own
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is small and plain: names, paths and numbers may be kept."""
+    if isinstance(value, (str, bytes, int, float, bool, Path, type(None))):
+        return True
+    if isinstance(value, Mapping):
+        return all(_plain(k) and _plain(v) for k, v in value.items())
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return all(map(_plain, value))
+    # A small helper of the plugin's own, such as an index of files, is no harm.
+    own = type(value).__module__.split(".")[0] not in (*HEAVY, "numpy")
+    return own and all(map(_plain, getattr(value, "__dict__", {None: object()}).values()))

@@ -33,10 +33,14 @@ def values(name: str, huge: tuple[int, int] = (480, 640)) -> Values:
 @lru_cache(maxsize=64)
 def _values(name: str, huge: tuple[int, int]) -> Mapping[str, Any]:
     sizes = {"one-pixel": (1, 1), "one-row": (1, 9), "one-column": (9, 1), "huge": huge}
-    # 'same-size' and 'taller' are further ordinary pictures, for batches and encodings.
     sizes["taller"] = (34, 20)
     made = _ordinary(name, sizes.get(name, SIZE), seed=0 if name == "ordinary" else len(name))
     return made | EDGES[name][1](made) if name in EDGES else made
+
+
+def forget() -> None:
+    """Make all values anew: a plugin has written into them."""
+    _values.cache_clear()
 
 
 def _ordinary(name: str, size: tuple[int, int], seed: int) -> Values:
@@ -45,8 +49,10 @@ def _ordinary(name: str, size: tuple[int, int], seed: int) -> Values:
     height, width = size
     y, x = np.mgrid[:height, :width].astype(np.float64)
     shift = 0.03 * (seed % 4)
-    centres = [((0.3 + shift) * (width - 1), 0.4 * (height - 1)), (0.8 * (width - 1),) * 2]
-    centres[1] = (0.78 * (width - 1), (0.7 - shift) * (height - 1))
+    centres = [
+        ((0.3 + shift) * (width - 1), 0.4 * (height - 1)),
+        (0.78 * (width - 1), (0.7 - shift) * (height - 1)),
+    ]
     reaches = [(0.17 * width + 0.3, 0.22 * height + 0.3), (0.12 * width + 0.3, 0.17 * height + 0.3)]
     away = [
         np.hypot((x - cx) / rx, (y - cy) / ry)
