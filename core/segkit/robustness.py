@@ -522,7 +522,7 @@ class _Run:
         record = self.records[recipe]
         outcome = done.reference
         try:
-            line = line_of(self.plans[recipe], outcome, record.directory, self.ids)
+            line = line_of(self.plans[recipe], outcome, record.directory, self.ids, watch)
             good = line["status"] == "ok"
             line["name"] = place.name
             line["true_iou"] = true_iou(outcome) if good else None

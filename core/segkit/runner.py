@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from segkit.catalog import Catalog
+from segkit.deprecations import SegkitWarning
 from segkit.errors import BadImageError, PluginError, SegkitError, UsageError
 from segkit.graph import Branch, Graph
 from segkit.observers import Observers
 from segkit.planner import Plan
 from segkit.recipe import recorded
 from segkit.record import UNWRITABLE, Record, check, disk_error, prepare
-from segkit.stages import Dataset, Step, check_output
+from segkit.stages import Dataset, Step, check_output, named, why_failed
 from segkit.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 from segkit.work import Asked, Failure, Task, Work
 
@@ -95,7 +96,8 @@ def work_through(
     skip: Mapping[str, Collection[str]],
 ) -> Iterator[Outcome]:
     """What `walk` yields, of steps that are open already."""
-    names = list(dataset.names)
+    with blamed(dataset):
+        names = list(dataset.names)
     wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
     uses = _uses(branches.values())
     for places, tasks in _read_ahead(dataset, names, wanted, chunk):
@@ -144,7 +146,8 @@ def run(
     """
     watch = Observers(observers)
     dataset = common_dataset(plans)
-    images = len(dataset)  # first: a folder without images leaves no trace
+    with blamed(dataset):
+        images = len(dataset)  # first: a folder without images leaves no trace
     ids = class_ids(plans, classes)
     nested = len(plans) > 1 if nested is None else nested
     records: dict[str, Record] = {}
@@ -188,7 +191,7 @@ def run(
                 record = records[outcome.recipe]
                 finished = totals[outcome.recipe].images
                 try:
-                    line = line_of(plans[outcome.recipe], outcome, record.directory, ids)
+                    line = line_of(plans[outcome.recipe], outcome, record.directory, ids, watch)
                     if note is not None:
                         line["notes"] = None if noted is None else dict(noted)
                     record.append(line)
@@ -205,7 +208,8 @@ def run(
             summaries[name] = totals[name].summary()
             try:
                 for writer in plans[name].writers:
-                    writer.finish(record.directory)
+                    with blamed(writer, let=(OSError,)):
+                        writer.finish(record.directory)
                 record.finish(summaries[name])
             except OSError as error:
                 raise disk_error(error, record.directory, totals[name].images) from error
@@ -215,13 +219,15 @@ def run(
         raise
     watch.tell("segkit_after_run", summaries=summaries)
     for sentence in watch.dropped:
-        warnings.warn(sentence, stacklevel=2)
+        warnings.warn(sentence, SegkitWarning, stacklevel=2)
     return summaries
 
 
 def class_ids(plans: Mapping[str, Plan], classes: Sequence[str]) -> dict[int, str]:
     """{id: name}: the names given, or those of the plans' common data set."""
-    return dict(enumerate(classes, 1)) or dict(next(iter(plans.values())).dataset.classes)
+    dataset = next(iter(plans.values())).dataset
+    with blamed(dataset):
+        return dict(enumerate(classes, 1)) or dict(dataset.classes)
 
 
 def device_named(name: str) -> str:
@@ -289,12 +295,13 @@ class Totals:
         found = {}
         for metric in self.plan.metrics:
             counts = self.counts.get(metric.name)
-            made = metric.details(dict(counts), self.classes) if counts else {}
+            with blamed(metric):
+                made = metric.details(dict(counts), self.classes) if counts else {}
             try:
                 text = json.dumps(dict(made), allow_nan=False)
             except (TypeError, ValueError) as error:
                 raise PluginError(
-                    f"metric '{metric.name}' should make details that JSON can hold, but: {error}"
+                    f"{named(metric)} should make details that JSON can hold, but: {error}"
                 ) from None
             if made:
                 found[metric.name] = json.loads(text)  # as it is read again, with keys of text
@@ -302,7 +309,7 @@ class Totals:
 
 
 def line_of(
-    plan: Plan, outcome: Outcome, directory: Path, classes: Mapping[int, str]
+    plan: Plan, outcome: Outcome, directory: Path, classes: Mapping[int, str], watch: Observers
 ) -> dict[str, Any]:
     """One image's line of results.jsonl, after its files are written."""
     error = outcome.error
@@ -310,17 +317,26 @@ def line_of(
     seconds = dict(outcome.seconds)
     scores: Scores = {}
     if error is None:
-        scores = _scores(plan, outcome.counts)
-        for writer in plan.writers:
-            start = time.perf_counter()
-            try:
-                files += _written(writer, outcome, directory, classes, scores)
-            except Exception as problem:
-                if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
-                    raise  # it concerns the run, not this image
-                error = _sentence_of(writer, problem)
-                break
-            seconds[writer.name] = time.perf_counter() - start
+        try:
+            scores = _scores(plan, outcome.counts)
+        except SegkitError as problem:
+            error = str(problem)
+    for writer in plan.writers if error is None else ():
+        what = {"step": writer, "image": outcome.image}
+        watch.tell("segkit_before_step", **what)
+        start = time.perf_counter()
+        try:
+            made = _written(writer, outcome, directory, classes, scores)
+        except Exception as problem:
+            if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
+                raise  # it concerns the run, not this image
+            watch.tell("segkit_step_failed", error=problem, **what)
+            error = why_failed(writer, problem)
+            break
+        seconds[writer.name] = spent = time.perf_counter() - start
+        output = tuple(directory / path for path in made)
+        watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **what)
+        files += made
     failed = error is not None
     return {
         "name": outcome.name,
@@ -360,12 +376,6 @@ def _written(
     return [Path(p).relative_to(directory).as_posix() for p in paths]
 
 
-def _sentence_of(step: Step, error: Exception) -> str:
-    if isinstance(error, SegkitError):
-        return str(error)
-    return f"{step.kind} '{step.name}' raised {type(error).__name__}: {error}"
-
-
 def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
     return [
         {
@@ -399,8 +409,10 @@ def _scores(plan: Plan, counts: Mapping[str, Counts]) -> Scores:
     scores: Scores = {}
     for metric in plan.metrics:
         if counts.get(metric.name):
-            scores |= metric.score(dict(counts[metric.name]))
-    return {name: float(value) for name, value in scores.items()}
+            with blamed(metric):
+                found = metric.score(dict(counts[metric.name]))
+                scores |= {name: float(value) for name, value in found.items()}
+    return scores
 
 
 def common_dataset(plans: Mapping[str, Plan]) -> Dataset:
@@ -419,18 +431,37 @@ def opened(steps: Sequence[Step], device: str) -> Iterator[None]:
     with ExitStack() as stack:
         for step in steps:
             # Closed even if opening fails halfway: part of it may have been loaded.
-            stack.callback(step.close)
-            try:
+            stack.callback(_close, step)
+            with blamed(step, f"could not be opened on {device}:"):
                 step.open(device)
-            except SegkitError:
-                raise
-            except Exception as error:
-                reason = (str(error).strip() or "no message").splitlines()[0]
-                raise PluginError(
-                    f"{step.kind} '{step.name}' could not be opened on {device}: "
-                    f"{type(error).__name__}: {reason}"
-                ) from error
         yield
+
+
+def _close(step: Step) -> None:
+    """Close a step; the work is done by then, so what it raises is only told."""
+    try:
+        step.close()
+    except Exception as error:
+        warnings.warn(why_failed(step, error, "could not be closed:"), SegkitWarning, stacklevel=2)
+
+
+@contextmanager
+def blamed(
+    step: Step, doing: str = "raised", *, let: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """What a step raises outside its work on an image becomes one `PluginError` that names it.
+
+    Sentences that need no name before them, and the errors in `let`, are let through.
+    """
+    try:
+        yield
+    except let:
+        raise
+    except Exception as error:
+        text = why_failed(step, error, doing)
+        if text == str(error):
+            raise
+        raise PluginError(text) from error
 
 
 def _read_ahead(
@@ -457,10 +488,10 @@ def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
     except BadImageError as error:
         return Failure(str(error))
     except Exception as error:
-        return Failure(_sentence_of(dataset, error))
+        return Failure(why_failed(dataset, error))
     if not isinstance(image, Image):
         return Failure(
-            f"dataset '{dataset.name}' should make an Image and a Truth or None, but made "
+            f"{named(dataset)} should make an Image and a Truth or None, but made "
             f"a {type(image).__name__}"
         )
     if truth is not None and truth.labels.ids.shape != image.size:

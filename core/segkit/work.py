@@ -20,7 +20,7 @@ from segkit.errors import BadValueError, SegkitError
 from segkit.graph import Node, selector_of
 from segkit.observers import Observers
 from segkit.planner import Group
-from segkit.stages import Prompter, Segmenter, Selector, Step, check_output
+from segkit.stages import Prompter, Segmenter, Selector, Step, check_output, named, why_failed
 from segkit.types import Heatmap, Image, Masks, Prompt, Prompts, Truth
 
 Heatmaps: TypeAlias = tuple[Heatmap, ...]
@@ -355,9 +355,10 @@ class Work:
                 one = _guarded(step, partial(_checked, step, one, given, task))
             if isinstance(one, Exception):
                 self.observers.tell("segkit_step_failed", step=step, image=task.image, error=one)
-                checked.append(Failure(_sentence(step, one)))
+                checked.append(Failure(why_failed(step, one)))
             else:
                 what = {"step": step, "image": task.image, "output": one, "seconds": share}
+                what["method"] = method or step.work
                 self.observers.tell("segkit_after_step", **what)
                 checked.append(one)
         return checked
@@ -398,7 +399,7 @@ def _whole_batch(step: Step, inputs: Sequence[Values]) -> list[Any]:
     made = list(step.batch(inputs))
     if len(made) != len(inputs):
         raise BadValueError(
-            f"{step.kind} '{step.name}' should make {len(inputs)} values of a batch of "
+            f"{named(step)} should make {len(inputs)} values of a batch of "
             f"{len(inputs)}, but made {len(made)}"
         )
     return made
@@ -416,13 +417,6 @@ def _checked(step: Step, made: Any, given: Values, task: Task) -> Any:
     if isinstance(made, Exception):
         return made
     return check_output(step, made, {**given, "image": task.image})
-
-
-def _sentence(step: Step, error: Exception) -> str:
-    if isinstance(error, SegkitError):
-        return str(error)
-    reason = (str(error).strip() or "no message").split("\n")[0]
-    return f"{step.kind} '{step.name}' raised {type(error).__name__}: {reason}"
 
 
 def _attempt(work: Callable[..., Any], *arguments: Any) -> Any:

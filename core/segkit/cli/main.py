@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from segkit.catalog import Catalog
+from segkit.deprecations import SegkitWarning
 from segkit.errors import PluginError, SegkitError, UsageError
 
 COMMANDS = {
@@ -94,8 +96,10 @@ def make_group() -> click.Group:
 
 def make_catalog(files: Sequence[str] = (), only: Sequence[str] = ()) -> Catalog:
     """The plugins that this command can use. `SEGKIT_PLUGINS=bundled` leaves others out."""
-    bundled_only = os.environ.get("SEGKIT_PLUGINS", "") == "bundled"
-    return Catalog(not bundled_only, tuple(Path(f) for f in files), tuple(only))
+    asked = os.environ.get("SEGKIT_PLUGINS", "")
+    if asked not in ("", "bundled"):
+        raise UsageError(f"SEGKIT_PLUGINS should be 'bundled' or not be set, but is '{asked}'")
+    return Catalog(not asked, tuple(Path(f) for f in files), tuple(only))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -106,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(args: list[str]) -> int:
     debug = "--debug" in args
+    shown, warnings.formatwarning = warnings.formatwarning, _warning
     try:
         result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -127,7 +132,19 @@ def _run(args: list[str]) -> int:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        warnings.formatwarning = shown
     return result if isinstance(result, int) else 0
+
+
+def _warning(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+    """Warnings of segkit's own are sentences; others show where they come from."""
+    if issubclass(category, SegkitWarning):
+        return f"Warning: {message}\n"
+    return _format(message, category, *where, **more)
+
+
+_format = warnings.formatwarning
 
 
 if __name__ == "__main__":

@@ -74,8 +74,10 @@ class PluginName(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The names that begin so; after `a+`, the second one."""
+        from segkit.cli.main import make_catalog
+
         done, plus, last = incomplete.rpartition("+")
-        entries = Catalog().entries(self.kind)
+        entries = make_catalog().entries(self.kind)
         return [
             CompletionItem(f"{done}{plus}{e.name}", help=e.summary)
             for e in entries
