@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from segkit.catalog import BUNDLED, FLAGS
 from segkit.errors import UsageError
-from segkit.hookspecs import REGISTRATION
+from segkit.hookspecs import API_VERSION, REGISTRATION
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -216,6 +216,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
     example, interface, module = EXAMPLES[kind], KINDS[kind], _module(name)
     fields = author_named(author)
     words: Mapping[str, Any] = {
+        "api": API_VERSION,
         "author": fields["name"],
         "author_fields": fields,
         "cls": _class_name(name, kind, environment),
