@@ -292,21 +292,25 @@ def _class_name(name: str, kind: str, environment: Environment) -> str:
 
 def _contract(kind: str) -> str:
     """What the kind's work method may ask for and has to make, in a sentence or two."""
+    from textwrap import fill
+
     from segkit.stages import KINDS
 
     if kind == "dataset":
-        return (
+        text = (
             "A data set has `names` and `__getitem__`, which gives an image and its truth, or None "
             "where that is not known; `classes` names the ids."
         )
-    interface = KINDS[kind]
-    takes = ", ".join(f"`{one}`" for one in interface.takes)
-    gives = " or ".join(f"`{_shown(one)}`" for one in interface.gives)
-    more = "; `score` makes figures of added counts" if kind == "metric" else ""
-    return (
-        f"`{interface.work}` names the inputs that it wants, out of {takes}, and makes "
-        f"{gives}{more}."
-    )
+    else:
+        interface = KINDS[kind]
+        takes = ", ".join(f"`{one}`" for one in interface.takes)
+        gives = " or ".join(f"`{_shown(one)}`" for one in interface.gives)
+        more = "; `score` makes figures of added counts" if kind == "metric" else ""
+        text = (
+            f"`{interface.work}` names the inputs that it wants, out of {takes}, and makes "
+            f"{gives}{more}."
+        )
+    return fill(text, width=100, break_on_hyphens=False)
 
 
 def _shown(made: Any) -> str:
