@@ -108,7 +108,6 @@ def faulty(install):
 def planned(*steps):
     """A plan around a step."""
 
-
     return {"run": plan([Squares(count=2), *steps, Flood()])}
 
 

@@ -17,7 +17,7 @@ from segkit.catalog import FLAGS, Entry, plugin_record
 from segkit.cli.main import make_catalog
 from segkit.hookspecs import REGISTRATION
 
-NARROW = 24
+NARROW = 32
 """A column of text that is narrower than this is hard to read."""
 
 
@@ -105,7 +105,8 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
     yield click.style("".join(line(titles)) + ("" if below else "what it is"), bold=True)
     for cells, entry in rows:
         fault = None if entry.error is None else "yellow"
-        texts = textwrap.wrap(entry.error or entry.summary, max(terminal - indent, NARROW))
+        room = max(terminal - indent, NARROW)
+        texts = textwrap.wrap(entry.error or entry.summary, room, break_on_hyphens=False)
         styled = [click.style(text, fg=fault) for text in texts]
         flag, name, *others = line(cells)
         first = styled.pop(0) if styled and not below else ""
