@@ -158,7 +158,7 @@ class Recipe:
         def bundled(kind: str, name: str, **options: Any) -> Step:
             return make_step(catalog, kind, f"{BUNDLED}:{name}", options)
 
-        dataset = self._dataset(catalog, images)
+        dataset = self.dataset(catalog, images)
         segmenters = chosen("segmenter", lambda: [bundled("segmenter", "sam")])
         makes_masks = any(type(s).output() is Masks for s in segmenters)
         transforms = chosen("transform")
@@ -194,7 +194,7 @@ class Recipe:
         made = plan(steps, rounds=self.rounds)
         return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, made))
 
-    def _dataset(self, catalog: Catalog, images: Sequence[str]) -> Step:
+    def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:
         """The data set; images named without a flag are paths of the data set `files`."""
         parts = self.parts.get("dataset", ())
         if len(parts) > 1:

@@ -196,8 +196,8 @@ def _type_name(made: Any) -> str:
 class Dataset(Step):
     """A sequence of images, with or without truth.
 
-    Subclasses define `names`, `__getitem__` and, where they know them, `classes`. Listing the
-    names must be cheap: a resumed run reads only the images that are missing.
+    Subclasses define `names`, `__getitem__` and, where they know them, `classes` and `groups`.
+    Listing the names must be cheap: a resumed run reads only the images that are missing.
     """
 
     kind = "dataset"
@@ -218,6 +218,15 @@ class Dataset(Step):
     def has_truth(self) -> bool:
         """Whether images come with truth; metrics need it."""
         return True
+
+    @property
+    def groups(self) -> Mapping[str, Mapping[str, str]]:
+        """What else sorts the images, for `segkit describe`: heading to {image name: group}.
+
+        For instance `{"breed": {"pug_7": "pug"}}`. As cheap as the names; empty by default, and
+        images may be left out.
+        """
+        return {}
 
     def __len__(self) -> int:
         return len(self.names)

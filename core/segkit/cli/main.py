@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -23,9 +24,11 @@ COMMANDS = {
     "sweep": ("sweep", "Compare recipes on one data set, and say which is better."),
     "diagnose": ("diagnose", "Say where recipes lose their IoU."),
     "robustness": ("robustness", "Say what recipes bear: noise, blur, occlusion and more."),
+    "describe": ("describe", "Say what a data set holds, and what is wrong with it."),
     "weights": ("weights", "List, fetch and verify weight files."),
     "report": ("report", "Write the report page of a run or a sweep."),
     "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),
+    "doctor": ("doctor", "Say whether this installation is sound, and what to do if not."),
 }
 """Name to its module and its one-line help, so that `segkit --help` imports no command."""
 
@@ -105,6 +108,10 @@ def make_catalog(files: Sequence[str] = (), only: Sequence[str] = ()) -> Catalog
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 something failed, 2 wrong use."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a pipe may lack a letter, of a file's name or a table's bar: print ? for it.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     sys.exit(_run(args))
 
 

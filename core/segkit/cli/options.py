@@ -85,28 +85,32 @@ class PluginName(click.ParamType[str]):
         ]
 
 
-def kind_options() -> list[click.Option]:
-    """One flag for each kind that a run takes."""
+def kind_options(kinds: Iterable[str] = tuple(HELP)) -> list[click.Option]:
+    """One flag for each kind that a run takes, or for some of them."""
     return [
         click.Option(
             [f"--{FLAGS[kind]}", f"kind_{kind}"],
             type=PluginName(kind),
             multiple=True,
             metavar="NAME",
-            help=text,
+            help=HELP[kind],
         )
-        for kind, text in HELP.items()
+        for kind in kinds
     ]
 
 
 class PlanCommand(click.Command):
     """A command whose options grow with the plugins that it is told to use.
 
-    `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant.
+    `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant. `kinds`:
+    those that it uses; no plugin of another kind takes part.
     """
 
-    def __init__(self, *args: Any, grid: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, grid: bool = False, kinds: Sequence[str] = tuple(HELP), **kwargs: Any
+    ) -> None:
         self.grid = grid
+        self.kinds = kinds
         super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -124,6 +128,12 @@ class PlanCommand(click.Command):
         first = probe.make_context("probe", list(args), resilient_parsing=True).params
         catalog = make_catalog(first.get("plugin") or (), first.get("only") or ())
         bases = base_recipes(first, self.grid)
+        unused = dict.fromkeys((kind for kind in HELP if kind not in self.kinds), ())
+        if unused:
+            bases = [
+                replace(b, recipe=replace(b.recipe, parts={**b.recipe.parts, **unused}))
+                for b in bases
+            ]
         found = {(c.kind, c.name): c for base in bases for c in choices(catalog, base.recipe)}
         chosen = [*found.values(), *self.beside(first, catalog)]
         added, self.sections = plugin_options(chosen, self.grid)

@@ -126,7 +126,7 @@ def _examined(
     damage: Mapping[str, Any], plans: Mapping[str, Plan], directory: Path, **how: Any
 ) -> Robustness:
     """The result; what failed under damage is told, as failed images are while they are run."""
-    from segkit.robustness import examine_plans
+    from segkit.examination import examine_plans
 
     found = examine_plans(plans, directory, **damage, **how)
     for one in found.errors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from segkit.diagnosis import Diagnosis
     from segkit.leaderboard import Estimate, Leaderboard
     from segkit.robustness import Robustness
+
+GIVES_WAY = ("heat", "prompt", "mask")
+"""Columns for the level at which each stage gives way."""
 
 MOST = 12
 """So many verdicts are printed; all of them are in leaderboard.json."""
@@ -109,23 +113,25 @@ def print_robustness(found: Robustness, directory: Path, page: Path | None) -> N
         table = Table(
             box=None, pad_edge=False, title=title, title_justify="left", title_style="cyan"
         )
-        table.add_column("damage", style="cyan", no_wrap=True)
-        for head in ("none", f"level {found.levels}", "mean"):
+        table.add_column("damage", style="cyan", overflow="fold")
+        for head in ("none", f"at {found.levels}", "mean", "95 % interval", "kept", *GIVES_WAY):
             table.add_column(head, justify="right", no_wrap=True)
-        table.add_column("95 % interval", justify="right", no_wrap=True)
-        table.add_column("kept", justify="right", no_wrap=True)
-        table.add_column("gives way first")
         for curve in curves:
-            first = f"{curve.first[0]}, level {curve.first[1]}" if curve.first else "–"
+            ends = (curve.points[0].figure, curve.points[-1].figure)
             table.add_row(
                 curve.perturbation,
-                *(_number(p.figure.mean) for p in (curve.points[0], curve.points[-1])),
-                _number(curve.area.mean),
-                _reach(curve.area),
-                _number(curve.kept.mean, 2),
-                first,
+                *(_short(e.mean) for e in (*ends, curve.area)),
+                _reach(curve.area, _short),
+                _short(curve.kept.mean, 2),
+                *("–" if k is None else str(k) for k in curve.gives_way.values()),
             )
         console.print(table)
+    if found.curves:
+        console.print(
+            "mean: height of the curve; kept: mean over none; last: the level at which heatmap, "
+            "prompt and mask give way",
+            style="dim",
+        )
     for recipe in found.words:
         console.print(found.reading(recipe))
     if found.failed:
@@ -139,8 +145,11 @@ def print_robustness(found: Robustness, directory: Path, page: Path | None) -> N
     print_places(console, directory, page)
 
 
-def _number(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+def _short(value: float, digits: int = 3) -> str:
+    """Shares with three digits, what may be larger with one."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits if abs(value) < 10 else 1}f}"
 
 
 def print_places(console: Console, directory: Path, page: Path | None) -> None:
@@ -150,10 +159,10 @@ def print_places(console: Console, directory: Path, page: Path | None) -> None:
         console.print(f"report: {page}", soft_wrap=True)
 
 
-def _reach(found: Estimate | None) -> str:
+def _reach(found: Estimate | None, shown: Callable[[float], str] = "{:.3f}".format) -> str:
     if found is None or not math.isfinite(found.low):
         return "–"
-    return f"{found.low:.3f} to {found.high:.3f}"
+    return f"{shown(found.low)} to {shown(found.high)}"
 
 
 def _figure(found: Estimate | None) -> str:

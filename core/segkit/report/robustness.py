@@ -10,7 +10,7 @@ from typing import Any
 
 from segkit.errors import BadImageError
 from segkit.report.charts import Curve, Scale, curve, scale_of
-from segkit.report.folder import Borne, Estimate, Folder, Level, Robustness, finite
+from segkit.report.folder import Borne, Estimate, Folder, Robustness, finite
 from segkit.report.pictures import panels, small
 
 WIDTH, HEIGHT = 300, 120
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 300, 120
 WHISKER = 100
 """Length of an interval's scale, likewise."""
 
-MOST = 3.0
+MOST = 10
 """Up to how many times its limit a stage's way is drawn."""
 
 TILE = 150
@@ -49,7 +49,8 @@ class Chart:
     @property
     def words(self) -> str:
         """The chart in a sentence."""
-        return "; ".join(f"{c.rest} {', '.join(p[2] for p in c.points)}" for c in self.curves)
+        drawn = [c for c in self.curves if c.points]
+        return "; ".join(f"{c.rest} {', '.join(p[2] for p in c.points)}" for c in drawn)
 
 
 @dataclass(frozen=True)
@@ -130,34 +131,30 @@ def _figure_charts(found: Robustness, recipes: Sequence[str]) -> Iterator[Chart]
 
 def _chain_charts(found: Robustness, recipe: str) -> list[Chart]:
     """How far each stage is from level 0, in units of its limit, under each kind of damage."""
-    vertical = Scale(0, MOST, HEIGHT)
-    charts = []
+    ways: dict[str, list[tuple[str, list[tuple[int, Estimate]]]]] = {}
     for name in _names(found):
         for one in found.curves:
-            if (one.recipe, one.perturbation) != (recipe, name):
-                continue
-            drawn = []
-            for stage, key, _ in STAGES:
-                limit = found.limits.get(stage, 0)
-                points = [(p.level, _scaled(p, key, limit)) for p in one.points]
-                there = [(level, e) for level, e in points if e is not None]
-                if there:
-                    drawn.append(_drawn(stage, there, found.levels, vertical))
-            if drawn:
-                height = HEIGHT - vertical(1)
-                charts.append(Chart(name, drawn, _ticks(found.levels), 0, MOST, height))
+            if (one.recipe, one.perturbation) == (recipe, name):
+                ways[name] = [(stage, _way(one, stage, key, found)) for stage, key, _ in STAGES]
+    means = [finite(e.mean) for way in ways.values() for _, points in way for _, e in points]
+    top = math.ceil(min(MOST, max((m for m in means if m is not None), default=0)))
+    vertical = Scale(0, max(top, 2), HEIGHT)
+    limit = HEIGHT - vertical(1)
+    charts = []
+    for name, way in ways.items():
+        drawn = [_drawn(stage, points, found.levels, vertical) for stage, points in way]
+        charts.append(Chart(name, drawn, _ticks(found.levels), 0, vertical.high, limit))
     return charts
 
 
-def _scaled(point: Level, key: str, limit: float) -> Estimate | None:
-    """A stage's way over its limit."""
-    found: Estimate | None = getattr(point, key)
-    if found is None or limit <= 0:
-        return None
-    mean, low, high = (
-        None if v is None else v / limit for v in (found.mean, found.low, found.high)
-    )
-    return Estimate(mean=mean, low=low, high=high)
+def _way(one: Borne, stage: str, key: str, found: Robustness) -> list[tuple[int, Estimate]]:
+    """A stage's way over its limit at each level; empty where nothing was noted."""
+    limit = found.limits.get(stage, 0)
+    points = [
+        (point.level, finite(getattr(point, key) and getattr(point, key).mean))
+        for point in one.points
+    ]
+    return [(k, Estimate(mean=v / limit)) for k, v in points if v is not None and limit > 0]
 
 
 def _drawn(
@@ -185,8 +182,10 @@ def _examples(directory: Path, found: Robustness) -> list[tuple[str, list[tuple[
             made[file] = _tiles(directory / file)
         return made[file]
 
+    drawn = {(c.recipe, c.perturbation) for c in found.curves}
+    shown = next((p.recipe for p in found.pictures), "")
     rows = []
-    for name in _names(found):
+    for name in (n for n in _names(found) if (shown, n) in drawn):
         levels = [(None, 0), *((name, level) for level in range(1, found.levels + 1))]
         row = [(level, tiles(files[key, level])) for key, level in levels if (key, level) in files]
         if len(row) > 1:
