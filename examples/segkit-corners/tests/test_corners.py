@@ -43,7 +43,7 @@ def test_one_pixel_is_one_point() -> None:
 def test_share_decides_what_is_hot() -> None:
     rows = ["5000", "0990", "0000"]
     assert points(rows, share=1.0) == [[(1, 1), (2, 1)]]
-    assert points(rows, share=0.5) == [[(0, 0), (2, 1)]]
+    assert points(rows, share=0.5) == [[(0, 0), (2, 1), (1, 1)]]  # of equals the hottest
 
 
 def test_a_flat_heatmap_is_hot_to_its_corners() -> None:
