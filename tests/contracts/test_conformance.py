@@ -34,7 +34,7 @@ OPTIONS = {
     "segmenter:dpt": [{"make": small.dpt}],
     "segmenter:hf-sam": [{"make": small.hf_sam}],
     "segmenter:sam": [{}, {"multimask": "off"}],
-    "segmenter:sam-everything": [{"points_per_side": 3}],
+    "segmenter:sam-everything": [{"points_per_side": 2}],
     "selector:coverage": [{}, {"power": 0}, {"power": 1}],
     "transform:threshold": [{}, {"level": 1.0}],
 }
