@@ -109,7 +109,6 @@ class Working(Every):
             guarded(step, step.work, given, picture(values))
             changed = [n for n, found in before.items() if digest(given[n]) != found]
             if changed:
-                made_up.forget()
                 raise Broken(
                     f"{named(step)} changes its input '{changed[0]}' {picture(values)}; "
                     "make a copy and change that"
