@@ -16,7 +16,7 @@ from segkit.errors import SegkitError, UsageError
 from segkit.hookspecs import REGISTRATION
 from segkit.stages import Step
 from segkit.testing.asking import Broken, named
-from segkit.testing.values import EDGES, MIRRORS
+from segkit.testing.values import EDGES, MIRRORS, forget_changed
 
 
 class Conformance:
@@ -91,11 +91,14 @@ class Conformance:
 
     @classmethod
     def setup_class(cls) -> None:
+        """Skip all of it where a library is missing."""
         for library in cls.needs:
             pytest.importorskip(library)
 
     @classmethod
     def teardown_class(cls) -> None:
+        """Close what is open, and leave nothing behind."""
+        forget_changed()
         for step in cls._steps.values():
             step.close()
         cls._steps.clear()
@@ -180,6 +183,7 @@ class Unusable:
     _found: ClassVar[Found]
 
     def test_it_can_be_used(self) -> None:
+        """It is found and loaded; here it is not."""
         raise Broken(self._found.problem)
 
 

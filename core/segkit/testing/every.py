@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,31 +12,12 @@ from pydantic import ValidationError
 
 from segkit.stages import Step
 from segkit.testing.asking import Broken, named
+from segkit.testing.importing import HEAVY, IMPORTER
 
 if TYPE_CHECKING:
     from segkit.testing.conformance import Conformance
 else:
     Conformance = object
-
-HEAVY = (
-    *("torch", "torchvision", "tensorflow", "jax", "keras", "lightning", "timm", "transformers"),
-    *("segment_anything", "ultralytics", "onnx", "onnxruntime", "cv2", "PIL", "skimage", "scipy"),
-    *("sklearn", "matplotlib", "pandas", "numba", "pycocotools", "supervision", "imageio"),
-)
-"""Libraries that a plugin's module may not import when it is itself imported."""
-
-_IMPORTED = """
-import importlib, importlib.util, json, sys
-target = sys.argv[1]
-if target.endswith(".py"):
-    spec = importlib.util.spec_from_file_location("plugin_under_test", target)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["plugin_under_test"] = module
-    spec.loader.exec_module(module)
-else:
-    importlib.import_module(target)
-print("\\n" + json.dumps([m for m in sys.argv[2].split(",") if m in sys.modules]))
-"""
 
 
 class Every(Conformance):
@@ -52,10 +31,12 @@ class Every(Conformance):
     # ---- how it is registered and described --------------------------------------------------
 
     def test_it_is_found_by_its_entry_point(self) -> None:
+        """It is registered under its own name."""
         assert self._found.entry is not None
         assert self.step_class.name == self._found.entry.name
 
     def test_the_module_has_a_summary(self) -> None:
+        """`list-plugins` shows the first line of the module's docstring."""
         entry = self._found.entry
         summary = entry.summary if entry else ""
         if not summary:
@@ -70,6 +51,7 @@ class Every(Conformance):
             )
 
     def test_the_class_has_a_docstring(self) -> None:
+        """`show` and the reference begin with it."""
         if not self.step_class.__doc__:
             raise Broken(
                 f"the class {self.step_class.__name__} has no docstring; say what it does, in "
@@ -77,6 +59,7 @@ class Every(Conformance):
             )
 
     def test_every_option_has_help(self) -> None:
+        """Every option has a docstring, which becomes its help."""
         without = [n for n, f in self.step_class.model_fields.items() if not f.description]
         if without:
             raise Broken(
@@ -85,19 +68,11 @@ class Every(Conformance):
             )
 
     def test_heavy_libraries_are_imported_late(self) -> None:
+        """Importing the module imports none of the large libraries."""
         entry = self._found.entry
         assert entry is not None
-        target = (
-            entry.target.partition(":")[0] if not entry.target.endswith(".py") else entry.target
-        )
-        paths = json.dumps([p for p in sys.path if p])
-        code = f"import sys\nsys.path[:0] = [p for p in {paths} if p not in sys.path]{_IMPORTED}"
-        command = [sys.executable, "-c", code, target, ",".join(HEAVY)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise Broken(f"the module of {named(self.step_class)} cannot be imported alone: {last}")
-        found = json.loads(done.stdout.splitlines()[-1])
+        single = entry.target.endswith(".py")
+        found = IMPORTER.heavy(entry.target if single else entry.target.partition(":")[0])
         if found:
             raise Broken(
                 f"the module of {named(self.step_class)} imports {found[0]} when it is imported; "
@@ -107,6 +82,7 @@ class Every(Conformance):
     # ---- options ---------------------------------------------------------------------------
 
     def test_options_survive_a_recipe(self, chosen: int) -> None:
+        """Options are written to a recipe and read back as they were."""
         import tomli_w
 
         if sys.version_info >= (3, 11):
@@ -132,6 +108,7 @@ class Every(Conformance):
             )
 
     def test_options_cannot_be_changed(self, chosen: int) -> None:
+        """A step is frozen, and none of its options can be changed in place."""
         step = self.new(chosen)
         if not type(step).model_config.get("frozen"):
             raise Broken(f"{named(step)} is not frozen; leave model_config as segkit's classes do")
@@ -144,6 +121,7 @@ class Every(Conformance):
                 )
 
     def test_unknown_options_are_refused(self, chosen: int) -> None:
+        """A misspelt option is an error, and not passed over."""
         step = self.new(chosen)
         try:
             type(step).model_validate({**step.model_dump(), "no_such_option": 1})
@@ -155,6 +133,7 @@ class Every(Conformance):
         )
 
     def test_equal_options_make_equal_steps(self, chosen: int) -> None:
+        """Steps are compared by kind, class and options."""
         one, other = self.new(chosen), self.new(chosen)
         if one != other or hash(one) != hash(other):
             raise Broken(
@@ -163,6 +142,7 @@ class Every(Conformance):
             )
 
     def test_it_can_go_to_another_process(self, chosen: int) -> None:
+        """It can be pickled, as worker processes need it."""
         step = self.new(chosen)
         try:
             again = pickle.loads(pickle.dumps(step))

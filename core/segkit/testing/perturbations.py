@@ -25,7 +25,7 @@ class PerturbationTests(Working):
         step = self.step(chosen)
         for name in ("ordinary", "noise", "white", "one-pixel"):
             values = {**self.values(name), "level": 0.0}
-            found = difference(self._handed(step, values), self.answer(step, values))
+            found = difference(self._undamaged(step, values), self.answer(step, values))
             if found:
                 raise Broken(
                     f"{named(step)} does damage at level 0: its {self._what(step)}{found} (before, "
@@ -36,7 +36,7 @@ class PerturbationTests(Working):
         """Higher levels change something."""
         step = self.step(chosen)
         values = self.values("ordinary")
-        given = self._handed(step, values)
+        given = self._undamaged(step, values)
         if not any(
             difference(given, self.answer(step, {**values, "level": level})) for level in LEVELS
         ):
@@ -48,7 +48,7 @@ class PerturbationTests(Working):
         for name in ("ordinary", "taller", "one-row", "prompts-at-the-border"):
             for level in LEVELS:
                 values = {**self.values(name), "level": level}
-                given, made = self._handed(step, values), self.answer(step, values)
+                given, made = self._undamaged(step, values), self.answer(step, values)
                 if isinstance(made, Image) and made.size != given.size:
                     raise Broken(
                         f"{named(step)} makes an image of {made.size} out of one of {given.size}; "
@@ -86,7 +86,7 @@ class PerturbationTests(Working):
     def _what(self, step: Step) -> str:
         return "image" if type(step).output() is Image else "prompts"
 
-    def _handed(self, step: Step, values: dict[str, Any]) -> Any:
+    def _undamaged(self, step: Step, values: dict[str, Any]) -> Any:
         """What it damages."""
         what = self._what(step)
         if what not in type(step).inputs().all:

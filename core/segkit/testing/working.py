@@ -61,7 +61,7 @@ class Working(Every):
             required = type(step).inputs().required
             given = {n: v for n, v in given.items() if n in required}
         made = guarded(step, step.work, given, picture(values))
-        return checked(step, made, {**values, **given})
+        return checked(step, made, {"image": values["image"], **given})
 
     def answer(self, step: Step, values: Mapping[str, Any] | str, seed: int = 0) -> Any:
         """The same; an error is a fault."""
@@ -109,7 +109,6 @@ class Working(Every):
             guarded(step, step.work, given, picture(values))
             changed = [n for n, found in before.items() if digest(given[n]) != found]
             if changed:
-                made_up.forget()
                 raise Broken(
                     f"{named(step)} changes its input '{changed[0]}' {picture(values)}; "
                     "make a copy and change that"
@@ -173,38 +172,32 @@ class Working(Every):
         """`batch` gives what single calls give, in the same order."""
         step = self.step(chosen)
         names = ("ordinary", "taller", "other", "one-pixel")
-        many = [inputs_for(step, self.values(name)) for name in names]
-        many = [given for name, given in zip(names, many, strict=True) if self._takes(step, name)]
-        kept = [name for name in names if self._takes(step, name)]
+        alone = {}
+        for name in names:
+            try:
+                alone[name] = self.asked(step, self.values(name))
+            except BadImageError:
+                continue  # an image that it cannot take is not in the batch
+            except SegkitError as error:
+                raise Broken(f"{named(step)} fails on the picture '{name}': {error}") from error
         try:
-            made = list(step.batch(many))
+            made = list(step.batch([inputs_for(step, self.values(name)) for name in alone]))
         except Exception as error:
             raise Broken(
                 f"{named(step)} raises {type(error).__name__} for a batch of pictures of several "
                 f"sizes, and not one by one: {error}"
             ) from error
-        if len(made) != len(many):
+        if len(made) != len(alone):
             raise Broken(
-                f"{named(step)} makes {len(made)} values of a batch of {len(many)}; make one each"
+                f"{named(step)} makes {len(made)} values of a batch of {len(alone)}; make one each"
             )
-        for name, one in zip(kept, made, strict=True):
-            values = self.values(name)
-            one = checked(step, one, values)
-            found = difference(self.answer(step, name), one, self.near, self.near)
+        for (name, wanted), one in zip(alone.items(), made, strict=True):
+            found = difference(wanted, one, self.near, self.near)
             if found:
                 raise Broken(
-                    f"{named(step)} gives another answer in a batch than alone "
-                    f"{picture(values)}: its {_type(one)}{found}"
+                    f"{named(step)} gives another answer in a batch than alone on the picture "
+                    f"'{name}': its {_type(one)}{found}"
                 )
-
-    def _takes(self, step: Step, name: str) -> bool:
-        try:
-            self.asked(step, self.values(name))
-        except BadImageError:
-            return False
-        except SegkitError:
-            return True
-        return True
 
     # ---- opening and closing -----------------------------------------------------------------
 
