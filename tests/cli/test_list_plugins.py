@@ -28,9 +28,9 @@ def test_the_table_fits_a_terminal(segkit):
 
 
 def test_a_narrow_table_has_its_texts_below(segkit, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "44")
+    monkeypatch.setenv("COLUMNS", "50")
     table = segkit("list-plugins", "--kind", "transform").out.split("\n\n")[0].splitlines()
-    assert all(len(line) <= 44 for line in table)
+    assert all(len(line) <= 50 for line in table)
     place = next(i for i, line in enumerate(table) if line.split()[:1] == ["idw"])
     assert table[place].strip() == "idw"
     assert table[place + 1].startswith(" " * 15 + "Spread heat")
