@@ -77,13 +77,13 @@ def walk(
     """
     graph = Graph()
     branches = {name: graph.branch(plan, candidates) for name, plan in plans.items()}
-    dataset = _common_dataset(plans)
+    dataset = common_dataset(plans)
     with opened([dataset, *graph.steps.values()], device):
         work = Work(class_ids(plans, classes), seed, observers or Observers())
-        yield from work_through(branches, dataset, work, _chunk(chunk, device), skip or {})
+        yield from work_through(branches, dataset, work, chunk_size(chunk, device), skip or {})
 
 
-def _chunk(asked: int | None, device: str) -> int:
+def chunk_size(asked: int | None, device: str) -> int:
     """How many images are worked on together."""
     return asked or (4 if device == "cpu" else 16)
 
@@ -145,13 +145,13 @@ def run(
     folder can no longer be written. What was finished before is kept in any case.
     """
     watch = Observers(observers)
-    dataset = _common_dataset(plans)
+    dataset = common_dataset(plans)
     with blamed(dataset):
         images = len(dataset)  # first: a folder without images leaves no trace
     ids = class_ids(plans, classes)
     nested = len(plans) > 1 if nested is None else nested
     records: dict[str, Record] = {}
-    totals: dict[str, _Totals] = {}
+    totals: dict[str, Totals] = {}
     for name, plan in plans.items():
         if nested and (name in ("", ".", "..") or {"/", "\\", "\0"} & set(name)):
             raise UsageError(
@@ -159,7 +159,7 @@ def run(
             )
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
         records[name] = Record(directory / "recipes" / name if nested else directory, content)
-        totals[name] = _Totals(plan, content, ids)
+        totals[name] = Totals(plan, content, ids)
     check(directory, resume=resume, overwrite=overwrite)
     graph = Graph()
     branches = {
@@ -184,14 +184,14 @@ def run(
             # A companion has nothing to do for images that every plan has finished.
             skip |= dict.fromkeys(companions or (), set.intersection(*skip.values()))
             work = Work(ids, seed, watch)
-            for outcome in work_through(branches, dataset, work, _chunk(chunk, device), skip):
+            for outcome in work_through(branches, dataset, work, chunk_size(chunk, device), skip):
                 noted = note(outcome) if note is not None and outcome.error is None else None
                 if outcome.recipe not in records:
                     continue
                 record = records[outcome.recipe]
                 finished = totals[outcome.recipe].images
                 try:
-                    line = _line(plans[outcome.recipe], outcome, record.directory, ids, watch)
+                    line = line_of(plans[outcome.recipe], outcome, record.directory, ids, watch)
                     if note is not None:
                         line["notes"] = None if noted is None else dict(noted)
                     record.append(line)
@@ -259,7 +259,7 @@ def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
         total[key] = total.get(key, 0) + value
 
 
-class _Totals:
+class Totals:
     """Counts and seconds added up over a plan's finished images."""
 
     def __init__(self, plan: Plan, content: Mapping[str, Any], classes: Mapping[int, str]) -> None:
@@ -308,7 +308,7 @@ class _Totals:
         return found
 
 
-def _line(
+def line_of(
     plan: Plan, outcome: Outcome, directory: Path, classes: Mapping[int, str], watch: Observers
 ) -> dict[str, Any]:
     """One image's line of results.jsonl, after its files are written."""
@@ -415,7 +415,8 @@ def _scores(plan: Plan, counts: Mapping[str, Counts]) -> Scores:
     return scores
 
 
-def _common_dataset(plans: Mapping[str, Plan]) -> Dataset:
+def common_dataset(plans: Mapping[str, Plan]) -> Dataset:
+    """The data set of all plans. Raises `UsageError` if there is none or they differ."""
     datasets = [plan.dataset for plan in plans.values()]
     if not datasets:
         raise UsageError("there is nothing to run; give at least one plan")
@@ -470,7 +471,7 @@ def _read_ahead(
     chunks = [wanted[i : i + chunk] for i in range(0, len(wanted), chunk)]
 
     def read(places: Sequence[int]) -> dict[int, Task | Failure]:
-        return {i: _task(dataset, i, names[i]) for i in places}
+        return {i: read_task(dataset, i, names[i]) for i in places}
 
     with ThreadPoolExecutor(1) as reader:
         ahead = [reader.submit(read, places) for places in chunks[:1]]
@@ -480,7 +481,8 @@ def _read_ahead(
             yield places, tasks
 
 
-def _task(dataset: Dataset, index: int, name: str) -> Task | Failure:
+def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
+    """The image at `index` and its truth, or why it cannot be used."""
     try:
         image, truth = dataset[index]
     except BadImageError as error:

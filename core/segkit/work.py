@@ -156,6 +156,16 @@ class Work:
     def _gather(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
         return [Asked(tuple(s for i in sorted(n, key=int) for s in n[i])) for n in needs]
 
+    def _perturb(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
+        """The prompts as they came, but damaged; each still belongs to its prompter."""
+        step = node.steps[0]
+        inputs = [{"prompts": n["prompts"].prompts, "level": node.level} for n in needs]
+        made = self._call(step, tasks, inputs)
+        return [
+            m if isinstance(m, Failure) else _attempt(_replaced, n["prompts"], m, step)
+            for m, n in zip(made, needs, strict=True)
+        ]
+
     def _encode(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
         return self._call(node.steps[0], tasks, [{}] * len(tasks), method="encode")
 
@@ -376,11 +386,13 @@ class Work:
         return {n: found[n] for n in names.all if n in found}
 
     def _rng(self, step: Step, image: str, heatmap: int) -> np.random.Generator:
-        """The step's randomness for one image: the same in batched, resumed and shared runs."""
-        text = "\0".join((str(self.seed), image, step.kind, step.name, str(heatmap)))
-        return np.random.default_rng(
-            np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
-        )
+        return randomness(self.seed, step, image, heatmap)
+
+
+def randomness(seed: int, step: Step, image: str, heatmap: int = 0) -> np.random.Generator:
+    """The step's randomness for one image: the same in batched, resumed and shared runs."""
+    text = "\0".join((str(seed), image, step.kind, step.name, str(heatmap)))
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32))
 
 
 def _whole_batch(step: Step, inputs: Sequence[Values]) -> list[Any]:
@@ -466,6 +478,21 @@ def _paired(one: Prompts, other: Prompts, first: Prompter, second: Prompter) -> 
     for i in range(max(len(one), len(other))):
         pairs.append(one[i % len(one)].merged(other[i % len(other)]))
     return Prompts(tuple(pairs))
+
+
+def _replaced(asked: Asked, prompts: Prompts, step: Step) -> Asked:
+    """The same spans with these prompts in place of theirs."""
+    if len(prompts) != len(asked.prompts):
+        raise BadValueError(
+            f"perturbation '{step.name}' should make as many prompts as it is given, "
+            f"{len(asked.prompts)}, but made {len(prompts)}"
+        )
+    spans, start = [], 0
+    for span in asked.spans:
+        end = start + len(span.prompts)
+        spans.append(replace(span, prompts=Prompts(prompts.items[start:end])))
+        start = end
+    return Asked(tuple(spans))
 
 
 def _placed(masks: Masks, prompts: Prompts | None, places: list[int]) -> Masks:

@@ -135,7 +135,7 @@ class PlanCommand(click.Command):
                 for b in bases
             ]
         found = {(c.kind, c.name): c for base in bases for c in choices(catalog, base.recipe)}
-        chosen = list(found.values())
+        chosen = [*found.values(), *self.beside(first, catalog)]
         added, self.sections = plugin_options(chosen, self.grid)
         self.params = [*self.params, *added]
         ctx.obj = (catalog, bases, chosen)
@@ -143,6 +143,10 @@ class PlanCommand(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise UsageError(_unknown_option(error, catalog, chosen)) from None
+
+    def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
+        """Plugins that are no part of a recipe, whose options are flags all the same."""
+        return []
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Own options first, then a section for each chosen plugin that has some."""
@@ -287,15 +291,21 @@ def _metavar(annotation: Any) -> str:
 def completed(recipe: Recipe, chosen: Sequence[Chosen], params: Mapping[str, Any]) -> Recipe:
     """The recipe with the options that were given as flags; they win over the recipe's own."""
     for choice in chosen:
-        given = {}
-        for field in choice.step.model_fields:
-            for length in ("long", "short"):
-                value = params.get(choice.target(field, length))
-                if value not in (None, ()):
-                    given[field] = value
+        given = given_to(choice, params)
         if given:
             recipe = recipe.with_options(choice.kind, choice.name, given)
     return recipe
+
+
+def given_to(choice: Chosen, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a plugin that were given as flags."""
+    given = {}
+    for field in choice.step.model_fields:
+        for length in ("long", "short"):
+            value = params.get(choice.target(field, length))
+            if value not in (None, ()):
+                given[field] = value
+    return given
 
 
 def grid(

@@ -27,6 +27,7 @@ from segkit.report.charts import (
 )
 from segkit.report.folder import Estimate, Folder, RecipeLosses, Run, finite, steps_of
 from segkit.report.pictures import Album, make_album
+from segkit.report.robustness import section, settings
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -75,6 +76,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         falls=_falls(folder, fall_scale),
         fall_scale=fall_scale,
         parts=PARTS,
+        robust=section(folder),
+        settings=settings,
         worst=sorted(folder.diagnosis.rows, key=lambda r: r.iou)[:WORST]
         if folder.diagnosis
         else [],

@@ -123,12 +123,12 @@ def _bundle(name: str, files: Mapping[int, Path], width: int) -> _Bundle:
     bundle = _Bundle(name)
     for place, file in files.items():
         try:
-            panels = _panels(file, width)
+            found = panels(file, width)
         except BadImageError:
             bundle.damaged.append(file)
             continue
         bundle.tiles[place] = []
-        for title, panel in panels:
+        for title, panel in found:
             digest = hashlib.blake2b(repr(panel.size).encode() + panel.tobytes()).digest()
             if digest not in bundle.pictures:
                 bundle.pictures[digest] = small(panel, width)
@@ -136,7 +136,7 @@ def _bundle(name: str, files: Mapping[int, Path], width: int) -> _Bundle:
     return bundle
 
 
-def _panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
+def panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
     """Title and picture of each panel of a file; a file that names none is one panel.
 
     Raises `BadImageError`.
