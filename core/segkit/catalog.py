@@ -367,22 +367,44 @@ class Catalog:
 
     def _inline(self) -> list[Entry]:
         """The plugins of single files; these have to be imported to know what they offer."""
-        found = []
+        found: list[Entry] = []
+        files: dict[str, Path] = {}
         for path in self.files:
+            other = files.setdefault(path.stem, path)
+            if other is not path:
+                if other.resolve() == path.resolve():
+                    continue  # named twice
+                raise UsageError(
+                    f"--plugin {path}: its plugins would have the same names as those of {other}, "
+                    "since the files have the same name; rename one of them"
+                )
+            if path.is_dir():
+                raise UsageError(f"--plugin {path}: it is a folder; name a Python file in it")
             if not path.is_file():
                 raise UsageError(f"--plugin {path}: there is no such file")
             if path.suffix != ".py":
                 raise UsageError(f"--plugin {path}: it should be a Python file (.py)")
             probe = Entry("", path.stem, str(path), "file", str(path))
             module = self.import_entry(probe)
+            hooks = _registered(module, probe)
             for kind in REGISTRATION:
-                for cls in _offered(module, kind, probe):
-                    name = str(getattr(cls, "name", ""))
+                for cls in _classes(module, kind, probe):
+                    name = getattr(cls, "name", None)  # an option of that name hides it
+                    if not isinstance(name, str) or not name:
+                        raise PluginError(
+                            f"{probe.described} could not be used: its class {cls.__name__} "
+                            f"should have a name, as in name = '{path.stem.replace('_', '-')}'"
+                        )
                     found.append(Entry(kind, name, path.stem, "file", str(path)))
-            if _registered(module, probe) - set(REGISTRATION.values()):
+            if hooks - set(REGISTRATION.values()):
                 found.append(Entry(OBSERVER, path.stem, path.stem, "file", str(path)))
-            if not any(e.target == str(path) for e in found):
+            if not hooks:
                 raise UsageError(f"--plugin {path}: no function in it is marked with @hookimpl")
+            if not any(e.target == str(path) for e in found):
+                raise UsageError(
+                    f"--plugin {path}: {min(hooks)} in it returns no plugin; "
+                    "return a list of classes"
+                )
         return found
 
 
@@ -443,6 +465,13 @@ def _manager(module: ModuleType, entry: Entry) -> PluginManager:
 
 
 def _hook_error(entry: Entry, error: BaseException) -> PluginError:
+    unknown = re.match(r"unknown hook '(\w+)'", str(error))
+    if unknown is not None:  # pluggy's own sentence goes on with the module's repr
+        near = get_close_matches(unknown[1], [n for n in vars(hookspecs) if n[:7] == "segkit_"], 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return PluginError(
+            f"{entry.described} could not be loaded: there is no hook '{unknown[1]}'{hint}"
+        )
     return PluginError(
         f"{entry.described} could not be loaded: its hooks raise {type(error).__name__}: "
         f"{_first_line(error)}"
@@ -465,19 +494,24 @@ def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
     return offered
 
 
-def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
-    """The class that an entry point names, checked."""
+def _classes(module: ModuleType, kind: str, entry: Entry) -> list[type[Step]]:
+    """What the module offers of a kind, after a check that these are classes of that kind."""
     from segkit.stages import KINDS
 
-    who = entry.described
-    hook, interface = REGISTRATION[entry.kind], KINDS[entry.kind]
-    offered = _offered(module, entry.kind, entry)
-    wrong = [c for c in offered if not (isinstance(c, type) and issubclass(c, interface))]
-    if wrong:
-        raise PluginError(
-            f"{who} could not be used: {hook} should return subclasses of "
-            f"{interface.__name__}, but returns {_shown(wrong[0])}"
-        )
+    offered = _offered(module, kind, entry)
+    for one in offered:
+        if not (isinstance(one, type) and issubclass(one, KINDS[kind])):
+            raise PluginError(
+                f"{entry.described} could not be used: {REGISTRATION[kind]} should return "
+                f"subclasses of {KINDS[kind].__name__}, but returns {_shown(one)}"
+            )
+    return offered
+
+
+def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
+    """The class that an entry point names, checked."""
+    who, hook = entry.described, REGISTRATION[entry.kind]
+    offered = _classes(module, entry.kind, entry)
     for cls in offered:
         if cls.name == entry.name:
             try:
