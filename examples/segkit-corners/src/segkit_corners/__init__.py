@@ -1,10 +1,10 @@
 """Prompt a segmenter with the four outermost pixels of a heatmap's hot region."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
 
 
@@ -34,6 +34,6 @@ class Corners(Prompter):
 
 
 @hookimpl
-def segkit_prompters() -> list[type[Prompter]]:
+def segkit_prompters() -> Sequence[type[Prompter]]:
     """What this module adds to segkit."""
     return [Corners]

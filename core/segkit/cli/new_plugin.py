@@ -1,0 +1,91 @@
+"""`segkit new-plugin KIND NAME`: a complete distribution to start one's own plugin from."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+
+from segkit.cli.main import make_catalog
+from segkit.errors import UsageError
+from segkit.hookspecs import REGISTRATION
+
+
+def command() -> click.Command:
+    """The command."""
+    from segkit.scaffold import LICENCES
+
+    return click.Command(
+        "new-plugin",
+        callback=_new_plugin,
+        help="Make a package for a plugin of your own: a worked example of its kind, tests, "
+        "README and licence. It installs, passes its tests and runs as it is; change it into "
+        f"what you want.\n\nKinds: {', '.join(REGISTRATION)}.\n\n"
+        "Example:  segkit new-plugin prompt warm-centre",
+        params=[
+            click.Argument(["kind"], metavar="KIND"),
+            click.Argument(["name"], metavar="NAME"),
+            click.Option(["-o", "--output"], metavar="DIR", help="Its folder. [segkit-NAME]"),
+            click.Option(
+                ["--author"],
+                metavar="NAME",
+                help="Whose it is: 'Ada Lovelace' or 'Ada Lovelace <ada@example.org>'. "
+                "[git's user.name]",
+            ),
+            click.Option(
+                ["--licence", "--license"],
+                default=LICENCES[0],
+                metavar="NAME",
+                help=f"One of {', '.join(LICENCES)}. [{LICENCES[0]}]",
+            ),
+        ],
+    )
+
+
+def _new_plugin(kind: str, name: str, output: str | None, author: str | None, licence: str) -> None:
+    from datetime import date
+
+    from segkit import scaffold
+
+    kind = scaffold.kind_named(kind)
+    scaffold.check_name(kind, name, make_catalog())
+    distribution = scaffold.distribution_of(name)
+    folder = Path(output or distribution)
+    owner = author if author is not None else _git_user() or f"the authors of {distribution}"
+    made = scaffold.files(kind, name, owner, _licence(licence), date.today().year)
+    scaffold.write(folder, made)
+    click.echo(f"{folder} holds the {kind} plugin '{name}', its tests and its package. Next:\n")
+    for line in scaffold.commands(kind, name, folder):
+        click.echo(f"  {line}")
+
+
+def _licence(text: str) -> str:
+    """The licence that is meant, in whatever case."""
+    from segkit.scaffold import LICENCES
+
+    known = {name.lower(): name for name in LICENCES}
+    if text.lower() in known:
+        return known[text.lower()]
+    near = get_close_matches(text.lower(), known, n=1, cutoff=0.3)
+    hint = f"did you mean '{known[near[0]]}'?" if near else f"there is {', '.join(LICENCES)}"
+    raise UsageError(f"--licence {text}: its text is not at hand; {hint}")
+
+
+def _git_user() -> str:
+    """The name that git signs commits with; empty where there is none."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["git", "config", "user.name"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):  # no git
+        return ""
+    found = done.stdout.strip()
+    return found if found.isprintable() else ""

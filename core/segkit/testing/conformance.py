@@ -1,0 +1,261 @@
+"""The class that authors of plugins subclass, and how it gets the tests of its plugin's kind."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from segkit.catalog import Catalog, Entry
+from segkit.errors import SegkitError, UsageError
+from segkit.hookspecs import REGISTRATION
+from segkit.stages import Step
+from segkit.testing.asking import Broken
+
+
+class Conformance:
+    """Tests whether a plugin keeps the contract of its kind.
+
+    Subclass it in a test file and say which plugin is meant; pytest then finds some dozens of tests
+    in the subclass. Everything else is optional.
+    """
+
+    plugin: ClassVar[str | Path | type[Step]] = ""
+    """The plugin: its name, as its entry point has it; or its class; or the path of a file that is
+    used with `--plugin FILE` (relative to the folder in which pytest is started)."""
+
+    kind: ClassVar[str] = ""
+    """Its kind, where plugins of two kinds share the name: 'prompt', 'segmenter', …"""
+
+    options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    """Sets of options; every test that needs a step runs with each."""
+
+    needs: ClassVar[Sequence[str]] = ()
+    """Libraries without which all of it is skipped, such as those of an extra."""
+
+    skips: ClassVar[Mapping[str, str]] = {}
+    """Tests that do not apply: the test's name without 'test_' to the reason, which is shown. For
+    example {'mirrored': 'of two equal peaks it takes the upper one'}."""
+
+    huge: ClassVar[tuple[int, int]] = (480, 640)
+    """(H, W) of the largest picture that is tried."""
+
+    def prepare(self, options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+        """The options to use in place of a set of `options`, once for each.
+
+        Override it where a plugin needs files: make them in `folder`, an empty folder of this set
+        of options, and name them in what you return. Pictures have names of the form 'ordinary',
+        'other', 'one-pixel' (see `segkit.testing.values.PICTURES`).
+        """
+        return options
+
+    # ---- what follows is the kit's own ---------------------------------------------------------
+
+    _found: ClassVar[Found]
+    _steps: ClassVar[dict[int, Step]]
+    _given: ClassVar[dict[int, Mapping[str, Any]]]
+    _folder: ClassVar[Path | None] = None
+
+    def test_pytest_has_loaded_the_kit(self) -> None:
+        """Replaced by the real tests unless pytest was told to leave segkit's plugin out."""
+        raise AssertionError(
+            "segkit's pytest plugin is not loaded, so nothing is tested; run pytest without "
+            "'-p no:segkit'"
+        )
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a test that names `chosen` with each set of options."""
+        if "chosen" in metafunc.fixturenames:
+            labels = [
+                ",".join(f"{k}={v}" for k, v in given.items()) or "defaults"
+                for given in self.options
+            ]
+            metafunc.parametrize("chosen", range(len(labels)), ids=labels)
+
+    @classmethod
+    def setup_class(cls) -> None:
+        for library in cls.needs:
+            pytest.importorskip(library)
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        for step in cls._steps.values():
+            step.close()
+        cls._steps.clear()
+        cls._given.clear()
+        if cls._folder is not None:
+            shutil.rmtree(cls._folder, ignore_errors=True)
+            cls._folder = None
+
+    @classmethod
+    def folder(cls) -> Path:
+        """A folder for files of this class's tests; gone afterwards."""
+        if cls._folder is None:
+            cls._folder = Path(tempfile.mkdtemp(prefix="segkit-"))
+        return cls._folder
+
+    @classmethod
+    def new_folder(cls) -> Path:
+        """An empty folder in it."""
+        return Path(tempfile.mkdtemp(dir=cls.folder()))
+
+    @property
+    def step_class(self) -> type[Step]:
+        """The plugin's class."""
+        assert self._found.cls is not None  # else only `Unusable` is collected
+        return self._found.cls
+
+    def new(self, chosen: int) -> Step:
+        """A fresh step with the chosen set of options, not open."""
+        if chosen not in self._given:
+            self._given[chosen] = dict(self.prepare(self.options[chosen], self.new_folder()))
+        try:
+            return self.step_class.model_validate(dict(self._given[chosen]))
+        except ValueError as error:
+            raise Broken(
+                f"{self.step_class.name} cannot be made with {self._given[chosen]!r}: "
+                f"{str(error).strip()}"
+            ) from None
+
+    def step(self, chosen: int) -> Step:
+        """The step that all tests share, open on the CPU until the last of them."""
+        if chosen not in self._steps:
+            step = self.new(chosen)
+            try:
+                step.open("cpu")
+            except Exception as error:
+                step.close()
+                raise Broken(
+                    f"{step.kind} '{step.name}' cannot be opened on the CPU: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            self._steps[chosen] = step
+        return self._steps[chosen]
+
+
+class Found:
+    """A plugin that was looked for: its class and entry, or the sentence that says why not."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        entry: Entry | None = None,
+        cls: type[Step] | None = None,
+        problem: str = "",
+    ) -> None:
+        self.catalog = catalog
+        self.entry = entry
+        self.cls = cls
+        self.problem = problem
+
+
+class Unusable:
+    """The one test of a plugin that cannot be loaded."""
+
+    _found: ClassVar[Found]
+
+    def test_it_can_be_used(self) -> None:
+        raise Broken(self._found.problem)
+
+
+def look_up(wanted: type[Conformance]) -> Found:
+    """Find and load the plugin of a test class, as a run does."""
+    plugin = wanted.plugin
+    catalog = Catalog()
+    try:
+        if isinstance(plugin, type):
+            kind, name = getattr(plugin, "kind", ""), getattr(plugin, "name", "")
+        elif isinstance(plugin, Path) or plugin.endswith(".py"):
+            catalog = Catalog(files=(Path(plugin),))
+            own = [e for e in catalog.entries() if e.target == str(plugin)]
+            kind, name = _only([e for e in own if wanted.kind in ("", e.kind)], str(plugin))
+        else:
+            kind, name = wanted.kind, plugin
+        if kind == "" and not isinstance(plugin, type):
+            kind = _kind_of(catalog, name)
+        if kind not in REGISTRATION:
+            raise UsageError(
+                f"{wanted.__name__}: kind should be one of {', '.join(REGISTRATION)}, "
+                f"but is '{kind}'"
+            )
+        entry = catalog.find(kind, name)
+        cls = catalog.load_entry(entry)
+    except SegkitError as error:
+        return Found(catalog, problem=str(error))
+    if isinstance(plugin, type) and cls is not plugin:
+        return Found(
+            catalog,
+            problem=f"the entry point '{name}' gives {cls.__module__}.{cls.__name__}, not "
+            f"{plugin.__module__}.{plugin.__name__}; name the plugin as 'DISTRIBUTION:{name}'",
+        )
+    return Found(catalog, entry, cls)
+
+
+def _only(entries: Sequence[Entry], plugin: str) -> tuple[str, str]:
+    if len(entries) != 1:
+        offers = ", ".join(f"the {e.kind} '{e.name}'" for e in entries) or "none of that kind"
+        raise UsageError(f"{plugin} should offer one plugin to test, but offers {offers}; set kind")
+    return entries[0].kind, entries[0].name
+
+
+def _kind_of(catalog: Catalog, name: str) -> str:
+    """The one kind in which a plugin of this name is installed."""
+    short = name.rpartition(":")[2]
+    kinds = sorted({e.kind for e in catalog.entries() if short == e.name and e.kind != "observer"})
+    if len(kinds) > 1:
+        raise UsageError(
+            f"plugins of the kinds {' and '.join(kinds)} have the name '{name}'; say which is "
+            f'meant: kind = "{kinds[0]}"'
+        )
+    if not kinds:
+        raise UsageError(
+            f"no plugin named '{name}' is installed; install your package (pip install -e .) and "
+            "compare the entry point's name in pyproject.toml"
+        )
+    return kinds[0]
+
+
+def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:
+    """The class with the tests of its plugin's kind, or None if it names no plugin."""
+    if not wanted.plugin:
+        return None
+    from segkit.testing.kinds import TESTS
+
+    found = look_up(wanted)
+    tests = Unusable if found.cls is None else TESTS[found.cls.kind]
+    made: dict[str, Any] = {
+        "__module__": wanted.__module__,
+        "__doc__": wanted.__doc__,
+        "_found": found,
+        "_steps": {},
+        "_given": {},
+        "test_pytest_has_loaded_the_kit": None,
+    }
+    for name, reason in wanted.skips.items():
+        known = callable(getattr(tests, f"test_{name}", None))
+        made[f"test_{name}"] = _skipped(reason) if known else _unknown(name, tests)
+    return type(wanted.__name__, (wanted, tests), made)
+
+
+def _skipped(reason: str) -> Callable[[Any], None]:
+    def skip(self: Any) -> None:
+        pytest.skip(reason)
+
+    return skip
+
+
+def _unknown(name: str, tests: type) -> Callable[[Any], None]:
+    from difflib import get_close_matches
+
+    def fail(self: Any) -> None:
+        known = [n.removeprefix("test_") for n in dir(tests) if n.startswith("test_")]
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(known)}"
+        raise Broken(f"skips names '{name}', and there is no such test; {hint}")
+
+    # A loaded plugin has these tests; one that is not has but one test, which says why.
+    return fail if tests is not Unusable else lambda self: pytest.skip("it cannot be used")
