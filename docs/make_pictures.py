@@ -1,15 +1,16 @@
 """Draw what each bundled plugin does: python docs/make_pictures.py [KIND/NAME …].
 
-Without names, every plugin that has no entry in docs/images/plugins/costs.json yet; `all` means all.
-Each gets docs/images/plugins/KIND/NAME.webp and its cost, or the reason why it has none. Then run
-docs/make_reference.py. The photo is scikit-image's cup of coffee, for data sets its cat; for what needs a truth, it is a
+Without names, every plugin that has no entry in docs/images/plugins/costs.json yet; `all` means
+all. Each gets docs/images/plugins/KIND/NAME.webp and its cost, or the reason why it has none. Then
+run docs/make_reference.py.
+
+The photo is scikit-image's cup of coffee, for data sets its cat; for what needs a truth, it is a
 picture of the data set `scenes`. Nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import time
@@ -18,19 +19,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import numpy as np
 
 from segkit import (
-    BACKGROUND,
     Catalog,
     Heatmap,
     Image,
     Labels,
     Masks,
     Pipeline,
-    Prompt,
     Prompts,
     Truth,
     write_png,
@@ -363,7 +360,11 @@ def draw_saliency(name: str) -> Drawn:
     heat = made[0] if isinstance(made, tuple) else made
     title = f"{heat.name or 'heatmap'} {heat.score:.2f}"
     panels = [photo_panel("photo", cup()), heat_panel("heatmap", heat)]
-    return [*panels, heat_panel(title, heat, cup())], taken, "the photo, and where its class is seen"
+    return (
+        [*panels, heat_panel(title, heat, cup())],
+        taken,
+        "the photo, and where its class is seen",
+    )
 
 
 def draw_transform(name: str) -> Drawn:
@@ -372,8 +373,10 @@ def draw_transform(name: str) -> Drawn:
     made, taken = timed(make("transform", name, **TRANSFORMS.get(name, {})), values, 3)
     options = ", ".join(f"{k} {v}" for k, v in TRANSFORMS.get(name, {}).items())
     panels = [heat_panel("before", heatmap()), heat_panel(f"after {options}".strip(), made)]
-    return [*panels, heat_panel("after, over the photo", made, cup())], taken, (
-        "Grad-CAM's heatmap before and after" + (f" ({options})" if options else "")
+    return (
+        [*panels, heat_panel("after, over the photo", made, cup())],
+        taken,
+        ("Grad-CAM's heatmap before and after" + (f" ({options})" if options else "")),
     )
 
 
@@ -386,8 +389,10 @@ def draw_prompt(name: str) -> Drawn:
     step_class = CATALOG.load("prompt", name)
     image, heat = cup(), heatmap()
     if step_class.companion:
-        first = "topk" if name == "cascade" else "maxmin"
-        before, after = answered(first), answered(f"{first}+{name}")
+        for first in ("distance-centers", "topk", "center", "box"):
+            before, after = answered(first), answered(f"{first}+{name}")
+            if (before.labels.ids != after.labels.ids).mean() > 0.01:
+                break  # a case in which the second look changes something
         panels = [
             mask_panel(f"{first} alone", image, before.labels.ids, before.prompts),
             mask_panel(f"{first}+{name}", image, after.labels.ids, after.prompts),
@@ -413,8 +418,11 @@ def draw_prompt(name: str) -> Drawn:
     panels = [heat_panel("heatmap", heat, image), prompt_panel("prompt", image, heat, made)]
     panels.append(mask_panel("SAM's answer", image, answer, made))
     shown = ", ".join(f"{k} {v}" for k, v in PROMPTS.get(name, {}).items()).replace("_", "-")
-    return panels, taken, "the heatmap, what is asked, and the mask that `nano` draws" + (
-        f" ({shown})" if shown else ""
+    return (
+        panels,
+        taken,
+        "the heatmap, what is asked, and the mask that `nano` draws"
+        + (f" ({shown})" if shown else ""),
     )
 
 
@@ -435,6 +443,7 @@ def segmented(prompts: Prompts) -> np.ndarray:
 def draw_segmenter(name: str) -> Drawn:
     """What it is given, and its mask or class map."""
     image, heat, asked = cup(), heatmap(), answered().prompts
+    image = scene()[0] if name == "sam-everything" else image
     with tempfile.TemporaryDirectory() as folder:
         options: dict[str, Any] = {}
         if name == "class-maps":
@@ -477,8 +486,10 @@ def draw_selector(name: str) -> Drawn:
         for mask, score in zip(masks.masks, masks.scores, strict=True)
     ]
     ids = numbered(made, image.size) if len(made) else np.zeros(image.size, np.int32)
-    return [*panels, mask_panel("kept", image, ids)], taken, (
-        "the candidates that `nano` gives for one click, and the one that is kept"
+    return (
+        [*panels, mask_panel("kept", image, ids)],
+        taken,
+        ("the candidates that `nano` gives for one click, and the one that is kept"),
     )
 
 
@@ -561,8 +572,24 @@ def draw_writer(name: str) -> Drawn:
         files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name[0] != ".")
         lines = [f"{p.relative_to(directory)}   {p.stat().st_size} bytes" for p in files]
         panels = [mask_panel("what was found", cup(), result.labels.ids)]
-        panels.append(text_panel("files", [*lines[:6], "", *_beginning(files)], 460))
-    return panels, taken, "a mask, the files written for it, and how one of them begins"
+        begin = _beginning(files)
+        panels.append(text_panel("files", [*lines[:6], "", *begin], 460 if begin else 300))
+        if not begin:
+            panels += [Panel("the file", picture) for picture in _pictures(files)]
+    what = "how one of them begins" if begin else "what it looks like"
+    return panels, taken, f"a mask, the files written for it, and {what}"
+
+
+def _pictures(files: Sequence[Path]) -> list[RGB]:
+    """The first file that is a picture, as high as a panel."""
+    import PIL.Image
+
+    for path in files:
+        if path.suffix in (".png", ".jpg"):
+            picture = PIL.Image.open(path).convert("RGB")
+            picture.thumbnail((700, HEIGHT))
+            return [np.asarray(picture)]
+    return []
 
 
 def _beginning(files: Sequence[Path]) -> list[str]:
@@ -608,7 +635,8 @@ def draw(kind: str, name: str) -> dict[str, Any]:
     file = FOLDER / kind / f"{name}.webp"
     file.parent.mkdir(parents=True, exist_ok=True)
     side_by_side(panels).save(file, quality=QUALITY, method=6)
-    height, width = (scene() if kind in ("fuser", "metric") else [cup()])[0].size
+    generated = kind in ("fuser", "metric") or name == "sam-everything"
+    height, width = (scene()[0] if generated else cup()).size
     entry = {"picture": file.name, "seconds": float(f"{taken:.2g}"), "shown": shown}
     if kind != "dataset":
         entry["work"] = f"one image of {width} × {height} pixels"

@@ -13,6 +13,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ def tidy(lines: list[str]) -> str:
 def commands_page() -> list[str]:
     """What can be typed, with every flag."""
     out = ["# Reference", "", NOTE, "", "[Kinds](reference/kinds.md) of plugin, the"]
-    out += ["[values](reference/values.md) that flow between them, the [hooks](reference/hooks.md),"]
+    out += [
+        "[values](reference/values.md) that flow between them, the [hooks](reference/hooks.md),"
+    ]
     out += ["the [public names](reference/names.md), and [every plugin](plugins/index.md) with its"]
     out += ["options. This page lists the commands.", ""]
     group = make_group()
@@ -110,7 +113,9 @@ def command_lines(command: click.Command, path: str) -> Iterator[str]:
 def kinds_page() -> list[str]:
     """The ten interfaces and who implements them."""
     out = ["# Kinds", "", NOTE, "", "Every arrow of the spine is a kind of plugin. What each takes"]
-    out += ["and gives is its contract; [Write a plugin](../write/index.md) has an example of each."]
+    out += [
+        "and gives is its contract; [Write a plugin](../write/index.md) has an example of each."
+    ]
     out += ["", "| kind | flag | hook | entry points |", "|---|---|---|---|"]
     for kind in KINDS:
         hook = hookspecs.REGISTRATION[kind]
@@ -323,7 +328,7 @@ def attribute_docs(cls: type) -> list[tuple[str, str]]:
 def documented(body: list[ast.stmt]) -> list[tuple[str, str]]:
     """Each assigned name that has a docstring under it."""
     found = []
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in pairwise(body):
         if not isinstance(text, ast.Expr) or not isinstance(text.value, ast.Constant):
             continue
         target = field.targets[0] if isinstance(field, ast.Assign) else None
