@@ -199,12 +199,14 @@ def plugins_page(costs: dict[str, Any]) -> list[str]:
     out += ["too, beside those of other packages."]
     for kind in KINDS:
         entries = CATALOG.entries(kind)
-        if entries:
-            out += ["", f"## {PLURAL[kind]}", "", f"| `--{FLAGS[kind]}` | what it does | cost |"]
-            out += ["|---|---|---|"]
-            for e in entries:
-                cost = seconds(costs["plugins"].get(f"{kind}/{e.name}", {}).get("seconds"))
-                out.append(f"| [`{e.name}`]({kind}/{e.name}.md) | {cell(e.summary)} | {cost} |")
+        out += ["", f"## {PLURAL[kind]}", ""]
+        if not entries:
+            out.append("None is bundled.")
+            continue
+        out += [f"| `--{FLAGS[kind]}` | what it does | cost |", "|---|---|---|"]
+        for e in entries:
+            cost = seconds(costs["plugins"].get(f"{kind}/{e.name}", {}).get("seconds"))
+            out.append(f"| [`{e.name}`]({kind}/{e.name}.md) | {cell(e.summary)} | {cost} |")
     out += ["", f"Cost: seconds for one image, {costs['machine']}."]
     return out
 

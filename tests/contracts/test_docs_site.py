@@ -10,6 +10,10 @@ import sys
 import pytest
 from pages import DOCS, ROOT
 
+sys.path.append(str(ROOT / "tests/browser"))
+
+from browser import Browser, find_browser  # noqa: E402
+
 pytest.importorskip("material", reason="needs MkDocs Material: pip install -e '.[docs]'")
 
 
@@ -19,7 +23,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"),
+            *(sys.executable, "-m", "mkdocs", "build", "--strict"),  # quiet, it counts no warnings
             *("-f", "docs/site/mkdocs.yml", "-d", str(folder)),
         ],
         cwd=ROOT,
@@ -29,6 +33,7 @@ def site(tmp_path_factory):
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
     )
     assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr, done.stderr
     return folder
 
 
@@ -68,3 +73,19 @@ def test_a_plugins_page_shows_picture_options_and_source(site):
 def test_the_search_knows_the_plugins(site):
     index = (site / "search/search_index.json").read_text(encoding="utf-8")
     assert "plugins/prompt/topk.html" in index
+
+
+@pytest.mark.skipif(find_browser() is None, reason="needs Chromium")
+def test_pages_fit_their_window_and_ask_for_files_alone(site):
+    with Browser(find_browser(), width=1280, height=900) as browser:
+        for width in (1280, 400):
+            browser.resize(width, 900)
+            for page in ("index", "tutorial", "plugins/prompt/topk", "reference", "write/segmenter"):
+                browser.open(site / f"{page}.html")
+                wide = browser.run("document.documentElement.scrollWidth")
+                assert wide <= width, f"{page} is {wide} pixels wide in a window of {width}"
+                broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
+                assert browser.run(broken) == 0, page
+                assert browser.requests
+                assert all(url.startswith("file:") for url in browser.requests), page
+                assert not browser.complaints, page
