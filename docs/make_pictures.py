@@ -92,9 +92,11 @@ def heatmap() -> Heatmap:
 
 
 @cache
-def answered(prompt: str = "distance-centers", segmenter: str = "sam") -> Any:
-    """The default steps' result for the cup, with one other part."""
-    with Pipeline(prompt=prompt, segmenter=segmenter, device="cpu", catalog=CATALOG) as pipeline:
+def answered(prompt: str = "distance-centers", transform: str = "none") -> Any:
+    """The default steps' result for the cup, with another prompter or a transform."""
+    chosen = {"prompt": prompt, "transform": transform}
+    options = {"power.gamma": 3.0} if transform == "power" else {}
+    with Pipeline(**chosen, options=options, device="cpu", catalog=CATALOG) as pipeline:
         return pipeline(cup())
 
 
@@ -389,8 +391,9 @@ def draw_prompt(name: str) -> Drawn:
     step_class = CATALOG.load("prompt", name)
     image, heat = cup(), heatmap()
     if step_class.companion:
-        for first in ("distance-centers", "topk", "center", "box"):
-            before, after = answered(first), answered(f"{first}+{name}")
+        transform, powered = SECOND_LOOKS.get(name, ("none", ""))
+        for first in ("distance-centers", "topk", "local-maxima"):
+            before, after = (answered(p, transform) for p in (first, f"{first}+{name}"))
             if (before.labels.ids != after.labels.ids).mean() > 0.01:
                 break  # a case in which the second look changes something
         panels = [
@@ -403,7 +406,7 @@ def draw_prompt(name: str) -> Drawn:
         wanted = step.inputs_of("refine").all
         start = time.process_time()
         step.refine(**{n: values[n] for n in wanted})
-        return panels, time.process_time() - start, "the answer without it and with it"
+        return panels, time.process_time() - start, f"the answer without it and with it{powered}"
     options = dict(PROMPTS.get(name, {}))
     with tempfile.TemporaryDirectory() as folder:
         if name == "boxes":
@@ -425,6 +428,9 @@ def draw_prompt(name: str) -> Drawn:
         + (f" ({shown})" if shown else ""),
     )
 
+
+SECOND_LOOKS = {"adaptive-background": ("power", ", on the third power of the heatmap")}
+"""Transforms with which there is something to see: Grad-CAM's map of the cup is nowhere cold."""
 
 PROMPTS: dict[str, dict[str, Any]] = {
     "topk": {"k": 3, "min_distance": 40},
