@@ -246,7 +246,7 @@ def plugin_page(entry: Entry, costs: dict[str, Any]) -> list[str]:
         out += [f"{seconds(known['seconds'])} s for {work}, {costs['machine']}."]
     else:
         out += [f"Not measured: {known.get('why', 'no figure was taken')}."]
-    file = source_file(cls)
+    file = source_file(entry)
     out += ["", "## Source", "", f"`{file}`", "", '??? note "Show it"', ""]
     out += ["    ```python", f'    --8<-- "{file}"', "    ```"]
     return out
@@ -267,10 +267,11 @@ def option_lines(kind: str, name: str, cls: Any) -> list[str]:
     return [*out, ""]
 
 
-def source_file(cls: type) -> str:
+def source_file(entry: Entry) -> str:
     """The module's file, from the top of the project."""
-    file = Path(inspect.getfile(cls)).resolve()
-    return file.relative_to(SOURCES.parent.resolve()).as_posix()
+    module = SOURCES.joinpath(*entry.target.split("."))
+    file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    return file.relative_to(SOURCES.parent).as_posix()
 
 
 def seconds(value: float | None) -> str:
