@@ -628,8 +628,9 @@ def why_not(kind: str, name: str) -> str | None:
     """Why there is nothing to show, or None."""
     if f"{kind}/{name}" in NEEDS:
         return NEEDS[f"{kind}/{name}"]
-    required = {n for n, f in CATALOG.load(kind, name).model_fields.items() if f.is_required()}
-    return NEEDS_TRAINING if kind == "segmenter" and "weights" in required else None
+    weights = CATALOG.load(kind, name).model_fields.get("weights")
+    trained = kind == "segmenter" and weights is not None and not weights.default
+    return NEEDS_TRAINING if trained else None
 
 
 def draw(kind: str, name: str) -> dict[str, Any]:
