@@ -332,12 +332,11 @@ def _border(width: int) -> np.ndarray:
 
 
 def draw_perturbation(name: str) -> Drawn:
-    """The photo, or its prompts, at rising levels."""
+    """The photo, or prompts on it, at rising levels."""
     step = make("perturbation", name)
-    levels = [0.0, *_levels(step)]
     panels, times = [], []
-    start = answered().prompts
-    for level in levels:
+    start = Prompts((Prompt(points=[(252, 150)], box=(158, 18, 408, 240)),))
+    for level in LEVELS:
         values = {"image": cup(), "prompts": start, "level": level}
         made, taken = timed(step, {**values, "rng": np.random.default_rng(0)}, 2)
         times.append(taken)
@@ -350,10 +349,7 @@ def draw_perturbation(name: str) -> Drawn:
     return panels, max(times), f"the {what} at rising levels"
 
 
-def _levels(step: Any) -> list[float]:
-    """Two levels that it offers itself, or 1 and 2."""
-    known = [float(v) for v in getattr(step, "levels", ()) if v > 0] or [1.0, 2.0]
-    return [known[(len(known) - 1) // 2], known[-1]]
+LEVELS = (0.0, 2.0, 5.0)
 
 
 def draw_saliency(name: str) -> Drawn:
