@@ -28,6 +28,7 @@ from segkit import (
     Labels,
     Masks,
     Pipeline,
+    Prompt,
     Prompts,
     Truth,
     write_png,

@@ -85,13 +85,12 @@ OTHERS = {"cd", "eval", "twine", "mkdocs"}
 """Commands that blocks which are not run may name, though they need not be installed."""
 
 
-def test_flags_in_sentences_and_in_the_readmes_examples(desk):
-    """Indented examples are not run; their flags exist all the same."""
+def test_indented_commands_can_be_read(desk):
+    """Commands that are indented and not fenced are not run; their flags exist all the same."""
     seen = 0
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
             if line.startswith("    segkit "):
-                assert page.name == "README.md", f"{label(page)} should fence: {line}"
                 check_flags(re.split(r" {3,}", line.strip())[0].split())
                 seen += 1
     assert seen > 5

@@ -80,7 +80,13 @@ def test_pages_fit_their_window_and_ask_for_files_alone(site):
     with Browser(find_browser(), width=1280, height=900) as browser:
         for width in (1280, 400):
             browser.resize(width, 900)
-            for page in ("index", "tutorial", "plugins/prompt/topk", "reference", "write/segmenter"):
+            for page in (
+                "index",
+                "tutorial",
+                "plugins/prompt/topk",
+                "reference",
+                "write/segmenter",
+            ):
                 browser.open(site / f"{page}.html")
                 wide = browser.run("document.documentElement.scrollWidth")
                 assert wide <= width, f"{page} is {wide} pixels wide in a window of {width}"
