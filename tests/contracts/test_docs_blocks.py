@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pages import PAGES, ROOT, Block, blocks, check_flags, label, lay_desk, on_little_data
 
+from segkit import SegkitError
 from segkit.cli.main import main
 
 if sys.version_info >= (3, 11):
@@ -90,10 +91,36 @@ def test_indented_commands_can_be_read(desk):
     seen = 0
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
-            if line.startswith("    segkit "):
+            if re.match(r"    segkit [a-z]", line):
                 check_flags(re.split(r" {3,}", line.strip())[0].split())
                 seen += 1
     assert seen > 5
+
+
+@pytest.mark.parametrize(
+    ("fence", "code"),
+    [
+        ("bash", "segkit run --topk.z 1"),
+        ("bash", "segkit rum"),
+        ("bash", "segkit show prompt nobody"),
+        ("bash", "make coffee"),
+        ("bash", "python there_is_no_such_file.py"),
+        ("python", "from segkit import Nothing"),
+        ("toml", "[[prompt]"),
+        ("json", "{]"),
+        ("", "no language"),
+    ],
+)
+def test_what_is_wrong_in_a_page_is_noticed(fence, code, desk, capsys, monkeypatch):
+    monkeypatch.setattr("pages.label", str)
+    page = desk / "page.md"
+    page.write_text(f"# Page\n\n```{fence}\n{code}\n```\n")
+    with pytest.raises((Exception, pytest.fail.Exception)):
+        test_the_blocks_run(page, desk, capsys)
+    if fence == "bash" and code.startswith("segkit r"):
+        page.write_text(f"# Page\n\n<!-- not run: it is wrong -->\n```bash\n{code}\n```\n")
+        with pytest.raises((SegkitError, AssertionError)):
+            test_the_blocks_run(page, desk, capsys)
 
 
 def test_flags_with_a_dot_exist():

@@ -12,7 +12,7 @@ from pages import DOCS, ROOT
 
 sys.path.append(str(ROOT / "tests/browser"))
 
-from browser import Browser, find_browser  # noqa: E402
+from browser import Browser, find_browser
 
 pytest.importorskip("material", reason="needs MkDocs Material: pip install -e '.[docs]'")
 
