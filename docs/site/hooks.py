@@ -10,7 +10,10 @@ from typing import Any
 def on_config(config: Any) -> Any:
     """Fill in the patterns; one that matches nothing is left out, with its section."""
     docs = Path(config["docs_dir"])
-    pages = sorted(p.relative_to(docs).as_posix() for p in docs.rglob("*.md"))
+    files = sorted(
+        docs.rglob("*.md"), key=lambda p: p.with_suffix("")
+    )  # gradcam, gradcam-plus-plus
+    pages = [p.relative_to(docs).as_posix() for p in files]
     named = {text for text in _texts(config["nav"]) if "*" not in text}
     config["nav"] = _filled(config["nav"], [p for p in pages if p not in named])
     return config
