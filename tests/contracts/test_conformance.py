@@ -2,10 +2,79 @@
 
 from __future__ import annotations
 
+import small
+
 from segkit import Catalog
 from segkit.testing import Conformance
 
+SMALL = {"model": "shapes", "target": "top:2"}
+
+OPTIONS = {
+    "dataset:files": [{"make": small.files}, {"make": small.no_masks}],
+    "dataset:folder": [{"make": small.folder}],
+    "dataset:coco": [{"make": small.coco}],
+    "dataset:pets": [{"make": small.pets}, {"make": small.pets, "label": "breeds"}],
+    "dataset:voc": [{"make": small.voc}],
+    "dataset:samples": [{"only": ("cat", "coffee")}],
+    "dataset:scenes": [{"count": 2, "size": 48}],
+    "dataset:shapes": [{"count": 2, "size": 48}],
+    "saliency:gradcam": [{"size": 96}, SMALL],
+    "saliency:scorecam": [{"model": "shapes", "size": 32}],
+    "prompt:boxes": [{"make": small.boxes}],
+    "prompt:centroid-grid": [{}, {"background": True, "offset": 3}],
+    "prompt:components": [{}, {"ask": "both"}, {"ask": "box", "level": 0.2}],
+    "prompt:detr": [{"make": small.detr}],
+    "prompt:k-medoids": [{}, {"k": 1}],
+    "prompt:local-maxima": [{}, {"separate": True, "min_distance": 4}],
+    "prompt:mask": [{}, {"soft": True}],
+    "prompt:maxmin": [{}, {"background": True}],
+    "prompt:topk": [{}, {"k": 5, "min_distance": 3, "background": 2}],
+    "prompt:yolo": [{"make": small.yolo}],
+    "segmenter:class-maps": [{"make": small.class_maps}],
+    "segmenter:dpt": [{"make": small.dpt}],
+    "segmenter:hf-sam": [{"make": small.hf_sam}],
+    "segmenter:sam": [{}, {"multimask": "off"}],
+    "segmenter:sam-everything": [{"points_per_side": 2}],
+    "selector:coverage": [{}, {"power": 0}, {"power": 1}],
+    "transform:threshold": [{}, {"level": 1.0}],
+}
+"""Sets of options; `make` makes the files that a plugin needs, and gives the options for them."""
+
+NEEDS = {
+    "dataset:coco": ("pycocotools",),
+    "prompt:detr": ("transformers",),
+    "prompt:yolo": ("onnxruntime", "onnx"),
+    "segmenter:dpt": ("transformers",),
+    "segmenter:grabcut": ("cv2",),
+    "segmenter:hf-sam": ("transformers", "timm"),
+    "writer:coco": ("pycocotools",),
+}
+"""The libraries of extras."""
+
+SKIPS: dict[str, dict[str, str]] = {}
+"""Tests that do not apply to a plugin, each with the reason."""
+
+
+class Bundled(Conformance):
+    """One of our plugins; its tests are the kit's and nothing else."""
+
+    huge = (240, 320)
+
+    def prepare(self, options, folder):
+        made = {name: value for name, value in options.items() if name != "make"}
+        return {**options["make"](folder), **made} if "make" in options else made
+
+
 for entry in Catalog(third_party=False).entries():
+    key = f"{entry.kind}:{entry.name}"
+    cheap = [SMALL] if entry.kind == "saliency" else [{}]
+    of_ours = {
+        "plugin": f"segkit:{entry.name}",
+        "kind": entry.kind,
+        "options": OPTIONS.get(key, cheap),
+        "needs": NEEDS.get(key, ()),
+        "skips": SKIPS.get(key, {}),
+        "__module__": __name__,
+    }
     title = f"Test_{entry.kind}_{entry.name.replace('-', '_')}"
-    of_ours = {"plugin": f"segkit:{entry.name}", "kind": entry.kind, "__module__": __name__}
-    globals()[title] = type(title, (Conformance,), of_ours)
+    globals()[title] = type(title, (Bundled,), of_ours)

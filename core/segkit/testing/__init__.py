@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segkit.testing.conformance import Conformance as Conformance
+    from segkit.testing.values import PICTURES as PICTURES
+    from segkit.testing.values import values as made_up
 
-__all__ = ["Conformance"]
+__all__ = ["PICTURES", "Conformance", "made_up"]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,5 +33,7 @@ def __getattr__(name: str) -> Any:
 
         raise MissingExtraError("segkit.testing", "pytest", "testing") from None
     from segkit.testing.conformance import Conformance
+    from segkit.testing.values import PICTURES, values
 
-    return Conformance
+    found = {"Conformance": Conformance, "PICTURES": PICTURES, "made_up": values}
+    return found[name]

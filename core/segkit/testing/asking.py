@@ -15,7 +15,7 @@ from segkit.errors import SegkitError
 from segkit.stages import Step, check_output
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - pytest shows it as a sentence, not as a class
     """A plugin does not keep its contract; the text is a sentence that says how."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,8 @@ from segkit.catalog import Catalog, Entry
 from segkit.errors import SegkitError, UsageError
 from segkit.hookspecs import REGISTRATION
 from segkit.stages import Step
-from segkit.testing.asking import Broken
+from segkit.testing.asking import Broken, named
+from segkit.testing.values import EDGES, MIRRORS, forget_changed
 
 
 class Conformance:
@@ -44,20 +46,24 @@ class Conformance:
     huge: ClassVar[tuple[int, int]] = (480, 640)
     """(H, W) of the largest picture that is tried."""
 
+    near: ClassVar[float] = 2e-3
+    """How far numbers of a batch may be from those of single calls, and which share of the pixels
+    of a mask may differ: the last bits of networks depend on how many images go in at once."""
+
     def prepare(self, options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         """The options to use in place of a set of `options`, once for each.
 
         Override it where a plugin needs files: make them in `folder`, an empty folder of this set
-        of options, and name them in what you return. Pictures have names of the form 'ordinary',
-        'other', 'one-pixel' (see `segkit.testing.values.PICTURES`).
+        of options, and name them in what you return. Files that belong to a picture are asked for
+        by the names in `segkit.testing.PICTURES`; `segkit.testing.made_up(NAME)` has the values.
         """
         return options
 
     # ---- what follows is the kit's own ---------------------------------------------------------
 
     _found: ClassVar[Found]
-    _steps: ClassVar[dict[int, Step]]
-    _given: ClassVar[dict[int, Mapping[str, Any]]]
+    _steps: ClassVar[dict[int, Step]] = {}
+    _given: ClassVar[dict[int, Mapping[str, Any]]] = {}
     _folder: ClassVar[Path | None] = None
 
     def test_pytest_has_loaded_the_kit(self) -> None:
@@ -70,19 +76,29 @@ class Conformance:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test that names `chosen` with each set of options."""
         if "chosen" in metafunc.fixturenames:
-            labels = [
-                ",".join(f"{k}={v}" for k, v in given.items()) or "defaults"
-                for given in self.options
-            ]
-            metafunc.parametrize("chosen", range(len(labels)), ids=labels)
+            ids = [_label(given) for given in self.options]
+            metafunc.parametrize("chosen", range(len(ids)), ids=ids)
+        if "edge" in metafunc.fixturenames:
+            metafunc.parametrize("edge", self._edges())
+        if "mirror" in metafunc.fixturenames:
+            ids = [how.replace(" and ", "-") for how in MIRRORS]
+            metafunc.parametrize("mirror", MIRRORS, ids=ids)
+
+    def _edges(self) -> list[str]:
+        """The odd pictures that are about something that the plugin asks for."""
+        inputs = {*self.step_class.inputs().all}
+        return [name for name, (about, _) in EDGES.items() if about & inputs]
 
     @classmethod
     def setup_class(cls) -> None:
+        """Skip all of it where a library is missing."""
         for library in cls.needs:
             pytest.importorskip(library)
 
     @classmethod
     def teardown_class(cls) -> None:
+        """Close what is open, and leave nothing behind."""
+        forget_changed()
         for step in cls._steps.values():
             step.close()
         cls._steps.clear()
@@ -121,20 +137,28 @@ class Conformance:
                 f"{str(error).strip()}"
             ) from None
 
+    def opened(self, step: Step) -> Step:
+        """The step, open on the CPU."""
+        try:
+            step.open("cpu")
+        except Exception as error:
+            step.close()
+            raise Broken(
+                f"{named(step)} cannot be opened on the CPU: {type(error).__name__}: {error}"
+            ) from error
+        return step
+
     def step(self, chosen: int) -> Step:
         """The step that all tests share, open on the CPU until the last of them."""
         if chosen not in self._steps:
-            step = self.new(chosen)
-            try:
-                step.open("cpu")
-            except Exception as error:
-                step.close()
-                raise Broken(
-                    f"{step.kind} '{step.name}' cannot be opened on the CPU: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-            self._steps[chosen] = step
+            self._steps[chosen] = self.opened(self.new(chosen))
         return self._steps[chosen]
+
+
+def _label(options: Mapping[str, Any]) -> str:
+    """A set of options in a test's name."""
+    shown = [f"{k}={getattr(v, '__name__', v)}" for k, v in options.items()]
+    return ",".join(shown) or "defaults"
 
 
 class Found:
@@ -159,6 +183,7 @@ class Unusable:
     _found: ClassVar[Found]
 
     def test_it_can_be_used(self) -> None:
+        """It is found and loaded; here it is not."""
         raise Broken(self._found.problem)
 
 
@@ -235,6 +260,8 @@ def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:
         "_given": {},
         "test_pytest_has_loaded_the_kit": None,
     }
+    if found.cls is not None:
+        made |= dict.fromkeys(tests.without(found.cls))
     for name, reason in wanted.skips.items():
         known = callable(getattr(tests, f"test_{name}", None))
         made[f"test_{name}"] = _skipped(reason) if known else _unknown(name, tests)
@@ -249,7 +276,7 @@ def _skipped(reason: str) -> Callable[[Any], None]:
 
 
 def _unknown(name: str, tests: type) -> Callable[[Any], None]:
-    from difflib import get_close_matches
+    """A test that fails; where the plugin cannot be loaded, that is said instead."""
 
     def fail(self: Any) -> None:
         known = [n.removeprefix("test_") for n in dir(tests) if n.startswith("test_")]
@@ -257,5 +284,4 @@ def _unknown(name: str, tests: type) -> Callable[[Any], None]:
         hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(known)}"
         raise Broken(f"skips names '{name}', and there is no such test; {hint}")
 
-    # A loaded plugin has these tests; one that is not has but one test, which says why.
-    return fail if tests is not Unusable else lambda self: pytest.skip("it cannot be used")
+    return fail if tests is not Unusable else _skipped("it cannot be loaded")

@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import pickle
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pytest
 from pydantic import ValidationError
 
-from segkit.errors import BadImageError, SegkitError
 from segkit.stages import Step
-from segkit.testing.asking import Broken, answer, difference, digest, inputs_for, named
-from segkit.testing.values import EDGES, values
+from segkit.testing.asking import Broken, named
+from segkit.testing.importing import HEAVY, IMPORTER
 
 if TYPE_CHECKING:
     from segkit.testing.conformance import Conformance
 else:
     Conformance = object
 
-HEAVY = (
-    *("torch", "torchvision", "tensorflow", "jax", "keras", "lightning", "timm", "transformers"),
-    *("segment_anything", "ultralytics", "onnx", "onnxruntime", "cv2", "PIL", "skimage", "scipy"),
-    *("sklearn", "matplotlib", "pandas", "numba", "pycocotools", "supervision", "imageio"),
-)
-"""Libraries that a plugin's module may not import when it is itself imported."""
-
-_IMPORTED = """
-import importlib, importlib.util, json, sys
-target = sys.argv[1]
-if target.endswith(".py"):
-    spec = importlib.util.spec_from_file_location("plugin_under_test", target)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["plugin_under_test"] = module
-    spec.loader.exec_module(module)
-else:
-    importlib.import_module(target)
-print("\\n" + json.dumps([m for m in sys.argv[2].split(",") if m in sys.modules]))
-"""
-
 
 class Every(Conformance):
     """What holds for every kind."""
 
+    @classmethod
+    def without(cls, step: type[Step]) -> list[str]:
+        """The tests that do not apply to a plugin, by what it defines and asks for."""
+        return []
+
     # ---- how it is registered and described --------------------------------------------------
 
     def test_it_is_found_by_its_entry_point(self) -> None:
+        """It is registered under its own name."""
         assert self._found.entry is not None
         assert self.step_class.name == self._found.entry.name
 
     def test_the_module_has_a_summary(self) -> None:
+        """`list-plugins` shows the first line of the module's docstring."""
         entry = self._found.entry
         summary = entry.summary if entry else ""
         if not summary:
@@ -70,6 +51,7 @@ class Every(Conformance):
             )
 
     def test_the_class_has_a_docstring(self) -> None:
+        """`show` and the reference begin with it."""
         if not self.step_class.__doc__:
             raise Broken(
                 f"the class {self.step_class.__name__} has no docstring; say what it does, in "
@@ -77,6 +59,7 @@ class Every(Conformance):
             )
 
     def test_every_option_has_help(self) -> None:
+        """Every option has a docstring, which becomes its help."""
         without = [n for n, f in self.step_class.model_fields.items() if not f.description]
         if without:
             raise Broken(
@@ -85,19 +68,11 @@ class Every(Conformance):
             )
 
     def test_heavy_libraries_are_imported_late(self) -> None:
+        """Importing the module imports none of the large libraries."""
         entry = self._found.entry
         assert entry is not None
-        target = (
-            entry.target.partition(":")[0] if not entry.target.endswith(".py") else entry.target
-        )
-        paths = json.dumps([p for p in sys.path if p])
-        code = f"import sys\nsys.path[:0] = [p for p in {paths} if p not in sys.path]{_IMPORTED}"
-        command = [sys.executable, "-c", code, target, ",".join(HEAVY)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise Broken(f"the module of {named(self.step_class)} cannot be imported alone: {last}")
-        found = json.loads(done.stdout.splitlines()[-1])
+        single = entry.target.endswith(".py")
+        found = IMPORTER.heavy(entry.target if single else entry.target.partition(":")[0])
         if found:
             raise Broken(
                 f"the module of {named(self.step_class)} imports {found[0]} when it is imported; "
@@ -107,6 +82,7 @@ class Every(Conformance):
     # ---- options ---------------------------------------------------------------------------
 
     def test_options_survive_a_recipe(self, chosen: int) -> None:
+        """Options are written to a recipe and read back as they were."""
         import tomli_w
 
         if sys.version_info >= (3, 11):
@@ -132,6 +108,7 @@ class Every(Conformance):
             )
 
     def test_options_cannot_be_changed(self, chosen: int) -> None:
+        """A step is frozen, and none of its options can be changed in place."""
         step = self.new(chosen)
         if not type(step).model_config.get("frozen"):
             raise Broken(f"{named(step)} is not frozen; leave model_config as segkit's classes do")
@@ -144,6 +121,7 @@ class Every(Conformance):
                 )
 
     def test_unknown_options_are_refused(self, chosen: int) -> None:
+        """A misspelt option is an error, and not passed over."""
         step = self.new(chosen)
         try:
             type(step).model_validate({**step.model_dump(), "no_such_option": 1})
@@ -155,6 +133,7 @@ class Every(Conformance):
         )
 
     def test_equal_options_make_equal_steps(self, chosen: int) -> None:
+        """Steps are compared by kind, class and options."""
         one, other = self.new(chosen), self.new(chosen)
         if one != other or hash(one) != hash(other):
             raise Broken(
@@ -163,6 +142,7 @@ class Every(Conformance):
             )
 
     def test_it_can_go_to_another_process(self, chosen: int) -> None:
+        """It can be pickled, as worker processes need it."""
         step = self.new(chosen)
         try:
             again = pickle.loads(pickle.dumps(step))
@@ -173,3 +153,98 @@ class Every(Conformance):
             ) from None
         if again != step:
             raise Broken(f"{named(step)} is another step after it was pickled")
+
+    # ---- opening and closing -----------------------------------------------------------------
+
+    def test_closing_is_always_allowed(self, chosen: int) -> None:
+        """A run closes what could not be opened as well; to close twice does no harm."""
+        step = self.new(chosen)
+        try:
+            step.close()
+            self.opened(step)
+            step.close()
+            step.close()
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken(
+                f"{named(step)} raises {type(error).__name__} in close(): {error}; it should do "
+                "nothing where nothing is open"
+            ) from error
+
+    def test_close_drops_what_open_loaded(self, chosen: int) -> None:
+        """Weights and other state are gone after a run."""
+        step = self.new(chosen)
+        before = _state(step)
+        self.opened(step)
+        step.close()
+        for name, value in _state(step).items():
+            if value is not None and value is not before.get(name) and not _plain(value):
+                raise Broken(
+                    f"{named(step)} still holds {name} (a {type(value).__name__}) after close(); "
+                    "set it to None there"
+                )
+
+    def test_it_can_go_to_another_process_after_a_run(self, chosen: int) -> None:
+        """It can be pickled once it was opened and closed, too."""
+        step = self.new(chosen)
+        self.opened(step)
+        step.close()
+        try:
+            again = pickle.loads(pickle.dumps(step))
+        except Exception as error:
+            raise Broken(
+                f"{named(step)} cannot be pickled after open() and close(): "
+                f"{type(error).__name__}: {error}"
+            ) from None
+        if again != step:
+            raise Broken(f"{named(step)} is another step after it was pickled")
+
+    # ---- weights ---------------------------------------------------------------------------
+
+    def test_weight_files_are_named_and_there(self, chosen: int) -> None:
+        """A run notes the hashes of these files."""
+        step = self.step(chosen)
+        files = step.weight_files()
+        if not isinstance(files, Mapping):
+            raise Broken(
+                f"weight_files() of {named(step)} should give short names and paths, but gives a "
+                f"{type(files).__name__}"
+            )
+        for name, path in files.items():
+            if not isinstance(name, str) or not isinstance(path, Path) or not path.is_file():
+                raise Broken(
+                    f"weight_files() of {named(step)} names {name!r}: {path!r}, which is no file; "
+                    "give paths of files that are there once it is open"
+                )
+
+    def test_known_weights_are_weights(self) -> None:
+        """`segkit weights` lists them."""
+        from segkit.weights import Weights
+
+        wrong = [w for w in self.step_class.known_weights() if not isinstance(w, Weights)]
+        if wrong:
+            raise Broken(
+                f"known_weights() of {named(self.step_class)} should give segkit.Weights, but "
+                f"gives a {type(wrong[0]).__name__}"
+            )
+
+
+def _state(step: Step) -> dict[str, Any]:
+    """Private attributes and cached properties, by name."""
+    private = dict(step.__pydantic_private__ or {})
+    own = {n: v for n, v in vars(step).items() if n not in type(step).model_fields}
+    return private | own
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is small and plain: names, paths and numbers may be kept."""
+    if isinstance(value, (str, bytes, int, float, bool, Path, type(None))):
+        return True
+    if isinstance(value, Mapping):
+        return all(_plain(k) and _plain(v) for k, v in value.items())
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return all(map(_plain, value))
+    # A small helper of the plugin's own, such as an index of files, is no harm.
+    own = type(value).__module__.split(".")[0] not in (*HEAVY, "numpy")
+    return own and all(map(_plain, getattr(value, "__dict__", {None: object()}).values()))

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from segkit.hookspecs import REGISTRATION
 from segkit.testing.every import Every
+from segkit.testing.files import DatasetTests, WriterTests
+from segkit.testing.heatmaps import SaliencyTests, TransformTests
+from segkit.testing.metrics import MetricTests
+from segkit.testing.perturbations import PerturbationTests
+from segkit.testing.prompters import PrompterTests
+from segkit.testing.segmenters import FuserTests, SegmenterTests, SelectorTests
 
-TESTS: dict[str, type[Every]] = dict.fromkeys(REGISTRATION, Every)
+TESTS: dict[str, type[Every]] = {
+    "dataset": DatasetTests,
+    "perturbation": PerturbationTests,
+    "saliency": SaliencyTests,
+    "transform": TransformTests,
+    "prompt": PrompterTests,
+    "segmenter": SegmenterTests,
+    "selector": SelectorTests,
+    "fuser": FuserTests,
+    "metric": MetricTests,
+    "writer": WriterTests,
+}
 """Each kind's tests; those of every kind are among them."""

@@ -35,5 +35,5 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> Generator[None, Any, Any]:
     except AssertionError as error:
         broken = sys.modules.get("segkit.testing.asking")
         if broken is not None and isinstance(error, broken.Broken):
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         raise

@@ -7,13 +7,13 @@ computed from the picture's name, so it is the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.testing.asking import digest
 from segkit.types import VOID, Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
 
 SIZE = (26, 38)
@@ -27,16 +27,25 @@ Values = dict[str, Any]
 
 def values(name: str, huge: tuple[int, int] = (480, 640)) -> Values:
     """All values of a picture, by the names under which steps ask for them, and `candidates`."""
-    return dict(_values(name, huge))
+    key = name, huge
+    if key not in _MADE:
+        sizes = {"one-pixel": (1, 1), "one-row": (1, 9), "one-column": (9, 1), "huge": huge}
+        sizes["taller"] = (34, 20)
+        made = _ordinary(name, sizes.get(name, SIZE), seed=0 if name == "ordinary" else len(name))
+        made |= EDGES[name][1](made) if name in EDGES else {}
+        _MADE[key] = made, digest(made)
+    return dict(_MADE[key][0])
 
 
-@lru_cache(maxsize=64)
-def _values(name: str, huge: tuple[int, int]) -> Mapping[str, Any]:
-    sizes = {"one-pixel": (1, 1), "one-row": (1, 9), "one-column": (9, 1), "huge": huge}
-    # 'same-size' and 'taller' are further ordinary pictures, for batches and encodings.
-    sizes["taller"] = (34, 20)
-    made = _ordinary(name, sizes.get(name, SIZE), seed=0 if name == "ordinary" else len(name))
-    return made | EDGES[name][1](made) if name in EDGES else made
+_MADE: dict[tuple[str, tuple[int, int]], tuple[Values, str]] = {}
+"""What was made already, with fingerprints."""
+
+
+def forget_changed() -> None:
+    """Drop the values that a plugin has written into, so that the next one gets them as made."""
+    for key, (made, before) in [*_MADE.items()]:
+        if digest(made) != before:
+            del _MADE[key]
 
 
 def _ordinary(name: str, size: tuple[int, int], seed: int) -> Values:
@@ -45,8 +54,10 @@ def _ordinary(name: str, size: tuple[int, int], seed: int) -> Values:
     height, width = size
     y, x = np.mgrid[:height, :width].astype(np.float64)
     shift = 0.03 * (seed % 4)
-    centres = [((0.3 + shift) * (width - 1), 0.4 * (height - 1)), (0.8 * (width - 1),) * 2]
-    centres[1] = (0.78 * (width - 1), (0.7 - shift) * (height - 1))
+    centres = [
+        ((0.3 + shift) * (width - 1), 0.4 * (height - 1)),
+        (0.78 * (width - 1), (0.7 - shift) * (height - 1)),
+    ]
     reaches = [(0.17 * width + 0.3, 0.22 * height + 0.3), (0.12 * width + 0.3, 0.17 * height + 0.3)]
     away = [
         np.hypot((x - cx) / rx, (y - cy) / ry)

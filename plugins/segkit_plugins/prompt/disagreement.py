@@ -41,7 +41,7 @@ class Disagreement(Prompter):
     def refine(self, prompts: Prompts, masks: Masks, heatmap: Heatmap) -> Prompts | None:
         """The prompts with one more point each where that helps; None if none needs one."""
         values = heatmap.values
-        if not values.any():
+        if not len(prompts) or not values.any():
             return None
         warm, far = hot(values, self.hot), cold(values, self.cold)
         # What one prompt's mask leaves out may be another prompt's object.

@@ -1,0 +1,336 @@
+"""The tests of data sets and writers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segkit.errors import BadValueError, SegkitError
+from segkit.stages import Dataset, Step, Writer
+from segkit.testing import values as made_up
+from segkit.testing.asking import Broken, digest, inputs_for, named, raised
+from segkit.testing.every import Every
+from segkit.types import BACKGROUND, VOID, Image, Truth, checked_classes
+
+MOST = 5
+"""So many images of a data set are read."""
+
+
+class DatasetTests(Every):
+    """A sequence of images, with or without truth."""
+
+    def data(self, chosen: int) -> Dataset:
+        """The data set."""
+        step = self.step(chosen)
+        assert isinstance(step, Dataset)
+        return step
+
+    def read(self, step: Dataset, index: int) -> tuple[Image, Truth | None]:
+        """One item, of the right types."""
+        try:
+            made = step[index]
+        except Exception as error:
+            raise Broken(
+                f"{named(step)} raises {type(error).__name__} for image {index}: {error}"
+            ) from error
+        right = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Image)
+        if not right or not (made[1] is None or isinstance(made[1], Truth)):
+            raise Broken(
+                f"{named(step)} should make (Image, Truth or None) of an index, but makes a "
+                f"{type(made).__name__}"
+            )
+        return made
+
+    def test_names_are_different_texts(self, chosen: int) -> None:
+        """Files of a run are named after images, so every name is there once."""
+        step = self.data(chosen)
+        try:
+            names = list(step.names)
+        except Exception as error:
+            raise Broken(
+                f"{named(step)} raises {type(error).__name__} when its names are listed: {error}"
+            ) from error
+        if not names:
+            raise Broken(f"{named(step)} has no images; give the tests options that find some")
+        wrong = next((n for n in names if not isinstance(n, str) or not n), None)
+        if wrong is not None:
+            raise Broken(f"{named(step)} names an image {wrong!r}; a name is a text")
+        twice = next((n for n in names if names.count(n) > 1), None)
+        if twice is not None:
+            raise Broken(
+                f"{named(step)} names two images '{twice}'; segkit.unique_names makes them differ"
+            )
+        path = next((n for n in names if Path(n).name != n or "\\" in n or "\0" in n), None)
+        if path is not None:
+            raise Broken(
+                f"{named(step)} names an image {path!r}, which cannot name a file; "
+                "segkit.unique_names makes names of paths"
+            )
+
+    def test_it_is_as_long_as_its_names(self, chosen: int) -> None:
+        """`len` counts the names."""
+        step = self.data(chosen)
+        if len(step) != len(step.names):
+            raise Broken(f"{named(step)} has {len(step.names)} names and the length {len(step)}")
+
+    def test_names_stay_the_same(self, chosen: int) -> None:
+        """A run that goes on finds the images under their names again."""
+        one, other = self.new(chosen), self.new(chosen)
+        assert isinstance(one, Dataset)
+        assert isinstance(other, Dataset)
+        if list(one.names) != list(other.names):
+            raise Broken(f"{named(one)} lists other names, or another order, the second time")
+
+    def test_images_have_their_names(self, chosen: int) -> None:
+        """Image i is called names[i]."""
+        step = self.data(chosen)
+        for index, name in enumerate(list(step.names)[:MOST]):
+            found = self.read(step, index)[0].name
+            if found != name:
+                raise Broken(f"{named(step)} calls image {index} '{found}', and lists '{name}'")
+
+    def test_truth_is_there_if_it_says_so(self, chosen: int) -> None:
+        """`has_truth` tells whether metrics can be used."""
+        step = self.data(chosen)
+        truths = [self.read(step, i)[1] for i in range(min(MOST, len(step)))]
+        if not step.has_truth and any(t is not None for t in truths):
+            raise Broken(f"{named(step)} says it has no truth (has_truth), and gives some")
+        if step.has_truth and all(t is None for t in truths):
+            raise Broken(f"{named(step)} says it has truth (has_truth), and gives none")
+
+    def test_truth_fits_the_image(self, chosen: int) -> None:
+        """Class map and instances have the image's size."""
+        step = self.data(chosen)
+        for index in range(min(MOST, len(step))):
+            image, truth = self.read(step, index)
+            if truth is not None and truth.labels.ids.shape != image.size:
+                raise Broken(
+                    f"{named(step)} gives '{image.name}' of {image.size} a truth of "
+                    f"{truth.labels.ids.shape}; both are (rows, columns)"
+                )
+
+    def test_truth_uses_the_classes(self, chosen: int) -> None:
+        """Every id in the truth is one of `classes`, where there are classes."""
+        step = self.data(chosen)
+        try:
+            classes = checked_classes("classes", step.classes)
+        except BadValueError as error:
+            raise Broken(f"{named(step)}: {error}") from error
+        for index in range(min(MOST, len(step))):
+            image, truth = self.read(step, index)
+            if truth is None or not classes:
+                continue
+            ids = {int(i) for i in np.unique(truth.labels.ids)} - {BACKGROUND, VOID, *classes}
+            if ids:
+                raise Broken(
+                    f"the truth of '{image.name}' from {named(step)} holds the class id "
+                    f"{min(ids)}, which its classes {sorted(classes)} lack"
+                )
+            other = {i: n for i, n in truth.labels.classes.items() if classes.get(i, n) != n}
+            if other:
+                i, name = next(iter(other.items()))
+                raise Broken(
+                    f"{named(step)} calls the class id {i} '{classes[i]}' in its classes, and "
+                    f"'{name}' in the truth of '{image.name}'"
+                )
+
+    def test_an_image_is_the_same_each_time(self, chosen: int) -> None:
+        """In any order, and in the thread that reads ahead."""
+        step = self.data(chosen)
+        places = list(range(min(MOST, len(step))))
+        forth = {i: digest(self.read(step, i)) for i in places}
+        back = {i: digest(self.read(step, i)) for i in reversed(places)}
+        with ThreadPoolExecutor(2) as pool:
+            threaded = dict(
+                zip(places, pool.map(lambda i: self.read(step, i), places), strict=True)
+            )
+        fresh = self.opened(self.new(chosen))
+        assert isinstance(fresh, Dataset)
+        for i in places:
+            others = {
+                "when it is read again": back[i],
+                "when another thread reads it": digest(threaded[i]),
+                "when the data set is made again": digest(self.read(fresh, i)),
+            }
+            for when, found in others.items():
+                if found != forth[i]:
+                    raise Broken(f"image {i} of {named(step)} is another one {when}")
+        fresh.close()
+
+
+class WriterTests(Every):
+    """Files for each image, and what needs all of them once."""
+
+    @classmethod
+    def without(cls, step: type[Step]) -> list[str]:
+        """Optional inputs are only for some."""
+        return [] if step.inputs().optional else ["test_optional_inputs_may_be_missing"]
+
+    def written(
+        self,
+        step: Step,
+        values: Mapping[str, Any],
+        folder: Path,
+        *,
+        only_required: bool = False,
+    ) -> tuple[Path, ...]:
+        """The files that it makes of a picture, all of them there and inside the folder."""
+        assert isinstance(step, Writer)
+        given = inputs_for(step, {**values, "directory": folder})
+        if only_required:
+            required = type(step).inputs().required
+            given = {n: v for n, v in given.items() if n in required}
+        name = values["image"].name
+        try:
+            made = step.write(**given)  # type: ignore[attr-defined]
+        except SegkitError:
+            raise
+        except Exception as error:
+            raise Broken(raised(step, "write", error, f"on the picture '{name}'")) from error
+        if made is not None and not isinstance(made, tuple):
+            raise Broken(
+                f"{named(step)} should return a tuple of the paths that it wrote, but returns a "
+                f"{type(made).__name__}"
+            )
+        for path in made or ():
+            if not isinstance(path, Path):
+                raise Broken(f"{named(step)} returns {path!r}; return paths (pathlib.Path)")
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise Broken(f"{named(step)} writes '{path}', outside of the run's folder")
+            if not path.is_file():
+                raise Broken(f"{named(step)} names the file '{path.name}', which is not there")
+        return tuple(made or ())
+
+    def wrote(self, step: Step, name: str, folder: Path) -> tuple[Path, ...]:
+        """The same of one of the kit's pictures; an error is a fault."""
+        try:
+            return self.written(step, made_up.values(name, self.huge), folder)
+        except SegkitError as error:
+            raise Broken(f"{named(step)} fails on the picture '{name}': {error}") from error
+
+    def finished(self, step: Step, folder: Path) -> None:
+        """Call `finish`."""
+        assert isinstance(step, Writer)
+        try:
+            step.finish(folder)
+        except Exception as error:
+            raise Broken(raised(step, "finish", error, "after the last picture")) from error
+
+    def test_an_ordinary_picture(self, chosen: int) -> None:
+        """It writes files inside the run's folder and names them."""
+        step = self.step(chosen)
+        folder = self.new_folder()
+        made = self.wrote(step, "ordinary", folder)
+        self.finished(step, folder)
+        there = [p for p in folder.rglob("*") if p.is_file()]
+        if not made and not there:
+            raise Broken(f"{named(step)} writes nothing for the picture 'ordinary'")
+
+    def test_an_edge(self, chosen: int, edge: str) -> None:
+        """So it does for odd pictures."""
+        step = self.step(chosen)
+        folder = self.new_folder()
+        self.wrote(step, edge, folder)
+        self.finished(step, folder)
+
+    def test_optional_inputs_may_be_missing(self, chosen: int) -> None:
+        """Where nothing makes an optional input, it works, or says in a sentence what it needs."""
+        step = self.step(chosen)
+        values = made_up.values("ordinary")
+        try:
+            self.written(step, values, self.new_folder(), only_required=True)
+        except Broken as error:
+            raise Broken(f"without its optional inputs {error}") from error
+        except SegkitError:
+            pass
+
+    def test_two_pictures_have_their_own_files(self, chosen: int) -> None:
+        """None is written over."""
+        step = self.step(chosen)
+        folder = self.new_folder()
+        both = {*self.wrote(step, "ordinary", folder)} & {*self.wrote(step, "other", folder)}
+        if both:
+            raise Broken(
+                f"{named(step)} writes '{both.pop().name}' for two pictures; name files after "
+                "image.name"
+            )
+
+    def test_names_of_all_sorts(self, chosen: int) -> None:
+        """Images are called what people call their files."""
+        step = self.step(chosen)
+        folder = self.new_folder()
+        values = made_up.values("ordinary")
+        for name in ("a b", "1.2", "größe", "x-2", "100%", "#1"):
+            image = Image(values["image"].pixels, name)
+            try:
+                self.written(step, {**values, "image": image}, folder)
+            except SegkitError as error:
+                raise Broken(f"{named(step)} fails for an image named {name!r}: {error}") from error
+        self.finished(step, folder)
+
+    def test_it_leaves_its_inputs_alone(self, chosen: int) -> None:
+        """Other writers get the same values."""
+        step = self.step(chosen)
+        values = made_up.values("ordinary")
+        before = {n: digest(v) for n, v in values.items()}
+        self.written(step, values, self.new_folder())
+        changed = [n for n, found in before.items() if digest(values[n]) != found]
+        if changed:
+            raise Broken(f"{named(step)} changes its input '{changed[0]}'; make a copy")
+
+    def test_the_same_picture_makes_the_same_files(self, chosen: int) -> None:
+        """Written again, also over the files of a run that was cut off, they are the same."""
+        step = self.step(chosen)
+        folder = self.new_folder()
+        self.wrote(step, "ordinary", folder)
+        self.finished(step, folder)
+        first = _content(folder)
+        self.wrote(step, "ordinary", folder)
+        self.finished(step, folder)
+        _same_files(step, "writes other files when it writes a picture again", first, folder)
+
+    def test_a_run_that_goes_on_ends_alike(self, chosen: int) -> None:
+        """What it knows of finished pictures stands in files: another process finishes the run."""
+        whole, cut = self.new_folder(), self.new_folder()
+        one = self.opened(self.new(chosen))
+        for name in ("ordinary", "other", "taller"):
+            self.wrote(one, name, whole)
+        self.finished(one, whole)
+        one.close()
+        for names in (("ordinary",), ("other", "taller")):
+            step = self.opened(self.new(chosen))
+            for name in names:
+                self.wrote(step, name, cut)
+            if "taller" in names:
+                self.finished(step, cut)
+            step.close()
+        _same_files(
+            one,
+            "ends otherwise when a run is cut off and goes on, so it keeps something of finished "
+            "pictures in memory; keep it in files",
+            _content(whole),
+            cut,
+        )
+
+    def test_no_picture_at_all(self, chosen: int) -> None:
+        """A run in which every image failed is finished, too."""
+        self.finished(self.step(chosen), self.new_folder())
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in _files(folder)}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def _same_files(step: Step, what: str, wanted: Mapping[str, bytes], folder: Path) -> None:
+    found = _content(folder)
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            raise Broken(f"{named(step)} {what} (the file '{name}' differs)")

@@ -1,0 +1,182 @@
+"""The tests of prompt strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.errors import SegkitError
+from segkit.stages import Step
+from segkit.testing.asking import Broken, checked, digest, guarded, named, picture
+from segkit.testing.property import holds_for_heatmaps
+from segkit.testing.values import EDGES
+from segkit.testing.working import Working
+from segkit.types import Heatmap, Masks, Prompt, Prompts
+
+ROUNDS = 25
+"""A second look must be content after so many rounds; `--rounds` bounds it earlier, at 3."""
+
+PEAKS = ((4, 9), (20, 3), (1, 1))
+"""Where the one hot pixel of a heatmap is, x and y; all of them inside the border."""
+
+
+class PrompterTests(Working):
+    """What to ask the segmenter."""
+
+    mirrors = True
+
+    @classmethod
+    def without(cls, step: type[Step]) -> list[str]:
+        """Heatmaps and second looks are only for those that ask for them."""
+        gone = super().without(step)
+        if "heatmap" not in step.inputs().all:
+            gone += ["test_a_hot_pixel_is_found", "test_any_heatmap"]
+        if not hasattr(step, "refine"):
+            gone += [name for name in dir(cls) if name.startswith("test_refine")]
+        if not getattr(step, "companion", False):
+            gone.append("test_a_companion_asks_nothing_by_itself")
+        else:
+            gone.append("test_mirrored")
+        return gone
+
+    def test_no_prompt_is_empty(self, chosen: int) -> None:
+        """A prompt asks something; where there is nothing to ask there is no prompt."""
+        step = self.step(chosen)
+        for name in ("ordinary", "no-heat", "no-classes"):
+            made = self.answer(step, name)
+            for index, prompt in enumerate(made):
+                if prompt.empty:
+                    raise Broken(
+                        f"{named(step)} makes prompt {index} without point, box or mask "
+                        f"{picture(self.values(name))}; leave it out, or return Prompts()"
+                    )
+
+    def test_a_hot_pixel_is_found(self, chosen: int) -> None:
+        """Where one pixel alone is hot, the prompt is about that pixel, not the one beside it."""
+        step = self.step(chosen)
+        for x, y in PEAKS:
+            values = self.values("ordinary")
+            heat = np.zeros(values["image"].size, np.float32)
+            heat[y, x] = 1
+            values["heatmap"] = Heatmap(heat, "cat", 0.8)
+            for prompt in self.answer(step, values):
+                self._about(step, prompt, (x, y))
+
+    def _about(self, step: Step, prompt: Prompt, peak: tuple[int, int]) -> None:
+        """Refuse a prompt whose middle is not the hot pixel."""
+        for what, (x, y) in _middles(prompt):
+            away = np.hypot(x - peak[0], y - peak[1])
+            if away <= 0.25:
+                continue
+            found = f"{what} of {named(step)} at x={x:g}, y={y:g}"
+            hot = f"the one hot pixel is x={peak[0]}, y={peak[1]}"
+            if abs(x - peak[1]) <= 0.25 and abs(y - peak[0]) <= 0.25:
+                raise Broken(f"{found}, but {hot}: x and y are swapped; points are (column, row)")
+            if max(abs(x - peak[0]), abs(y - peak[1])) <= 0.75:
+                raise Broken(
+                    f"{found}, but {hot}: it is off by half a pixel; whole numbers name pixel "
+                    "centres, so nothing is added to a column or row"
+                )
+            raise Broken(f"{found}, but {hot}; the prompt should be about that one")
+
+    def test_any_heatmap(self, chosen: int) -> None:
+        """Whatever the heatmap, its prompts lie inside the picture."""
+        step = self.step(chosen)
+
+        def holds(values: dict[str, Any]) -> None:
+            try:
+                self.asked(step, values)
+            except SegkitError as error:
+                raise Broken(f"{named(step)} fails {picture(values)}: {error}") from error
+
+        holds_for_heatmaps(holds)
+
+    # ---- second looks ------------------------------------------------------------------------
+
+    def test_a_companion_asks_nothing_by_itself(self, chosen: int) -> None:
+        """It only refines what another prompter asked."""
+        step = self.step(chosen)
+        if not hasattr(step, "refine"):
+            raise Broken(f"{named(step)} is a companion and has no refine; define it")
+        if len(self.answer(step, "ordinary")):
+            raise Broken(f"{named(step)} is a companion and asks by itself; return Prompts()")
+
+    def test_refine_ends(self, chosen: int) -> None:
+        """Asked again and again, it is content in the end."""
+        step = self.step(chosen)
+        values = self.values("ordinary")
+        prompts = self.answer(step, values)
+        prompts = prompts if len(prompts) else values["prompts"]
+        for _ in range(ROUNDS):
+            masks = _discs(prompts, values["image"].size)
+            again = self._refined(step, {**values, "prompts": prompts, "masks": masks})
+            if again is None:
+                return
+            prompts = again
+        raise Broken(
+            f"refine of {named(step)} still asks again after {ROUNDS} rounds; return None when "
+            "nothing is to be gained"
+        )
+
+    def test_refine_copes_with_edges(self, chosen: int) -> None:
+        """Empty masks, full masks, no masks, no heat: it asks again or is content."""
+        step = self.step(chosen)
+        for name, (about, _) in EDGES.items():
+            if about & {"heatmap", "prompts", "masks"}:
+                self._refined(step, self.values(name))
+
+    def test_refine_leaves_its_inputs_alone(self, chosen: int) -> None:
+        """The round before is kept as it was."""
+        step = self.step(chosen)
+        values = self.values("ordinary")
+        before = {n: digest(v) for n, v in values.items()}
+        self._refined(step, values)
+        changed = [n for n, found in before.items() if digest(values[n]) != found]
+        if changed:
+            raise Broken(f"refine of {named(step)} changes its input '{changed[0]}'; make a copy")
+
+    def _refined(self, step: Step, values: Mapping[str, Any]) -> Prompts | None:
+        names = type(step).inputs_of("refine").all
+        given = {n: values[n] for n in names if n in values}
+        try:
+            made = guarded(step, "refine", given, picture(values))
+        except SegkitError as error:
+            raise Broken(f"refine of {named(step)} fails {picture(values)}: {error}") from error
+        if made is None:
+            return None
+        found: Prompts = checked(step, made, {"image": values["image"]})
+        return found
+
+
+def _middles(prompt: Prompt) -> list[tuple[str, NDArray[np.float64]]]:
+    """The middle of a prompt's foreground points, of its box, of its mask: x and y each."""
+    found = []
+    on = prompt.points[prompt.signs].astype(np.float64)
+    if len(on):
+        what = "the point" if len(on) == 1 else f"the middle of the {len(on)} points"
+        found.append((what, on.mean(axis=0)))
+    if prompt.box is not None:
+        found.append(("the middle of the box", prompt.box.reshape(2, 2).mean(axis=0)))
+    if prompt.mask is not None and (prompt.mask > 0).any():
+        y, x = np.nonzero(prompt.mask > 0)
+        found.append(("the middle of the mask", np.array([x.mean(), y.mean()])))
+    return found
+
+
+def _discs(prompts: Prompts, size: tuple[int, int]) -> Masks:
+    """Masks as a simple segmenter gives them: discs around points, without background points."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    masks = np.zeros((len(prompts), *size), bool)
+    for mask, prompt in zip(masks, prompts, strict=True):
+        for point, sign in zip(prompt.points, prompt.signs, strict=True):
+            if sign:
+                mask |= np.hypot(x - point[0], y - point[1]) <= 6
+        for point, sign in zip(prompt.points, prompt.signs, strict=True):
+            if not sign:
+                mask &= np.hypot(x - point[0], y - point[1]) > 3
+    scores = np.full(len(prompts), 0.9, np.float32)
+    logits = np.where(masks, 4, -4).astype(np.float32)
+    return Masks(masks, scores, np.arange(len(prompts)), logits=logits)

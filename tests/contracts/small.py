@@ -1,0 +1,153 @@
+"""Tiny models and data sets for bundled plugins that need files, made for the conformance tests.
+
+Each function makes what a plugin needs in an empty folder and returns its options.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from segkit import palette, write_png
+from segkit.testing import PICTURES, made_up
+
+sys.path.append(str(Path(__file__).parents[1] / "plugins"))  # for tiny_sams and onnx_graphs
+
+NAMES = {0: "cat", 1: "dog", 2: "elk"}
+
+
+def hf_sam(folder):
+    import tiny_sams
+
+    return {"model": str(tiny_sams.save("sam", folder)), "precision": "float32"}
+
+
+def dpt(folder):
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    config = transformers.SegformerConfig(
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+        id2label=NAMES,
+    )
+    transformers.SegformerForSemanticSegmentation(config).save_pretrained(folder)
+    size = {"height": 64, "width": 64}
+    transformers.SegformerImageProcessor(size=size).save_pretrained(folder)
+    return {"model": str(folder)}
+
+
+def detr(folder):
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    config = transformers.YolosConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=[64, 96],
+        patch_size=16,
+        num_detection_tokens=12,
+        id2label=NAMES,
+    )
+    transformers.YolosForObjectDetection(config).save_pretrained(folder)
+    sides = {"shortest_edge": 64, "longest_edge": 256}
+    transformers.YolosImageProcessor(size=sides).save_pretrained(folder)
+    return {"model": str(folder), "confidence": 0.01}
+
+
+def yolo(folder):
+    import onnx_graphs
+
+    rng = np.random.default_rng(1)
+    meta = {"names": NAMES, "task": "detect"}
+    path = folder / "random.onnx"
+    onnx_graphs.looking(path, "ultralytics", 3, (64, 64), rng, meta)
+    return {"weights": path}
+
+
+def boxes(folder):
+    found = {name: [[0, 0, 0, 0, "cat", 0.9]] for name in PICTURES}
+    (folder / "boxes.json").write_text(json.dumps(found))
+    return {"file": folder / "boxes.json"}
+
+
+def class_maps(folder):
+    for name in PICTURES:
+        np.save(folder / f"{name}.npy", made_up(name)["labels"].ids)
+    return {"folder": folder}
+
+
+def photos(folder, masks, suffix=".png", names=("cat_2", "dog_1")):
+    """Two photos, and their masks if a folder for them is named."""
+    for name, picture in zip(names, ("ordinary", "taller"), strict=True):
+        values = made_up(picture)
+        write_png(folder / "photos" / f"{name}{suffix}", values["image"].pixels)
+        if masks:
+            ids = values["labels"].ids.astype(np.uint8)
+            write_png(folder / masks / f"{name}.png", ids, palette())
+    return folder / "photos"
+
+
+def files(folder):
+    return {"paths": (str(photos(folder, "masks")),), "masks": folder / "masks"}
+
+
+def no_masks(folder):
+    return {"paths": (str(photos(folder, "")),)}
+
+
+def folder(folder):
+    names = ("cat", "dog")
+    return {"images": photos(folder, "masks"), "masks": folder / "masks", "class_names": names}
+
+
+def coco(folder):
+    sizes = {name: made_up(name)["image"].size for name in ("ordinary", "taller")}
+    images = [
+        {"id": i, "file_name": f"{name}.png", "height": h, "width": w}
+        for i, (name, (h, w)) in enumerate(sizes.items())
+    ]
+    square = [[2, 2, 9, 2, 9, 9, 2, 9]]
+    found = {
+        "images": images,
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 17, "segmentation": square},
+            {"id": 2, "image_id": 1, "category_id": 18, "segmentation": square},
+        ],
+        "categories": [{"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}],
+    }
+    (folder / "found.json").write_text(json.dumps(found))
+    return {"root": photos(folder, "", names=tuple(sizes)), "annotations": folder / "found.json"}
+
+
+def pets(folder):
+    for name in ("Bengal_7", "pug_1"):
+        write_png(folder / "images" / f"{name}.png", made_up("ordinary")["image"].pixels)
+        trimap = made_up("ordinary")["labels"].ids.astype(np.uint8) + 1
+        write_png(folder / "annotations" / "trimaps" / f"{name}.png", trimap)
+    return {"root": folder}
+
+
+def voc(folder):
+    root = folder / "VOC2012"
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    import PIL.Image
+
+    (root / "JPEGImages").mkdir()
+    for name in ("2007_1", "2007_2"):
+        values = made_up("ordinary")
+        PIL.Image.fromarray(values["image"].pixels).save(root / "JPEGImages" / f"{name}.jpg")
+        ids = np.where(values["labels"].ids > 0, 7 + values["labels"].ids, 0).astype(np.uint8)
+        write_png(root / "SegmentationClass" / f"{name}.png", ids, palette())
+    (lists / "val.txt").write_text("2007_1\n2007_2\n")
+    return {"root": root}
