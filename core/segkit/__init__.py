@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segkit.catalog import Catalog as Catalog
+    from segkit.deprecations import SegkitDeprecationWarning as SegkitDeprecationWarning
+    from segkit.deprecations import SegkitWarning as SegkitWarning
     from segkit.errors import BadImageError as BadImageError
     from segkit.errors import BadValueError as BadValueError
     from segkit.errors import MissingExtraError as MissingExtraError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from segkit.errors import PluginError as PluginError
     from segkit.errors import SegkitError as SegkitError
     from segkit.errors import UsageError as UsageError
+    from segkit.hookspecs import API_VERSION as API_VERSION
     from segkit.hookspecs import hookimpl as hookimpl
     from segkit.images import find_images as find_images
     from segkit.images import palette as palette
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "catalog": ("Catalog",),
+    "deprecations": ("SegkitDeprecationWarning", "SegkitWarning"),
     "errors": (
         "BadImageError",
         "BadValueError",
@@ -68,7 +72,7 @@ _HOME = {
         "SegkitError",
         "UsageError",
     ),
-    "hookspecs": ("hookimpl",),
+    "hookspecs": ("API_VERSION", "hookimpl"),
     "images": (
         "find_images",
         "palette",
@@ -122,7 +126,13 @@ def __getattr__(name: str) -> Any:
 
         return version("segkit")
     if name not in _MODULE_OF:
-        raise AttributeError(f"module 'segkit' has no attribute '{name}'")
+        # Not `from segkit import`, which asks this function first.
+        deprecations = importlib.import_module("segkit.deprecations")
+        old = deprecations.REGISTER.get(f"segkit.{name}")
+        if old is None:
+            raise AttributeError(f"module 'segkit' has no attribute '{name}'")
+        deprecations.warn(f"segkit.{name}", stacklevel=2)
+        return __getattr__(old.instead.removeprefix("segkit."))
     value = getattr(importlib.import_module(f"segkit.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value

@@ -7,21 +7,26 @@ module imports neither numpy nor pydantic, so that listing plugins is quick.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segkit import deprecations, hookspecs
 from segkit.errors import PluginError, UsageError
 from segkit.hookspecs import REGISTRATION
+from segkit.observers import Watcher, manager_of
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from importlib_metadata import EntryPoint, EntryPoints
+    from importlib_metadata import Distribution, EntryPoint
+    from pluggy import PluginManager
 
     from segkit.stages import Step
 
@@ -31,11 +36,83 @@ BUNDLED = "segkit"
 OBSERVER = "observer"
 """The group of plugins that watch a run; they are no kind of step."""
 
-FLAGS = {kind: kind for kind in REGISTRATION} | {"selector": "select", "writer": "write"}
+API = "segkit.api"
+"""The group in which a distribution says which version of the plugin API it was written for."""
+
+FLAGS = {kind: kind for kind in REGISTRATION} | {
+    "perturbation": "perturb",
+    "selector": "select",
+    "writer": "write",
+}
 """Kind to its flag on the command line, without the dashes."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_API = re.compile(r"v([1-9][0-9]*)")
+_FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _DOCSTRING = re.compile(r"""\A(?:\s|\#[^\n]*\n)*[rR]?(\"{3}|'{3}|"|')\s*([^\n]*?)\s*(?:\1|\n)""")
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed distribution, as its metadata describes it."""
+
+    name: str
+    version: str
+    api: str | None
+    """What it was written for, as `v1`; None: it does not say."""
+    metadata: Distribution = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, metadata: Distribution, api: str | None) -> Package | None:
+        """What the metadata says; None if it is too damaged to name the distribution."""
+        try:
+            # The library parses the whole text, long description and all, for each of the two.
+            head = (metadata.read_text("METADATA") or "").partition("\n\n")[0]
+            fields = dict(reversed(_FIELD.findall(head)))
+            name = fields.get("Name") or metadata.name
+            version = fields.get("Version") or metadata.version
+        except Exception:  # many kinds
+            return None
+        return cls(name, version, api, metadata) if name and version else None
+
+    @property
+    def where(self) -> str:
+        """Where it came from: a folder, a wheel or a repository; else where it is installed."""
+        try:
+            found = json.loads(self.metadata.read_text("direct_url.json") or "{}")
+            place = str(found["url"])
+            if "vcs_info" in found:
+                return f"{found['vcs_info']['vcs']}+{place}@{found['vcs_info']['commit_id']}"
+            if place.startswith("file:"):
+                place = _path_of(place)
+            return f"{place} (editable)" if found.get("dir_info", {}).get("editable") else place
+        except (KeyError, ValueError, TypeError, AttributeError, OSError):
+            return str(self.metadata.locate_file(""))
+
+    def refusal(self) -> str | None:
+        """Why its plugins cannot work with this segkit, as the end of a sentence, if so."""
+        if self.api is None:
+            return None
+        newest, oldest = hookspecs.API_VERSION, hookspecs.OLDEST_API
+        found = _API.fullmatch(self.api)
+        if found is None:
+            return (
+                f"says that it was written for '{self.api}' of segkit's plugin API; the name of "
+                f"its entry point in the group {API} should be v{newest}"
+            )
+        asked = int(found.group(1))
+        if oldest <= asked <= newest:
+            return None
+        here = f"version {newest}" if oldest == newest else f"versions {oldest} to {newest}"
+        advice = (
+            f"upgrade segkit, or install an older {self.name}"
+            if asked > newest
+            else f"install a newer {self.name}, or an older segkit"
+        )
+        return (
+            f"was written for version {asked} of segkit's plugin API, but this segkit "
+            f"({_version_here()}) has {here}; {advice}"
+        )
 
 
 @dataclass(frozen=True)
@@ -50,9 +127,15 @@ class Entry:
     """What to import: the module's dotted name, or the path of a single file."""
     status: str = "found"
     """`found`; `clash`: another distribution has the same name; `shadowed`: a bundled plugin has
-    it; `bad name`. After a check: `ok` or `broken`."""
+    it; `bad name`; `unsupported`: written for a plugin API that this segkit does not have. After
+    a check: `ok` or `broken`."""
     error: str | None = None
     """Why it is not `found` or `ok`, as a sentence."""
+    seconds: float | None = None
+    """After a check: how long its import took. A library that several plugins import counts for
+    the first of them."""
+    package: Package | None = field(default=None, compare=False, repr=False)
+    """The distribution it belongs to; None for a single file."""
 
     @property
     def full_name(self) -> str:
@@ -62,10 +145,18 @@ class Entry:
     @property
     def described(self) -> str:
         """Which plugin it is, as sentences begin."""
+        return f"'{self.name}' from {self.source}"
+
+    @property
+    def source(self) -> str:
+        """The distribution and its version, or the single file."""
         single = self.target.endswith(".py")
-        return f"'{self.name}' from " + (
-            self.target if single else f"{self.distribution} {self.version}"
-        )
+        return self.target if single else f"{self.distribution} {self.version}"
+
+    @property
+    def where(self) -> str:
+        """Where its distribution came from (see `Package.where`), or the single file's path."""
+        return str(Path(self.target).absolute()) if self.package is None else self.package.where
 
     @property
     def summary(self) -> str:
@@ -118,6 +209,7 @@ class Catalog:
     _entries: list[Entry] | None = field(default=None, init=False, repr=False)
     _loaded: dict[tuple[str, str], type[Step]] = field(default_factory=dict, init=False, repr=False)
     _modules: dict[str, ModuleType] = field(default_factory=dict, init=False, repr=False)
+    _watching: dict[Entry, Watcher] = field(default_factory=dict, init=False, repr=False)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Every plugin of a kind, or of all kinds, in the order in which values flow."""
@@ -126,8 +218,28 @@ class Catalog:
         return [e for e in self._entries if kind in (None, e.kind)]
 
     def observers(self) -> list[Entry]:
-        """The installed plugins that watch a run."""
+        """The plugins that watch a run."""
         return self.entries(OBSERVER)
+
+    def watchers(self) -> tuple[list[Watcher], list[str]]:
+        """All of them, loaded, and a sentence for each that could not be."""
+        broken = []
+        for entry in self.observers():
+            try:
+                self._watching.setdefault(entry, self._watcher(entry))
+            except PluginError as error:
+                broken.append(str(error))
+        return list(self._watching.values()), broken
+
+    @property
+    def watching(self) -> list[Entry]:
+        """The observers that `watchers` has loaded."""
+        return list(self._watching)
+
+    def _watcher(self, entry: Entry) -> Watcher:
+        module = self.import_entry(entry)
+        _registered(module, entry)
+        return Watcher(module, entry.described)
 
     def find(self, kind: str, name: str) -> Entry:
         """The plugin that `name` or `distribution:name` means.
@@ -190,11 +302,18 @@ class Catalog:
         """The same for an entry at hand."""
         key = (entry.kind, entry.full_name)
         if key not in self._loaded:
-            self._loaded[key] = _class_of(entry, self.import_entry(entry))
+            cls = _class_of(entry, self.import_entry(entry))
+            cls.came_from = entry.source  # for sentences about what it does later
+            self._loaded[key] = cls
         return self._loaded[key]
 
     def import_entry(self, entry: Entry) -> ModuleType:
-        """Import an entry's module; whatever it raises becomes one `PluginError`."""
+        """Import an entry's module; whatever it raises becomes one `PluginError`.
+
+        A plugin that was written for another plugin API is not imported, but refused.
+        """
+        if entry.status == "unsupported":
+            raise PluginError(str(entry.error))
         if entry.target not in self._modules:
             try:
                 self._modules[entry.target] = _import(entry.target)
@@ -213,67 +332,105 @@ class Catalog:
         return None
 
     def check(self, entry: Entry) -> Entry:
-        """The entry with status `ok` or `broken`, after importing it."""
+        """The entry with status `ok` or `broken`, after importing it; how long that took.
+
+        One that is `unsupported` stays so and is not imported.
+        """
+        if entry.status == "unsupported":
+            return entry
         if entry.status == "bad name":
             return replace(entry, status="broken")
+        import segkit.stages  # noqa: F401  # what every plugin needs is not the first one's cost
+
+        start = time.perf_counter()
         try:
             if entry.kind == OBSERVER:
-                self.import_entry(entry)
+                self._watcher(entry)
             else:
                 self.load_entry(entry)
         except PluginError as error:
             return replace(entry, status="broken", error=str(error))
+        entry = replace(entry, seconds=time.perf_counter() - start)
         return replace(entry, status="ok") if entry.status == "found" else entry
 
     def _installed(self) -> list[Entry]:
         kinds = {f"segkit.{kind}": kind for kind in (*REGISTRATION, OBSERVER)}
         found = []
-        for point in _entry_points():
-            kind = kinds.get(point.group)
-            if kind is None or point.dist is None:
-                continue
-            try:
-                distribution, version = point.dist.name, point.dist.version
-            except Exception:  # damaged metadata raises many kinds; nobody could be named
-                continue
-            if distribution is None:  # what older importlib_metadata says of the same
-                continue
-            wanted = not self.only or {distribution, point.name} & set(self.only)
-            if distribution == BUNDLED or (self.third_party and wanted):
-                found.append(Entry(kind, point.name, distribution, version, point.value))
+        for package, points in _distributions():
+            for point in points:
+                kind = kinds.get(point.group)
+                wanted = not self.only or {package.name, point.name} & set(self.only)
+                if kind and (package.name == BUNDLED or (self.third_party and wanted)):
+                    names = (point.name, package.name, package.version, point.value)
+                    found.append(Entry(kind, *names, package=package))
         return found
 
     def _inline(self) -> list[Entry]:
         """The plugins of single files; these have to be imported to know what they offer."""
-        found = []
+        found: list[Entry] = []
+        files: dict[str, Path] = {}
         for path in self.files:
+            other = files.setdefault(path.stem, path)
+            if other is not path:
+                if other.resolve() == path.resolve():
+                    continue  # named twice
+                raise UsageError(
+                    f"--plugin {path}: its plugins would have the same names as those of {other}, "
+                    "since the files have the same name; rename one of them"
+                )
+            if path.is_dir():
+                raise UsageError(f"--plugin {path}: it is a folder; name a Python file in it")
             if not path.is_file():
                 raise UsageError(f"--plugin {path}: there is no such file")
             if path.suffix != ".py":
                 raise UsageError(f"--plugin {path}: it should be a Python file (.py)")
             probe = Entry("", path.stem, str(path), "file", str(path))
             module = self.import_entry(probe)
+            hooks = _registered(module, probe)
             for kind in REGISTRATION:
-                for cls in _offered(module, kind, probe):
-                    name = str(getattr(cls, "name", ""))
+                for cls in _classes(module, kind, probe):
+                    name = getattr(cls, "name", None)  # an option of that name hides it
+                    if not isinstance(name, str) or not name:
+                        raise PluginError(
+                            f"{probe.described} could not be used: its class {cls.__name__} "
+                            f"should have a name, as in name = '{path.stem.replace('_', '-')}'"
+                        )
                     found.append(Entry(kind, name, path.stem, "file", str(path)))
-            if not any(e.target == str(path) for e in found):
+            if hooks - set(REGISTRATION.values()):
+                found.append(Entry(OBSERVER, path.stem, path.stem, "file", str(path)))
+            if not hooks:
                 raise UsageError(f"--plugin {path}: no function in it is marked with @hookimpl")
+            if not any(e.target == str(path) for e in found):
+                raise UsageError(
+                    f"--plugin {path}: {min(hooks)} in it returns no plugin; "
+                    "return a list of classes"
+                )
         return found
 
 
-def _entry_points() -> Iterable[EntryPoint]:
-    """Those of all installed distributions; one whose metadata is damaged hides no other's."""
-    from importlib_metadata import distributions, entry_points
+def _distributions() -> Iterable[tuple[Package, list[EntryPoint]]]:
+    """Those with plugins, and their entry points; one with damaged metadata hides no other.
 
-    try:
-        return entry_points()
-    except Exception:  # it reads all at once, so one line that makes no sense ends it
-        found: dict[str, EntryPoints] = {}
-        for distribution in distributions():
-            with contextlib.suppress(Exception):
-                found.setdefault(_normalised(distribution.name), distribution.entry_points)
-        return [point for points in found.values() for point in points]
+    The text of entry_points.txt is looked at first: the library's own `entry_points` parses the
+    metadata of all that is installed.
+    """
+    from importlib_metadata import Distribution
+
+    seen = set()
+    for found in Distribution.discover():
+        with contextlib.suppress(Exception):  # damage raises many kinds; nobody could be named
+            if "[segkit." not in (found.read_text("entry_points.txt") or ""):
+                continue
+            points = list(found.entry_points)
+            api = next((point.name for point in points if point.group == API), None)
+            package = Package.of(found, api)
+            if package is None or _normalised(package.name) in seen:
+                continue
+            # Of two with one name, Python imports the modules of the one that comes first.
+            first = next(iter(Distribution.discover(name=package.name)))
+            if first.locate_file("") == found.locate_file(""):
+                seen.add(_normalised(package.name))
+                yield package, points
 
 
 def _import(target: str) -> ModuleType:
@@ -293,43 +450,68 @@ def _import(target: str) -> ModuleType:
     return module
 
 
+def _registered(module: ModuleType, entry: Entry) -> set[str]:
+    """The names of the hooks that a module implements, after checking them."""
+    manager = _manager(module, entry)
+    return {caller.name for caller in manager.get_hookcallers(module) or ()}
+
+
+def _manager(module: ModuleType, entry: Entry) -> PluginManager:
+    # A manager for each module: one that raises, or names an unknown hook, disturbs no other.
+    try:
+        return manager_of(module, entry.described)
+    except (Exception, SystemExit) as error:
+        raise _hook_error(entry, error) from error
+
+
+def _hook_error(entry: Entry, error: BaseException) -> PluginError:
+    unknown = re.match(r"unknown hook '(\w+)'", str(error))
+    if unknown is not None:  # pluggy's own sentence goes on with the module's repr
+        near = get_close_matches(unknown[1], [n for n in vars(hookspecs) if n[:7] == "segkit_"], 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return PluginError(
+            f"{entry.described} could not be loaded: there is no hook '{unknown[1]}'{hint}"
+        )
+    return PluginError(
+        f"{entry.described} could not be loaded: its hooks raise {type(error).__name__}: "
+        f"{_first_line(error)}"
+    )
+
+
 def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
     """What the module's registration hook of a kind returns, as a list."""
-    import pluggy
-
-    from segkit import hookspecs
-
-    # A manager for each module: one that raises, or names an unknown hook, disturbs no other.
-    manager = pluggy.PluginManager("segkit")
-    manager.add_hookspecs(hookspecs)
+    manager = _manager(module, entry)
+    hook = REGISTRATION[kind]
+    results: list[Any] = []
     try:
-        manager.register(module)
-        manager.check_pending()
-        results = getattr(manager.hook, REGISTRATION[kind])()
+        for name in (hook, *deprecations.hooks_before(hook)):
+            results += getattr(manager.hook, name)()
     except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"{entry.described} could not be loaded: its hooks raise {type(error).__name__}: "
-            f"{_first_line(error)}"
-        ) from error
+        raise _hook_error(entry, error) from error
     offered: list[Any] = []
     for result in results:
         offered += result if isinstance(result, (list, tuple)) else [result]
     return offered
 
 
-def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
-    """The class that an entry point names, checked."""
+def _classes(module: ModuleType, kind: str, entry: Entry) -> list[type[Step]]:
+    """What the module offers of a kind, after a check that these are classes of that kind."""
     from segkit.stages import KINDS
 
-    who = entry.described
-    hook, interface = REGISTRATION[entry.kind], KINDS[entry.kind]
-    offered = _offered(module, entry.kind, entry)
-    wrong = [c for c in offered if not (isinstance(c, type) and issubclass(c, interface))]
-    if wrong:
-        raise PluginError(
-            f"{who} could not be used: {hook} should return subclasses of "
-            f"{interface.__name__}, but returns {_shown(wrong[0])}"
-        )
+    offered = _offered(module, kind, entry)
+    for one in offered:
+        if not (isinstance(one, type) and issubclass(one, KINDS[kind])):
+            raise PluginError(
+                f"{entry.described} could not be used: {REGISTRATION[kind]} should return "
+                f"subclasses of {KINDS[kind].__name__}, but returns {_shown(one)}"
+            )
+    return offered
+
+
+def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
+    """The class that an entry point names, checked."""
+    who, hook = entry.described, REGISTRATION[entry.kind]
+    offered = _classes(module, entry.kind, entry)
     for cls in offered:
         if cls.name == entry.name:
             try:
@@ -370,6 +552,9 @@ def _mark(entry: Entry, others: list[str]) -> Entry:
             error=f"{entry.described} has a bad name; "
             "plugin names are lower-case words, digits and hyphens",
         )
+    refusal = entry.package and entry.package.refusal()
+    if refusal:
+        return replace(entry, status="unsupported", error=f"{entry.described} {refusal}")
     if not others or entry.distribution == BUNDLED or entry.kind == OBSERVER:
         return entry
     if BUNDLED in others:
@@ -403,18 +588,35 @@ def _shown(value: object) -> str:
     return f"the {type(value).__name__} {name}" if isinstance(name, str) else repr(value)
 
 
+def _path_of(url: str) -> str:
+    """The path that a `file:` address means."""
+    from urllib.parse import unquote
+
+    path = unquote(url.removeprefix("file:").removeprefix("//"))
+    return path[1:] if re.match(r"/[A-Za-z]:", path) else path  # file:///C:/folder
+
+
+def _version_here() -> str:
+    from importlib.metadata import version
+
+    return version(BUNDLED)
+
+
 def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0] or "no message"
 
 
-def plugin_record(entry: Entry) -> Mapping[str, str | None]:
-    """What `list-plugins --json` and a run's recipe say of a plugin."""
+def plugin_record(entry: Entry) -> Mapping[str, str | float | None]:
+    """What `list-plugins --json` says of a plugin."""
     return {
         "kind": entry.kind,
         "name": entry.name,
         "distribution": entry.distribution,
         "version": entry.version,
+        "api": entry.package.api if entry.package else None,
+        "where": entry.where,
         "status": entry.status,
         "error": entry.error,
+        "seconds": entry.seconds,
         "summary": entry.summary,
     }

@@ -209,7 +209,7 @@ def diagnose_plans(plans: Mapping[str, Plan], directory: Path, **how: Any) -> Di
         if None in true.values():
             return None
         return {
-            "iou": _iou(_foreground(outcome.labels, outcome.masks), outcome.truth),
+            "iou": iou_of(foreground(outcome.labels, outcome.masks), outcome.truth),
             "best_candidate": _best(outcome),
             "true_point": true["true-point"],
             "true_box": true["true-box"],
@@ -298,7 +298,7 @@ def _true(truth: Truth) -> Mask:
     return (truth.labels.ids != BACKGROUND) & (truth.labels.ids != VOID)
 
 
-def _foreground(labels: Labels | None, masks: Masks | None) -> Mask:
+def foreground(labels: Labels | None, masks: Masks | None) -> Mask:
     """What the metric iou compares: labels, or the union of all masks."""
     if labels is not None:
         return labels.ids != BACKGROUND
@@ -306,7 +306,7 @@ def _foreground(labels: Labels | None, masks: Masks | None) -> Mask:
     return np.asarray(masks.masks.any(axis=0))
 
 
-def _iou(found: Mask, truth: Truth) -> float:
+def iou_of(found: Mask, truth: Truth) -> float:
     """As the metric iou has it: foreground of any class, void pixels left out."""
     kept = truth.labels.ids != VOID
     true = _true(truth)
@@ -324,20 +324,20 @@ def _best(outcome: Outcome) -> float:
     assert truth is not None
     if candidates is None or not len(candidates):
         empty = np.zeros(truth.labels.ids.shape, bool)
-        return _iou(empty, truth)
+        return iou_of(empty, truth)
     chosen: dict[int, Mask] = {}
     for place in np.argsort(candidates.scores, kind="stable"):
         chosen[int(candidates.prompt[place])] = candidates.masks[place]
     if outcome.masks is not None and len({*outcome.masks.prompt.tolist()}) == len(outcome.masks):
         for prompt, mask in zip(outcome.masks.prompt, outcome.masks.masks, strict=True):
             chosen[int(prompt)] = mask
-    best = _iou(np.any(list(chosen.values()), axis=0), truth)
+    best = iou_of(np.any(list(chosen.values()), axis=0), truth)
     better = True
     while better:
         better = False
         for prompt, mask in zip(candidates.prompt.tolist(), candidates.masks, strict=True):
             others = [m for p, m in chosen.items() if p != prompt]
-            value = _iou(np.asarray(np.any([mask, *others], axis=0)), truth)
+            value = iou_of(np.asarray(np.any([mask, *others], axis=0)), truth)
             if value > best + 1e-12:
                 best, better = value, True
                 chosen[prompt] = mask

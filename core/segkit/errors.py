@@ -27,7 +27,15 @@ class BadValueError(SegkitError, ValueError):
 
 
 class BadImageError(SegkitError):
-    """One image or mask file cannot be used; a run goes on with the others."""
+    """One image or mask file cannot be used; a run goes on with the others.
+
+    `cause` sorts it for `segkit describe`: `unreadable`; `size`, where image and truth differ in
+    it; `no truth`; `ids`, where the truth holds a class id that it may not.
+    """
+
+    def __init__(self, text: str, cause: str = "unreadable") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class PluginError(SegkitError):

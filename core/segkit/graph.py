@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from segkit.planner import Plan
-from segkit.stages import Prompter, Segmenter, Selector, Step
+from segkit.stages import Perturbation, Prompter, Segmenter, Selector, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,8 @@ class Node:
     key: str
     rounds: int = 1
     """For the role `refine`: at most this many rounds of segmentation."""
+    level: float = 0.0
+    """For the role `perturb`: how strong the damage is."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,16 @@ class Graph:
     """One step for all that are equal, so that weights are loaded once."""
     _nodes: dict[str, Node] = field(default_factory=dict)
 
-    def branch(self, plan: Plan, candidates: bool = False) -> Branch:
+    def branch(
+        self,
+        plan: Plan,
+        candidates: bool = False,
+        damage: tuple[Perturbation, float] | None = None,
+    ) -> Branch:
         """Add a plan; work that is already there is not added again.
 
-        `candidates`: keep what the selector chooses from as a value of its own.
+        `candidates`: keep what the selector chooses from as a value of its own. `damage`: a
+        perturbation of prompts and its level, between the prompters and all that follows.
         """
         values: dict[str, Node] = {}
         if plan.saliency:
@@ -68,6 +76,10 @@ class Graph:
             groups[str(index)] = self._node("prompt", group, _read(values, names))
         if groups:
             values["prompts"] = self._node("gather", (), groups)
+        if damage and groups:
+            step, level = damage
+            needs = {"prompts": values["prompts"]}
+            values["prompts"] = self._node("perturb", (step,), needs, level=level)
         if plan.segmenter and plan.refines:
             values |= self._refined(plan, plan.segmenter, values)
         elif plan.segmenter:
@@ -111,14 +123,18 @@ class Graph:
         }
 
     def _node(
-        self, role: str, steps: tuple[Step, ...], needs: Mapping[str, Node], rounds: int = 1
+        self,
+        role: str,
+        steps: tuple[Step, ...],
+        needs: Mapping[str, Node],
+        rounds: int = 1,
+        level: float = 0.0,
     ) -> Node:
         same = tuple(self.steps.setdefault(step.key(), step) for step in steps)
-        content = repr(
-            (role, rounds, [s.key() for s in steps], sorted((n, k.key) for n, k in needs.items()))
-        )
+        read = sorted((name, need.key) for name, need in needs.items())
+        content = repr((role, rounds, level, [s.key() for s in steps], read))
         key = hashlib.sha256(content.encode()).hexdigest()
-        return self._nodes.setdefault(key, Node(role, same, dict(needs), key, rounds))
+        return self._nodes.setdefault(key, Node(role, same, dict(needs), key, rounds, level))
 
 
 def _names(step: Step) -> tuple[str, ...]:

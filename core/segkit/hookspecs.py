@@ -20,6 +20,12 @@ hookspec = pluggy.HookspecMarker("segkit")
 hookimpl = pluggy.HookimplMarker("segkit")
 """Marks a function of a plugin module as the implementation of a hook."""
 
+API_VERSION = 1
+"""The version of the plugin API: one more whenever something is added, changed or taken away."""
+
+OLDEST_API = 1
+"""The oldest version whose plugins still work: raised when something is taken away."""
+
 
 # ---- registration: one hook a kind, in the order in which values flow -------------------------
 
@@ -98,10 +104,13 @@ def segkit_before_step(step: stages.Step, image: Image) -> None:
 
 
 @hookspec
-def segkit_after_step(step: stages.Step, image: Image, output: Any, seconds: float) -> None:
+def segkit_after_step(
+    step: stages.Step, image: Image, output: Any, seconds: float, method: str
+) -> None:
     """Called when a step has worked, with what it made; do not change it.
 
     `seconds`: how long it took; images that it worked on together share the time evenly.
+    `method`: what was called: the kind's work method, or one of its extras such as `encode`.
     """
 
 

@@ -227,7 +227,8 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[
     if size is not None and (picture.height, picture.width) != tuple(size):
         raise BadImageError(
             f"the mask '{path}' is {picture.width}x{picture.height}, another size than its image, "
-            f"which is {size[1]}x{size[0]}; scale one of them"
+            f"which is {size[1]}x{size[0]}; scale one of them",
+            cause="size",
         )
     if picture.format == "JPEG":
         return (np.asarray(picture.convert("L")) >= 128).astype(np.int32) * 255

@@ -165,8 +165,8 @@ class Leaderboard:
             "metric": self.metric,
             "higher_is_better": self.higher_is_better,
             "images": self.images,
-            "rows": _finite(rows),
-            "pairs": _finite(pairs),
+            "rows": finite_json(rows),
+            "pairs": finite_json(pairs),
             "caution": self.caution,
             "failed": {name: list(recipes) for name, recipes in self.failed.items()},
             "skipped": [dict(one) for one in self.skipped],
@@ -219,7 +219,7 @@ def make_leaderboard(
     (left out: iou), or by the first that there is if no recipe has it.
     """
     common = _common(results)
-    drawn = {name: _Drawn(metrics[name], lines, common, seed) for name, lines in results.items()}
+    drawn = {name: Drawn(metrics[name], lines, common, seed) for name, lines in results.items()}
     known = list(dict.fromkeys(key for d in drawn.values() for key in d.figures))
     asked, sort_by = sort_by, sort_by or "iou"
     if sort_by not in known:
@@ -295,7 +295,7 @@ def _common(results: Mapping[str, Lines]) -> list[str]:
     ]
 
 
-class _Drawn:
+class Drawn:
     """One recipe's figures: on its images, and on each draw of them."""
 
     def __init__(
@@ -328,7 +328,7 @@ class _Drawn:
 
 
 def _pair(
-    one: str, other: str, drawn: Mapping[str, _Drawn], metric: str, sign: int, count: int
+    one: str, other: str, drawn: Mapping[str, Drawn], metric: str, sign: int, count: int
 ) -> Pair:
     first, second = drawn[one], drawn[other]
     difference = sign * (first.figures[metric] - second.figures[metric])
@@ -337,7 +337,7 @@ def _pair(
     return Pair(one, other, metric, difference, low, high, chance, count)
 
 
-def _chance(first: _Drawn, second: _Drawn, metric: str, difference: float) -> float:
+def _chance(first: Drawn, second: Drawn, metric: str, difference: float) -> float:
     """The share of random swaps, image by image, that make as large a difference."""
     judge, keys, table = first.tables[metric]
     _, other_keys, other_table = second.tables[metric]
@@ -384,10 +384,10 @@ def _seconds(lines: Lines) -> dict[str, float]:
     return {step: spent / len(good) for step, spent in total.items()}
 
 
-def _finite(found: Any) -> Any:
+def finite_json(found: Any) -> Any:
     """The same with None for NaN and infinity, which JSON does not have."""
     if isinstance(found, dict):
-        return {key: _finite(value) for key, value in found.items()}
+        return {key: finite_json(value) for key, value in found.items()}
     if isinstance(found, (list, tuple)):
-        return [_finite(value) for value in found]
+        return [finite_json(value) for value in found]
     return None if isinstance(found, float) and not math.isfinite(found) else found

@@ -158,7 +158,7 @@ class Recipe:
         def bundled(kind: str, name: str, **options: Any) -> Step:
             return make_step(catalog, kind, f"{BUNDLED}:{name}", options)
 
-        dataset = self._dataset(catalog, images)
+        dataset = self.dataset(catalog, images)
         segmenters = chosen("segmenter", lambda: [bundled("segmenter", "sam")])
         makes_masks = any(type(s).output() is Masks for s in segmenters)
         transforms = chosen("transform")
@@ -194,7 +194,7 @@ class Recipe:
         made = plan(steps, rounds=self.rounds)
         return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, made))
 
-    def _dataset(self, catalog: Catalog, images: Sequence[str]) -> Step:
+    def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:
         """The data set; images named without a flag are paths of the data set `files`."""
         parts = self.parts.get("dataset", ())
         if len(parts) > 1:
@@ -313,27 +313,47 @@ def recorded(
         for index, step in enumerate(group):
             merge = {"merge": True} if index else {}
             found["prompt"].append(_table(step, catalog) | merge)
-    plugins = {}
-    weights = {}
-    for step in (made.dataset, *made.steps):
-        entry = catalog.origin(type(step)) if catalog else None
-        owner = (entry.distribution, entry.version) if entry else (type(step).__module__, "")
-        plugins[step.kind, step.name] = {
-            "kind": step.kind,
-            "name": step.name,
-            "distribution": owner[0],
-            "version": owner[1],
-        }
-        for name, path in step.weight_files().items():
-            weights[f"{step.name}/{name}"] = _sha256(path)
+    steps = (made.dataset, *made.steps)
+    weights = {
+        f"{step.name}/{name}": _sha256(path)
+        for step in steps
+        for name, path in step.weight_files().items()
+    }
     found["record"] = {
         "segkit": _version("segkit"),
         "torch": _version("torch"),
         "numpy": _version("numpy"),
         "weights": weights,
-        "plugins": list(plugins.values()),
+        **_plugins(steps, catalog),
     }
     return found
+
+
+def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:
+    """Every plugin that takes part, observers too, and the distributions that they came from.
+
+    A single file (`--plugin FILE`) has its hash in place of a version.
+    """
+    rows: dict[Any, dict[str, str]] = {}
+    entries = list(catalog.watching) if catalog else []
+    for step in steps:
+        entry = catalog.origin(type(step)) if catalog else None
+        entries += [entry] if entry else []
+        rows[step.kind, step.name] = {
+            "kind": step.kind,
+            "name": step.name,
+            "distribution": entry.distribution if entry else type(step).__module__,
+            "version": entry.version if entry else "",
+        }
+    sources = {}
+    for entry in entries:
+        plugin = {"kind": entry.kind, "name": entry.name}
+        source = {"distribution": entry.distribution, "version": entry.version}
+        rows.setdefault((entry.kind, entry.name), plugin | source)
+        if entry.package is None:
+            source["sha256"] = _sha256(Path(entry.target))
+        sources[entry.source] = source | {"where": entry.where}
+    return {"plugins": list(rows.values()), "distributions": list(sources.values())}
 
 
 def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
@@ -376,7 +396,7 @@ def _sha256(path: Path) -> str:
         return _digest(path, found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise UsageError(
-            f"the weight file {path} could not be read: {error.strerror or error}; check its path"
+            f"the file {path} could not be read: {error.strerror or error}; check its path"
         ) from None
 
 

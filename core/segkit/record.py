@@ -22,11 +22,12 @@ from segkit.recipe import Recipe, recorded_weights, to_toml
 OURS = (
     *("recipe.toml", "results.jsonl", "summary.json", "report.html", "leaderboard.json"),
     *("leaderboard.csv", "diagnosis.json"),
+    *("robustness.toml", "robustness.json", "robustness.csv", "examples"),
     *("recipes", "masks", "overlay", "coco", "labelme", "supervision", "voc", "yolo"),
 )
 """What `--overwrite` removes; other files in the folder stay."""
 
-MARKS = {"recipe.toml", "results.jsonl", "summary.json", "leaderboard.json"}
+MARKS = {"recipe.toml", "results.jsonl", "summary.json", "leaderboard.json", "robustness.toml"}
 """One of these tells a run's folder from any other."""
 
 

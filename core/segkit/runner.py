@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from segkit.catalog import Catalog
+from segkit.deprecations import SegkitWarning
 from segkit.errors import BadImageError, PluginError, SegkitError, UsageError
 from segkit.graph import Branch, Graph
 from segkit.observers import Observers
 from segkit.planner import Plan
 from segkit.recipe import recorded
 from segkit.record import UNWRITABLE, Record, check, disk_error, prepare
-from segkit.stages import Dataset, Step, check_output
+from segkit.stages import Dataset, Step, check_output, named, why_failed
 from segkit.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 from segkit.work import Asked, Failure, Task, Work
 
@@ -76,13 +77,13 @@ def walk(
     """
     graph = Graph()
     branches = {name: graph.branch(plan, candidates) for name, plan in plans.items()}
-    dataset = _common_dataset(plans)
+    dataset = common_dataset(plans)
     with opened([dataset, *graph.steps.values()], device):
         work = Work(class_ids(plans, classes), seed, observers or Observers())
-        yield from work_through(branches, dataset, work, _chunk(chunk, device), skip or {})
+        yield from work_through(branches, dataset, work, chunk_size(chunk, device), skip or {})
 
 
-def _chunk(asked: int | None, device: str) -> int:
+def chunk_size(asked: int | None, device: str) -> int:
     """How many images are worked on together."""
     return asked or (4 if device == "cpu" else 16)
 
@@ -95,7 +96,8 @@ def work_through(
     skip: Mapping[str, Collection[str]],
 ) -> Iterator[Outcome]:
     """What `walk` yields, of steps that are open already."""
-    names = list(dataset.names)
+    with blamed(dataset):
+        names = list(dataset.names)
     wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
     uses = _uses(branches.values())
     for places, tasks in _read_ahead(dataset, names, wanted, chunk):
@@ -143,12 +145,13 @@ def run(
     folder can no longer be written. What was finished before is kept in any case.
     """
     watch = Observers(observers)
-    dataset = _common_dataset(plans)
-    images = len(dataset)  # first: a folder without images leaves no trace
+    dataset = common_dataset(plans)
+    with blamed(dataset):
+        images = len(dataset)  # first: a folder without images leaves no trace
     ids = class_ids(plans, classes)
     nested = len(plans) > 1 if nested is None else nested
     records: dict[str, Record] = {}
-    totals: dict[str, _Totals] = {}
+    totals: dict[str, Totals] = {}
     for name, plan in plans.items():
         if nested and (name in ("", ".", "..") or {"/", "\\", "\0"} & set(name)):
             raise UsageError(
@@ -156,7 +159,7 @@ def run(
             )
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
         records[name] = Record(directory / "recipes" / name if nested else directory, content)
-        totals[name] = _Totals(plan, content, ids)
+        totals[name] = Totals(plan, content, ids)
     check(directory, resume=resume, overwrite=overwrite)
     graph = Graph()
     branches = {
@@ -181,14 +184,14 @@ def run(
             # A companion has nothing to do for images that every plan has finished.
             skip |= dict.fromkeys(companions or (), set.intersection(*skip.values()))
             work = Work(ids, seed, watch)
-            for outcome in work_through(branches, dataset, work, _chunk(chunk, device), skip):
+            for outcome in work_through(branches, dataset, work, chunk_size(chunk, device), skip):
                 noted = note(outcome) if note is not None and outcome.error is None else None
                 if outcome.recipe not in records:
                     continue
                 record = records[outcome.recipe]
                 finished = totals[outcome.recipe].images
                 try:
-                    line = _line(plans[outcome.recipe], outcome, record.directory, ids)
+                    line = line_of(plans[outcome.recipe], outcome, record.directory, ids, watch)
                     if note is not None:
                         line["notes"] = None if noted is None else dict(noted)
                     record.append(line)
@@ -205,7 +208,8 @@ def run(
             summaries[name] = totals[name].summary()
             try:
                 for writer in plans[name].writers:
-                    writer.finish(record.directory)
+                    with blamed(writer, let=(OSError,)):
+                        writer.finish(record.directory)
                 record.finish(summaries[name])
             except OSError as error:
                 raise disk_error(error, record.directory, totals[name].images) from error
@@ -215,13 +219,15 @@ def run(
         raise
     watch.tell("segkit_after_run", summaries=summaries)
     for sentence in watch.dropped:
-        warnings.warn(sentence, stacklevel=2)
+        warnings.warn(sentence, SegkitWarning, stacklevel=2)
     return summaries
 
 
 def class_ids(plans: Mapping[str, Plan], classes: Sequence[str]) -> dict[int, str]:
     """{id: name}: the names given, or those of the plans' common data set."""
-    return dict(enumerate(classes, 1)) or dict(next(iter(plans.values())).dataset.classes)
+    dataset = next(iter(plans.values())).dataset
+    with blamed(dataset):
+        return dict(enumerate(classes, 1)) or dict(dataset.classes)
 
 
 def device_named(name: str) -> str:
@@ -253,7 +259,7 @@ def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
         total[key] = total.get(key, 0) + value
 
 
-class _Totals:
+class Totals:
     """Counts and seconds added up over a plan's finished images."""
 
     def __init__(self, plan: Plan, content: Mapping[str, Any], classes: Mapping[int, str]) -> None:
@@ -289,20 +295,21 @@ class _Totals:
         found = {}
         for metric in self.plan.metrics:
             counts = self.counts.get(metric.name)
-            made = metric.details(dict(counts), self.classes) if counts else {}
+            with blamed(metric):
+                made = metric.details(dict(counts), self.classes) if counts else {}
             try:
                 text = json.dumps(dict(made), allow_nan=False)
             except (TypeError, ValueError) as error:
                 raise PluginError(
-                    f"metric '{metric.name}' should make details that JSON can hold, but: {error}"
+                    f"{named(metric)} should make details that JSON can hold, but: {error}"
                 ) from None
             if made:
                 found[metric.name] = json.loads(text)  # as it is read again, with keys of text
         return found
 
 
-def _line(
-    plan: Plan, outcome: Outcome, directory: Path, classes: Mapping[int, str]
+def line_of(
+    plan: Plan, outcome: Outcome, directory: Path, classes: Mapping[int, str], watch: Observers
 ) -> dict[str, Any]:
     """One image's line of results.jsonl, after its files are written."""
     error = outcome.error
@@ -310,17 +317,26 @@ def _line(
     seconds = dict(outcome.seconds)
     scores: Scores = {}
     if error is None:
-        scores = _scores(plan, outcome.counts)
-        for writer in plan.writers:
-            start = time.perf_counter()
-            try:
-                files += _written(writer, outcome, directory, classes, scores)
-            except Exception as problem:
-                if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
-                    raise  # it concerns the run, not this image
-                error = _sentence_of(writer, problem)
-                break
-            seconds[writer.name] = time.perf_counter() - start
+        try:
+            scores = _scores(plan, outcome.counts)
+        except SegkitError as problem:
+            error = str(problem)
+    for writer in plan.writers if error is None else ():
+        what = {"step": writer, "image": outcome.image}
+        watch.tell("segkit_before_step", **what)
+        start = time.perf_counter()
+        try:
+            made = _written(writer, outcome, directory, classes, scores)
+        except Exception as problem:
+            if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
+                raise  # it concerns the run, not this image
+            watch.tell("segkit_step_failed", error=problem, **what)
+            error = why_failed(writer, problem)
+            break
+        seconds[writer.name] = spent = time.perf_counter() - start
+        output = tuple(directory / path for path in made)
+        watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **what)
+        files += made
     failed = error is not None
     return {
         "name": outcome.name,
@@ -360,12 +376,6 @@ def _written(
     return [Path(p).relative_to(directory).as_posix() for p in paths]
 
 
-def _sentence_of(step: Step, error: Exception) -> str:
-    if isinstance(error, SegkitError):
-        return str(error)
-    return f"{step.kind} '{step.name}' raised {type(error).__name__}: {error}"
-
-
 def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
     return [
         {
@@ -399,11 +409,14 @@ def _scores(plan: Plan, counts: Mapping[str, Counts]) -> Scores:
     scores: Scores = {}
     for metric in plan.metrics:
         if counts.get(metric.name):
-            scores |= metric.score(dict(counts[metric.name]))
-    return {name: float(value) for name, value in scores.items()}
+            with blamed(metric):
+                found = metric.score(dict(counts[metric.name]))
+                scores |= {name: float(value) for name, value in found.items()}
+    return scores
 
 
-def _common_dataset(plans: Mapping[str, Plan]) -> Dataset:
+def common_dataset(plans: Mapping[str, Plan]) -> Dataset:
+    """The data set of all plans. Raises `UsageError` if there is none or they differ."""
     datasets = [plan.dataset for plan in plans.values()]
     if not datasets:
         raise UsageError("there is nothing to run; give at least one plan")
@@ -418,18 +431,37 @@ def opened(steps: Sequence[Step], device: str) -> Iterator[None]:
     with ExitStack() as stack:
         for step in steps:
             # Closed even if opening fails halfway: part of it may have been loaded.
-            stack.callback(step.close)
-            try:
+            stack.callback(_close, step)
+            with blamed(step, f"could not be opened on {device}:"):
                 step.open(device)
-            except SegkitError:
-                raise
-            except Exception as error:
-                reason = (str(error).strip() or "no message").splitlines()[0]
-                raise PluginError(
-                    f"{step.kind} '{step.name}' could not be opened on {device}: "
-                    f"{type(error).__name__}: {reason}"
-                ) from error
         yield
+
+
+def _close(step: Step) -> None:
+    """Close a step; the work is done by then, so what it raises is only told."""
+    try:
+        step.close()
+    except Exception as error:
+        warnings.warn(why_failed(step, error, "could not be closed:"), SegkitWarning, stacklevel=2)
+
+
+@contextmanager
+def blamed(
+    step: Step, doing: str = "raised", *, let: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """What a step raises outside its work on an image becomes one `PluginError` that names it.
+
+    Sentences that need no name before them, and the errors in `let`, are let through.
+    """
+    try:
+        yield
+    except let:
+        raise
+    except Exception as error:
+        text = why_failed(step, error, doing)
+        if text == str(error):
+            raise
+        raise PluginError(text) from error
 
 
 def _read_ahead(
@@ -439,7 +471,7 @@ def _read_ahead(
     chunks = [wanted[i : i + chunk] for i in range(0, len(wanted), chunk)]
 
     def read(places: Sequence[int]) -> dict[int, Task | Failure]:
-        return {i: _task(dataset, i, names[i]) for i in places}
+        return {i: read_task(dataset, i, names[i]) for i in places}
 
     with ThreadPoolExecutor(1) as reader:
         ahead = [reader.submit(read, places) for places in chunks[:1]]
@@ -449,16 +481,17 @@ def _read_ahead(
             yield places, tasks
 
 
-def _task(dataset: Dataset, index: int, name: str) -> Task | Failure:
+def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
+    """The image at `index` and its truth, or why it cannot be used."""
     try:
         image, truth = dataset[index]
     except BadImageError as error:
         return Failure(str(error))
     except Exception as error:
-        return Failure(_sentence_of(dataset, error))
+        return Failure(why_failed(dataset, error))
     if not isinstance(image, Image):
         return Failure(
-            f"dataset '{dataset.name}' should make an Image and a Truth or None, but made "
+            f"{named(dataset)} should make an Image and a Truth or None, but made "
             f"a {type(image).__name__}"
         )
     if truth is not None and truth.labels.ids.shape != image.size:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from segkit.catalog import BUNDLED, FLAGS
 from segkit.errors import UsageError
-from segkit.hookspecs import REGISTRATION
+from segkit.hookspecs import API_VERSION, REGISTRATION
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,6 +62,7 @@ EXAMPLES = {
         "Posterise a picture: each level leaves half as many greys.",
         "bits",
         "segkit robustness --perturb {name}",
+        f"{_SHAPES.replace('sweep', 'robustness')} --perturb {{name}},gaussian-noise",
     ),
     "saliency": Example(
         "Find what has another colour than the rest of the picture.",
@@ -215,6 +216,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
     example, interface, module = EXAMPLES[kind], KINDS[kind], _module(name)
     fields = author_named(author)
     words: Mapping[str, Any] = {
+        "api": API_VERSION,
         "author": fields["name"],
         "author_fields": fields,
         "cls": _class_name(name, kind, environment),
@@ -222,7 +224,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
         "contract": _contract(kind),
         "dependencies": [f"segkit>={version('segkit')}", *example.imports, "pydantic>=2.7"],
         "distribution": distribution_of(name),
-        "flag": f"--{'perturb' if kind == 'perturbation' else FLAGS[kind]}",
+        "flag": f"--{FLAGS[kind]}",
         "interface": interface.__name__,
         "kind": kind,
         "licence": licence,
@@ -290,21 +292,25 @@ def _class_name(name: str, kind: str, environment: Environment) -> str:
 
 def _contract(kind: str) -> str:
     """What the kind's work method may ask for and has to make, in a sentence or two."""
+    from textwrap import fill
+
     from segkit.stages import KINDS
 
     if kind == "dataset":
-        return (
+        text = (
             "A data set has `names` and `__getitem__`, which gives an image and its truth, or None "
             "where that is not known; `classes` names the ids."
         )
-    interface = KINDS[kind]
-    takes = ", ".join(f"`{one}`" for one in interface.takes)
-    gives = " or ".join(f"`{_shown(one)}`" for one in interface.gives)
-    more = "; `score` makes figures of added counts" if kind == "metric" else ""
-    return (
-        f"`{interface.work}` names the inputs that it wants, out of {takes}, and makes "
-        f"{gives}{more}."
-    )
+    else:
+        interface = KINDS[kind]
+        takes = ", ".join(f"`{one}`" for one in interface.takes)
+        gives = " or ".join(f"`{_shown(one)}`" for one in interface.gives)
+        more = "; `score` makes figures of added counts" if kind == "metric" else ""
+        text = (
+            f"`{interface.work}` names the inputs that it wants, out of {takes}, and makes "
+            f"{gives}{more}."
+        )
+    return fill(text, width=100, break_on_hyphens=False)
 
 
 def _shown(made: Any) -> str:

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from segkit.errors import BadValueError, PluginError
+from segkit.errors import BadImageError, BadValueError, PluginError, SegkitError
 from segkit.types import (
     Counts,
     Heatmap,
@@ -92,6 +92,8 @@ class Step(BaseModel):
     """The return annotations that the kind's work method may have; empty: any."""
     extras: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The optional methods of the kind, with the inputs that each may name."""
+    came_from: ClassVar[str] = ""
+    """The distribution and its version, or the single file; the catalog sets it."""
 
     def open(self, device: str) -> None:
         """Load what the work needs, once before a run. `device`: 'cpu', 'cuda', 'cuda:1', 'mps'."""
@@ -194,8 +196,8 @@ def _type_name(made: Any) -> str:
 class Dataset(Step):
     """A sequence of images, with or without truth.
 
-    Subclasses define `names`, `__getitem__` and, where they know them, `classes`. Listing the
-    names must be cheap: a resumed run reads only the images that are missing.
+    Subclasses define `names`, `__getitem__` and, where they know them, `classes` and `groups`.
+    Listing the names must be cheap: a resumed run reads only the images that are missing.
     """
 
     kind = "dataset"
@@ -216,6 +218,15 @@ class Dataset(Step):
     def has_truth(self) -> bool:
         """Whether images come with truth; metrics need it."""
         return True
+
+    @property
+    def groups(self) -> Mapping[str, Mapping[str, str]]:
+        """What else sorts the images, for `segkit describe`: heading to {image name: group}.
+
+        For instance `{"breed": {"pug_7": "pug"}}`. As cheap as the names; empty by default, and
+        images may be left out.
+        """
+        return {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -386,6 +397,29 @@ KINDS: dict[str, type[Step]] = {
 """Kind name to interface, in the order in which values flow."""
 
 
+def named(step: Step) -> str:
+    """Which step it is, as sentences begin: kind, name, distribution and version."""
+    source = vars(type(step)).get("came_from")  # its own: not that of a class it is derived from
+    return f"{step.kind} '{step.name}'" + (f" from {source}" if source else "")
+
+
+def why_failed(step: Step, error: Exception, doing: str = "raised") -> str:
+    """What a step raised, as a sentence that names the step.
+
+    Sentences stay as they are, but those of other people's plugins get the step's name before
+    them, unless they are about a picture. `doing`: what went wrong, in front of the reason.
+    """
+    source = vars(type(step)).get("came_from", "")
+    if isinstance(error, SegkitError):
+        told = source in str(error)
+        ours = source.partition(" ")[0] == "segkit"
+        if told or ours or isinstance(error, BadImageError):
+            return str(error)
+        return f"{named(step)}: {error}"
+    reason = (str(error).strip() or "no message").splitlines()[0]
+    return f"{named(step)} {doing} {type(error).__name__}: {reason}"
+
+
 def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
     """Return what a step made, or say what it should have made.
 
@@ -393,7 +427,7 @@ def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
     boxes against the image's border, and mask indices against the prompts.
     """
     image: Image | None = given.get("image")
-    who = f"{step.kind} '{step.name}'"
+    who = named(step)
     if step.kind == "saliency":
         made = (made,) if isinstance(made, Heatmap) else made
         if not isinstance(made, tuple) or not made or not all(isinstance(h, Heatmap) for h in made):

@@ -20,7 +20,7 @@ from segkit.errors import BadValueError, SegkitError
 from segkit.graph import Node, selector_of
 from segkit.observers import Observers
 from segkit.planner import Group
-from segkit.stages import Prompter, Segmenter, Selector, Step, check_output
+from segkit.stages import Prompter, Segmenter, Selector, Step, check_output, named, why_failed
 from segkit.types import Heatmap, Image, Masks, Prompt, Prompts, Truth
 
 Heatmaps: TypeAlias = tuple[Heatmap, ...]
@@ -155,6 +155,16 @@ class Work:
 
     def _gather(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
         return [Asked(tuple(s for i in sorted(n, key=int) for s in n[i])) for n in needs]
+
+    def _perturb(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
+        """The prompts as they came, but damaged; each still belongs to its prompter."""
+        step = node.steps[0]
+        inputs = [{"prompts": n["prompts"].prompts, "level": node.level} for n in needs]
+        made = self._call(step, tasks, inputs)
+        return [
+            m if isinstance(m, Failure) else _attempt(_replaced, n["prompts"], m, step)
+            for m, n in zip(made, needs, strict=True)
+        ]
 
     def _encode(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
         return self._call(node.steps[0], tasks, [{}] * len(tasks), method="encode")
@@ -345,9 +355,10 @@ class Work:
                 one = _guarded(step, partial(_checked, step, one, given, task))
             if isinstance(one, Exception):
                 self.observers.tell("segkit_step_failed", step=step, image=task.image, error=one)
-                checked.append(Failure(_sentence(step, one)))
+                checked.append(Failure(why_failed(step, one)))
             else:
                 what = {"step": step, "image": task.image, "output": one, "seconds": share}
+                what["method"] = method or step.work
                 self.observers.tell("segkit_after_step", **what)
                 checked.append(one)
         return checked
@@ -375,18 +386,20 @@ class Work:
         return {n: found[n] for n in names.all if n in found}
 
     def _rng(self, step: Step, image: str, heatmap: int) -> np.random.Generator:
-        """The step's randomness for one image: the same in batched, resumed and shared runs."""
-        text = "\0".join((str(self.seed), image, step.kind, step.name, str(heatmap)))
-        return np.random.default_rng(
-            np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32)
-        )
+        return randomness(self.seed, step, image, heatmap)
+
+
+def randomness(seed: int, step: Step, image: str, heatmap: int = 0) -> np.random.Generator:
+    """The step's randomness for one image: the same in batched, resumed and shared runs."""
+    text = "\0".join((str(seed), image, step.kind, step.name, str(heatmap)))
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32))
 
 
 def _whole_batch(step: Step, inputs: Sequence[Values]) -> list[Any]:
     made = list(step.batch(inputs))
     if len(made) != len(inputs):
         raise BadValueError(
-            f"{step.kind} '{step.name}' should make {len(inputs)} values of a batch of "
+            f"{named(step)} should make {len(inputs)} values of a batch of "
             f"{len(inputs)}, but made {len(made)}"
         )
     return made
@@ -404,13 +417,6 @@ def _checked(step: Step, made: Any, given: Values, task: Task) -> Any:
     if isinstance(made, Exception):
         return made
     return check_output(step, made, {**given, "image": task.image})
-
-
-def _sentence(step: Step, error: Exception) -> str:
-    if isinstance(error, SegkitError):
-        return str(error)
-    reason = (str(error).strip() or "no message").split("\n")[0]
-    return f"{step.kind} '{step.name}' raised {type(error).__name__}: {reason}"
 
 
 def _attempt(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -472,6 +478,21 @@ def _paired(one: Prompts, other: Prompts, first: Prompter, second: Prompter) -> 
     for i in range(max(len(one), len(other))):
         pairs.append(one[i % len(one)].merged(other[i % len(other)]))
     return Prompts(tuple(pairs))
+
+
+def _replaced(asked: Asked, prompts: Prompts, step: Step) -> Asked:
+    """The same spans with these prompts in place of theirs."""
+    if len(prompts) != len(asked.prompts):
+        raise BadValueError(
+            f"perturbation '{step.name}' should make as many prompts as it is given, "
+            f"{len(asked.prompts)}, but made {len(prompts)}"
+        )
+    spans, start = [], 0
+    for span in asked.spans:
+        end = start + len(span.prompts)
+        spans.append(replace(span, prompts=Prompts(prompts.items[start:end])))
+        start = end
+    return Asked(tuple(spans))
 
 
 def _placed(masks: Masks, prompts: Prompts | None, places: list[int]) -> Masks:

@@ -205,8 +205,9 @@ def test_a_plugin_in_a_single_file_takes_part(segkit, tmp_path):
 
 def test_trace_prints_each_step(segkit):
     done = segkit("run", "--dataset", "shapes", "--shapes.count", 1, *LIGHT, "--trace")
-    assert "saliency  gradcam        shapes-00000: heatmap 256x256" in done.err
-    assert "segmenter threshold" in done.err
+    assert " s  saliency gradcam  shapes-00000\n           Heatmap: values (256, 256)" in done.err
+    assert " s  segmenter threshold  shapes-00000\n" in done.err
+    assert " s  writer masks  shapes-00000\n" in done.err
 
 
 def test_the_shell_completes_plugin_names():

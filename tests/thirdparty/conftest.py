@@ -113,9 +113,10 @@ def executed(segkit, tmp_path):
     (tmp_path / "watch" / "sitecustomize.py").write_text(LOG_EXECUTED_FILES)
     log = tmp_path / "executed.txt"
 
-    def run(*arguments: str) -> tuple[Done, list[Path]]:
+    def run(*arguments: str, **variables: str) -> tuple[Done, list[Path]]:
         log.write_text("")
-        done = segkit(*arguments, path=(tmp_path / "watch",), EXECUTED_FILES=str(log))
+        variables["EXECUTED_FILES"] = str(log)
+        done = segkit(*arguments, path=(tmp_path / "watch",), **variables)
         return done, [Path(line) for line in log.read_text().splitlines()]
 
     return run

@@ -14,6 +14,7 @@ from segkit.errors import UsageError
 
 if TYPE_CHECKING:
     from segkit.catalog import Catalog
+    from segkit.observers import Watcher
     from segkit.recipe import Recipe
 
 
@@ -123,16 +124,11 @@ def page_of(directory: Path) -> Path | None:
         return None
 
 
-def third_party(catalog: Any) -> list[object]:
+def third_party(catalog: Catalog) -> list[Watcher]:
     """The installed observers; one that cannot be loaded is left out and named."""
-    from segkit.errors import PluginError
-
-    found: list[object] = []
-    for entry in catalog.observers():
-        try:
-            found.append(catalog.import_entry(entry))
-        except PluginError as error:
-            click.echo(f"Warning: {error}; it does not watch this run", err=True)
+    found, broken = catalog.watchers()
+    for sentence in broken:
+        click.echo(f"Warning: {sentence}; it does not watch this run", err=True)
     return found
 
 

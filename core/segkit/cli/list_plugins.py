@@ -1,14 +1,24 @@
-"""`segkit list-plugins`: what is installed, from metadata alone."""
+"""`segkit list-plugins`: what is installed, from metadata alone.
+
+The table is made without Rich, whose import alone takes as long as the rest of the command.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import click
 
-from segkit.catalog import FLAGS, Catalog, Entry, plugin_record
+from segkit.catalog import FLAGS, Entry, plugin_record
 from segkit.cli.main import make_catalog
 from segkit.hookspecs import REGISTRATION
+
+NARROW = 32
+"""A column of text that is narrower than this is hard to read."""
 
 
 def command() -> click.Command:
@@ -27,57 +37,90 @@ def command() -> click.Command:
             click.Option(
                 ["--check"],
                 is_flag=True,
-                help="Import each plugin and say whether it works; without it, none is imported.",
+                help="Import each plugin, and say whether it works and how long the import took; "
+                "without it, none is imported.",
             ),
             click.Option(["--json", "as_json"], is_flag=True, help="As JSON, for scripts."),
             click.Option(
                 ["--plugin"], multiple=True, metavar="FILE", help="A single file with plugins."
             ),
+            click.Option(
+                ["--only"],
+                multiple=True,
+                metavar="NAME",
+                help="Of plugins that are not segkit's, show only this package's or this one.",
+            ),
         ],
     )
 
 
-def _list_plugins(kind: str | None, check: bool, as_json: bool, plugin: tuple[str, ...]) -> None:
-    catalog = make_catalog(plugin)
+def _list_plugins(
+    kind: str | None, check: bool, as_json: bool, plugin: tuple[str, ...], only: tuple[str, ...]
+) -> None:
+    catalog = make_catalog(plugin, only)
     entries = catalog.entries(kind)
     if check:
         entries = [catalog.check(e) for e in entries]
     if as_json:
         click.echo(json.dumps([plugin_record(e) for e in entries], indent=2))
         return
-    _print_table(catalog, entries, check)
+    lines = [*_table(entries, check), "", *_sources(entries), ""]
+    lines.append(_dim("Options of one: segkit show KIND NAME"))
+    lines += [] if check else [_dim("Do they work:   segkit list-plugins --check")]
+    click.echo("\n".join(lines))
 
 
-def _print_table(catalog: Catalog, entries: list[Entry], check: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _dim(text: str) -> str:
+    return click.style(text, dim=True)
 
+
+def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
+    """The lines of the table; the last column is broken at the terminal's width."""
     bundled_only = all(e.distribution == "segkit" for e in entries)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("flag", style="dim", no_wrap=True)
-    table.add_column("name", style="cyan", no_wrap=True)
-    if not bundled_only:
-        table.add_column("from", no_wrap=True)
-    if check:
-        table.add_column("status", no_wrap=True)
-    table.add_column("what it is")
-    before = None
-    for entry in entries:
-        if before not in (None, entry.kind):
-            table.add_section()
-        flag = "" if entry.kind == before else f"--{FLAGS.get(entry.kind, entry.kind)}"
-        before = entry.kind
-        row = [flag, entry.name]
-        if not bundled_only:
-            row.append(f"{entry.distribution} {entry.version}")
-        if check:
-            row.append(entry.status)
-        row.append(entry.error or entry.summary)
-        table.add_row(*row, style=None if entry.error is None else "yellow")
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    console.print(
-        "\nOptions of one: segkit show KIND NAME"
-        + ("" if check else "    Do they work: segkit list-plugins --check"),
-        style="dim",
-    )
+    titles = ["flag", "name"]
+    titles += [] if bundled_only else ["from"]
+    titles += ["status", "import"] if check else []
+    rows = []
+    for kind, several in groupby(entries, key=lambda e: e.kind):
+        flag = f"--{FLAGS.get(kind, kind)}"
+        for entry in several:
+            cells = [flag, entry.name]
+            cells += [] if bundled_only else [_source(entry)]
+            if check:
+                spent = "" if entry.seconds is None else f"{entry.seconds * 1000:.0f} ms"
+                cells += [entry.status, f"{spent:>7}"]
+            rows.append((cells, entry))
+            flag = ""
+    columns = zip(titles, *(cells for cells, _ in rows), strict=True)
+    widths = [max(len(cell) for cell in column) for column in columns]
+    terminal = shutil.get_terminal_size().columns
+    indent = sum(widths) + 2 * len(widths)
+    below = terminal - indent < NARROW
+    if below:  # what it is stands under the name
+        indent = widths[0] + 4
+
+    def line(cells: Sequence[str]) -> list[str]:
+        return [f"{cell:{width}}  " for cell, width in zip(cells, widths, strict=True)]
+
+    yield click.style("".join(line(titles)) + ("" if below else "what it is"), bold=True)
+    for cells, entry in rows:
+        fault = None if entry.error is None else "yellow"
+        room = max(terminal - indent, NARROW)
+        texts = textwrap.wrap(entry.error or entry.summary, room, break_on_hyphens=False)
+        styled = [click.style(text, fg=fault) for text in texts]
+        flag, name, *others = line(cells)
+        first = styled.pop(0) if styled and not below else ""
+        yield "".join([_dim(flag), click.style(name, fg="cyan"), *others, first]).rstrip()
+        yield from (" " * indent + text for text in styled)
+
+
+def _sources(entries: Sequence[Entry]) -> Iterator[str]:
+    """Where each package came from, in a line each."""
+    places = {_source(e): e.where for e in entries}
+    width = max((len(source) for source in places), default=0)
+    for source, place in places.items():
+        yield f"{source:{width}}  {_dim(place)}"
+
+
+def _source(entry: Entry) -> str:
+    return f"{entry.distribution} {entry.version}"

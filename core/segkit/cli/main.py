@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import click
 
 from segkit.catalog import Catalog
+from segkit.deprecations import SegkitWarning
 from segkit.errors import PluginError, SegkitError, UsageError
 
 COMMANDS = {
@@ -20,9 +23,12 @@ COMMANDS = {
     "run": ("run", "Segment images without a click."),
     "sweep": ("sweep", "Compare recipes on one data set, and say which is better."),
     "diagnose": ("diagnose", "Say where recipes lose their IoU."),
-    "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),
+    "robustness": ("robustness", "Say what recipes bear: noise, blur, occlusion and more."),
+    "describe": ("describe", "Say what a data set holds, and what is wrong with it."),
     "weights": ("weights", "List, fetch and verify weight files."),
     "report": ("report", "Write the report page of a run or a sweep."),
+    "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),
+    "doctor": ("doctor", "Say whether this installation is sound, and what to do if not."),
 }
 """Name to its module and its one-line help, so that `segkit --help` imports no command."""
 
@@ -93,18 +99,25 @@ def make_group() -> click.Group:
 
 def make_catalog(files: Sequence[str] = (), only: Sequence[str] = ()) -> Catalog:
     """The plugins that this command can use. `SEGKIT_PLUGINS=bundled` leaves others out."""
-    bundled_only = os.environ.get("SEGKIT_PLUGINS", "") == "bundled"
-    return Catalog(not bundled_only, tuple(Path(f) for f in files), tuple(only))
+    asked = os.environ.get("SEGKIT_PLUGINS", "")
+    if asked not in ("", "bundled"):
+        raise UsageError(f"SEGKIT_PLUGINS should be 'bundled' or not be set, but is '{asked}'")
+    return Catalog(not asked, tuple(Path(f) for f in files), tuple(only))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 something failed, 2 wrong use."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a pipe may lack a letter, of a file's name or a table's bar: print ? for it.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     sys.exit(_run(args))
 
 
 def _run(args: list[str]) -> int:
     debug = "--debug" in args
+    shown, warnings.formatwarning = warnings.formatwarning, _warning
     try:
         result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -126,7 +139,19 @@ def _run(args: list[str]) -> int:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        warnings.formatwarning = shown
     return result if isinstance(result, int) else 0
+
+
+def _warning(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+    """Warnings of segkit's own are sentences; others show where they come from."""
+    if issubclass(category, SegkitWarning):
+        return f"Warning: {message}\n"
+    return _format(message, category, *where, **more)
+
+
+_format = warnings.formatwarning
 
 
 if __name__ == "__main__":

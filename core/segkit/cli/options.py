@@ -74,8 +74,10 @@ class PluginName(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The names that begin so; after `a+`, the second one."""
+        from segkit.cli.main import make_catalog
+
         done, plus, last = incomplete.rpartition("+")
-        entries = Catalog().entries(self.kind)
+        entries = make_catalog().entries(self.kind)
         return [
             CompletionItem(f"{done}{plus}{e.name}", help=e.summary)
             for e in entries
@@ -83,28 +85,32 @@ class PluginName(click.ParamType[str]):
         ]
 
 
-def kind_options() -> list[click.Option]:
-    """One flag for each kind that a run takes."""
+def kind_options(kinds: Iterable[str] = tuple(HELP)) -> list[click.Option]:
+    """One flag for each kind that a run takes, or for some of them."""
     return [
         click.Option(
             [f"--{FLAGS[kind]}", f"kind_{kind}"],
             type=PluginName(kind),
             multiple=True,
             metavar="NAME",
-            help=text,
+            help=HELP[kind],
         )
-        for kind, text in HELP.items()
+        for kind in kinds
     ]
 
 
 class PlanCommand(click.Command):
     """A command whose options grow with the plugins that it is told to use.
 
-    `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant.
+    `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant. `kinds`:
+    those that it uses; no plugin of another kind takes part.
     """
 
-    def __init__(self, *args: Any, grid: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, grid: bool = False, kinds: Sequence[str] = tuple(HELP), **kwargs: Any
+    ) -> None:
         self.grid = grid
+        self.kinds = kinds
         super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -122,8 +128,14 @@ class PlanCommand(click.Command):
         first = probe.make_context("probe", list(args), resilient_parsing=True).params
         catalog = make_catalog(first.get("plugin") or (), first.get("only") or ())
         bases = base_recipes(first, self.grid)
+        unused = dict.fromkeys((kind for kind in HELP if kind not in self.kinds), ())
+        if unused:
+            bases = [
+                replace(b, recipe=replace(b.recipe, parts={**b.recipe.parts, **unused}))
+                for b in bases
+            ]
         found = {(c.kind, c.name): c for base in bases for c in choices(catalog, base.recipe)}
-        chosen = list(found.values())
+        chosen = [*found.values(), *self.beside(first, catalog)]
         added, self.sections = plugin_options(chosen, self.grid)
         self.params = [*self.params, *added]
         ctx.obj = (catalog, bases, chosen)
@@ -131,6 +143,10 @@ class PlanCommand(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise UsageError(_unknown_option(error, catalog, chosen)) from None
+
+    def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
+        """Plugins that are no part of a recipe, whose options are flags all the same."""
+        return []
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Own options first, then a section for each chosen plugin that has some."""
@@ -275,15 +291,21 @@ def _metavar(annotation: Any) -> str:
 def completed(recipe: Recipe, chosen: Sequence[Chosen], params: Mapping[str, Any]) -> Recipe:
     """The recipe with the options that were given as flags; they win over the recipe's own."""
     for choice in chosen:
-        given = {}
-        for field in choice.step.model_fields:
-            for length in ("long", "short"):
-                value = params.get(choice.target(field, length))
-                if value not in (None, ()):
-                    given[field] = value
+        given = given_to(choice, params)
         if given:
             recipe = recipe.with_options(choice.kind, choice.name, given)
     return recipe
+
+
+def given_to(choice: Chosen, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a plugin that were given as flags."""
+    given = {}
+    for field in choice.step.model_fields:
+        for length in ("long", "short"):
+            value = params.get(choice.target(field, length))
+            if value not in (None, ()):
+                given[field] = value
+    return given
 
 
 def grid(

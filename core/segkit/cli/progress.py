@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import sys
+import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -125,39 +128,95 @@ class Failures:
 
 
 class Trace:
-    """Each step's call on stderr: image, what came out, time."""
+    """Each step's call on stderr: time, step, image; below, what came out."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
     @hookimpl
-    def segkit_after_step(self, step: Any, image: Any, output: Any, seconds: float) -> None:
-        """Print one line."""
-        self._console.print(
-            f"{step.kind:9} {step.name:14} {image.name}: {describe(output)}  {seconds:.3f} s"
+    def segkit_after_step(
+        self, step: Any, image: Any, output: Any, seconds: float, method: str
+    ) -> None:
+        """Print the call."""
+        self._print(f"{seconds:.3f} s", _call(step, method), image.name)
+        for value in output if isinstance(output, tuple) else (output,):
+            self._indented(describe(value))
+
+    @hookimpl
+    def segkit_step_failed(self, step: Any, image: Any, error: Exception) -> None:
+        """Print that it failed."""
+        self._print("failed", _call(step, ""), image.name)
+        self._indented(f"{type(error).__name__}: {error}")
+
+    def _print(self, time: str, call: str, image: str) -> None:
+        self._console.print(f"{time:>9}  {call}  {image}")
+
+    def _indented(self, text: str) -> None:
+        indent = " " * 11
+        lines = textwrap.wrap(
+            text,
+            max(self._console.width, 40),
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_on_hyphens=False,
         )
+        self._console.print("\n".join(lines))
+
+
+def _call(step: Any, method: str) -> str:
+    extra = f".{method}" if method in step.extras else ""
+    return f"{step.kind} {step.name}{extra}"
+
+
+MOST = 8
+"""So many numbers or values are shown one by one."""
 
 
 def describe(value: Any) -> str:
-    """A value in a few words: shapes and ranges."""
-    from segkit.types import Heatmap, Labels, Masks, Prompts
+    """A value in a few words: arrays by shape, dtype and range, the rest by its parts."""
+    from segkit.types import Prompts
 
-    if isinstance(value, tuple):
-        return ", ".join(describe(v) for v in value) or "nothing"
-    if isinstance(value, Heatmap):
-        v = value.values
-        reach = f"{v.min():.2f} to {v.max():.2f}" if v.size else "empty"
-        return f"heatmap {v.shape[1]}x{v.shape[0]}, {reach}, {value.name or 'no class'}"
+    if value is None or isinstance(value, (str, bool, int, float, Path)):
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return _array(value)
+    if isinstance(value, Mapping):
+        return _listed([f"{name} {describe(one)}" for name, one in value.items()]) or "nothing"
+    if isinstance(value, (tuple, list)):
+        return f"({_listed([describe(one) for one in value])})"
     if isinstance(value, Prompts):
-        points = sum(len(p.points) for p in value)
-        boxes = sum(p.box is not None for p in value)
-        return f"{len(value)} prompts with {points} points, {boxes} boxes"
-    if isinstance(value, Masks):
-        covered = [round(float(m.mean()), 3) for m in value.masks]
-        return f"{len(value)} masks covering {covered}, scores {value.scores.round(3).tolist()}"
-    if isinstance(value, Labels):
-        return f"labels {value.ids.shape[1]}x{value.ids.shape[0]}, classes {dict(value.classes)}"
-    return str(value) if isinstance(value, (dict, Path)) else type(value).__name__
+        several = "prompt" if len(value) == 1 else "prompts"
+        return f"{len(value)} {several}: {_listed([_fields(p) for p in value], '; ')}"
+    return f"{type(value).__name__}: {_fields(value)}".removesuffix(": ")
+
+
+def _listed(parts: Sequence[str], between: str = ", ") -> str:
+    more = [f"and {len(parts) - MOST} more"] if len(parts) > MOST else []
+    return between.join([*parts[:MOST], *more])
+
+
+def _fields(value: Any) -> str:
+    """What a dataclass holds; of any other object nothing is known."""
+    fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+    found = {f.name: getattr(value, f.name) for f in fields}
+    return "; ".join(f"{n} {describe(v)}" for n, v in found.items() if v is not None)
+
+
+def _array(value: Any) -> str:
+    """An array or tensor: shape, dtype, range; few numbers as they are, of truths their share."""
+    kind = str(value.dtype).removeprefix("torch.")
+    what = f"{tuple(value.shape)} {kind}"
+    count = math.prod(value.shape)
+    if not count:
+        return f"{what}, empty"
+    if kind == "bool":
+        if count > MOST:
+            return f"{what}, {100 * float(value.sum()) / count:.3g} % true"
+        return f"{what} {value.tolist()}"
+    if count > MOST:
+        return f"{what} from {float(value.min()):.4g} to {float(value.max()):.4g}"
+    numbers = [f"{float(n):.4g}" for n in value.reshape(-1).tolist()]
+    return f"{what} [{', '.join(numbers)}]"
 
 
 def print_summary(

@@ -1,8 +1,9 @@
-"""Leaderboards and diagnoses as a terminal shows them."""
+"""Leaderboards, diagnoses and what recipes bear, as a terminal shows them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from rich.table import Table
 if TYPE_CHECKING:
     from segkit.diagnosis import Diagnosis
     from segkit.leaderboard import Estimate, Leaderboard
+    from segkit.robustness import Robustness
+
+GIVES_WAY = ("heat", "prompt", "mask")
+"""Columns for the level at which each stage gives way."""
 
 MOST = 12
 """So many verdicts are printed; all of them are in leaderboard.json."""
@@ -90,6 +95,63 @@ def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) ->
     print_places(console, directory, page)
 
 
+def print_robustness(found: Robustness, directory: Path, page: Path | None) -> None:
+    """Each recipe under each perturbation, the most harmful first, and what it means."""
+    console = Console(highlight=False, markup=False)
+    plural = "" if found.images == 1 else "s"
+    better = "" if found.higher_is_better else " (lower is better)"
+    console.print(
+        f"{found.figure}{better} of {found.images} image{plural} under damage, from none to level "
+        f"{found.levels}",
+        soft_wrap=True,
+    )
+    for recipe in found.words:
+        curves = found.of(recipe)
+        if not curves:
+            continue
+        title = recipe if len(found.words) > 1 else None
+        table = Table(
+            box=None, pad_edge=False, title=title, title_justify="left", title_style="cyan"
+        )
+        table.add_column("damage", style="cyan", overflow="fold")
+        for head in ("none", f"at {found.levels}", "mean", "95 % interval", "kept", *GIVES_WAY):
+            table.add_column(head, justify="right", no_wrap=True)
+        for curve in curves:
+            ends = (curve.points[0].figure, curve.points[-1].figure)
+            table.add_row(
+                curve.perturbation,
+                *(_short(e.mean) for e in (*ends, curve.area)),
+                _reach(curve.area, _short),
+                _short(curve.kept.mean, 2),
+                *("–" if k is None else str(k) for k in curve.gives_way.values()),
+            )
+        console.print(table)
+    if found.curves:
+        console.print(
+            "mean: height of the curve; kept: mean over none; last: the level at which heatmap, "
+            "prompt and mask give way",
+            style="dim",
+        )
+    for recipe in found.words:
+        console.print(found.reading(recipe))
+    if found.failed:
+        many = len(found.failed)
+        console.print(
+            f"{many} image{'' if many == 1 else 's'} failed, with or without damage, and "
+            "are left out of the curves concerned"
+        )
+    for one in found.skipped:
+        console.print(f"left out: {one['recipe']}: {one['reason']}", style="dim")
+    print_places(console, directory, page)
+
+
+def _short(value: float, digits: int = 3) -> str:
+    """Shares with three digits, what may be larger with one."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits if abs(value) < 10 else 1}f}"
+
+
 def print_places(console: Console, directory: Path, page: Path | None) -> None:
     """Where the files are."""
     console.print(f"masks and pictures: {directory}", soft_wrap=True)
@@ -97,10 +159,10 @@ def print_places(console: Console, directory: Path, page: Path | None) -> None:
         console.print(f"report: {page}", soft_wrap=True)
 
 
-def _reach(found: Estimate | None) -> str:
+def _reach(found: Estimate | None, shown: Callable[[float], str] = "{:.3f}".format) -> str:
     if found is None or not math.isfinite(found.low):
         return "–"
-    return f"{found.low:.3f} to {found.high:.3f}"
+    return f"{shown(found.low)} to {shown(found.high)}"
 
 
 def _figure(found: Estimate | None) -> str:

@@ -54,7 +54,6 @@ def command() -> click.Command:
 
 def known(plugin: Sequence[str]) -> dict[str, Weights]:
     """Every weight file that an installed plugin knows, by name; broken plugins know none."""
-    from segkit.errors import PluginError
     from segkit.stages import KINDS
 
     catalog = make_catalog(plugin)
@@ -63,11 +62,10 @@ def known(plugin: Sequence[str]) -> dict[str, Weights]:
         if entry.kind not in KINDS or entry.status == "bad name":
             continue
         try:
-            step = catalog.load_entry(entry)
-        except PluginError:
+            several = catalog.load_entry(entry).known_weights()
+            found |= {weights.name: weights for weights in several if weights.name not in found}
+        except Exception:  # other people's code
             continue
-        for weights in step.known_weights():
-            found.setdefault(weights.name, weights)
     return found
 
 

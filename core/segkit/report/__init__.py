@@ -1,4 +1,4 @@
-"""The page of a run, a sweep or a diagnosis: DIR/report.html, made from what lies in its folder.
+"""The page of a run, sweep, diagnosis or examination: DIR/report.html, made from its folder.
 
 One file that needs nothing else: pictures are inside it, its script is short and its own, and its
 policy forbids any other and every connection.
@@ -19,9 +19,10 @@ __all__ = ["figure", "recipe_in_words", "write_report"]
 def write_report(directory: Path, catalog: Catalog | None = None) -> Path:
     """Write DIR/report.html and return its path; an old one stays until the new one is complete.
 
-    `directory` is the folder of a run (results.jsonl is needed), or of a sweep or a diagnosis
-    (recipes/NAME/results.jsonl, leaderboard.json, diagnosis.json: any of them). What else lies
-    there, recipe.toml, summary.json and the pictures in overlay/ and masks/, is shown too.
+    `directory` is the folder of a run (results.jsonl is needed), or of a sweep, a diagnosis or an
+    examination (recipes/NAME/results.jsonl, leaderboard.json, diagnosis.json, robustness.json: any
+    of them). What else lies there, recipe.toml, summary.json and the pictures in overlay/, masks/
+    and examples/, is shown too.
     `catalog` says in a few words what each metric is (default: what is installed).
 
     Raises `UsageError` where there is no such folder or it holds none of these, `OSError` where

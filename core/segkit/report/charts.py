@@ -178,14 +178,16 @@ def curves(
             values = sorted({value for points in groups.values() for value, _ in points})
             across = Scale(values[0], values[-1], width)
             ticks = [(across(value), f"{value:g}") for value in values]
-            drawn = [_curve(rest, points, across, vertical) for rest, points in groups.items()]
+            drawn = [curve(rest, points, across, vertical) for rest, points in groups.items()]
             found.append(Curves(option, drawn, vertical.low, vertical.high, ticks))
     return found
 
 
-def _curve(
+def curve(
     rest: str, points: Sequence[tuple[float, Estimate]], across: Scale, vertical: Scale
 ) -> Curve:
+    """The curve through these values and figures."""
+
     def at(value: float, figure: float | None) -> tuple[float, float] | None:
         known = finite(figure)
         return None if known is None else (across(value), vertical.width - vertical(known))

@@ -1,4 +1,4 @@
-"""What lies in the folder of a run, a sweep or a diagnosis, read leniently.
+"""What lies in the folder of a run, a sweep, a diagnosis or an examination, read leniently.
 
 A page is made of what can be read; what cannot is named in `problems`.
 """
@@ -126,6 +126,76 @@ class Diagnosis(_Read):
     rows: list[ImageLosses] = []
 
 
+class Level(_Read):
+    """One recipe under one kind of damage, at one level."""
+
+    level: int
+    figure: Estimate = Estimate()
+    heatmap_drift: Estimate | None = None
+    prompt_moved: Estimate | None = None
+    prompt_moved_share: Estimate | None = None
+    mask_lost: Estimate | None = None
+    true_iou: Estimate | None = None
+
+
+class Borne(_Read):
+    """One recipe under one kind of damage."""
+
+    recipe: str
+    perturbation: str
+    images: int | None = None
+    points: list[Level]
+    area: Estimate = Estimate()
+    kept: Estimate = Estimate()
+    gives_way: dict[str, int | None] = {}
+    gives_way_first: str | None = None
+
+
+class Damage(_Read):
+    """A perturbation."""
+
+    name: str
+    damages: str = "image"
+    options: dict[str, Any] = {}
+    summary: str = ""
+
+
+class Examined(_Read):
+    """A recipe that was examined."""
+
+    recipe: str
+    words: str = ""
+    mean_area: float | None = None
+    mean_kept: float | None = None
+    reading: str = ""
+
+
+class DamagePicture(_Read):
+    """An example of damage: a file in the folder."""
+
+    image: str
+    recipe: str = ""
+    perturbation: str | None = None
+    level: int = 0
+    file: str
+
+
+class Robustness(_Read):
+    """robustness.json."""
+
+    figure: str = "iou"
+    higher_is_better: bool = True
+    levels: int
+    images: int | None = None
+    limits: dict[str, float] = {}
+    perturbations: list[Damage] = []
+    recipes: list[Examined]
+    """The best first."""
+    curves: list[Borne]
+    pictures: list[DamagePicture] = []
+    skipped: list[Skipped] = []
+
+
 class ClassRow(_Read):
     """How well one class was found, in a metric's details."""
 
@@ -242,6 +312,7 @@ class Folder:
     """Whether it is a sweep's folder, with its runs in recipes/NAME."""
     leaderboard: Leaderboard | None = None
     diagnosis: Diagnosis | None = None
+    robustness: Robustness | None = None
     problems: list[str] = field(default_factory=list)
     """What could not be read, in sentences."""
 
@@ -255,12 +326,14 @@ class Folder:
         problems: list[str] = []
         board = _read_json(directory / "leaderboard.json", Leaderboard, problems)
         diagnosis = _read_json(directory / "diagnosis.json", Diagnosis, problems)
+        robust = _read_json(directory / "robustness.json", Robustness, problems)
         inside = sorted(p.parent for p in directory.glob("recipes/*/results.jsonl"))
         alone = not inside and (directory / "results.jsonl").exists()
-        if not (inside or alone or board or diagnosis):
+        if not (inside or alone or board or diagnosis or robust):
             raise UsageError(_nothing(directory))
         runs = [Run.read(path) for path in ([directory] if alone else inside)]
         order = [row.recipe for row in board.rows] if board else []
+        order = order or [one.recipe for one in robust.recipes] if robust else order
         # A sweep that went on with other recipes leaves folders that no longer take part.
         runs = [run for run in runs if run.name in order] or runs
         runs.sort(key=lambda run: order.index(run.name) if run.name in order else len(order))
@@ -272,7 +345,7 @@ class Folder:
                     f"{(run.directory / 'results.jsonl').relative_to(directory).as_posix()} could "
                     f"not be read and {'is' if one else 'are'} left out."
                 )
-        return cls(directory, runs, not alone, board, diagnosis, problems)
+        return cls(directory, runs, not alone, board, diagnosis, robust, problems)
 
     @property
     def images(self) -> list[str]:

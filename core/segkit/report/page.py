@@ -27,8 +27,10 @@ from segkit.report.charts import (
 )
 from segkit.report.folder import Estimate, Folder, RecipeLosses, Run, finite, steps_of
 from segkit.report.pictures import Album, make_album
+from segkit.report.robustness import section, settings
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from markupsafe import Markup
 
 WORST = 20
@@ -43,34 +45,19 @@ FALL = 300
 
 def make_page(folder: Folder, catalog: Catalog) -> str:
     """The page's text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("segkit", "templates"),
-        autoescape=True,  # names and error sentences come from file names
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = count
-    environment.filters["figure"] = figure
-    environment.filters["interval"] = interval
-    environment.filters["signed"] = signed
-    environment.globals["finite"] = finite
-    templates = Path(__file__).parent.parent / "templates"
-    style = (templates / "report.css").read_text(encoding="utf-8")
-    script = (templates / "report.js").read_text(encoding="utf-8")
+    style, script = template_text("report.css"), template_text("report.js")
     rank = _rank(folder)
     files = _files(folder)
     bare = len(_json(_data(folder, Album(), files, rank), Markup))
     album = make_album({name: files[name] for name in _most_telling(folder, files, rank)}, bare)
     fall_scale = waterfall_scale(folder.diagnosis.recipes if folder.diagnosis else [], FALL)
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         style=Markup(style),
         script=Markup(script),
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=policy_hash(style),
+        script_hash=policy_hash(script),
         folder=folder,
         name=folder.directory.resolve().name,
         run=None if folder.several else folder.runs[0],
@@ -89,6 +76,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         falls=_falls(folder, fall_scale),
         fall_scale=fall_scale,
         parts=PARTS,
+        robust=section(folder),
+        settings=settings,
         worst=sorted(folder.diagnosis.rows, key=lambda r: r.iou)[:WORST]
         if folder.diagnosis
         else [],
@@ -100,6 +89,30 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         data=_json(_data(folder, album, files, rank), Markup),
         pictures=_json(album.pictures, Markup),
     )
+
+
+def template(name: str) -> Template:
+    """A page's template, with the filters that all pages use."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("segkit", "templates"),
+        autoescape=True,  # names and error sentences come from file names
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = count
+    environment.filters["figure"] = figure
+    environment.filters["interval"] = interval
+    environment.filters["signed"] = signed
+    environment.globals["finite"] = finite
+    return environment.get_template(name)
+
+
+def template_text(name: str) -> str:
+    """A file beside the templates that goes into a page as it is."""
+    return (Path(__file__).parent.parent / "templates" / name).read_text(encoding="utf-8")
 
 
 def figure(value: float | None, name: str = "") -> str:
@@ -122,7 +135,7 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{figure(low)} to {figure(high)}"
 
 
-def _hash(text: str) -> str:
+def policy_hash(text: str) -> str:
     """What the policy knows a script or style by."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -123,20 +123,20 @@ def _bundle(name: str, files: Mapping[int, Path], width: int) -> _Bundle:
     bundle = _Bundle(name)
     for place, file in files.items():
         try:
-            panels = _panels(file, width)
+            found = panels(file, width)
         except BadImageError:
             bundle.damaged.append(file)
             continue
         bundle.tiles[place] = []
-        for title, panel in panels:
+        for title, panel in found:
             digest = hashlib.blake2b(repr(panel.size).encode() + panel.tobytes()).digest()
             if digest not in bundle.pictures:
-                bundle.pictures[digest] = _small(panel, width)
+                bundle.pictures[digest] = small(panel, width)
             bundle.tiles[place].append((title, digest))
     return bundle
 
 
-def _panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
+def panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
     """Title and picture of each panel of a file; a file that names none is one panel.
 
     Raises `BadImageError`.
@@ -181,7 +181,7 @@ def _boxes(comment: Any, size: tuple[int, int]) -> Sequence[tuple[str, tuple[int
     return boxes[:16]
 
 
-def _small(picture: PIL.Image.Image, width: int) -> _Small:
+def small(picture: PIL.Image.Image, width: int) -> _Small:
     """A JPEG of at most this width and twice that height, as base64, with its size."""
     import PIL.Image
 

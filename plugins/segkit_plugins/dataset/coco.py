@@ -100,7 +100,8 @@ class Coco(Dataset):
             raise BadImageError(
                 f"'{self._path(photo)}' is {width}x{height}, but '{self.annotations}' says "
                 f"{photo.width}x{photo.height}; the annotations need the photo that they were "
-                "made on"
+                "made on",
+                cause="size",
             )
         ids, instances = self._painted(photo, image.size)
         return image, Truth(Labels(ids, self.classes), instances)

@@ -74,6 +74,14 @@ class Pets(Dataset):
         """Species or breeds; breeds that the data set does not know follow in order of name."""
         return self._classes
 
+    @property
+    def groups(self) -> Mapping[str, Mapping[str, str]]:
+        """What the classes do not say: the breed of each photo, or its species."""
+        other: Literal["species", "breeds"] = "breeds" if self.label == "species" else "species"
+        heading = {"breeds": "breed", "species": "species"}[other]
+        files = zip(self.names, self._files, strict=True)
+        return {heading: {name: _class_of(path, other) for name, path in files}}
+
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read a photo and its trimap; `BadImageError` if one of them cannot be."""
         path = self._files[index]
@@ -81,24 +89,21 @@ class Pets(Dataset):
         mask = self._trimaps / f"{path.stem}.png"
         if not mask.is_file():
             raise BadImageError(
-                f"'{path}' has no trimap '{mask}'; add it or take the photo out of its folder"
+                f"'{path}' has no trimap '{mask}'; add it or take the photo out of its folder",
+                cause="no truth",
             )
         trimap = read_mask(mask, image.size)
         if not np.isin(trimap, (PET, OUTSIDE, EDGE)).all():
             raise BadImageError(
                 f"the trimap '{mask}' should hold 1 (pet), 2 (background) and 3 (border), "
-                f"but holds {np.unique(trimap).tolist()[:5]}; use the data set's own"
+                f"but holds {np.unique(trimap).tolist()[:5]}; use the data set's own",
+                cause="ids",
             )
         id_by_name = {name: i for i, name in self.classes.items()}
-        pet = id_by_name[self._class_of(path)]
+        pet = id_by_name[_class_of(path, self.label)]
         edge = {"void": VOID, "object": pet, "class": id_by_name.get("border", VOID)}[self.border]
         ids = np.array([BACKGROUND, pet, BACKGROUND, edge], np.int32)[trimap]
         return image, Truth(Labels(ids, self.classes))
-
-    def _class_of(self, path: Path) -> str:
-        if self.label == "species":
-            return SPECIES[1] if path.stem[0].isupper() else SPECIES[2]
-        return path.stem.rpartition("_")[0].replace("_", " ") or path.stem
 
     @property
     def _trimaps(self) -> Path:
@@ -129,11 +134,18 @@ class Pets(Dataset):
             classes = dict(SPECIES)
         else:
             classes = dict(enumerate(BREEDS, 1))
-            for breed in sorted({self._class_of(path) for path in self._photos}):
+            for breed in sorted({_class_of(path, self.label) for path in self._photos}):
                 id_of(breed, classes)
         if self.border == "class":
             id_of("border", classes)
         return classes
+
+
+def _class_of(path: Path, label: Literal["species", "breeds"]) -> str:
+    """What the file's name says of the pet."""
+    if label == "species":
+        return SPECIES[1] if path.stem[0].isupper() else SPECIES[2]
+    return path.stem.rpartition("_")[0].replace("_", " ") or path.stem
 
 
 @hookimpl

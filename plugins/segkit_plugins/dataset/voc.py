@@ -86,14 +86,16 @@ class Voc(Dataset):
         if not path.is_file():
             raise BadImageError(
                 f"'{self._photo(stem)}' has no class map '{path}'; "
-                "add it or take the photo out of its list"
+                "add it or take the photo out of its list",
+                cause="no truth",
             )
         ids = read_mask(path, size)
         unknown = np.setdiff1d(_present(ids), (BACKGROUND, *CLASSES, VOID))
         if len(unknown):
             raise BadImageError(
                 f"the class map '{path}' holds the class id {unknown[0]}, but VOC has 0 to 20 and "
-                "255 (void); use the data set's own, or --dataset folder for other classes"
+                "255 (void); use the data set's own, or --dataset folder for other classes",
+                cause="ids",
             )
         return ids
 

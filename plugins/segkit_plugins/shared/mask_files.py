@@ -88,7 +88,8 @@ class MaskFolder:
         if path is None:
             raise BadImageError(
                 f"'{image}' has no mask in '{self.folder}'; "
-                f"add {image.stem}.png there or leave the image out"
+                f"add {image.stem}.png there or leave the image out",
+                cause="no truth",
             )
         ids = read_mask(path, size)
         if self.one_object:
@@ -98,6 +99,7 @@ class MaskFolder:
             if unknown:
                 raise BadImageError(
                     f"the mask '{path}' holds the class id {min(unknown)}, but names are given "
-                    f"for 1 to {max(self.classes)}; name all classes or none"
+                    f"for 1 to {max(self.classes)}; name all classes or none",
+                    cause="ids",
                 )
         return Truth(Labels(ids, self.classes))

@@ -13,8 +13,9 @@ class Corners(Prompter):
 
     Hot are the pixels of at least `share` of the heatmap's maximum. The points are those with the
     least x + y, the greatest x - y, the least x - y and the greatest x + y: top left, top right,
-    bottom left and bottom right. A pixel that is two of them is named once; of equals the first
-    in reading order counts. A heatmap of zeros has no hot region, so nothing is prompted.
+    bottom left and bottom right. Of equals the hottest counts, then the first in reading order; a
+    pixel that is two of them is named once. A heatmap of zeros has no hot region, so nothing is
+    prompted.
     """
 
     name = "corners"
@@ -28,7 +29,9 @@ class Corners(Prompter):
         if not values.any():
             return Prompts()
         y, x = np.nonzero(values >= self.share * values.max())
-        corners = [(x + y).argmin(), (x - y).argmax(), (x - y).argmin(), (x + y).argmax()]
+        heat = values[y, x]
+        # lexsort's last key comes first, and what is equal in all keys stays in reading order.
+        corners = [np.lexsort((-heat, key))[0] for key in (x + y, y - x, x - y, -x - y)]
         points = dict.fromkeys((x[i], y[i]) for i in corners)  # in order, each once
         return Prompts((Prompt(points=np.array([*points], np.float32)),))
 

@@ -1,0 +1,293 @@
+"""`segkit describe`: what a data set holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segkit.cli.common import check_flags
+from segkit.cli.options import PlanCommand, completed, kind_options
+from segkit.errors import SegkitError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from segkit.describe import Description
+    from segkit.stages import Dataset
+
+MOST = 20
+"""So many classes, groups and problems are printed; the page and --json have all."""
+
+BAR = 16
+"""Characters of the longest bar."""
+
+
+def command() -> click.Command:
+    """The command."""
+    return PlanCommand(
+        "describe",
+        kinds=("dataset",),
+        callback=_describe,
+        help="Say what a data set holds: images, pixels and objects of each class, sizes, the "
+        "share of void, and the images that cannot be used. Nothing is written without -o; the "
+        "exit code is 1 if there are images that a run would fail on.\n\n"
+        "Examples:\n\n"
+        "\b\n"
+        "  segkit describe --dataset pets --pets.root DIR -o pets.html\n"
+        "  segkit describe photos/ --files.masks masks/\n",
+        params=[
+            click.Argument(["images"], nargs=-1, metavar="[IMAGE|FOLDER|GLOB]..."),
+            *kind_options(("dataset",)),
+            click.Option(
+                ["-o", "--output"],
+                metavar="DIR|FILE",
+                help="Write a page with charts and pictures to FILE.html, the figures to "
+                "FILE.json, or both into DIR.",
+            ),
+            click.Option(
+                ["--plugin"],
+                multiple=True,
+                metavar="FILE",
+                help="Use the plugins of a single file.",
+            ),
+            click.Option(
+                ["--only"],
+                multiple=True,
+                metavar="NAME",
+                help="Of plugins that are not segkit's, use only this package's or this one.",
+            ),
+            click.Option(["--quiet"], is_flag=True, help="Print nothing but errors."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print all figures as JSON."),
+            click.Option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
+        ],
+    )
+
+
+@click.pass_context
+def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
+    from segkit.describe import Description
+
+    catalog, bases, chosen = ctx.obj
+    check_flags({"resume": False, "overwrite": False, **params}, images)
+    dataset: Any = completed(bases[0].recipe, chosen, params).dataset(catalog, images)
+    files = _files(params["output"])
+    found = Description.of(dataset)
+    silent = params["quiet"] or params["as_json"]
+    stopped = not _look(found, dataset, silent=silent)
+    try:
+        _write(found, files)  # first: whoever reads the table may close the pipe
+    finally:
+        if params["as_json"]:
+            click.echo(json.dumps(found.to_dict(), indent=2))
+        elif not params["quiet"]:
+            _print(found, files)
+    if stopped:
+        click.echo(f"Stopped after {found.looked_at} of {found.total} images", err=True)
+        return 130
+    return 1 if found.spoilt else 0
+
+
+def _look(found: Description, dataset: Dataset, *, silent: bool) -> bool:
+    """Look at all images, with a bar on a terminal; False if the user has stopped it."""
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with progress.Progress(
+        progress.TextColumn("looking at images"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=silent or not console.is_terminal,
+    ) as bar:
+        try:
+            task = bar.add_task("", total=found.total)
+            for _ in found.look(dataset):
+                bar.advance(task)
+        except KeyboardInterrupt:
+            return False
+    return True
+
+
+# ---- files ------------------------------------------------------------------------------------
+
+
+def _files(output: str | None) -> list[Path]:
+    """What to write. Raises `UsageError`, before any work, where that cannot be."""
+    if output is None:
+        return []
+    path = Path(output)
+    if path.suffix.lower() in (".html", ".json") and not path.is_dir():
+        files = [path]
+    elif path.exists() and not path.is_dir():
+        raise UsageError(f"-o {path} is a file; name a folder, or a file that ends in .html, .json")
+    else:
+        files = [path / "describe.html", path / "describe.json"]
+    try:
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"-o {path} cannot be made: {error.strerror or error}; choose another place"
+        ) from None
+    return files
+
+
+def _write(found: Description, files: Sequence[Path]) -> None:
+    from segkit.record import write_text
+    from segkit.report.description import write_description
+
+    for path in files:
+        try:
+            if path.suffix.lower() == ".json":
+                write_text(path, json.dumps(found.to_dict(), indent=2) + "\n")
+            else:
+                write_description(path, found)
+        except OSError as error:
+            raise SegkitError(
+                f"-o {path} cannot be written: {error.strerror or error}; choose another place"
+            ) from None
+
+
+# ---- the terminal -----------------------------------------------------------------------------
+
+
+def _print(found: Description, files: Sequence[Path]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(_headline(found))
+    for table in (_classes(found), *_groups(found), _sizes(found)):
+        if table is not None:
+            console.print()
+            console.print(table)
+    if found.with_truth:
+        console.print()
+        console.print(f"objects: {found.how_counted}", style="dim")
+    if found.unseen:
+        names = ", ".join(found.unseen[:MOST]) + (", …" if len(found.unseen) > MOST else "")
+        console.print(f"no image shows {names}", style="dim")
+    _print_problems(console, found)
+    for path in filter(Path.exists, files):
+        console.print(f"written: {path}", soft_wrap=True)
+    if not files:
+        console.print("charts and pictures: add -o FILE.html", style="dim")
+
+
+def _headline(found: Description) -> str:
+    images = f"{found.dataset}: {found.total:,} image{'' if found.total == 1 else 's'}"
+    if found.looked_at < found.total:
+        images += f", of which {found.looked_at:,} were looked at"
+    if found.with_truth == found.total:
+        truth = "all with truth"
+    else:
+        truth = f"{found.with_truth:,} with truth" if found.with_truth else "none with truth"
+    spoilt = f", {found.spoilt:,} cannot be used" if found.spoilt else ""
+    return f"{images}, {truth}{spoilt}"
+
+
+def _table(first: str, *numbers: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, style="cyan", overflow="ellipsis", max_width=28, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _bar(part: float) -> str:
+    """A bar of up to `BAR` characters; what is there at all can be seen."""
+    return "█" * max(round(part * BAR), part > 0)
+
+
+def _classes(found: Description) -> Table | None:
+    """The classes with their images, objects and pixels; background and void below."""
+    from segkit.describe import share
+    from segkit.report.description import percent
+
+    if not found.with_truth:
+        return None
+    table = _table("class", "images")
+    table.add_column("")
+    for name in ("objects", "pixels"):
+        table.add_column(name, justify="right")
+    shown = found.shown
+    most = max((tally.images for _, tally in shown), default=0)
+    for _, tally in shown[:MOST]:
+        table.add_row(
+            tally.name,
+            f"{tally.images:,}",
+            _bar(share(tally.images, most)),
+            f"{tally.objects:,}",
+            percent(share(tally.pixels, found.pixels)),
+        )
+    if len(shown) > MOST:
+        table.add_row(f"… and {len(shown) - MOST} more", "", "", "", "", style="dim")
+    for name, pixels in (("background", found.background), ("void", found.void)):
+        table.add_row(name, "", "", "", percent(share(pixels, found.pixels)), style="dim")
+    return table
+
+
+def _groups(found: Description) -> list[Table]:
+    """A table for each way in which the data set sorts its images."""
+    made = []
+    for heading, groups in found.groups.items():
+        rows = sorted(groups.items(), key=lambda pair: (-pair[1], pair[0]))
+        if not rows:
+            continue
+        table = _table(heading, "images")
+        table.add_column("")
+        for name, images in rows[:MOST]:
+            table.add_row(name, f"{images:,}", _bar(images / rows[0][1]))
+        if len(rows) > MOST:
+            table.add_row(f"… and {len(rows) - MOST} more", "", "", style="dim")
+        made.append(table)
+    return made
+
+
+def _sizes(found: Description) -> Table | None:
+    """How large images are, and how many objects they show."""
+    from segkit.describe import spread
+
+    if not found.usable:
+        return None
+    table = _table("", "least", "median", "mean", "greatest")
+    values = {"width": 0, "height": 0, "aspect": 2}
+    rows = [(name, spread(found.measures[name]), places) for name, places in values.items()]
+    rows.append(("objects an image", spread(found.objects), 1))
+    for name, one, places in rows:
+        if one is not None:
+            whole = places < 2
+            table.add_row(
+                {"aspect": "width / height"}.get(name, name),
+                f"{one['min']:,.{0 if whole else 2}f}",
+                f"{one['median']:,.{places}f}",
+                f"{one['mean']:,.{places}f}",
+                f"{one['max']:,.{0 if whole else 2}f}",
+            )
+    return table
+
+
+def _print_problems(console: Console, found: Description) -> None:
+    from segkit.describe import PROBLEMS
+
+    for problem, title in PROBLEMS.items():
+        images = found.counts[problem]
+        if not images:
+            continue
+        console.print()
+        console.print(f"{images:,} image{'' if images == 1 else 's'} {title}", style="bold yellow")
+        sentences = [one.sentence for one in found.problems if one.problem == problem]
+        for sentence in sentences[: MOST // 4]:
+            console.print(f"  {sentence}")
+        if images > MOST // 4:
+            console.print(f"  … and {images - MOST // 4:,} more: --json names them", style="dim")
+    if not found.counts:
+        console.print("no problem found")

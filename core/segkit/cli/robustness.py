@@ -1,0 +1,136 @@
+"""`segkit robustness`: what recipes bear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segkit.cli.options import (
+    Chosen,
+    PlanCommand,
+    PluginName,
+    given_to,
+    kind_options,
+    split,
+)
+from segkit.cli.sweep import run_grid, sweep_options
+
+if TYPE_CHECKING:
+    from segkit.catalog import Catalog
+    from segkit.planner import Plan
+    from segkit.robustness import Robustness
+
+USUAL = (
+    *("gaussian-noise", "gaussian-blur", "contrast-up", "contrast-down", "brightness-up"),
+    *("brightness-down", "occlusion", "salt-and-pepper"),
+)
+"""What is done where --perturb does not say."""
+
+
+class _Command(PlanCommand):
+    """Perturbations are no part of a recipe, but their options are flags."""
+
+    def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
+        found = {}
+        for name in _asked(params.get("kind_perturbation") or (), catalog):
+            step = catalog.load("perturbation", name)
+            found[step] = Chosen("perturbation", step.name, step)
+        return list(found.values())
+
+
+def _asked(texts: tuple[str, ...], catalog: Catalog) -> list[str]:
+    """The names that --perturb gives: `all` are the bundled ones."""
+    from segkit.catalog import BUNDLED
+
+    names = [one for text in texts for one in split(text, "--perturb")]
+    if "all" in names:
+        entries = catalog.entries("perturbation")
+        own = [e.full_name for e in entries if e.distribution == BUNDLED]
+        return [*own, *(name for name in names if name != "all")]
+    return names or [f"{BUNDLED}:{name}" for name in USUAL]
+
+
+def command() -> click.Command:
+    """The command."""
+    changed = {
+        "sort": click.Option(
+            ["--sort"],
+            metavar="METRIC",
+            help="The figure of the curves. [the first --metric, or iou]",
+        ),
+        "as_json": click.Option(
+            ["--json", "as_json"], is_flag=True, help="Print the curves as JSON."
+        ),
+    }
+    return _Command(
+        "robustness",
+        grid=True,
+        callback=_robustness,
+        help="Say what recipes bear: their figures under damage to images (noise, blur, contrast, "
+        "brightness, occlusion …) or to prompts, at levels that rise from none; and where along "
+        "the chain it begins: how far the heatmap drifts, how far the prompts move, what the mask "
+        "loses. The flags are those of segkit sweep; all recipes see the same damage. Without "
+        "truth, masks are compared with those of the undamaged images.\n\n"
+        "Examples:\n\n"
+        "\b\n"
+        "  segkit robustness --dataset shapes --gradcam.model shapes\n"
+        "  segkit robustness photos/ --perturb haze,motion-blur --haze.density 0.5\n"
+        "  segkit robustness --dataset pets --perturb all --levels 6 \\\n"
+        "    --recipe a.toml --recipe b.toml\n",
+        params=[
+            click.Argument(["images"], nargs=-1, metavar="[IMAGE|FOLDER|GLOB]..."),
+            *kind_options(),
+            click.Option(
+                ["--perturb", "kind_perturbation"],
+                type=PluginName("perturbation"),
+                multiple=True,
+                metavar="NAME",
+                help=f"Damage: a,b or all; repeats. Default: {', '.join(USUAL)}.",
+            ),
+            click.Option(
+                ["--levels"],
+                type=click.IntRange(1, 50),
+                default=4,
+                metavar="N",
+                help="Levels of damage, beside none. [4]",
+            ),
+            *(changed.get(o.name or "", o) for o in sweep_options()),
+        ],
+    )
+
+
+@click.pass_context
+def _robustness(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
+    from segkit.cli.tables import print_robustness
+    from segkit.recipe import make_step
+
+    catalog, _, chosen = ctx.obj
+    steps = []
+    for choice in chosen:
+        if choice.kind == "perturbation":
+            entry = catalog.origin(choice.step)
+            name = entry.full_name if entry else choice.name
+            steps.append(make_step(catalog, "perturbation", name, given_to(choice, params)))
+    metrics = [one for text in params["kind_metric"] for one in split(text, "--metric")]
+    if metrics and metrics[0] != "none" and not params["sort"]:
+        params["sort"] = metrics[0].rpartition(":")[2]
+    damage = {"perturbations": steps, "levels": params["levels"]}
+    return run_grid(ctx, images, params, partial(_examined, damage), print_robustness)
+
+
+def _examined(
+    damage: Mapping[str, Any], plans: Mapping[str, Plan], directory: Path, **how: Any
+) -> Robustness:
+    """The result; what failed under damage is told, as failed images are while they are run."""
+    from segkit.examination import examine_plans
+
+    found = examine_plans(plans, directory, **damage, **how)
+    for one in found.errors:
+        if one["level"]:
+            place = f"{one['image']} under {one['perturbation']}, level {one['level']}"
+            click.echo(f"failed: {place} ({one['recipe']}): {one['error']}", err=True)
+    return found

@@ -1,0 +1,78 @@
+"""What is deprecated, and the release that removes it; no other place says so.
+
+A name, a hook or a hook's argument that is to go is entered here, and goes on working until the
+release that removes it. Who uses it is warned once, by a sentence that names what to use instead.
+A test fails as soon as an entry has outlived its release. What a kind takes and gives is not
+deprecated here: it changes with the version of the plugin API (see docs/stability.md).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class SegkitWarning(UserWarning):
+    """What a user should know although the work went on; its text is a full sentence."""
+
+
+class SegkitDeprecationWarning(SegkitWarning):
+    """A plugin uses what a coming release removes. Shown by default: its author may not know."""
+
+
+@dataclass(frozen=True)
+class Deprecation:
+    """One thing that is to go."""
+
+    instead: str
+    """What to use, of the same sort: a public name, a hook, or an argument of the same hook."""
+    since: str
+    """The release that deprecated it."""
+    removed_in: str
+    """The release that removes it."""
+
+
+REGISTER: dict[str, Deprecation] = {}
+"""What is to go. Keys: `segkit.NAME` a public name, `HOOK` a hook, `HOOK(ARGUMENT)` an argument.
+
+A deprecated hook or argument stays in `segkit.hookspecs`; what it was given before it gets from
+its successor. A deprecated public name leaves `segkit/__init__.py`.
+"""
+
+
+def warn(what: str, user: str = "", *, stacklevel: int = 1) -> None:
+    """Warn of one entry of the register. `user` names the plugin that uses it.
+
+    The same sentence is shown once, as Python's filter of warnings has it by default.
+    """
+    found = REGISTER[what]
+    who = f"{user} uses {what}, which" if user else what
+    warnings.warn(
+        f"{who} is deprecated since segkit {found.since} and removed in {found.removed_in}; "
+        f"use {found.instead}",
+        SegkitDeprecationWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def hooks_before(hook: str) -> list[str]:
+    """The deprecated hooks whose place this one has taken."""
+    return [old for old, found in REGISTER.items() if found.instead == hook]
+
+
+def arguments_before(hook: str) -> dict[str, str]:
+    """The hook's deprecated arguments, each with the one that has taken its place."""
+    return {
+        old.removeprefix(f"{hook}(").removesuffix(")"): found.instead
+        for old, found in REGISTER.items()
+        if old.startswith(f"{hook}(")
+    }
+
+
+def warn_of_hooks(implemented: Iterable[tuple[str, Iterable[str]]], user: str) -> None:
+    """Warn of what a plugin implements: names of hooks, each with the arguments it asks for."""
+    for hook, arguments in implemented:
+        for used in (hook, *(f"{hook}({argument})" for argument in arguments)):
+            if used in REGISTER:
+                warn(used, user)

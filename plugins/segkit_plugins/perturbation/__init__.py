@@ -1,0 +1,1 @@
+"""Bundled plugins of kind `perturbation`; those of two directions share a module."""
