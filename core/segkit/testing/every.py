@@ -143,16 +143,20 @@ class Every(Conformance):
 
     def test_it_can_go_to_another_process(self, chosen: int) -> None:
         """It can be pickled, as worker processes need it."""
-        step = self.new(chosen)
+        self.copied(self.new(chosen))
+
+    def copied(self, step: Step, when: str = "") -> Step:
+        """The step as another process gets it."""
         try:
             again = pickle.loads(pickle.dumps(step))
         except Exception as error:
             raise Broken(
-                f"{named(step)} cannot be pickled, so it cannot go to another process: "
+                f"{named(step)} cannot be pickled{when}, so it cannot go to another process: "
                 f"{type(error).__name__}: {error}"
-            ) from None
-        if again != step:
-            raise Broken(f"{named(step)} is another step after it was pickled")
+            ) from error
+        if not isinstance(again, Step) or again != step:
+            raise Broken(f"{named(step)} is another step once it was pickled{when}")
+        return again
 
     # ---- opening and closing -----------------------------------------------------------------
 
@@ -190,15 +194,7 @@ class Every(Conformance):
         step = self.new(chosen)
         self.opened(step)
         step.close()
-        try:
-            again = pickle.loads(pickle.dumps(step))
-        except Exception as error:
-            raise Broken(
-                f"{named(step)} cannot be pickled after open() and close(): "
-                f"{type(error).__name__}: {error}"
-            ) from None
-        if again != step:
-            raise Broken(f"{named(step)} is another step after it was pickled")
+        self.copied(step, " after open() and close()")
 
     # ---- weights ---------------------------------------------------------------------------
 

@@ -23,13 +23,11 @@ def _hypothesis() -> Any:
 
 def _try(strategy: Any, holds: Holds) -> None:
     """Ask it of many values; the smallest that it does not hold for ends up in the sentence."""
-    given, settings = _hypothesis().given, _hypothesis().settings
-
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True)
-    @given(strategy)
-    def every(values: dict[str, Any]) -> None:
-        holds(values)
-
+    hypothesis = _hypothesis()
+    settings = hypothesis.settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True
+    )
+    every = settings(hypothesis.given(strategy)(lambda values: holds(values)))
     try:
         every()
     except Broken as error:
