@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
+from reports import reported
 
 from segkit.hookspecs import REGISTRATION
 
@@ -210,22 +207,11 @@ def said(tmp_path_factory) -> dict[str, dict[str, str]]:
         tests += [f"class Test_{path.stem}(Conformance):", f"    plugin = '{entry}'"]
     (metadata / "entry_points.txt").write_text("\n".join(points) + "\n")
     (folder / "test_wrong.py").write_text("\n".join(tests) + "\n")
-    report = folder / "report.xml"
-    path = os.pathsep.join([str(folder), str(WRONG), os.environ.get("PYTHONPATH", "")])
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull]
-    command = [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", "test_wrong.py"]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    found: dict[str, dict[str, str]] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        plugin = case.attrib["classname"].rpartition("Test_")[2].replace("_", "-")
-        tests_of = found.setdefault(plugin, {})
-        for problem in [*case.findall("failure"), *case.findall("error")]:
-            name = case.attrib["name"].removeprefix("test_")
-            tests_of[name] = (problem.text or "").strip()
-    return found
+    found = reported(folder, path=(folder, WRONG))
+    return {
+        plugin.replace("_", "-"): {name: text for name, text in tests.items() if text}
+        for plugin, tests in found.items()
+    }
 
 
 def test_there_are_more_than_twenty_and_all_of_them_are_tried(said):

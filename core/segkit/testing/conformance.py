@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import ValidationError
 
 from segkit.catalog import Catalog, Entry
 from segkit.errors import SegkitError, UsageError
 from segkit.hookspecs import REGISTRATION
+from segkit.recipe import option_error
 from segkit.stages import Step
 from segkit.testing.asking import Broken, line_of, named
 from segkit.testing.values import EDGES, MIRRORS, forget_changed
@@ -131,10 +133,10 @@ class Conformance:
             self._given[chosen] = dict(self.prepare(self.options[chosen], self.new_folder()))
         try:
             return self.step_class.model_validate(dict(self._given[chosen]))
-        except ValueError as error:
+        except ValidationError as error:
             raise Broken(
-                f"{self.step_class.name} cannot be made with {self._given[chosen]!r}: "
-                f"{str(error).strip()}"
+                f"the test's options {self._given[chosen]!r} do not fit: "
+                f"{option_error(self.step_class, error)}"
             ) from None
 
     def opened(self, step: Step) -> Step:
