@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from reports import reported
@@ -190,3 +192,18 @@ def test_all_kinds_have_tests():
 
     assert set(TESTS) == set(KINDS)
     assert {e.kind for e in Catalog(third_party=False).entries()} <= set(TESTS)
+
+
+def test_the_how_to_pages_examples_pass(tmp_path):
+    page = Path(__file__).parents[2] / "docs/how-to/test-a-plugin.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for index, block in enumerate(blocks):
+        # A plugin that is installed here, in place of the reader's own.
+        text = block.replace('"corners"', '"topk"').replace("class Test", "class Test_")
+        (tmp_path / f"test_{index}.py").write_text(text, encoding="utf-8")
+    found = reported(tmp_path)
+    assert set(found) == {"Corners", "LookUp"}
+    for tests in found.values():
+        assert len(tests) > 25
+        assert set(tests.values()) == {""}

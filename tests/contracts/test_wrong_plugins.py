@@ -156,7 +156,7 @@ FOUND = {
     ),
     "swapped": (
         "a_hot_pixel_is_found",
-        "the point of prompt 'swapped' at x=9, y=4, but the one hot pixel is x=4, y=9: x "
+        "the point of prompt 'swapped' at x=9, y=11, but the one hot pixel is x=11, y=9: x "
         "and y are swapped; points are (column, row)",
     ),
     "two-of-a-name": (

@@ -11,7 +11,7 @@ import pytest
 from segkit.testing.asking import Broken
 from segkit.types import Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
 
-EXAMPLES = 40
+EXAMPLES = 25
 """So many values are tried; the same ones each time."""
 
 Holds = Callable[[dict[str, Any]], None]
