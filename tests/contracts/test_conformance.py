@@ -7,7 +7,7 @@ import small
 from segkit import Catalog
 from segkit.testing import Conformance
 
-SMALL = {"model": "shapes", "target": "top:2"}
+SMALL = {"model": "shapes", "target": "top:2", "size": 64}
 
 OPTIONS = {
     "dataset:files": [{"make": small.files}, {"make": small.no_masks}],
@@ -21,7 +21,7 @@ OPTIONS = {
     "saliency:gradcam": [{"size": 96}, SMALL],
     "saliency:scorecam": [{"model": "shapes", "size": 32}],
     "prompt:boxes": [{"make": small.boxes}],
-    "prompt:centroid-grid": [{}, {"background": True, "offset": 3}],
+    "prompt:centroid-grid": [{}, {"offset": 3}],
     "prompt:components": [{}, {"ask": "both"}, {"ask": "box", "level": 0.2}],
     "prompt:detr": [{"make": small.detr}],
     "prompt:k-medoids": [{}, {"k": 1}],
@@ -33,8 +33,7 @@ OPTIONS = {
     "segmenter:class-maps": [{"make": small.class_maps}],
     "segmenter:dpt": [{"make": small.dpt}],
     "segmenter:hf-sam": [{"make": small.hf_sam}],
-    "segmenter:sam": [{}, {"multimask": "off"}],
-    "segmenter:sam-everything": [{"points_per_side": 2}],
+    "segmenter:sam-everything": [{"points_per_side": 1}],
     "selector:coverage": [{}, {"power": 0}, {"power": 1}],
     "transform:threshold": [{}, {"level": 1.0}],
 }
@@ -50,9 +49,6 @@ NEEDS = {
     "writer:coco": ("pycocotools",),
 }
 """The libraries of extras."""
-
-SKIPS: dict[str, dict[str, str]] = {}
-"""Tests that do not apply to a plugin, each with the reason."""
 
 
 class Bundled(Conformance):
@@ -73,8 +69,13 @@ for entry in Catalog(third_party=False).entries():
         "kind": entry.kind,
         "options": OPTIONS.get(key, cheap),
         "needs": NEEDS.get(key, ()),
-        "skips": SKIPS.get(key, {}),
         "__module__": __name__,
     }
     title = f"Test_{entry.kind}_{entry.name.replace('-', '_')}"
     globals()[title] = type(title, (Bundled,), of_ours)
+
+
+class Test_prompt_centroid_grid_background(Bundled):
+    plugin = "centroid-grid"
+    options = [{"background": True}, {"background": True, "cold": 0.5}]
+    skips = {"mirrored": "of an even number of outermost pixels the one before the middle counts"}

@@ -1,110 +1,82 @@
-"""The docs say what the program does: the reference is current, the code blocks run."""
+"""The docs say what the program does: generated pages are current, every plugin has its picture."""
 
 from __future__ import annotations
 
+import json
 import re
-import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from pages import DOCS, PAGES, ROOT, label, make_reference
 
-ROOT = Path(__file__).parents[2]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+from segkit.stages import KINDS
 
-
-def test_the_reference_is_current():
-    done = subprocess.run(
-        [sys.executable, "docs/make_reference.py", "--check"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + "\nrun: python docs/make_reference.py"
+CATALOG = make_reference.CATALOG
+ENTRIES = [f"{kind}/{e.name}" for kind in KINDS for e in CATALOG.entries(kind)]
 
 
-def test_the_tutorial_runs_as_it_stands(tmp_path):
-    text = (ROOT / "docs/tutorial.md").read_text()
-    module = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
-    (tmp_path / "warm_centre.py").write_text(module)
-    commands = [
-        line
-        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-        for line in block.splitlines()
-    ]
-    assert commands
-    for command in commands:
-        words = shlex.split(command)
-        if "shapes" in words:
-            words += ["--shapes.count", "2"]
-        elif "-o" in words:
-            words += ["--samples.only", "cat"]
-        assert words[0] == "segkit"
-        done = subprocess.run(
-            [sys.executable, "-m", "segkit.cli.main", *words[1:]],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert (tmp_path / "try-it/report.html").exists()
+def test_the_generated_pages_are_current():
+    old = make_reference.stale()
+    assert not old, f"not current: {', '.join(old)}; run: python docs/make_reference.py"
 
 
-@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=lambda p: p.name)
+def test_every_plugin_command_kind_and_hook_is_in_the_reference():
+    from segkit import hookspecs
+    from segkit.cli.main import COMMANDS
+
+    made = make_reference.pages()
+    for name in ENTRIES:
+        assert f"]({name}.md)" in made["plugins/index.md"]
+    for command in COMMANDS:
+        assert f"## `segkit {command}`" in made["reference.md"]
+    for kind in KINDS:
+        assert f"## Kind `{kind}`" in made["reference/kinds.md"]
+        assert (DOCS / "write" / f"{kind}.md").is_file()
+    for hook in vars(hookspecs):
+        if hook.startswith("segkit_"):
+            assert f"`{hook}(" in made["reference/hooks.md"]
+
+
+@pytest.fixture(scope="module")
+def costs():
+    return json.loads(make_reference.COSTS.read_text())["plugins"]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_plugin_has_its_picture_and_cost(name, costs):
+    import make_pictures
+    import PIL.Image
+
+    assert name in costs, f"run: python docs/make_pictures.py {name}"
+    reason = make_pictures.why_not(*name.split("/"))
+    known = costs[name]
+    if reason is not None:
+        assert known == {"why": reason}
+        return
+    kind = name.split("/")[0]
+    with PIL.Image.open(make_reference.COSTS.parent / kind / known["picture"]) as picture:
+        assert picture.width >= 200
+        assert picture.convert("L").getextrema() != (255, 255)
+    assert known["seconds"] > 0
+
+
+def test_pictures_are_few_and_small(costs):
+    files = [p for p in (DOCS / "images").rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) < 1_500_000
+    drawn = {f"{p.parent.name}/{p.stem}" for p in files if p.suffix == ".webp"}
+    assert drawn == {name for name, known in costs.items() if "picture" in known}
+    assert set(costs) == set(ENTRIES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+    """On disk too, without the site."""
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+            assert (page.parent / target).exists(), f"{label(page)}: {target}"
 
 
-@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=lambda p: p.name)
-def test_flags_in_the_docs_exist(page):
-    """Every `--name.option` that a page mentions is an option of a bundled plugin."""
-    from segkit import Catalog
-    from segkit.catalog import FLAGS
-
-    catalog = Catalog(third_party=False)
-    known = set()
-    for entry in catalog.entries():
-        if entry.kind != "observer":
-            for field in catalog.load_entry(entry).model_fields:
-                option = field.replace("_", "-")
-                for prefix in (entry.name, f"{FLAGS[entry.kind]}.{entry.name}"):
-                    known |= {f"--{prefix}.{option}", f"--{prefix}.no-{option}"}
-    text = page.read_text()
-    own = {"--warm-centre.level"} if page.name == "tutorial.md" else set()
-    for flag in re.findall(r"--[a-z0-9-]+(?:\.[a-z0-9-]+)+", text):
-        assert flag in known | own, flag
-
-
-def test_the_how_tos_python_runs(tmp_path):
-    text = (ROOT / "docs/how-to.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    from skimage import data, io
-
-    io.imsave(tmp_path / "photo.jpg", data.astronaut())
-    code += "\nprint(result.labels.ids.shape, [row.recipe for row in board.rows])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("(512, 512) [")
-    assert "'centroid-grid'" in done.stdout
-
-
-def test_the_readmes_plugin_works(tmp_path):
-    text = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "brightest.py").write_text(code)
-    words = "run --plugin brightest.py --prompt brightest --brightest.k 2 --samples.only cat -o o"
-    done = subprocess.run(
-        [sys.executable, "-m", "segkit.cli.main", *words.split()],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_site_and_the_pages_are_all_that_docs_holds():
+    allowed = {"how-to", "images", "plugins", "reference", "site", "write"}
+    there = {p.name for p in DOCS.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert there == allowed
+    assert (ROOT / "docs/site/mkdocs.yml").is_file()

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "command",
     [
-        ["ruff", "check", "core", "plugins", "tests", "examples"],
-        ["ruff", "format", "--check", "core", "plugins", "tests", "examples"],
+        ["ruff", "check", "core", "plugins", "tests", "examples", "docs"],
+        ["ruff", "format", "--check", "core", "plugins", "tests", "examples", "docs"],
         ["mypy"],
         ["importlinter"],
     ],

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
+from reports import reported
 
 from segkit.hookspecs import REGISTRATION
 
@@ -18,11 +15,175 @@ KINDS = {hook: kind for kind, hook in REGISTRATION.items()}
 FOUND = {
     "asks-nothing": (
         "no_prompt_is_empty",
-        "prompt 'asks-nothing' makes prompt 0 without point, box or mask on the picture 'no-heat'; "
-        "leave it out, or return Prompts()",
+        "prompt 'asks-nothing' makes prompt 0 without point, box or mask on the picture "
+        "'no-heat'; leave it out, or return Prompts()",
+    ),
+    "batch-wise": (
+        "a_batch_equals_single_calls",
+        "transform 'batch-wise' gives another answer in a batch than alone on the picture "
+        "'ordinary': its Heatmap.values",
+    ),
+    "by-zero": (
+        "scores_are_numbers",
+        "score of metric 'by-zero' raises ZeroDivisionError for the counts {'found': 0, "
+        "'true': 0} of the picture 'no-object': division by zero",
+    ),
+    "chatty": (
+        "it_prints_nothing",
+        "prompt 'chatty' prints to standard output: 'found 11 10'",
+    ),
+    "damage-at-0": (
+        "level_0_is_no_damage",
+        "perturbation 'damage-at-0' does damage at level 0: its image.pixels[0, 0, 0] is ",
+    ),
+    "drops-the-class": (
+        "it_keeps_class_and_score",
+        "transform 'drops-the-class' makes the heatmap's name None of 'cat'; hand it on "
+        "(dataclasses.replace(heatmap, values=...) does)",
+    ),
+    "early-torch": (
+        "heavy_libraries_are_imported_late",
+        "the module of prompt 'early-torch' imports torch when it is imported; import it "
+        "inside the method that needs it",
+    ),
+    "encodes-again": (
+        "encodings_count",
+        "segmenter 'encodes-again' gives the same answer with another image's encoding, so "
+        "it does not use the encoding that it asks for",
+    ),
+    "endless": (
+        "refine_ends",
+        "refine of prompt 'endless' still asks again after 25 rounds; return None when "
+        "nothing is to be gained",
+    ),
+    "forgetful": (
+        "options_survive_a_recipe",
+        "the option 'share' of prompt 'forgetful' does not survive a recipe: it was 0.55 "
+        "and is read back as 0.6",
+    ),
+    "half-a-pixel": (
+        "a_hot_pixel_is_found",
+        "the point of prompt 'half-a-pixel' at x=4.5, y=9.5, but the one hot pixel is x=4, "
+        "y=9: it is off by half a pixel; whole numbers name pixel centres, so nothing is "
+        "added to a column or row",
+    ),
+    "in-memory": (
+        "a_run_that_goes_on_ends_alike",
+        "writer 'in-memory' ends otherwise when a run is cut off and goes on, so it keeps "
+        "something of finished pictures in memory; keep it in files (the file 'names.txt' "
+        "differs)",
+    ),
+    "inventive": (
+        "it_chooses_among_the_candidates",
+        "selector 'inventive' gives prompt 0 a mask that is none of its candidates on the "
+        "picture 'ordinary'; choose one with masks.take(indices), which keeps score, name "
+        "and prompt",
+    ),
+    "last-encoding": (
+        "encodings_are_kept_apart",
+        "segmenter 'last-encoding' answers with another image's encoding on the picture "
+        "'ordinary': its Masks.masks",
+    ),
+    "misnamed": (
+        "it_can_be_used",
+        "'well-named' from segkit-wrong 1.0 could not be used: segkit_prompters should "
+        "return a class with name = 'well-named', but returns 'misnamed'",
+    ),
+    "mutating": (
+        "it_leaves_its_inputs_alone",
+        "transform 'mutating' changes its input 'heatmap' on the picture 'ordinary'; make a"
+        " copy and change that",
+    ),
+    "needs-neighbours": (
+        "an_edge",
+        "transform 'needs-neighbours' raises ValueError on the picture 'one-pixel': Shape "
+        "of array too small to calculate a numerical gradient, at least (edge_order + 1) "
+        "elements are required. (needs_neighbours.py, line 18)",
+    ),
+    "no-help": (
+        "every_option_has_help",
+        "the option 'share' of prompt 'no-help' has no help; write a docstring under the field",
+    ),
+    "not-a-number": (
+        "an_edge",
+        "transform 'not-a-number' fails on the picture 'even-heat': Heatmap.values should "
+        "be finite, but holds NaN or infinity",
+    ),
+    "not-one-output": (
+        "it_can_be_used",
+        "'not-one-output' from segkit-wrong 1.0 could not be used: NotOneOutput.__call__ "
+        "should be annotated to return Prompts, but says segkit.types.Prompts | None",
+    ),
+    "other-kind": (
+        "an_ordinary_picture",
+        "prompt 'other-kind' should make Prompts, but made a list (on the picture 'ordinary')",
+    ),
+    "outside": (
+        "an_ordinary_picture",
+        "prompt 'outside' should stay inside the 38x26 image, but points at x=38, y=0 (on "
+        "the picture 'ordinary')",
+    ),
+    "own-ids": (
+        "class_ids_are_the_data_sets",
+        "fuser 'own-ids' calls the class id 1 'object 1', and the data set calls it 'cat'; "
+        "take ids from the input 'classes' (segkit.id_of does)",
+    ),
+    "remembers": (
+        "answers_do_not_depend_on_the_order_of_calls",
+        "the answer of transform 'remembers' depends on what it was asked before: its "
+        "Heatmap.values",
+    ),
+    "share-not-count": (
+        "counts_add",
+        "the counts of metric 'share-not-count' do not add: 'share-not-count' is 1 for a "
+        "picture, and 2 for the same picture twice; count sums, and divide in score by how "
+        "many were counted",
+    ),
+    "shared-randomness": (
+        "it_leaves_the_libraries_randomness_alone",
+        "prompt 'shared-randomness' draws from numpy.random, or seeds it, which other steps"
+        " share; draw only from the input 'rng'",
+    ),
+    "shifted": (
+        "mirrored",
+        "transform 'shifted' does not give the mirrored answer where left and right are "
+        "swapped: its Heatmap.values",
+    ),
+    "still-open": (
+        "close_drops_what_open_loaded",
+        "segmenter 'still-open' still holds _weights (a ndarray) after close(); set it to "
+        "None there",
+    ),
+    "swapped": (
+        "a_hot_pixel_is_found",
+        "the point of prompt 'swapped' at x=9, y=11, but the one hot pixel is x=11, y=9: x "
+        "and y are swapped; points are (column, row)",
+    ),
+    "two-of-a-name": (
+        "names_are_different_texts",
+        "dataset 'two-of-a-name' names two images 'a'; segkit.unique_names makes them differ",
+    ),
+    "unpicklable": (
+        "it_can_go_to_another_process",
+        "prompt 'unpicklable' cannot be pickled, so it cannot go to another process: ",
+    ),
+    "unseeded": (
+        "the_same_seed_gives_the_same_answer",
+        "prompt 'unseeded' gives two answers on the picture 'ordinary' with the same seed: "
+        "its Prompts.items[0].points[0, ",
+    ),
+    "wrong-dtype": (
+        "an_ordinary_picture",
+        "segmenter 'wrong-dtype' fails on the picture 'ordinary': Masks.masks should be "
+        "bool, but is uint8",
+    ),
+    "wrong-way-up": (
+        "a_right_result_beats_a_wrong_one",
+        "'wrong-way-up' of metric 'wrong-way-up' is 0 for a perfect result and 1 for a "
+        "wrong one; higher should be better, as its lower_is_better = False says",
     ),
 }
-"""Plugin to the test that finds the fault, and what it says."""
+"""Plugin to the test that finds the fault, and how its sentence begins (mostly all of it)."""
 
 
 def kind_of(path: Path) -> str:
@@ -46,22 +207,11 @@ def said(tmp_path_factory) -> dict[str, dict[str, str]]:
         tests += [f"class Test_{path.stem}(Conformance):", f"    plugin = '{entry}'"]
     (metadata / "entry_points.txt").write_text("\n".join(points) + "\n")
     (folder / "test_wrong.py").write_text("\n".join(tests) + "\n")
-    report = folder / "report.xml"
-    path = os.pathsep.join([str(folder), str(WRONG), os.environ.get("PYTHONPATH", "")])
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull]
-    command = [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", "test_wrong.py"]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    found: dict[str, dict[str, str]] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        plugin = case.attrib["classname"].rpartition("Test_")[2].replace("_", "-")
-        tests_of = found.setdefault(plugin, {})
-        for problem in [*case.findall("failure"), *case.findall("error")]:
-            name = case.attrib["name"].removeprefix("test_")
-            tests_of[name] = (problem.text or "").strip()
-    return found
+    found = reported(folder, path=(folder, WRONG))
+    return {
+        plugin.replace("_", "-"): {name: text for name, text in tests.items() if text}
+        for plugin, tests in found.items()
+    }
 
 
 def test_there_are_more_than_twenty_and_all_of_them_are_tried(said):
@@ -76,7 +226,7 @@ def test_it_is_caught_and_the_message_says_what_is_wrong(said, plugin):
     problems = said[plugin]
     own = [text for name, text in problems.items() if name.partition("[")[0] == test]
     assert own, f"not found by {test}, but by {problems}"
-    assert sentence in own
+    assert any(text.startswith(sentence) for text in own), own
 
 
 @pytest.mark.parametrize("plugin", FOUND)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,20 +90,17 @@ def raised(step: Step, method: str, error: Exception, where: str) -> str:
     text = (str(error).strip() or "no message").splitlines()[0]
     if isinstance(error, ValueError) and "read-only" in text:
         return (
-            f"{named(step)} writes into a value that it was given {where}{_line_of(step, error)}; "
-            "make a copy and change that"
+            f"{named(step)} writes into a value that it was given {where}"
+            f"{line_of(type(step), error)}; make a copy and change that"
         )
     what = "" if method == "__call__" else f" in {method}"
-    return f"{named(step)} raises {type(error).__name__}{what} {where}: {text}" + _line_of(
-        step, error
-    )
+    line = line_of(type(step), error)
+    return f"{named(step)} raises {type(error).__name__}{what} {where}: {text}{line}"
 
 
-def _line_of(step: Step, error: BaseException) -> str:
-    """' (FILE, line N)': the last line outside of segkit and the libraries, if there is one."""
-    import sys
-
-    module = sys.modules.get(type(step).__module__)
+def line_of(step: type[Step], error: BaseException) -> str:
+    """' (FILE, line N)': the last line of the plugin's own module that led to an error, if any."""
+    module = sys.modules.get(step.__module__)
     own = getattr(module, "__file__", None)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import ValidationError
 
 from segkit.catalog import Catalog, Entry
 from segkit.errors import SegkitError, UsageError
 from segkit.hookspecs import REGISTRATION
+from segkit.recipe import option_error
 from segkit.stages import Step
-from segkit.testing.asking import Broken, named
+from segkit.testing.asking import Broken, line_of, named
 from segkit.testing.values import EDGES, MIRRORS, forget_changed
 
 
@@ -131,10 +133,10 @@ class Conformance:
             self._given[chosen] = dict(self.prepare(self.options[chosen], self.new_folder()))
         try:
             return self.step_class.model_validate(dict(self._given[chosen]))
-        except ValueError as error:
+        except ValidationError as error:
             raise Broken(
-                f"{self.step_class.name} cannot be made with {self._given[chosen]!r}: "
-                f"{str(error).strip()}"
+                f"the test's options {self._given[chosen]!r} do not fit: "
+                f"{option_error(self.step_class, error)}"
             ) from None
 
     def opened(self, step: Step) -> Step:
@@ -244,6 +246,19 @@ def _kind_of(catalog: Catalog, name: str) -> str:
     return kinds[0]
 
 
+def sentence(error: Exception, tests: type | None) -> str | None:
+    """What a test of the kit says instead of a traceback, or None for other tests and errors."""
+    if tests is None or not issubclass(tests, Conformance) or not hasattr(tests, "_found"):
+        return None
+    cls = tests._found.cls
+    if isinstance(error, Broken) or cls is None:
+        return str(error)
+    if isinstance(error, SegkitError):
+        return f"{named(cls)} fails: {error}"
+    line = line_of(cls, error)
+    return f"{named(cls)} raises {type(error).__name__}: {error}{line}" if line else None
+
+
 def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:
     """The class with the tests of its plugin's kind, or None if it names no plugin."""
     if not wanted.plugin:
@@ -251,7 +266,7 @@ def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:
     from segkit.testing.kinds import TESTS
 
     found = look_up(wanted)
-    tests = Unusable if found.cls is None else TESTS[found.cls.kind]
+    tests: type = Unusable if found.cls is None else TESTS[found.cls.kind]
     made: dict[str, Any] = {
         "__module__": wanted.__module__,
         "__doc__": wanted.__doc__,
@@ -261,7 +276,7 @@ def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:
         "test_pytest_has_loaded_the_kit": None,
     }
     if found.cls is not None:
-        made |= dict.fromkeys(tests.without(found.cls))
+        made |= dict.fromkeys(TESTS[found.cls.kind].without(found.cls))
     for name, reason in wanted.skips.items():
         known = callable(getattr(tests, f"test_{name}", None))
         made[f"test_{name}"] = _skipped(reason) if known else _unknown(name, tests)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from segkit.recipe import option_error
 from segkit.stages import Step
 from segkit.testing.asking import Broken, named
 from segkit.testing.importing import HEAVY, IMPORTER
@@ -107,6 +108,31 @@ class Every(Conformance):
                 f"{before!r} and is read back as {after!r}"
             )
 
+    def test_options_can_be_given_as_text(self, chosen: int) -> None:
+        """The command line passes text; the step makes numbers and paths of it."""
+        step = self.new(chosen)
+        given = step.model_dump(mode="json", exclude_none=True)
+        for name, value in given.items():
+            if isinstance(value, dict):
+                raise Broken(
+                    f"the option '{name}' of {named(step)} holds a table, which cannot be given "
+                    "on the command line; make several options of it"
+                )
+            several = isinstance(value, list)
+            text = tuple(str(v) for v in value) if several else str(value)
+            try:
+                again = type(step).model_validate({**given, name: text})
+            except ValidationError as error:
+                raise Broken(
+                    f"the option '{name}' of {named(step)} cannot be given on the command line: "
+                    f"{option_error(type(step), error)}"
+                ) from None
+            if getattr(again, name) != getattr(step, name):
+                raise Broken(
+                    f"the option '{name}' of {named(step)} is {getattr(step, name)!r}, and "
+                    f"{getattr(again, name)!r} where it is given as text, as on the command line"
+                )
+
     def test_options_cannot_be_changed(self, chosen: int) -> None:
         """A step is frozen, and none of its options can be changed in place."""
         step = self.new(chosen)
@@ -143,16 +169,20 @@ class Every(Conformance):
 
     def test_it_can_go_to_another_process(self, chosen: int) -> None:
         """It can be pickled, as worker processes need it."""
-        step = self.new(chosen)
+        self.copied(self.new(chosen))
+
+    def copied(self, step: Step, when: str = "") -> Step:
+        """The step as another process gets it."""
         try:
             again = pickle.loads(pickle.dumps(step))
         except Exception as error:
             raise Broken(
-                f"{named(step)} cannot be pickled, so it cannot go to another process: "
+                f"{named(step)} cannot be pickled{when}, so it cannot go to another process: "
                 f"{type(error).__name__}: {error}"
-            ) from None
-        if again != step:
-            raise Broken(f"{named(step)} is another step after it was pickled")
+            ) from error
+        if not isinstance(again, Step) or again != step:
+            raise Broken(f"{named(step)} is another step once it was pickled{when}")
+        return again
 
     # ---- opening and closing -----------------------------------------------------------------
 
@@ -190,15 +220,7 @@ class Every(Conformance):
         step = self.new(chosen)
         self.opened(step)
         step.close()
-        try:
-            again = pickle.loads(pickle.dumps(step))
-        except Exception as error:
-            raise Broken(
-                f"{named(step)} cannot be pickled after open() and close(): "
-                f"{type(error).__name__}: {error}"
-            ) from None
-        if again != step:
-            raise Broken(f"{named(step)} is another step after it was pickled")
+        self.copied(step, " after open() and close()")
 
     # ---- weights ---------------------------------------------------------------------------
 
@@ -245,6 +267,8 @@ def _plain(value: Any) -> bool:
         return all(_plain(k) and _plain(v) for k, v in value.items())
     if isinstance(value, (tuple, list, set, frozenset)):
         return all(map(_plain, value))
+    if callable(value):
+        return False
     # A small helper of the plugin's own, such as an index of files, is no harm.
     own = type(value).__module__.split(".")[0] not in (*HEAVY, "numpy")
     return own and all(map(_plain, getattr(value, "__dict__", {None: object()}).values()))

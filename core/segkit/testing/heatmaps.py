@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segkit.errors import SegkitError
-from segkit.testing.asking import Broken, named
+from segkit.testing.asking import Broken, named, picture
 from segkit.testing.property import holds_for_heatmaps
 from segkit.testing.working import Working
 from segkit.types import Heatmap
@@ -54,6 +54,6 @@ class TransformTests(Working):
             try:
                 self.asked(step, values)
             except SegkitError as error:
-                raise Broken(f"{named(step)} fails: {error}") from error
+                raise Broken(f"{named(step)} fails {picture(values)}: {error}") from error
 
         holds_for_heatmaps(holds)

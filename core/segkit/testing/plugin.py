@@ -32,8 +32,9 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> Generator[None, Any, Any]:
     """Report what the kit found as a sentence, without the kit's own source around it."""
     try:
         return (yield)
-    except AssertionError as error:
-        broken = sys.modules.get("segkit.testing.asking")
-        if broken is not None and isinstance(error, broken.Broken):
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
-        raise
+    except Exception as error:
+        kit = sys.modules.get("segkit.testing.conformance")
+        found = None if kit is None else kit.sentence(error, getattr(pyfuncitem, "cls", None))
+        if found is None:
+            raise
+        raise pytest.fail.Exception(found, pytrace=False) from None

@@ -11,7 +11,7 @@ import pytest
 from segkit.testing.asking import Broken
 from segkit.types import Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
 
-EXAMPLES = 40
+EXAMPLES = 25
 """So many values are tried; the same ones each time."""
 
 Holds = Callable[[dict[str, Any]], None]
@@ -23,13 +23,11 @@ def _hypothesis() -> Any:
 
 def _try(strategy: Any, holds: Holds) -> None:
     """Ask it of many values; the smallest that it does not hold for ends up in the sentence."""
-    given, settings = _hypothesis().given, _hypothesis().settings
-
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True)
-    @given(strategy)
-    def every(values: dict[str, Any]) -> None:
-        holds(values)
-
+    hypothesis = _hypothesis()
+    settings = hypothesis.settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True
+    )
+    every = settings(hypothesis.given(strategy)(lambda values: holds(values)))
     try:
         every()
     except Broken as error:

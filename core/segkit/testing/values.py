@@ -280,8 +280,7 @@ def mirrored(value: Any, how: str, size: tuple[int, int]) -> Any:
         instances = None if found is None else _mirror(found, how, (0, 1))
         return Truth(mirrored(value.labels, how, size), instances)
     if isinstance(value, Masks):
-        found = value.logits
-        logits = None if found is None else _mirror(found, how, (1, 2))
+        logits = None if value.logits is None else _mirror(value.logits, how, (1, 2))
         masks = _mirror(value.masks, how, (1, 2))
         return Masks(masks, value.scores, value.prompt, value.names, logits)
     if isinstance(value, Prompt):

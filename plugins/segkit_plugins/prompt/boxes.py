@@ -79,6 +79,10 @@ class Boxes(Prompter):
         """Read the file. Raises `UsageError` where it is not there, or of none of the forms."""
         _ = self._read, self._named, self._table
 
+    def close(self) -> None:
+        """Drop what was read."""
+        self.__dict__.pop("_read", None)
+
     def __call__(self, image: Image, classes: Mapping[int, str] | None = None) -> Prompts:
         """A prompt with a box for each box of the image's; `BadImageError` where that cannot be."""
         found = self._read(image)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from segkit import (
     BACKGROUND,
@@ -51,6 +51,12 @@ class ClassMaps(Segmenter):
     table: str | None = None
     """Renames the names to those of the data set, and makes background of the others: ade20k-voc,
     coco-voc, or a file with a line 'source,target' for each."""
+
+    @field_validator("first", mode="before")
+    @classmethod
+    def _as_number(cls, value: Any) -> Any:
+        """The command line gives text, and a `Literal` takes what it lists alone."""
+        return int(value) if value in ("0", "1") else value
 
     @model_validator(mode="after")
     def _names_for_the_table(self) -> ClassMaps:

@@ -1,0 +1,670 @@
+"""Draw what each bundled plugin does: python docs/make_pictures.py [KIND/NAME …].
+
+Without names, every plugin that has no entry in docs/images/plugins/costs.json yet; `all` means
+all. Each gets docs/images/plugins/KIND/NAME.webp and its cost, or the reason why it has none. Then
+run docs/make_reference.py.
+
+The photo is scikit-image's cup of coffee, for data sets its cat; for what needs a truth, it is a
+picture of the data set `scenes`. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segkit import (
+    Catalog,
+    Heatmap,
+    Image,
+    Labels,
+    Masks,
+    Pipeline,
+    Prompt,
+    Prompts,
+    Truth,
+    write_png,
+)
+from segkit.stages import KINDS, Step
+from segkit_plugins.shared.pictures import (
+    RGB,
+    Panel,
+    Scale,
+    heat_colours,
+    heated,
+    marked,
+    outline,
+    side_by_side,
+    tinted,
+)
+
+FOLDER = Path(__file__).parent / "images" / "plugins"
+COSTS = FOLDER / "costs.json"
+MACHINE = (
+    "processor time on one thread of an x86-64 machine that had other work to do, so a rough figure"
+)
+HEIGHT = 190
+"""Of a panel, in pixels."""
+QUALITY = 60
+CATALOG = Catalog(third_party=False)
+
+NEEDS = {
+    "prompt/detr": "it needs a detector's weights from the hub",
+    "prompt/yolo": "it needs a detector in ONNX, and none comes with segkit",
+    "segmenter/dpt": "it needs weights from the hub",
+    "segmenter/hf-sam": "it needs weights from the hub",
+}
+"""Plugins that have nothing to show without a download or a training, and why."""
+
+NEEDS_TRAINING = "it needs weights that `segkit train` makes"
+
+
+# ---- one picture, and what the default steps make of it --------------------------------------
+
+
+@cache
+def sample(name: str) -> Image:
+    """A photograph of scikit-image's."""
+    return make("dataset", "samples", only=(name,))[0][0]
+
+
+def cup() -> Image:
+    """A cup of coffee: 600 x 400 pixels; it has parts, so masks of one click differ."""
+    return sample("coffee")
+
+
+def cat() -> Image:
+    """A cat: 451 x 300 pixels."""
+    return sample("cat")
+
+
+@cache
+def heatmap() -> Heatmap:
+    """Where the default classifier sees the cup."""
+    return called(make("saliency", "gradcam"), {"image": cup()})[0]
+
+
+@cache
+def answered(prompt: str = "distance-centers", transform: str = "none") -> Any:
+    """The default steps' result for the cup, with another prompter or a transform."""
+    chosen = {"prompt": prompt, "transform": transform}
+    options = {"power.gamma": 3.0} if transform == "power" else {}
+    with Pipeline(**chosen, options=options, device="cpu", catalog=CATALOG) as pipeline:
+        return pipeline(cup())
+
+
+@cache
+def scene() -> tuple[Image, Truth, dict[int, str], Any]:
+    """A generated picture of several shapes, its truth, and what a pipeline finds in it."""
+    dataset = make("dataset", "scenes", count=4, seed=10)
+    image, truth = dataset[3]
+    options = {"gradcam.model": "shapes", "gradcam.target": "top:2"}
+    with Pipeline(
+        prompt="topk", options=options, classes=[*dataset.classes.values()], catalog=CATALOG
+    ) as pipeline:
+        return image, truth, dict(dataset.classes), pipeline(image)
+
+
+def make(kind: str, name: str, **options: Any) -> Any:
+    """A bundled step."""
+    return CATALOG.load(kind, name)(**options)
+
+
+def called(step: Step, values: Mapping[str, Any]) -> Any:
+    """What the step makes, opened and closed around it."""
+    return timed(step, values)[0]
+
+
+def timed(step: Step, values: Mapping[str, Any], repeats: int = 1) -> tuple[Any, float]:
+    """What it makes of those values that it names, and the least processor time of some calls.
+
+    A segmenter's encoding is made, and counted, each time.
+    """
+    work = getattr(step, step.work)
+    times = []
+    step.open("cpu")
+    try:
+        for _ in range(repeats):
+            start = time.process_time()
+            given = dict(values)
+            if "encode" in step.extras and hasattr(step, "encode"):
+                wanted = step.inputs_of("encode").all
+                given["encoding"] = step.encode(**{n: given[n] for n in wanted if n in given})
+            made = work(**{n: given[n] for n in step.inputs().all if n in given})
+            times.append(time.process_time() - start)
+    finally:
+        step.close()
+    return made, min(times)
+
+
+# ---- panels -----------------------------------------------------------------------------------
+
+
+def scaled(image: Image) -> tuple[RGB, Scale]:
+    """The photo as it stands in a panel."""
+    scale = Scale(image.size, HEIGHT)
+    return scale.photo(image.pixels), scale
+
+
+def photo_panel(title: str, image: Image, prompts: Prompts | None = None) -> Panel:
+    """The photo, with prompts where there are some."""
+    photo, scale = scaled(image)
+    return Panel(title, photo if prompts is None else marked(photo, prompts, scale))
+
+
+def heat_panel(title: str, heat: Heatmap, image: Image | None = None) -> Panel:
+    """The heatmap in colours, or over its photo."""
+    scale = Scale(heat.values.shape, HEIGHT)
+    values = scale.heat(heat.values)
+    shown = heat_colours(values) if image is None else heated(scale.photo(image.pixels), values)
+    return Panel(title, shown)
+
+
+def prompt_panel(title: str, image: Image, heat: Heatmap, prompts: Prompts) -> Panel:
+    """Prompts over heatmap and photo; a mask prompt as an outline."""
+    panel = heat_panel(title, heat, image)
+    scale = Scale(image.size, HEIGHT)
+    picture = panel.picture.copy()
+    for prompt in prompts:
+        if prompt.mask is not None:
+            mask = _resized(prompt.mask, scale.size) > 0
+            picture[outline(mask)] = (255, 255, 255)
+    panel.picture = marked(picture, prompts, scale)
+    return panel
+
+
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    import PIL.Image
+
+    picture = PIL.Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.asarray(picture.resize(size[::-1], PIL.Image.Resampling.BILINEAR))
+
+
+def mask_panel(title: str, image: Image, ids: np.ndarray, prompts: Prompts | None = None) -> Panel:
+    """A class map, or masks numbered from 1, over the photo."""
+    photo, scale = scaled(image)
+    small = scale.labels(ids)
+    picture = tinted(photo, small, outline(small))
+    return Panel(title, picture if prompts is None else marked(picture, prompts, scale))
+
+
+def numbered(masks: Masks, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) int32: 1 for the first mask, and so on; small ones on top."""
+    ids = np.zeros(size, np.int32)
+    for i in np.argsort([-m.sum() for m in masks.masks], kind="stable"):
+        ids[masks.masks[i]] = i + 1
+    return ids
+
+
+def text_panel(title: str, lines: Sequence[str], width: int = 330) -> Panel:
+    """Text as a file has it."""
+    import PIL.Image
+    import PIL.ImageDraw
+    import PIL.ImageFont
+
+    picture = PIL.Image.new("RGB", (width, HEIGHT), (246, 246, 246))
+    draw = PIL.ImageDraw.Draw(picture)
+    font = PIL.ImageFont.load_default(12)
+    for i, line in enumerate(lines[: HEIGHT // 17]):
+        while draw.textlength(line, font) > width - 12:
+            line = line[:-1]
+        draw.text((6, 5 + 17 * i), line, (32, 32, 32), font)
+    return Panel(title, np.asarray(picture))
+
+
+Drawn = tuple[list[Panel], float, str]
+"""Panels, seconds, and what is seen."""
+
+
+# ---- one way to draw for each kind ------------------------------------------------------------
+
+
+def draw_dataset(name: str) -> Drawn:
+    """A few images of it, with their truth."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = DATASETS.get(name, lambda _: {})(Path(folder))
+        dataset = make("dataset", name, **options)
+        start = time.process_time()
+        found = [dataset[i] for i in range(min(3, len(dataset)))]
+        taken = (time.process_time() - start) / len(found)
+    panels = []
+    for image, truth in found:
+        panels.append(photo_panel(image.name, image))
+        if truth is not None and len(found) < 3:
+            panels.append(mask_panel("truth", image, truth.labels.ids))
+        elif truth is not None:
+            panels[-1] = mask_panel(image.name, image, truth.labels.ids)
+    truth = found[0][1]
+    if truth is None:
+        return panels, taken, "the first of its images"
+    if len(found) == 3:
+        return panels, taken, "the first of its images under their truth, a colour for each class"
+    return panels, taken, "an image as it gives it, and its truth (void is grey)"
+
+
+def _folder(folder: Path) -> dict[str, Any]:
+    _photo(folder / "images" / "cat.jpg")
+    write_png(folder / "masks" / "cat.png", _cat_mask().astype(np.uint8) * 255)
+    return {"images": folder / "images", "masks": folder / "masks"}
+
+
+def _files(folder: Path) -> dict[str, Any]:
+    return {"paths": (str(_photo(folder / "cat.jpg")),)}
+
+
+def _pets(folder: Path) -> dict[str, Any]:
+    _photo(folder / "images" / "Tabby_1.jpg")
+    trimap = np.where(_cat_mask(), 1, 2).astype(np.uint8)
+    trimap[_border(5)] = 3
+    write_png(folder / "annotations" / "trimaps" / "Tabby_1.png", trimap)
+    return {"root": folder}
+
+
+def _voc(folder: Path) -> dict[str, Any]:
+    _photo(folder / "JPEGImages" / "2007_000001.jpg")
+    ids = np.where(_cat_mask(), 8, 0).astype(np.uint8)
+    ids[_border(3)] = 255
+    write_png(folder / "SegmentationClass" / "2007_000001.png", ids)
+    lists = folder / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("2007_000001\n")
+    return {"root": folder, "split": "val"}
+
+
+def _coco(folder: Path) -> dict[str, Any]:
+    _photo(folder / "cat.jpg")
+    from pycocotools import mask as coco
+
+    found = coco.encode(np.asfortranarray(_cat_mask().astype(np.uint8)))
+    height, width = cat().size
+    content = {
+        "images": [{"id": 1, "file_name": "cat.jpg", "height": height, "width": width}],
+        "categories": [{"id": 17, "name": "cat"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 17,
+                "iscrowd": 0,
+                "segmentation": {"size": [height, width], "counts": found["counts"].decode()},
+            }
+        ],
+    }
+    (folder / "cat.json").write_text(json.dumps(content))
+    return {"root": folder, "annotations": folder / "cat.json"}
+
+
+DATASETS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "coco": _coco,
+    "files": _files,
+    "folder": _folder,
+    "pets": _pets,
+    "scenes": lambda _: {"count": 3},
+    "shapes": lambda _: {"count": 3},
+    "voc": _voc,
+}
+"""Sets that need files: a tree in their own layout, with the cat in it."""
+
+
+def _photo(path: Path) -> Path:
+    import PIL.Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(cat().pixels).save(path, quality=95)
+    return path
+
+
+@cache
+def _cat_mask() -> np.ndarray:
+    with Pipeline(device="cpu", catalog=CATALOG) as pipeline:
+        return pipeline(cat()).labels.ids > 0
+
+
+def _border(width: int) -> np.ndarray:
+    return outline(_cat_mask().astype(np.int32), width)
+
+
+def draw_perturbation(name: str) -> Drawn:
+    """The photo, or prompts on it, at rising levels."""
+    step = make("perturbation", name)
+    panels, times = [], []
+    start = Prompts((Prompt(points=[(252, 150)], box=(158, 18, 408, 240)),))
+    for level in LEVELS:
+        values = {"image": cup(), "prompts": start, "level": level}
+        made, taken = timed(step, {**values, "rng": np.random.default_rng(0)}, 2)
+        times.append(taken)
+        title = f"level {level:g}" + (": unchanged" if level == 0 else "")
+        if isinstance(made, Image):
+            panels.append(photo_panel(title, made))
+        else:
+            panels.append(photo_panel(title, cup(), made))
+    what = "prompts" if "prompts" in step.inputs().all else "photo"
+    return panels, max(times), f"the {what} at rising levels"
+
+
+LEVELS = (0.0, 2.0, 5.0)
+
+
+def draw_saliency(name: str) -> Drawn:
+    """Photo and heatmap."""
+    made, taken = timed(make("saliency", name), {"image": cup()}, 2)
+    heat = made[0] if isinstance(made, tuple) else made
+    title = f"{heat.name or 'heatmap'} {heat.score:.2f}"
+    panels = [photo_panel("photo", cup()), heat_panel("heatmap", heat)]
+    return (
+        [*panels, heat_panel(title, heat, cup())],
+        taken,
+        "the photo, and where its class is seen",
+    )
+
+
+def draw_transform(name: str) -> Drawn:
+    """Heatmap before and after."""
+    values = {"heatmap": heatmap(), "image": cup()}
+    made, taken = timed(make("transform", name, **TRANSFORMS.get(name, {})), values, 3)
+    options = ", ".join(f"{k} {v}" for k, v in TRANSFORMS.get(name, {}).items())
+    panels = [heat_panel("before", heatmap()), heat_panel(f"after {options}".strip(), made)]
+    return (
+        [*panels, heat_panel("after, over the photo", made, cup())],
+        taken,
+        ("Grad-CAM's heatmap before and after" + (f" ({options})" if options else "")),
+    )
+
+
+TRANSFORMS: dict[str, dict[str, Any]] = {"idw": {"radius": 20}, "gaussian": {"sigma": 20}}
+"""Options with which the effect can be seen at this size."""
+
+
+def draw_prompt(name: str) -> Drawn:
+    """What it asks, and what SAM answers."""
+    step_class = CATALOG.load("prompt", name)
+    image, heat = cup(), heatmap()
+    if step_class.companion:
+        transform, powered = SECOND_LOOKS.get(name, ("none", ""))
+        for first in ("distance-centers", "topk", "local-maxima"):
+            before, after = (answered(p, transform) for p in (first, f"{first}+{name}"))
+            if (before.labels.ids != after.labels.ids).mean() > 0.01:
+                break  # a case in which the second look changes something
+        panels = [
+            mask_panel(f"{first} alone", image, before.labels.ids, before.prompts),
+            mask_panel(f"{first}+{name}", image, after.labels.ids, after.prompts),
+        ]
+        values = {"prompts": before.prompts, "masks": before.masks}
+        values |= {"heatmap": before.heatmaps[0], "image": image}
+        step = step_class()
+        wanted = step.inputs_of("refine").all
+        start = time.process_time()
+        step.refine(**{n: values[n] for n in wanted})
+        return panels, time.process_time() - start, f"the answer without it and with it{powered}"
+    options = dict(PROMPTS.get(name, {}))
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "boxes":
+            file = Path(folder, "boxes.json")
+            boxes = [[158, 18, 408, 240, "cup"], [315, 230, 395, 330, "spoon"]]
+            file.write_text(json.dumps({"coffee": boxes}))
+            options["file"] = file
+        step = step_class(**options)
+        values = {"image": image, "heatmap": heat, "classes": {}, "rng": np.random.default_rng(0)}
+        made, taken = timed(step, values, 3)
+    answer = segmented(made)
+    panels = [heat_panel("heatmap", heat, image), prompt_panel("prompt", image, heat, made)]
+    panels.append(mask_panel("SAM's answer", image, answer, made))
+    shown = ", ".join(f"{k} {v}" for k, v in PROMPTS.get(name, {}).items()).replace("_", "-")
+    return (
+        panels,
+        taken,
+        "the heatmap, what is asked, and the mask that `nano` draws"
+        + (f" ({shown})" if shown else ""),
+    )
+
+
+SECOND_LOOKS = {"adaptive-background": ("power", ", on the third power of the heatmap")}
+"""Transforms with which there is something to see: Grad-CAM's map of the cup is nowhere cold."""
+
+PROMPTS: dict[str, dict[str, Any]] = {
+    "topk": {"k": 3, "min_distance": 40},
+    "k-medoids": {},
+}
+"""Options that show more than the defaults do."""
+
+
+def segmented(prompts: Prompts) -> np.ndarray:
+    """(H, W): what SAM answers, the best mask for each prompt."""
+    masks = called(make("segmenter", "sam"), {"image": cup(), "prompts": prompts})
+    chosen = called(make("selector", "score"), {"image": cup(), "masks": masks})
+    return numbered(chosen, cup().size)
+
+
+def draw_segmenter(name: str) -> Drawn:
+    """What it is given, and its mask or class map."""
+    image, heat, asked = cup(), heatmap(), answered().prompts
+    image = scene()[0] if name == "sam-everything" else image
+    with tempfile.TemporaryDirectory() as folder:
+        options: dict[str, Any] = {}
+        if name == "class-maps":
+            ids = answered().labels.ids.astype(np.uint8)
+            write_png(Path(folder, "coffee.png"), ids)
+            options = {"folder": Path(folder), "names": ("cup",)}
+        step = make("segmenter", name, **options)
+        values = {"image": image, "heatmap": heat, "prompts": asked, "classes": {}}
+        made, taken = timed(step, values, 2 if name != "sam-everything" else 1)
+    inputs = step.inputs().all
+    if "prompts" in inputs:
+        panels, what = [photo_panel("photo and prompt", image, asked)], "a prompt"
+    elif "heatmap" in inputs:
+        panels, what = [heat_panel("heatmap", heat, image)], "a heatmap"
+    else:
+        panels, what = [photo_panel("photo", image)], "a photo"
+    if isinstance(made, Labels):
+        panels.append(mask_panel("class map", image, made.ids))
+        return panels, taken, f"{what}, and the class map that it gives"
+    if "prompts" in inputs:
+        order = np.argsort(-made.scores, kind="stable")[:3]
+        for i in order:
+            title = f"mask, score {made.scores[i]:.2f}"
+            panels.append(mask_panel(title, image, made.masks[i].astype(np.int32)))
+        return panels, taken, f"{what}, and its best candidates"
+    title = "mask" if len(made) == 1 else f"{len(made)} masks"
+    panels.append(mask_panel(title, image, numbered(made, image.size)))
+    return panels, taken, f"{what}, and what it makes of it"
+
+
+def draw_selector(name: str) -> Drawn:
+    """All candidates of one prompt, and the one that it keeps."""
+    image, heat = cup(), heatmap()
+    asked = called(make("prompt", "topk"), {"heatmap": heat, "rng": np.random.default_rng(0)})
+    masks = called(make("segmenter", "sam"), {"image": image, "prompts": asked})
+    values = {"image": image, "masks": masks, "prompts": asked, "heatmap": heat}
+    made, taken = timed(make("selector", name), values, 3)
+    panels = [
+        mask_panel(f"score {score:.2f}", image, mask.astype(np.int32), asked)
+        for mask, score in zip(masks.masks, masks.scores, strict=True)
+    ]
+    ids = numbered(made, image.size) if len(made) else np.zeros(image.size, np.int32)
+    return (
+        [*panels, mask_panel("kept", image, ids)],
+        taken,
+        ("the candidates that `nano` gives for one click, and the one that is kept"),
+    )
+
+
+def draw_fuser(name: str) -> Drawn:
+    """Masks, a class map where it reads one, and the class map that it makes."""
+    image, truth, classes, _ = scene()
+    coarse = truth.labels.ids[8::16, 8::16].repeat(16, 0).repeat(16, 1)
+    coarse = coarse[: image.size[0], : image.size[1]]
+    masks = called(make("segmenter", "sam-everything"), {"image": image})
+    step = make("fuser", name)
+    values: dict[str, Any] = {"image": image, "classes": classes}
+    if "labels" in step.inputs().required:
+        values |= {"labels": Labels(coarse, classes), "masks": masks}
+        panels = [mask_panel("class map (coarse)", image, coarse)]
+        panels.append(mask_panel(f"{len(masks)} masks", image, numbered(masks, image.size)))
+    else:
+        named = _named_masks(truth, classes)
+        values |= {"masks": named}
+        panels = [photo_panel("photo", image)]
+        panels.append(mask_panel("masks, numbered", image, numbered(named, image.size)))
+    made, taken = timed(step, values, 3)
+    panels.append(mask_panel("labels", image, made.ids))
+    return panels, taken, "what it is given, and the class map that it makes"
+
+
+def _named_masks(truth: Truth, classes: Mapping[int, str]) -> Masks:
+    """The objects of a truth as masks with their classes' names."""
+    assert truth.instances is not None
+    objects = [truth.instances == i for i in range(1, int(truth.instances.max()) + 1)]
+    names = tuple(classes[int(truth.labels.ids[m].max())] for m in objects)
+    places = np.arange(len(objects))
+    return Masks(np.array(objects), np.ones(len(objects), np.float32), places, names)
+
+
+def draw_metric(name: str) -> Drawn:
+    """Truth, what was found, and the figure."""
+    image, truth, classes, found = scene()
+    step = make("metric", name)
+    values = {
+        "image": image,
+        "heatmap": found.heatmaps[0],
+        "heatmaps": found.heatmaps,
+        "prompts": found.prompts,
+        "masks": found.masks,
+        "labels": found.labels,
+        "classes": classes,
+        "truth": truth,
+    }
+    counts, taken = timed(step, values, 3)
+    figures = ", ".join(f"{k} {v:.3g}" for k, v in step.score(counts).items())
+    inputs = step.inputs().all
+    panels = [mask_panel("truth", image, truth.labels.ids)]
+    if "prompts" in inputs:
+        panels.append(photo_panel("prompts", image, found.prompts))
+    elif "heatmap" in inputs or "heatmaps" in inputs:
+        panels.append(heat_panel("heatmap", found.heatmaps[0], image))
+    else:
+        panels.append(mask_panel("found", image, found.labels.ids))
+    return panels, taken, f"a truth and what was found; {figures}"
+
+
+def draw_writer(name: str) -> Drawn:
+    """The mask, and the files that are written for it."""
+    result = answered()
+    step = make("writer", name)
+    values = {
+        "image": result.image,
+        "heatmap": result.heatmaps[0],
+        "heatmaps": result.heatmaps,
+        "prompts": result.prompts,
+        "masks": result.masks,
+        "labels": result.labels,
+        "classes": dict(result.labels.classes),
+        "scores": {},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        _, taken = timed(step, {**values, "directory": directory}, 2)
+        step.finish(directory)
+        files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name[0] != ".")
+        lines = [f"{p.relative_to(directory)}   {p.stat().st_size} bytes" for p in files]
+        panels = [mask_panel("what was found", cup(), result.labels.ids)]
+        begin = _beginning(files)
+        panels.append(text_panel("files", [*lines[:6], "", *begin], 460 if begin else 300))
+        if not begin:
+            panels += [Panel("the file", picture) for picture in _pictures(files)]
+    what = "how one of them begins" if begin else "what it looks like"
+    return panels, taken, f"a mask, the files written for it, and {what}"
+
+
+def _pictures(files: Sequence[Path]) -> list[RGB]:
+    """The first file that is a picture, as high as a panel."""
+    import PIL.Image
+
+    for path in files:
+        if path.suffix in (".png", ".jpg"):
+            picture = PIL.Image.open(path).convert("RGB")
+            picture.thumbnail((700, HEIGHT))
+            return [np.asarray(picture)]
+    return []
+
+
+def _beginning(files: Sequence[Path]) -> list[str]:
+    """The first lines of the first file that is text."""
+    for path in files:
+        if path.suffix in (".json", ".txt", ".xml", ".yaml", ".csv"):
+            text = " ".join(path.read_text()[:600].split())
+            return [text[i : i + 62] for i in range(0, len(text), 62)][:5]
+    return []
+
+
+DRAW: dict[str, Callable[[str], Drawn]] = {
+    "dataset": draw_dataset,
+    "perturbation": draw_perturbation,
+    "saliency": draw_saliency,
+    "transform": draw_transform,
+    "prompt": draw_prompt,
+    "segmenter": draw_segmenter,
+    "selector": draw_selector,
+    "fuser": draw_fuser,
+    "metric": draw_metric,
+    "writer": draw_writer,
+}
+
+
+# ---- files ------------------------------------------------------------------------------------
+
+
+def why_not(kind: str, name: str) -> str | None:
+    """Why there is nothing to show, or None."""
+    if f"{kind}/{name}" in NEEDS:
+        return NEEDS[f"{kind}/{name}"]
+    weights = CATALOG.load(kind, name).model_fields.get("weights")
+    trained = kind == "segmenter" and weights is not None and not weights.default
+    return NEEDS_TRAINING if trained else None
+
+
+def draw(kind: str, name: str) -> dict[str, Any]:
+    """Draw one plugin; returns its entry of costs.json."""
+    reason = why_not(kind, name)
+    if reason is not None:
+        return {"why": reason}
+    panels, taken, shown = DRAW[kind](name)
+    file = FOLDER / kind / f"{name}.webp"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    side_by_side(panels).save(file, quality=QUALITY, method=6)
+    generated = kind in ("fuser", "metric") or name == "sam-everything"
+    height, width = (scene()[0] if generated else cup()).size
+    entry = {"picture": file.name, "seconds": float(f"{taken:.2g}"), "shown": shown}
+    if kind != "dataset":
+        entry["work"] = f"one image of {width} × {height} pixels"
+    return entry
+
+
+def main(names: Sequence[str]) -> None:
+    """Draw what is asked for, and keep the rest."""
+    import torch
+
+    torch.set_num_threads(1)
+    there = [f"{kind}/{e.name}" for kind in KINDS for e in CATALOG.entries(kind)]
+    known = json.loads(COSTS.read_text())["plugins"] if COSTS.exists() else {}
+    wanted = there if names == ["all"] else [*names] or [n for n in there if n not in known]
+    for full in wanted:
+        print(full, flush=True)
+        known[full] = draw(*full.split("/"))
+    content = {"machine": MACHINE, "plugins": {n: known[n] for n in there if n in known}}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    COSTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for file in FOLDER.rglob("*.webp"):
+        if content["plugins"].get(f"{file.parent.name}/{file.stem}", {}).get("picture") is None:
+            file.unlink()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
