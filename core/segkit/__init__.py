@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from segkit.trainable import Examples as Examples
     from segkit.trainable import Trainable as Trainable
     from segkit.trainable import TrainedSegmenter as TrainedSegmenter
+    from segkit.trainable import squeezed as squeezed
     from segkit.types import BACKGROUND as BACKGROUND
     from segkit.types import VOID as VOID
     from segkit.types import Counts as Counts
@@ -98,7 +99,7 @@ _HOME = {
         "Transform",
         "Writer",
     ),
-    "trainable": ("Examples", "Trainable", "TrainedSegmenter"),
+    "trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
     "types": (
         "BACKGROUND",
         "VOID",

@@ -14,6 +14,9 @@ from segkit_plugins.shared.weights import load_torch
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+ClipSettings = dict[str, Any]
+"""What config.json says of CLIP's image half."""
+
 DEFAULT = "openai/clip-vit-base-patch32"
 """The CLIP of the source report, by its name in the hub."""
 
@@ -41,7 +44,7 @@ def clip_weights(option: str, model: str) -> Path:
     )
 
 
-def clip_settings(option: str, model: str) -> dict[str, Any]:
+def clip_settings(option: str, model: str) -> ClipSettings:
     """The settings of the image half, out of config.json.
 
     Raises `UsageError` if there are none, or they are of another type of model.
@@ -92,8 +95,8 @@ def clip_vision(what: str, settings: Mapping[str, Any]) -> nn.Module:
     return model
 
 
-def load_clip(option: str, model: str) -> nn.Module:
-    """CLIP's image half with its weights, float32, on the CPU.
+def load_clip(option: str, model: str) -> tuple[nn.Module, ClipSettings]:
+    """CLIP's image half with its weights, float32, on the CPU; and its settings.
 
     Raises `UsageError` where the model is not there, is none, or its weights are damaged or do not
     belong to it; `MissingExtraError` without transformers.
@@ -114,7 +117,24 @@ def load_clip(option: str, model: str) -> nn.Module:
     with torch.no_grad():
         for key, tensor in wanted.items():  # they share the network's memory
             tensor.copy_(found[key])
-    return network
+    return network, settings
+
+
+def split(
+    settings: Mapping[str, Any], owner: str, name: str
+) -> tuple[dict[str, Any], ClipSettings]:
+    """The options and CLIP's settings, out of a trained file's settings.
+
+    Raises `UsageError` if CLIP's are not there; `owner` is the file and `name` the segmenter.
+    """
+    options = dict(settings)
+    clip = options.pop("clip", None)
+    if not isinstance(clip, Mapping):
+        raise UsageError(
+            f"{owner} do not say which CLIP they are of; they were made by another version of "
+            f"{name}: train again"
+        )
+    return options, dict(clip)
 
 
 def image_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

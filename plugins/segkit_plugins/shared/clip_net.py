@@ -1,18 +1,19 @@
 """Networks on CLIP's image half (Radford et al. 2021): its patch tokens, decoded to class maps.
 
-With ViT-B/32 and 224×224 pixels: 50 tokens of 768, without the class token 768×7×7, then the U-Net's
-decoder without its skips, each of four steps twice as large and half as deep, then resized to the
-input.
+With ViT-B/32 and 224×224 pixels: 50 tokens of 768, without the class token 768×7×7; then the
+U-Net's decoder without its skips, 14×14, 28×28, 56×56, 112×112, each level of half the channels;
+then resized to the input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from segkit_plugins.shared.unet_blocks import Decoder
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -50,96 +51,64 @@ class ClipTokens(nn.Module):
         return tokens.transpose(1, 2).unflatten(2, (rows, columns))
 
 
-class Up(nn.Module):
-    """Twice the size: a transposed convolution, then two of 3×3, each with batch norm and ReLU."""
-
-    def __init__(self, inside: int, outside: int) -> None:
-        super().__init__()
-        self.up = nn.ConvTranspose2d(inside, outside, 2, 2)
-        layers: list[nn.Module] = []
-        for _ in range(2):
-            layers += [
-                nn.Conv2d(outside, outside, 3, padding=1, bias=False),
-                nn.BatchNorm2d(outside),
-                nn.ReLU(inplace=True),
-            ]
-        self.convolutions = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inside, h, w) to (B, outside, 2h, 2w)."""
-        made: Tensor = self.convolutions(self.up(x))
-        return made
-
-
-class Decoder(nn.Module):
-    """The U-Net's decoder without skips: a step for each number of `channels`, then the classes."""
-
-    def __init__(self, inside: int, channels: Sequence[int], classes: int) -> None:
-        super().__init__()
-        pairs = zip((inside, *channels), channels, strict=False)
-        self.steps = nn.ModuleList(Up(a, b) for a, b in pairs)
-        self.classes = nn.Conv2d(channels[-1], classes, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inside, h, w) to (B, classes, 2ⁿh, 2ⁿw) of n steps."""
-        for step in self.steps:
-            x = step(x)
-        made: Tensor = self.classes(x)
-        return made
-
-
 class ClipDecoderNet(nn.Module):
-    """Class maps: tokens, projected to the depth of the U-Net's bottom, decoded."""
+    """Class maps: the tokens, projected to `bottom` channels, go through the U-Net's decoder."""
 
-    def __init__(self, vision: Any, bottom: int, channels: Sequence[int], classes: int) -> None:
+    def __init__(self, vision: Any, bottom: int, levels: int, classes: int) -> None:
         super().__init__()
         self.tokens = ClipTokens(vision)
         self.project = nn.Conv2d(self.tokens.width, bottom, 1)
-        self.decoder = Decoder(bottom, channels, classes)
+        self.decoder = Decoder(bottom, (0,) * levels)
+        self.head = nn.Conv2d(self.decoder.outside, classes, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, h, w) pixels in [0, 1] to logits (B, classes, h, w)."""
-        low = self.decoder(self.project(self.tokens(pixels)))
+        low = self.head(self.decoder(self.project(self.tokens(pixels))))
         return F.interpolate(low, pixels.shape[-2:], mode="bilinear")
 
 
 class PointClipNet(nn.Module):
-    """The mask of what lies under a point: picture and point through the same CLIP, then decoded.
+    """What lies under a point: picture and point go through the same CLIP, and on to a decoder.
 
-    The point is a picture too, its Gaussian in all three channels; the tokens of both are
-    concatenated.
+    The point is a picture too: its Gaussian, of standard deviation `sigma` times the side, in all
+    three channels. The tokens of both are concatenated, without a projection.
     """
 
-    def __init__(self, vision: Any, channels: Sequence[int]) -> None:
+    def __init__(self, vision: Any, levels: int, sigma: float) -> None:
         super().__init__()
         self.tokens = ClipTokens(vision)
-        self.decoder = Decoder(2 * self.tokens.width, channels, 1)
+        self.decoder = Decoder(2 * self.tokens.width, (0,) * levels)
+        self.head = nn.Conv2d(self.decoder.outside, 2, 1)
+        self.sigma = sigma
 
-    def points(self, heat: Tensor) -> Tensor:
-        """Tokens of points (B, 1, h, w) in [0, 1], as of a picture."""
-        made: Tensor = self.tokens(heat.expand(-1, 3, -1, -1))
-        return made
+    def forward(self, pixels: Tensor, points: Tensor) -> Tensor:
+        """Logits (n, 2, h, w): all else, and what lies under the point.
 
-    def decode(self, seen: Tensor, asked: Tensor) -> Tensor:
-        """Tokens of pictures and points, (B, width, r, c) each, to low logits (B, 1, 2ⁿr, 2ⁿc)."""
-        made: Tensor = self.decoder(torch.cat([seen, asked], dim=1))
-        return made
+        `pixels` (B, 3, h, w) in [0, 1]; `points` (n, 2), x and y in pixels of them: one of each
+        picture, or as many of each, those of a picture one after the other.
+        """
+        size = (pixels.shape[-2], pixels.shape[-1])
+        seen = self.tokens(pixels).repeat_interleave(len(points) // len(pixels), dim=0)
+        return F.interpolate(self.low(seen, points, size), size, mode="bilinear")
 
-    def forward(self, pixels: Tensor, heat: Tensor) -> Tensor:
-        """Pixels (B, 3, h, w) and points (B, 1, h, w), in [0, 1] both, to logits (B, 1, h, w)."""
-        low = self.decode(self.tokens(pixels), self.points(heat))
-        return F.interpolate(low, pixels.shape[-2:], mode="bilinear")
+    def low(self, seen: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:
+        """The logits as the decoder leaves them, (n, 2, r·2ⁿ, c·2ⁿ).
+
+        `seen`: the tokens (n, width, r, c) of pictures of `size` (h, w), one for each point.
+        """
+        heat = gaussians(points, size, self.sigma * max(size))
+        asked = self.tokens(heat.expand(-1, 3, -1, -1))
+        low: Tensor = self.head(self.decoder(torch.cat([seen, asked], dim=1)))
+        return low
 
 
-def gaussians(points: Sequence[tuple[float, float]], size: tuple[int, int], sigma: float) -> Tensor:
-    """(1, h, w) float32 in [0, 1]: at each pixel the largest of the points' Gaussians.
+def gaussians(points: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """(n, 1, h, w): a Gaussian for each of the points (n, 2), 1 where the point lies.
 
-    `points`: x and y in pixels of the (h, w) picture; `sigma`: standard deviation in pixels.
+    x and y in pixels of (h, w), whole numbers being the centres, and so is `sigma`.
     """
-    rows, columns = (torch.arange(n, dtype=torch.float32) for n in size)
-    heat = torch.zeros(size)
-    for x, y in points:
-        down = torch.exp(-((rows - y) ** 2) / (2 * sigma**2))
-        across = torch.exp(-((columns - x) ** 2) / (2 * sigma**2))
-        heat = torch.maximum(heat, down[:, None] * across)
-    return heat[None]
+    across, down = (
+        torch.exp(-((torch.arange(n, device=points.device) - at[:, None]) ** 2) / (2 * sigma**2))
+        for n, at in zip(size[::-1], points.float().T, strict=True)
+    )
+    return (down[:, :, None] * across[:, None, :])[:, None]
