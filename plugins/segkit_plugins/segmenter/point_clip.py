@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from segkit_plugins.shared.prompted import Answer, Frame, gathered
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from segkit import Examples
+
 CHUNK = 32
 """Points that are asked at a time; bounds memory."""
 
@@ -42,16 +44,12 @@ class PointClip(Trainable):
     it first: segkit train point-clip --dataset D -o FILE, on one random point in an object and one
     in the background of each image. The file holds CLIP's weights too.
 
-    Any prompter may ask, each prompt getting one mask. It was trained on single clicks, so
-    everything is made of these:
-
-    - Points on the object: each is asked alone, and the logits are averaged.
-    - Background points: each is asked alone as well, and a pixel that one of them claims with a
-      larger logit than the object does is not the object's.
-    - A box without points on the object: its middle is the click. Nothing outside of a box belongs
-      to the object.
-    - A coarse mask without points on the object and box: where its logit is largest is the click.
-    - A prompt that names no place on the object gets no mask.
+    Any prompter may ask, and each prompt gets one mask. The network knows single clicks, so all is
+    made of these. Several points on the object are asked one by one, and their logits averaged. So
+    are background points, and a pixel that one of them claims with a larger logit than the object
+    does is not the object's. A box without points on the object is asked by its middle, and nothing
+    outside of a box belongs to the object. A coarse mask alone is asked by the place of its largest
+    logit. A prompt that names no place on the object gets no mask.
 
     The score of a mask M is the IoU that the network's own probabilities p expect of it: the sum of
     p in M over the size of M plus the sum of p outside. It is 1 where the network is sure of each
@@ -112,6 +110,22 @@ class PointClip(Trainable):
                 "too often; give fewer"
             )
         return PointClipNet(vision, self.levels, self.sigma)
+
+    def loss(
+        self,
+        network: nn.Module,
+        stage: str,
+        examples: Examples,
+        criterion: Callable[[Tensor, Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss and the logits of a step; an image with two clicks goes through CLIP once."""
+        import torch
+
+        pixels = examples.pixels
+        if len(pixels) % 2 == 0 and torch.equal(pixels[::2], pixels[1::2]):
+            pixels = pixels[::2]
+        logits = network(pixels, examples.points)
+        return criterion(logits, examples.target), logits
 
     def encode(self, image: Image) -> Any:
         """The image's tokens, a tensor (1, width, rows, columns), whatever is asked about it."""
