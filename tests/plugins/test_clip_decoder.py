@@ -20,7 +20,7 @@ transformers = pytest.importorskip("transformers")
 
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
-from tiny_clips import PATCH, SIDE, WIDTH, base, shapes_of, vision, whole, write  # noqa: E402
+from tiny_clips import PATCH, SIDE, WIDTH, vision, whole, write  # noqa: E402
 
 NAMES = ("cat", "dog")
 
@@ -46,48 +46,6 @@ def small(model, **options):
 def picture():
     rng = np.random.default_rng(0)
     return Image(rng.integers(0, 256, (50, 70, 3), np.uint8), "p")
-
-
-def test_every_shape_is_the_reports_and_a_step_trains_it_all(tmp_path):
-    base(tmp_path)
-    step = ClipDecoder(model=str(tmp_path))
-    network = step.network(3)
-    pixels = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    parts = {
-        "tokens of 49 patches and the class": "tokens.vision.encoder",
-        "patches in their places": "tokens",
-        "projected": "project",
-        **{f"level {i}": f"decoder.levels.{i}" for i in range(4)},
-        "classes": "head",
-    }
-    hidden = {}
-    network.tokens.vision.encoder.register_forward_hook(
-        lambda module, inputs, made: hidden.update(shape=tuple(made.last_hidden_state.shape))
-    )
-    del parts["tokens of 49 patches and the class"]
-    found = shapes_of(network, parts, pixels)
-    assert hidden["shape"] == (2, 50, 768)
-    assert found == {
-        "patches in their places": (2, 768, 7, 7),
-        "projected": (2, 1024, 7, 7),
-        "level 0": (2, 512, 14, 14),
-        "level 1": (2, 256, 28, 28),
-        "level 2": (2, 128, 56, 56),
-        "level 3": (2, 64, 112, 112),
-        "classes": (2, 3, 112, 112),
-        "answer": (2, 3, 224, 224),
-    }
-    assert 87e6 < sum(p.numel() for p in network.tokens.parameters()) < 88e6
-
-    target = (pixels[:, 0] > 0.5).long()
-    loss = torch.nn.functional.cross_entropy(network(pixels), target)
-    loss.backward()
-    still = {n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()}
-    # what the class token becomes is not read, and adding to all keys changes no attention
-    assert {n for n in still if "post_layernorm" not in n and "k_proj.bias" not in n} == set()
-    before = network.head.weight.detach().clone()
-    torch.optim.SGD(network.parameters(), lr=step.train_rate).step()
-    assert not torch.equal(network.head.weight, before)
 
 
 def test_the_tokens_are_those_of_transformers_in_their_places(folder):
@@ -244,7 +202,9 @@ def test_folders_that_cannot_be_used(copied):
     (copied / "config.json").write_text(json.dumps({**settings, "num_attention_heads": 5}))
     assert told().startswith("--clip-decoder.model IT has settings that make no CLIP (")
     (copied / "config.json").write_text(json.dumps({**settings, "image_size": [32, 32]}))
-    assert "square images in square patches" in told() or "make no CLIP" in told()
+    assert told() == (
+        "--clip-decoder.model IT does not take square images in square patches; choose another"
+    )
     (copied / "config.json").write_text(json.dumps({**settings, "model_type": "bert"}))
     assert told() == (
         "--clip-decoder.model IT is of type bert, and a CLIP (clip or clip_vision_model) is "

@@ -1,4 +1,4 @@
-"""CLIPs with random weights, as transformers saves them, and files as `segkit train` writes them."""
+"""CLIPs with random weights, as transformers saves them, and trained files of them."""
 
 from __future__ import annotations
 
@@ -38,31 +38,6 @@ def whole(folder: Path) -> Any:
     model = t.CLIPModel(config).eval()
     model.save_pretrained(folder)
     return model
-
-
-def base(folder: Path) -> None:
-    """ViT-B/32's exact configuration, the library's default, in half precision: 176 MB."""
-    torch.manual_seed(2)
-    config = t.CLIPVisionConfig()
-    assert (config.hidden_size, config.image_size, config.patch_size) == (768, 224, 32)
-    t.CLIPVisionModel(config).half().save_pretrained(folder)
-
-
-def shapes_of(network: Any, names: dict[str, str], *given: Any) -> dict[str, tuple[int, ...]]:
-    """The shape that each of the named parts of a network makes of these inputs."""
-    found: dict[str, tuple[int, ...]] = {}
-
-    def note(label: str) -> Any:
-        return lambda module, inputs, made: found.update({label: tuple(made.shape)})
-
-    hooks = [
-        network.get_submodule(where).register_forward_hook(note(label))
-        for label, where in names.items()
-    ]
-    found["answer"] = tuple(network(*given).shape)
-    for hook in hooks:
-        hook.remove()
-    return found
 
 
 def write(step: Any, path: Path, classes: tuple[str, ...], size: int, network: Any) -> Path:

@@ -48,7 +48,7 @@ class ClipTokens(nn.Module):
             pixels = F.interpolate(pixels, whole, mode="bilinear", antialias=True)
         seen = self.vision((pixels - self.mean) / self.std, interpolate_pos_encoding=True)
         tokens: Tensor = seen.last_hidden_state[:, 1:]  # the first one is the class token
-        return tokens.transpose(1, 2).unflatten(2, (rows, columns))
+        return tokens.transpose(1, 2).reshape(len(pixels), self.width, rows, columns)
 
 
 class ClipDecoderNet(nn.Module):

@@ -109,7 +109,8 @@ def main(
     answers = []
     for index in range(count):
         rng = np.random.default_rng([seed, index, 1])  # not the stream that drew the picture
-        if found := clicked(asked, *pictures[index], clicks, rng):
+        image, truth = pictures[index]
+        if found := clicked(asked, image, truth, clicks, rng):
             answers.append(found)
     own = mean([[float(a.own) for a in of] for of in answers])
     iou = mean([[a.iou for a in of] for of in answers])
