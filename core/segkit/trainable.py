@@ -135,10 +135,8 @@ class Trainable(Segmenter):
 
         `criterion(logits, target)` is the loss that `--train.loss` asks for.
         """
-        given = (
-            (examples.pixels,) if examples.points is None else (examples.pixels, examples.points)
-        )
-        logits = network(*given)
+        pixels, target, points = examples
+        logits = network(pixels) if points is None else network(pixels, points)
         return criterion(logits, target), logits
 
     # ---- at work -------------------------------------------------------------------------------

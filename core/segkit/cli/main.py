@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("run", "Segment images without a click."),
     "sweep": ("sweep", "Compare recipes on one data set, and say which is better."),
     "diagnose": ("diagnose", "Say where recipes lose their IoU."),
+    "train": ("train", "Train a segmenter's network on your data."),
     "weights": ("weights", "List, fetch and verify weight files."),
     "report": ("report", "Write the report page of a run or a sweep."),
 }

@@ -22,6 +22,8 @@ from segkit.catalog import BUNDLED, FLAGS, Catalog
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from segkit.comparison import Variant
     from segkit.recipe import Recipe
     from segkit.stages import Step
@@ -55,7 +57,7 @@ class Chosen:
     @property
     def prefix(self) -> str:
         """`KIND.NAME`, as in `--KIND.NAME.option`."""
-        return f"{FLAGS[self.kind]}.{self.name}"
+        return f"{FLAGS.get(self.kind, self.kind)}.{self.name}"
 
     def target(self, field: str, length: str) -> str:
         """What Click calls the value of `--NAME.option` (`short`) or `--KIND.NAME.option`."""
@@ -130,7 +132,7 @@ class PlanCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise UsageError(_unknown_option(error, catalog, chosen)) from None
+            raise UsageError(unknown_option(error, catalog, chosen)) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Own options first, then a section for each chosen plugin that has some."""
@@ -228,18 +230,26 @@ def plugin_options(
             prefixes = [choice.name, choice.prefix] if unique else [choice.prefix]
             for index, prefix in enumerate(prefixes):
                 several = grid and choice.kind in SWEPT
-                option = _option(choice, field, prefix, hidden=index > 0, several=several)
+                hidden = index > 0
+                target = choice.target(field, "long" if hidden else "short")
+                option = flag(choice.step, field, prefix, target, hidden=hidden, several=several)
                 options.append(option)
                 sections.setdefault(title, []).append(option)
     return options, sections
 
 
-def _option(
-    choice: Chosen, field: str, prefix: str, *, hidden: bool, several: bool
+def flag(
+    model: type[BaseModel],
+    field: str,
+    prefix: str,
+    target: str,
+    *,
+    hidden: bool = False,
+    several: bool = False,
 ) -> click.Option:
-    info = choice.step.model_fields[field]
+    """The option `--prefix.field` of a model's field; Click calls its value `target`."""
+    info = model.model_fields[field]
     flag = field.replace("_", "-")
-    target = choice.target(field, "long" if hidden else "short")
     text = " ".join((info.description or "").split())
     default = info.get_default()
     if info.is_required():
@@ -275,15 +285,21 @@ def _metavar(annotation: Any) -> str:
 def completed(recipe: Recipe, chosen: Sequence[Chosen], params: Mapping[str, Any]) -> Recipe:
     """The recipe with the options that were given as flags; they win over the recipe's own."""
     for choice in chosen:
-        given = {}
-        for field in choice.step.model_fields:
-            for length in ("long", "short"):
-                value = params.get(choice.target(field, length))
-                if value not in (None, ()):
-                    given[field] = value
-        if given:
-            recipe = recipe.with_options(choice.kind, choice.name, given)
+        options = given(choice, params)
+        if options:
+            recipe = recipe.with_options(choice.kind, choice.name, options)
     return recipe
+
+
+def given(choice: Chosen, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a plugin that were given as flags."""
+    found = {}
+    for field in choice.step.model_fields:
+        for length in ("long", "short"):
+            value = params.get(choice.target(field, length))
+            if value not in (None, ()):
+                found[field] = value
+    return found
 
 
 def grid(
@@ -324,7 +340,7 @@ def _values(
             yield [(target, v, {flag: text}) for v, text in zip(found, texts, strict=True)]
 
 
-def _unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence[Chosen]) -> str:
+def unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence[Chosen]) -> str:
     """Why an option is unknown: not chosen, misspelt, ambiguous, or no such thing."""
     flag = error.option_name
     prefix, _, option = flag.lstrip("-").rpartition(".")

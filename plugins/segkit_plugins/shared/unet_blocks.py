@@ -37,14 +37,13 @@ class Decoder(nn.Module):
         self.ups, self.levels = nn.ModuleList(ups), nn.ModuleList(levels)
         self.outside = inside
 
-    def forward(self, x: Tensor, maps: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, x: Tensor, maps: Sequence[Tensor | None] = ()) -> Tensor:
         """(b, inside, h, w) to (b, outside, 2ⁿh, 2ⁿw), n levels; `maps`: the skips, if there are.
 
-        The map of a level has twice the side of what enters it.
+        A level's map has twice the side of what enters it; None for a level without.
         """
         for index, (up, level) in enumerate(zip(self.ups, self.levels, strict=True)):
             x = up(x)
-            if maps:
-                x = torch.cat([maps[index], x], dim=1)
-            x = level(x)
+            beside = maps[index] if maps else None
+            x = level(x if beside is None else torch.cat([beside, x], dim=1))
         return x

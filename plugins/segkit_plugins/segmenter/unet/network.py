@@ -11,8 +11,7 @@ LEVELS = 5
 
 
 class UNet(nn.Module):
-    """Pixels to logits of the same size; `width` channels at the first level, 16 times that at the
-    last."""
+    """Pixels to logits of the same size; `width` channels at first, 16 times that at the bottom."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
