@@ -71,9 +71,9 @@ class PointClip(Trainable):
     """Levels of the decoder, each of twice the side and half the channels. With weights, theirs
     count."""
 
-    sigma: float = Field(0.03, gt=0, le=1)
-    """Standard deviation of the click's Gaussian, as a share of the input's side. With weights,
-    theirs counts."""
+    sigma: float = Field(0.5, gt=0)
+    """Standard deviation of the click's Gaussian, in patches of CLIP. Much below 0.4, each patch
+    sees too little of it, and learning takes very long. With weights, theirs counts."""
 
     _clip: ClipSettings | None = PrivateAttr(None)
 

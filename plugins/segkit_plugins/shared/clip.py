@@ -15,7 +15,21 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 ClipSettings = dict[str, Any]
-"""What config.json says of CLIP's image half."""
+"""What config.json says of CLIP's image half, as far as its answer depends on it."""
+
+SETTINGS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_channels",
+    "image_size",
+    "patch_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "attention_dropout",
+)
+"""Those. Files have many more, of text and of older versions of transformers."""
 
 DEFAULT = "openai/clip-vit-base-patch32"
 """The CLIP of the source report, by its name in the hub."""
@@ -28,14 +42,9 @@ BEGINS = "vision_model."
 """What the names of the image half's tensors begin with in a file of the whole CLIP."""
 
 
-def clip_folder(option: str, model: str) -> Path:
-    """The model folder. Raises `UsageError` or `MissingExtraError`, as `model_folder` does."""
-    return model_folder(option, model)
-
-
 def clip_weights(option: str, model: str) -> Path:
     """The folder's weight file. Raises `UsageError` if it has none."""
-    folder = clip_folder(option, model)
+    folder = model_folder(option, model)
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
@@ -49,7 +58,7 @@ def clip_settings(option: str, model: str) -> ClipSettings:
 
     Raises `UsageError` if there are none, or they are of another type of model.
     """
-    path = clip_folder(option, model) / "config.json"
+    path = model_folder(option, model) / "config.json"
     if not path.is_file():
         raise UsageError(
             f"{option} {model} has no config.json; give a folder as save_pretrained writes it"
@@ -68,7 +77,7 @@ def clip_settings(option: str, model: str) -> ClipSettings:
             f"{option} {model} is of type {kind}, and a CLIP (clip or clip_vision_model) is "
             "wanted; choose another model"
         )
-    return dict(found)
+    return {key: found[key] for key in SETTINGS if key in found}
 
 
 def clip_vision(what: str, settings: Mapping[str, Any]) -> nn.Module:
@@ -90,8 +99,6 @@ def clip_vision(what: str, settings: Mapping[str, Any]) -> nn.Module:
         raise UsageError(
             f"{what} has settings that make no CLIP ({_first_line(error)}); fetch or save it again"
         ) from None
-    if not isinstance(config.image_size, int) or not isinstance(config.patch_size, int):
-        raise UsageError(f"{what} does not take square images in square patches; choose another")
     return model
 
 

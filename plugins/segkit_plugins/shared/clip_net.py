@@ -70,7 +70,7 @@ class ClipDecoderNet(nn.Module):
 class PointClipNet(nn.Module):
     """What lies under a point: picture and point go through the same CLIP, and on to a decoder.
 
-    The point is a picture too: its Gaussian, of standard deviation `sigma` times the side, in all
+    The point is a picture too: its Gaussian, of a standard deviation of `sigma` patches, in all
     three channels. The tokens of both are concatenated, without a projection.
     """
 
@@ -96,7 +96,7 @@ class PointClipNet(nn.Module):
 
         `seen`: the tokens (n, width, r, c) of pictures of `size` (h, w), one for each point.
         """
-        heat = gaussians(points, size, self.sigma * max(size))
+        heat = gaussians(points, size, self.sigma * self.tokens.patch)
         asked = self.tokens(heat.expand(-1, 3, -1, -1))
         low: Tensor = self.head(self.decoder(torch.cat([seen, asked], dim=1)))
         return low

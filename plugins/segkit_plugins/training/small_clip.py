@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from segkit import MissingExtraError
+from segkit_plugins.shared.hub import quiet
 
 HEAD = 32
 """Width of an attention head."""
@@ -75,7 +76,8 @@ def main(output: Path, side: int, patch: int, width: int, layers: int, seed: int
     except ModuleNotFoundError:
         missing = MissingExtraError("making a small CLIP", "transformers", "hf")
         raise SystemExit(str(missing)) from None
-    build(side, patch, width, layers, seed).save_pretrained(output)
+    with quiet():
+        build(side, patch, width, layers, seed).save_pretrained(output)
 
 
 if __name__ == "__main__":
