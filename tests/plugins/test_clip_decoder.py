@@ -246,3 +246,28 @@ def test_without_transformers_the_install_line_is_said(folder, tmp_path, monkeyp
     assert sentence(lambda: ClipDecoder(weights=path).open("cpu"), MissingExtraError) == (
         f"--clip-decoder.weights {path} {line}"
     )
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_fetch_brings_older_weights_where_there_are_no_others(tmp_path, monkeypatch, safe):
+    """The hub is a folder here; the patterns are matched as its client does."""
+    hub = pytest.importorskip("huggingface_hub")
+    from huggingface_hub.utils import filter_repo_objects
+
+    from segkit.weights import fetch_from_hub
+
+    files = ["config.json", "pytorch_model.bin", "tf_model.h5"]
+    files += ["model.safetensors"] if safe else []
+
+    def snapshot_download(name, allow_patterns):
+        assert name == "openai/clip"
+        for file in filter_repo_objects(files, allow_patterns=allow_patterns):
+            (tmp_path / file).touch()
+        return str(tmp_path)
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("SEGKIT_OFFLINE", raising=False)
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    assert fetch_from_hub("hf:openai/clip") == tmp_path
+    weights = "model.safetensors" if safe else "pytorch_model.bin"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", weights]
