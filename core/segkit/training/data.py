@@ -136,10 +136,12 @@ def _array(shape: tuple[int, ...], folder: Path) -> NDArray[np.uint8]:
     if count <= IN_MEMORY:
         return np.empty(shape, np.uint8)
     try:
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the array keeps it open
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, count)
-        return np.memmap(file, np.uint8, "r+" if hasattr(os, "posix_fallocate") else "w+", 0, shape)
+        with tempfile.TemporaryFile(dir=folder) as file:  # the array keeps what is mapped
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, count)
+            else:
+                file.truncate(count)
+            return np.memmap(file, np.uint8, "r+", 0, shape)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise SegkitError(

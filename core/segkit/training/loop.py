@@ -438,13 +438,12 @@ class _Training(lightning.LightningModule):
         )
         return loss, logits, examples
 
-    def on_train_epoch_start(self) -> None:
-        """Randomness inside the network depends on the epoch, not on what was before."""
-        torch.manual_seed(_number(*self.seed, self.current_epoch))
-        self.losses, self.looked = [], 0
-
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
         """The loss of one batch."""
+        if not index:  # Lightning's own hook is left out in the first epoch after a restart
+            self.losses, self.looked = [], 0
+            # Randomness inside the network depends on the epoch, not on what was before.
+            torch.manual_seed(_number(*self.seed, self.current_epoch))
         loss, _, _ = self._loss(batch)
         self.losses.append(loss.detach())
         if loss.device.type == "cpu" or len(self.losses) % LOOK == 0:
