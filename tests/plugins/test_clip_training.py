@@ -56,7 +56,8 @@ def test_it_is_trained_and_used_by_command_without_the_folder(tmp_path, monkeypa
     words = (
         f"train {name} --dataset scenes --scenes.count 24 --scenes.size 32 --scenes.seed 5 "
         f"--{name}.model clip --{name}.levels 2 {bottom} --train.size 32 --train.rate 3e-3 "
-        "--train.epochs 4 --train.batch 8 --train.no-augment --device cpu --quiet -o net.safetensors"
+        "--train.epochs 4 --train.batch 8 --train.no-augment --device cpu --quiet "
+        "-o net.safetensors"
     )
     done = CliRunner().invoke(make_group(), words.split())
     assert done.exit_code == 0, (done.output, done.exception)
