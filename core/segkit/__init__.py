@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from segkit.stages import Step as Step
     from segkit.stages import Transform as Transform
     from segkit.stages import Writer as Writer
+    from segkit.trainable import Examples as Examples
+    from segkit.trainable import Trainable as Trainable
+    from segkit.trainable import TrainedSegmenter as TrainedSegmenter
+    from segkit.trainable import squeezed as squeezed
     from segkit.types import BACKGROUND as BACKGROUND
     from segkit.types import VOID as VOID
     from segkit.types import Counts as Counts
@@ -99,6 +103,7 @@ _HOME = {
         "Transform",
         "Writer",
     ),
+    "trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
     "types": (
         "BACKGROUND",
         "VOID",

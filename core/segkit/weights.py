@@ -22,6 +22,10 @@ HUB = "hf:"
 FROM_HUB = ("*.json", "*.txt", "*.model", "*.safetensors")
 """The files of a hub's model that are fetched: settings, and weights that cannot run code."""
 
+OLD_WEIGHTS = "pytorch_model.bin"
+"""What is fetched of models without such weights, as OpenAI's CLIP is. It could run code if it were
+opened carelessly; plugins read the tensors in it and nothing else, or refuse it."""
+
 TRIES = 4
 """How often a cut connection is taken up again before giving in."""
 
@@ -132,7 +136,10 @@ def fetch_from_hub(name: str) -> Path:
     except ModuleNotFoundError:
         raise MissingExtraError(f"fetching {name}", "huggingface_hub", "hf") from None
     try:
-        return Path(snapshot_download(name.removeprefix(HUB), allow_patterns=FROM_HUB))
+        folder = Path(snapshot_download(name.removeprefix(HUB), allow_patterns=FROM_HUB))
+        if not any(folder.rglob("*.safetensors")):
+            snapshot_download(name.removeprefix(HUB), allow_patterns=OLD_WEIGHTS)
+        return folder
     except HFValidationError:
         raise UsageError(f"'{name}' is no name of the hub; write hf:OWNER/NAME") from None
     except (HfHubHTTPError, OSError) as error:

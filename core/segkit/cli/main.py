@@ -25,6 +25,7 @@ COMMANDS = {
     "diagnose": ("diagnose", "Say where recipes lose their IoU."),
     "robustness": ("robustness", "Say what recipes bear: noise, blur, occlusion and more."),
     "describe": ("describe", "Say what a data set holds, and what is wrong with it."),
+    "train": ("train", "Train a segmenter's network on your data."),
     "weights": ("weights", "List, fetch and verify weight files."),
     "report": ("report", "Write the report page of a run or a sweep."),
     "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),

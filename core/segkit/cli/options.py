@@ -22,6 +22,8 @@ from segkit.catalog import BUNDLED, FLAGS, Catalog
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from segkit.comparison import Variant
     from segkit.recipe import Recipe
     from segkit.stages import Step
@@ -55,7 +57,7 @@ class Chosen:
     @property
     def prefix(self) -> str:
         """`KIND.NAME`, as in `--KIND.NAME.option`."""
-        return f"{FLAGS[self.kind]}.{self.name}"
+        return f"{FLAGS.get(self.kind, self.kind)}.{self.name}"
 
     def target(self, field: str, length: str) -> str:
         """What Click calls the value of `--NAME.option` (`short`) or `--KIND.NAME.option`."""
@@ -142,7 +144,7 @@ class PlanCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise UsageError(_unknown_option(error, catalog, chosen)) from None
+            raise UsageError(unknown_option(error, catalog, chosen)) from None
 
     def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
         """Plugins that are no part of a recipe, whose options are flags all the same."""
@@ -244,18 +246,26 @@ def plugin_options(
             prefixes = [choice.name, choice.prefix] if unique else [choice.prefix]
             for index, prefix in enumerate(prefixes):
                 several = grid and choice.kind in SWEPT
-                option = _option(choice, field, prefix, hidden=index > 0, several=several)
+                hidden = index > 0
+                target = choice.target(field, "long" if hidden else "short")
+                option = flag(choice.step, field, prefix, target, hidden=hidden, several=several)
                 options.append(option)
                 sections.setdefault(title, []).append(option)
     return options, sections
 
 
-def _option(
-    choice: Chosen, field: str, prefix: str, *, hidden: bool, several: bool
+def flag(
+    model: type[BaseModel],
+    field: str,
+    prefix: str,
+    target: str,
+    *,
+    hidden: bool = False,
+    several: bool = False,
 ) -> click.Option:
-    info = choice.step.model_fields[field]
+    """The option `--prefix.field` of a model's field; Click calls its value `target`."""
+    info = model.model_fields[field]
     flag = field.replace("_", "-")
-    target = choice.target(field, "long" if hidden else "short")
     text = " ".join((info.description or "").split())
     default = info.get_default()
     if info.is_required():
@@ -346,7 +356,7 @@ def _values(
             yield [(target, v, {flag: text}) for v, text in zip(found, texts, strict=True)]
 
 
-def _unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence[Chosen]) -> str:
+def unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence[Chosen]) -> str:
     """Why an option is unknown: not chosen, misspelt, ambiguous, or no such thing."""
     flag = error.option_name
     prefix, _, option = flag.lstrip("-").rpartition(".")

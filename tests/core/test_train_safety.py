@@ -1,0 +1,194 @@
+"""Training that is killed, stopped or out of room loses nothing but the epoch that it is in."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+from train_toys import Linear, Squares, curve, quick  # noqa: E402
+
+from segkit import UsageError  # noqa: E402
+from segkit.training.loop import Watcher  # noqa: E402
+
+EPOCHS = 5
+HERE = Path(__file__).parent
+
+SCRIPT = f"""
+import os, resource, signal, sys
+sys.path.insert(0, {str(HERE)!r})
+import torch
+torch.set_num_threads(1)
+from pathlib import Path
+from train_toys import quick
+from segkit.errors import SegkitError
+from segkit.training.loop import Watcher
+
+class Trouble(Watcher):
+    steps = epochs = 0
+
+    def step(self, examples):
+        self.steps += 1
+        if {{kill}} == self.steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if {{interrupt}} == self.steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def epoch(self, row):
+        self.epochs += 1
+        if {{full}} == self.epochs:  # from now on no file may be longer
+            resource.setrlimit(resource.RLIMIT_FSIZE, (900, resource.RLIM_INFINITY))
+
+try:
+    quick(Path({{path!r}}), epochs={EPOCHS}, patience={EPOCHS}, watch=Trouble())
+except SegkitError as error:
+    print(error)
+    sys.exit(3)
+except KeyboardInterrupt:
+    sys.exit(4)
+"""
+
+
+def run(path, *, kill=0, interrupt=0, full=0):
+    code = SCRIPT.format(path=str(path), kill=kill, interrupt=interrupt, full=full)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What comes of it if nothing happens, in a process of its own."""
+    path = tmp_path_factory.mktemp("whole") / "net.safetensors"
+    done = run(path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in the script: the number of threads decides how sums are rounded."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def same(path, whole):
+    quick(path, epochs=EPOCHS, patience=EPOCHS, resume=True)
+    assert curve(path) == curve(whole)
+    assert path.read_bytes() == whole.read_bytes()
+    assert {p.suffix for p in path.parent.iterdir()} == {p.suffix for p in whole.parent.iterdir()}
+
+
+@pytest.mark.parametrize("step", [2, 11])
+def test_killed_it_goes_on_to_the_same_curve(step, whole, tmp_path):
+    path = tmp_path / "net.safetensors"
+    done = run(path, kill=step)
+    assert done.returncode == -signal.SIGKILL
+    assert not path.with_suffix(".toml").exists()
+    assert path.exists() == path.with_suffix(".ckpt").exists()
+    same(path, whole)
+
+
+def test_killed_while_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
+    """What is half written never has the file's name."""
+    from segkit.training import loop
+
+    path, write = tmp_path / "net.safetensors", loop.write_whole
+
+    class Killed(BaseException):
+        pass
+
+    def cut(target, content):
+        if target.suffix == ".ckpt" and target.exists():
+            target.with_name(f".{target.name}.123.part").write_bytes(content[:100])
+            raise Killed
+        write(target, content)
+
+    monkeypatch.setattr(loop, "write_whole", cut)
+    with pytest.raises(Killed):
+        quick(path, epochs=EPOCHS, patience=EPOCHS)
+    monkeypatch.undo()
+    (tmp_path / ".net.ckpt.123.part").unlink()
+    same(path, whole)
+
+
+def test_interrupted_it_goes_on(whole, tmp_path):
+    path = tmp_path / "net.safetensors"
+    assert run(path, interrupt=10).returncode == 4
+    same(path, whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
+def test_a_full_disk_keeps_the_last_good_file(whole, tmp_path):
+    path = tmp_path / "net.safetensors"
+    done = run(path, full=2)
+    assert done.returncode == 3
+    assert done.stdout.startswith(f"writing {path} and what goes with it stopped (File too large)")
+    assert "holds the best weights so far, of epoch 2" in done.stdout
+    assert "mend that and go on with --resume" in done.stdout
+    step = Linear(weights=path)
+    step.open("cpu")
+    assert step(Squares()[0][0]).ids.shape == (32, 40)
+    assert not [p for p in tmp_path.iterdir() if p.suffix == ".part"]
+    same(path, whole)
+
+
+def test_flags_and_files_in_the_way(tmp_path):
+    path = tmp_path / "deeper" / "x.safetensors"
+
+    def sentence(at=path, **more):
+        with pytest.raises(UsageError) as error:
+            quick(at, epochs=1, **more)
+        return str(error.value)
+
+    quick(path, epochs=1)
+    assert "is there already; go on with --resume, replace it by --overwrite" in sentence()
+    assert "is finished, so there is nothing to go on with" in sentence(resume=True)
+    assert "choose one of them" in sentence(resume=True, overwrite=True)
+    assert "should end in .safetensors" in sentence(at=tmp_path / "x.pt")
+    before = path.read_bytes()
+    quick(path, epochs=1, seed=5, overwrite=True)
+    assert path.read_bytes() != before
+    (tmp_path / "file").write_text("")
+    assert "cannot be made: " in sentence(at=tmp_path / "file" / "x.safetensors")
+
+
+def test_only_the_same_training_goes_on(tmp_path):
+    path = tmp_path / "x.safetensors"
+
+    class Stop(Watcher):
+        rows = 0
+
+        def epoch(self, row):
+            self.rows += 1
+
+        def step(self, examples):
+            if self.rows:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quick(path, watch=Stop())
+
+    def sentence(step=None, data=None, **more):
+        with pytest.raises(UsageError) as error:
+            quick(path, step, data, resume=True, **more)
+        return str(error.value)
+
+    made = f"--resume: {path.with_suffix('.ckpt')} was made with "
+    assert sentence(seed=2).startswith(f"{made}seed 0, but now it is 2; ask for the same")
+    assert f"{made}linear.channels 4, but now it is 5" in sentence(Linear(channels=5))
+    assert f"{made}images 12, but now it is 13" in sentence(data=[Squares(count=13)])
+    assert f"{made}train.batch 4, but now it is 3" in sentence(batch=3)
+    checkpoint = path.with_suffix(".ckpt")
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[:500])
+    assert "cannot be read" in sentence()
+    checkpoint.write_bytes(content)
+    done = quick(path, resume=True, epochs=4)  # longer is no other training
+    assert len(done.rows) == 4
