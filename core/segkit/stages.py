@@ -15,9 +15,10 @@ plugin, as third parties write theirs and as we write ours:
         "How many points."
 
         def __call__(self, heatmap: Heatmap) -> Prompts:
-            order = heatmap.values.ravel().argsort()[::-1][: self.k]
-            y, x = divmod(order, heatmap.values.shape[1])
-            return Prompts((Prompt(points=[*zip(x, y)]),))
+            heat = heatmap.values.ravel()
+            brightest = heat.argsort()[::-1][: self.k]
+            y, x = divmod(brightest[heat[brightest] > 0], heatmap.values.shape[1])
+            return Prompts((Prompt(points=[*zip(x, y)]),)) if len(x) else Prompts()
 
     @hookimpl
     def segkit_prompters():
