@@ -62,9 +62,10 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=lambda p: p.name)
 def test_flags_in_the_docs_exist(page):
-    """Every `--name.option` that a page mentions is an option of a bundled plugin."""
+    """Every `--name.option` that a page mentions is an option of a bundled plugin, or of train."""
     from segkit import Catalog
     from segkit.catalog import FLAGS
+    from segkit.training.settings import Settings
 
     catalog = Catalog(third_party=False)
     known = set()
@@ -74,6 +75,9 @@ def test_flags_in_the_docs_exist(page):
                 option = field.replace("_", "-")
                 for prefix in (entry.name, f"{FLAGS[entry.kind]}.{entry.name}"):
                     known |= {f"--{prefix}.{option}", f"--{prefix}.no-{option}"}
+    for field in Settings.model_fields:
+        option = field.replace("_", "-")
+        known |= {f"--train.{option}", f"--train.no-{option}"}
     text = page.read_text()
     own = {"--warm-centre.level"} if page.name == "tutorial.md" else set()
     for flag in re.findall(r"--[a-z0-9-]+(?:\.[a-z0-9-]+)+", text):
