@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -181,3 +183,18 @@ def test_run_without_weights_says_how_to_get_some(tmp_path, capsys):
         "--segmenter unet needs --unet.weights FILE; to make one: segkit train unet --dataset D "
         "-o FILE"
     )
+
+
+def test_the_plugin_in_the_docs_is_trained_and_used(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/how-to/train.md").read_text(encoding="utf-8")
+    module = tmp_path / "linear.py"
+    module.write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0])
+    data = ("--plugin", module, "--dataset", "shapes", "--shapes.size", "32", "--shapes.count")
+    path = tmp_path / "linear.safetensors"
+    small = ("--train.size", "32", "--train.epochs", "1")
+    done = segkit("train", "linear", *data, "6", *small, "-o", path)
+    assert done.exit_code == 0, done.output
+    out = tmp_path / "run"
+    done = segkit("run", "--recipe", path.with_suffix(".toml"), *data, "1", "-o", out, "--quiet")
+    assert done.exit_code == 0, done.output
+    assert (out / "masks/shapes-00000.png").is_file()
