@@ -80,7 +80,7 @@ class TrainCommand(click.Command):
         )
         first = probe.make_context("probe", list(args), resilient_parsing=True).params
         catalog = make_catalog(first.get("plugin") or (), first.get("only") or ())
-        words = first.get("words") or ()
+        words = [word for word in first.get("words") or () if not word.startswith("-")]
         names = {n for e in catalog.entries("segmenter") for n in (e.name, e.full_name)}
         segmenter = next((word for word in words if word in names), *words[:1] or (None,))
         chosen = _chosen(catalog, segmenter, first.get("dataset") or ())

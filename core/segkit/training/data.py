@@ -285,7 +285,8 @@ class Lessons(TorchDataset[tuple[Tensor, ...]]):
         target = torch.from_numpy(np.array(self.pool.targets[image]))
         if self.change is not None:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(_one_number([*self.seed, number]))
+                # torch.manual_seed would queue a call for every kind of device, each time.
+                torch.default_generator.manual_seed(_one_number([*self.seed, number]))
                 pixels, target = self.change(pixels, target)
         if not self.clicks:
             return pixels, target
