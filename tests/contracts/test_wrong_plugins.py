@@ -63,7 +63,7 @@ FOUND = {
     ),
     "half-a-pixel": (
         "a_hot_pixel_is_found",
-        "the point of prompt 'half-a-pixel' at x=4.5, y=9.5, but the one hot pixel is x=4, "
+        "the point of prompt 'half-a-pixel' at x=11.5, y=9.5, but the one hot pixel is x=11, "
         "y=9: it is off by half a pixel; whole numbers name pixel centres, so nothing is "
         "added to a column or row",
     ),

@@ -105,7 +105,7 @@ class Yolo(Prompter):
 
     def close(self) -> None:
         """Drop the model."""
-        self._session = None
+        self._session = self._head = None
 
     def weight_files(self) -> Mapping[str, Path]:
         """The model, and the file of its large arrays if they lie apart."""
