@@ -85,7 +85,13 @@ def blocks(page: Path) -> list[Block]:
 
 
 def check_flags(words: list[str]) -> None:
-    """Read a `segkit` command line as the command does, without running it."""
+    """Read a `segkit` command line as the command does, without running it.
+
+    Recipes that a reader has made by an earlier command, and we have not, are left out.
+    """
+    absent = {i for i, word in enumerate(words[:-1]) if word == "--recipe"}
+    absent = {i for i in absent if not Path(words[i + 1]).exists()}
+    words = [w for i, w in enumerate(words) if not {i, i - 1} & absent]
     command: click.Command = make_group()
     context = click.Context(command, info_name="segkit")
     rest = words[1:]

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from segkit import palette, write_png
+from segkit import Catalog, palette, write_png
+from segkit.recipe import make_step
 from segkit.testing import PICTURES, made_up
+from segkit.trainable import trained_bytes
 
-sys.path.append(str(Path(__file__).parents[1] / "plugins"))  # for tiny_sams and onnx_graphs
+sys.path.append(
+    str(Path(__file__).parents[1] / "plugins")
+)  # for tiny_sams, tiny_clips, onnx_graphs
 
 NAMES = {0: "cat", 1: "dog", 2: "elk"}
 
@@ -72,6 +76,31 @@ def yolo(folder):
     path = folder / "random.onnx"
     onnx_graphs.looking(path, "ultralytics", 3, (64, 64), rng, meta)
     return {"weights": path}
+
+
+def trained(name, **options):
+    """Makes random weights for a segmenter that has to be trained first."""
+
+    def make(folder):
+        import torch
+
+        torch.manual_seed(1)
+        made = options | ({"model": clip(folder)} if "clip" in name else {})
+        step = make_step(Catalog(third_party=False), "segmenter", name, made)
+        network = step.network(2 if step.clicks else 1 + len(NAMES))
+        path = folder / "random.safetensors"
+        tensors = network.state_dict()
+        path.write_bytes(trained_bytes(step, tensors, tuple(NAMES.values()), 32))
+        return {"weights": path}
+
+    return make
+
+
+def clip(folder):
+    import tiny_clips
+
+    tiny_clips.vision(folder)
+    return str(folder)
 
 
 def boxes(folder):

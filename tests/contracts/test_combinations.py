@@ -10,6 +10,7 @@ import pytest
 
 from segkit import Catalog, PlanError, Recipe, run
 from segkit.recipe import Part
+from segkit.trainable import Trainable
 
 CATALOG = Catalog(third_party=False)
 CLASSES = {"model": "shapes", "target": "top:2"}
@@ -43,14 +44,16 @@ FEW = ("topk", "components", "topk+adaptive-background")
 
 
 def names(kind):
-    """The bundled plugins of a kind that need no file of the user's."""
+    """The bundled plugins of a kind that need no file of the user's and no training."""
     found = [e.name for e in CATALOG.entries(kind)]
     return [n for n in found if not needs(kind, n)]
 
 
 def needs(kind, name):
-    fields = CATALOG.load(kind, name).model_fields
-    return [n for n, info in fields.items() if info.is_required()]
+    step = CATALOG.load(kind, name)
+    fields = step.model_fields
+    given = ["weights"] if issubclass(step, Trainable) else []
+    return given + [n for n, info in fields.items() if info.is_required()]
 
 
 def recipe(saliency, transform, prompts, segmenter, selector):

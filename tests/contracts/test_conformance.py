@@ -30,10 +30,15 @@ OPTIONS = {
     "prompt:maxmin": [{}, {"background": True}],
     "prompt:topk": [{}, {"k": 5, "min_distance": 3, "background": 2}],
     "prompt:yolo": [{"make": small.yolo}],
+    "segmenter:autoencoder": [{"make": small.trained("autoencoder")}],
     "segmenter:class-maps": [{"make": small.class_maps}],
+    "segmenter:clip-decoder": [{"make": small.trained("clip-decoder", bottom=16, levels=2)}],
     "segmenter:dpt": [{"make": small.dpt}],
     "segmenter:hf-sam": [{"make": small.hf_sam}],
+    "segmenter:lite0-decoder": [{"make": small.trained("lite0-decoder")}],
+    "segmenter:point-clip": [{"make": small.trained("point-clip", levels=2)}],
     "segmenter:sam-everything": [{"points_per_side": 1}],
+    "segmenter:unet": [{"make": small.trained("unet", width=2)}],
     "selector:coverage": [{}, {"power": 0}, {"power": 1}],
     "transform:threshold": [{}, {"level": 1.0}],
 }
@@ -43,9 +48,11 @@ NEEDS = {
     "dataset:coco": ("pycocotools",),
     "prompt:detr": ("transformers",),
     "prompt:yolo": ("onnxruntime", "onnx"),
+    "segmenter:clip-decoder": ("transformers",),
     "segmenter:dpt": ("transformers",),
     "segmenter:grabcut": ("cv2",),
     "segmenter:hf-sam": ("transformers", "timm"),
+    "segmenter:point-clip": ("transformers",),
     "writer:coco": ("pycocotools",),
 }
 """The libraries of extras."""

@@ -116,12 +116,12 @@ FOUND = {
     ),
     "other-kind": (
         "an_ordinary_picture",
-        "prompt 'other-kind' should make Prompts, but made a list (on the picture 'ordinary')",
+        "prompt 'other-kind' from segkit-wrong 1.0 should make Prompts, but made a list",
     ),
     "outside": (
         "an_ordinary_picture",
-        "prompt 'outside' should stay inside the 38x26 image, but points at x=38, y=0 (on "
-        "the picture 'ordinary')",
+        "prompt 'outside' from segkit-wrong 1.0 should stay inside the 38x26 image, but points at "
+        "x=38, y=0 (on the picture 'ordinary')",
     ),
     "own-ids": (
         "class_ids_are_the_data_sets",

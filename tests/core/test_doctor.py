@@ -152,7 +152,7 @@ def test_plugins_behind_damaged_metadata_are_told(installed, tmp_path):
     points.write_text("[segkit.prompt]\nx = y\n")
     (row,) = doctoring.damaged_distributions()
     assert (row.name, row.status) == ("nameless-.dist-info", "warning")
-    assert row.found.endswith("is damaged: no name or no version")
+    assert "is damaged: " in row.found
     points.write_text("[segkit.prompt]\nthis makes no sense\n")
     (row,) = doctoring.damaged_distributions()
     assert row.found.startswith("its plugins are not found")

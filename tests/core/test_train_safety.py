@@ -25,6 +25,7 @@ import os, resource, signal, sys
 sys.path.insert(0, {str(HERE)!r})
 import torch
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 from pathlib import Path
 from train_toys import quick
 from segkit.errors import SegkitError

@@ -14,6 +14,7 @@ def test_others_faults_are_told_and_do_not_count(segkit):
     assert {name: row["status"] for name, row in rows.items()} == {
         "segkit": "ok",
         "segkit-corners": "ok",
+        "bad-call": "ok",
         "bad-hook:bad-hook": "warning",
         "bad-import:bad-import": "warning",
         "bad-name:Bad_Name": "warning",
@@ -22,6 +23,7 @@ def test_others_faults_are_told_and_do_not_count(segkit):
         "clash-a:twin": "warning",
         "clash-b:twin": "warning",
         "clash-topk:topk": "warning",
+        "newer-api:newer-api": "warning",
     }
     assert rows["bad-import:bad-import"]["found"] == (
         "'bad-import' from bad-import 1.0 could not be loaded: "

@@ -196,8 +196,10 @@ class Working(Every):
                 f"{named(step)} makes {len(made)} values of a batch of {len(alone)}; make one each"
             )
         for (name, wanted), one in zip(alone.items(), made, strict=True):
-            given = {**self.values(name), **inputs_for(step, self.values(name))}
-            one = checked(step, one, given)  # a run takes one heatmap as a tuple of one
+            given = inputs_for(step, self.values(name))
+            one = checked(
+                step, one, {"image": self.values(name)["image"], **given}
+            )  # a run takes one heatmap as a tuple of one
             found = difference(wanted, one, self.near, self.near)
             if found:
                 raise Broken(
