@@ -16,9 +16,7 @@ from segkit.recipe import make_step
 from segkit.testing import PICTURES, made_up
 from segkit.trainable import trained_bytes
 
-sys.path.append(
-    str(Path(__file__).parents[1] / "plugins")
-)  # for tiny_sams, tiny_clips, onnx_graphs
+sys.path.append(str(Path(__file__).parents[1] / "plugins"))  # tiny_sams and others
 
 NAMES = {0: "cat", 1: "dog", 2: "elk"}
 

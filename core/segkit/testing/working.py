@@ -196,10 +196,9 @@ class Working(Every):
                 f"{named(step)} makes {len(made)} values of a batch of {len(alone)}; make one each"
             )
         for (name, wanted), one in zip(alone.items(), made, strict=True):
-            given = inputs_for(step, self.values(name))
-            one = checked(
-                step, one, {"image": self.values(name)["image"], **given}
-            )  # a run takes one heatmap as a tuple of one
+            values = self.values(name)
+            given = {"image": values["image"], **inputs_for(step, values)}
+            one = checked(step, one, given)  # a run takes one heatmap as a tuple of one
             found = difference(wanted, one, self.near, self.near)
             if found:
                 raise Broken(
