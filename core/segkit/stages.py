@@ -18,10 +18,10 @@ plugin, as third parties write theirs and as we write ours:
             heat = heatmap.values.ravel()
             brightest = heat.argsort()[::-1][: self.k]
             y, x = divmod(brightest[heat[brightest] > 0], heatmap.values.shape[1])
-            return Prompts((Prompt(points=[*zip(x, y)]),)) if len(x) else Prompts()
+            return Prompts((Prompt(points=[*zip(x, y, strict=True)]),)) if len(x) else Prompts()
 
     @hookimpl
-    def segkit_prompters():
+    def segkit_prompters() -> list[type[Prompter]]:
         return [Brightest]
 
 The work method (`__call__`, for a metric `count`, for a writer `write`) names only the inputs it

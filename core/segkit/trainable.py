@@ -2,6 +2,8 @@
 
 A whole plugin:
 
+    from typing import Any
+
     from segkit import TrainedSegmenter, hookimpl
 
     class Linear(TrainedSegmenter):
@@ -9,13 +11,13 @@ A whole plugin:
 
         name = "linear"
 
-        def network(self, classes):
+        def network(self, classes: int) -> Any:
             from torch import nn
 
             return nn.Conv2d(3, classes, 1)
 
     @hookimpl
-    def segkit_segmenters():
+    def segkit_segmenters() -> list[type[TrainedSegmenter]]:
         return [Linear]
 
 `segkit train linear --dataset D -o FILE` trains it, and `segkit run --segmenter linear
