@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segkit.stages import Step
 
 BUNDLED = "segkit"
-"""The distribution whose plugins win a short name."""
+"""The distribution whose plugins win a short name over other packages."""
 
 OBSERVER = "observer"
 """The group of plugins that watch a run; they are no kind of step."""
@@ -127,8 +127,8 @@ class Entry:
     """What to import: the module's dotted name, or the path of a single file."""
     status: str = "found"
     """`found`; `clash`: another distribution has the same name; `shadowed`: a bundled plugin has
-    it; `bad name`; `unsupported`: written for a plugin API that this segkit does not have. After
-    a check: `ok` or `broken`."""
+    it, or a file that `--plugin` names; `bad name`; `unsupported`: written for a plugin API that
+    this segkit does not have. After a check: `ok` or `broken`."""
     error: str | None = None
     """Why it is not `found` or `ok`, as a sentence."""
     seconds: float | None = None
@@ -200,14 +200,16 @@ class Catalog:
 
     `third_party=False` leaves out everything that does not ship with segkit; `only`, if not empty,
     names the distributions or plugins of others that may take part; `files` are single modules
-    that take part without being installed (`--plugin FILE`).
+    that take part without being installed (`--plugin FILE`) and win their short names.
     """
 
     third_party: bool = True
     files: tuple[Path, ...] = ()
     only: tuple[str, ...] = ()
     _entries: list[Entry] | None = field(default=None, init=False, repr=False)
-    _loaded: dict[tuple[str, str], type[Step]] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[tuple[str, str, str], type[Step]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _modules: dict[str, ModuleType] = field(default_factory=dict, init=False, repr=False)
     _watching: dict[Entry, Watcher] = field(default_factory=dict, init=False, repr=False)
 
@@ -255,9 +257,13 @@ class Catalog:
                 for e in entries
                 if e.name == short and _same_distribution(e.distribution, distribution)
             ]
+            hits = [e for e in hits if e.distribution == distribution] or hits
+            hits = [e for e in hits if e.package is None] or hits
         else:
             hits = [e for e in entries if e.name == name]
-            hits = [e for e in hits if e.distribution == BUNDLED] or hits
+            # The user named the file, and did not name what else is installed.
+            files = [e for e in hits if e.package is None]
+            hits = files or [e for e in hits if e.distribution == BUNDLED] or hits
         if len(hits) > 1:
             choices = " or ".join(sorted(e.full_name for e in hits))
             raise UsageError(
@@ -300,7 +306,7 @@ class Catalog:
 
     def load_entry(self, entry: Entry) -> type[Step]:
         """The same for an entry at hand."""
-        key = (entry.kind, entry.full_name)
+        key = (entry.kind, entry.name, entry.source)
         if key not in self._loaded:
             cls = _class_of(entry, self.import_entry(entry))
             cls.came_from = entry.source  # for sentences about what it does later
@@ -326,9 +332,9 @@ class Catalog:
 
     def origin(self, step: type[Step]) -> Entry | None:
         """The entry that a loaded class came from."""
-        for (kind, full_name), cls in self._loaded.items():
+        for (kind, name, source), cls in self._loaded.items():
             if cls is step:
-                return next(e for e in self.entries(kind) if e.full_name == full_name)
+                return next(e for e in self.entries(kind) if (e.name, e.source) == (name, source))
         return None
 
     def check(self, entry: Entry) -> Entry:
@@ -384,6 +390,11 @@ class Catalog:
                 raise UsageError(f"--plugin {path}: there is no such file")
             if path.suffix != ".py":
                 raise UsageError(f"--plugin {path}: it should be a Python file (.py)")
+            if _same_distribution(path.stem, BUNDLED):
+                raise UsageError(
+                    f"--plugin {path}: its plugins would have the same full names as segkit's "
+                    "own, since the file has segkit's name; rename it"
+                )
             probe = Entry("", path.stem, str(path), "file", str(path))
             module = self.import_entry(probe)
             hooks = _registered(module, probe)
@@ -538,13 +549,14 @@ def _marked(entries: Iterable[Entry]) -> list[Entry]:
     """The entries in order, with bad names and clashes marked."""
     order = {kind: i for i, kind in enumerate((*REGISTRATION, OBSERVER))}
     entries = sorted(entries, key=lambda e: (order[e.kind], e.name, e.distribution))
-    owners: dict[tuple[str, str], list[str]] = {}
+    owners: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        owners.setdefault((entry.kind, entry.name), []).append(entry.distribution)
-    return [_mark(e, [d for d in owners[e.kind, e.name] if d != e.distribution]) for e in entries]
+        owners.setdefault((entry.kind, entry.name), []).append(entry)
+    return [_mark(e, [o for o in owners[e.kind, e.name] if o.source != e.source]) for e in entries]
 
 
-def _mark(entry: Entry, others: list[str]) -> Entry:
+def _mark(entry: Entry, others: list[Entry]) -> Entry:
+    """The entry, marked; `others` have the same kind and name, but come from elsewhere."""
     if not _NAME.fullmatch(entry.name):
         return replace(
             entry,
@@ -555,9 +567,21 @@ def _mark(entry: Entry, others: list[str]) -> Entry:
     refusal = entry.package and entry.package.refusal()
     if refusal:
         return replace(entry, status="unsupported", error=f"{entry.described} {refusal}")
-    if not others or entry.distribution == BUNDLED or entry.kind == OBSERVER:
+    if entry.kind == OBSERVER:
         return entry
-    if BUNDLED in others:
+    files = [e for e in others if e.package is None]
+    if files and entry.package is not None:
+        alike = any(e.distribution == entry.distribution for e in files)
+        advice = "rename the file" if alike else f"use {entry.full_name}"
+        return replace(
+            entry,
+            status="shadowed",
+            error=f"{files[0].target}, named by --plugin, has the name '{entry.name}'; {advice}",
+        )
+    others = files if entry.package is None else others
+    if not others or entry.distribution == BUNDLED:
+        return entry
+    if any(e.distribution == BUNDLED for e in others):
         return replace(
             entry,
             status="shadowed",
@@ -566,7 +590,8 @@ def _mark(entry: Entry, others: list[str]) -> Entry:
     return replace(
         entry,
         status="clash",
-        error=f"{', '.join(others)} has a plugin of the same name; use {entry.full_name}",
+        error=f"{', '.join(e.distribution for e in others)} has a plugin of the same name; "
+        f"use {entry.full_name}",
     )
 
 

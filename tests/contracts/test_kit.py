@@ -40,6 +40,7 @@ TESTS = """
 from pathlib import Path
 
 from segkit.testing import Conformance
+from other_center import Other
 from segkit_plugins.prompt.topk import TopK
 
 
@@ -55,6 +56,18 @@ class Test_of_a_class(Conformance):
 
 class Shared(Conformance):
     kind = "transform"
+
+
+class Test_file_with_a_bundled_name(Conformance):
+    plugin = "./center.py"
+
+
+class Test_class_with_a_bundled_name(Conformance):
+    plugin = Other
+
+
+class Test_class_that_is_not_installed(Conformance):
+    plugin = type("Mine", (TopK,), {"__doc__": "Mine.", "__module__": "mine"})
 
 
 class Test_two_kinds(Conformance):
@@ -100,7 +113,15 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kit")
     (folder / "brightest.py").write_text(BRIGHTEST)
     (folder / "test_plugins.py").write_text(TESTS)
-    return reported(folder)
+    # Both print, which the bundled plugin of that name does not.
+    noisy = BRIGHTEST.replace('"brightest"', '"center"').replace("y, x", "print(1); y, x")
+    (folder / "center.py").write_text(noisy)
+    (folder / "other_center.py").write_text(noisy.replace("Brightest", "Other"))
+    metadata = folder / "other-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[segkit.prompt]\ncenter = other_center\n")
+    return reported(folder, path=(folder,))
 
 
 def test_one_class_is_some_dozens_of_tests(found):
@@ -115,6 +136,16 @@ def test_one_class_is_some_dozens_of_tests(found):
 def test_a_plugin_can_be_named_by_its_class(found):
     assert len(found["of_a_class"]) >= 30
     assert set(found["of_a_class"].values()) == {""}
+
+
+def test_the_very_file_or_class_is_tested_whatever_else_has_its_name(found):
+    for tests in ("file_with_a_bundled_name", "class_with_a_bundled_name"):
+        failed = {name for name, text in found[tests].items() if text[:7] not in ("", "skipped")}
+        assert failed == {"it_prints_nothing[defaults]"}
+    assert found["class_that_is_not_installed"] == {
+        "it_can_be_used": "the entry point 'topk' gives segkit_plugins.prompt.topk.TopK, and none "
+        "gives mine.Mine; install its package (pip install -e .), or name its file"
+    }
 
 
 def test_kinds_are_told_apart(found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -196,9 +197,11 @@ def look_up(wanted: type[Conformance]) -> Found:
     try:
         if isinstance(plugin, type):
             kind, name = getattr(plugin, "kind", ""), getattr(plugin, "name", "")
+            name = _giving(catalog, kind, name, plugin)
         elif isinstance(plugin, Path) or plugin.endswith(".py"):
-            catalog = Catalog(files=(Path(plugin),))
-            own = [e for e in catalog.entries() if e.target == str(plugin)]
+            path = Path(plugin)
+            catalog = Catalog(files=(path,))
+            own = [e for e in catalog.entries() if e.target == str(path) and e.kind in REGISTRATION]
             kind, name = _only([e for e in own if wanted.kind in ("", e.kind)], str(plugin))
         else:
             kind, name = wanted.kind, plugin
@@ -216,17 +219,29 @@ def look_up(wanted: type[Conformance]) -> Found:
     if isinstance(plugin, type) and cls is not plugin:
         return Found(
             catalog,
-            problem=f"the entry point '{name}' gives {cls.__module__}.{cls.__name__}, not "
-            f"{plugin.__module__}.{plugin.__name__}; name the plugin as 'DISTRIBUTION:{name}'",
+            problem=f"the entry point '{name}' gives {cls.__module__}.{cls.__name__}, and none "
+            f"gives {plugin.__module__}.{plugin.__name__}; install its package "
+            "(pip install -e .), or name its file",
         )
     return Found(catalog, entry, cls)
 
 
+def _giving(catalog: Catalog, kind: str, name: str, plugin: type[Step]) -> str:
+    """The full name under which a class is installed; else the name itself."""
+    for entry in catalog.entries(kind):
+        if entry.name == name:
+            with contextlib.suppress(SegkitError):  # one of the same name that does not work
+                if catalog.load_entry(entry) is plugin:
+                    return entry.full_name
+    return name
+
+
 def _only(entries: Sequence[Entry], plugin: str) -> tuple[str, str]:
+    """The kind and the full name of the one plugin of a file."""
     if len(entries) != 1:
         offers = ", ".join(f"the {e.kind} '{e.name}'" for e in entries) or "none of that kind"
         raise UsageError(f"{plugin} should offer one plugin to test, but offers {offers}; set kind")
-    return entries[0].kind, entries[0].name
+    return entries[0].kind, entries[0].full_name
 
 
 def _kind_of(catalog: Catalog, name: str) -> str:
