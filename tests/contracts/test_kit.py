@@ -82,6 +82,10 @@ class Test_unknown(Conformance):
     plugin = "brightets"
 
 
+class Test_in_no_group(Conformance):
+    plugin = "astray"
+
+
 class Test_of_no_such_kind(Conformance):
     plugin = "topk"
     kind = "promt"
@@ -120,7 +124,8 @@ def found(tmp_path_factory):
     metadata = folder / "other-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[segkit.prompt]\ncenter = other_center\n")
+    points = "[segkit.prompt]\ncenter = other_center\n[segkit.prompter]\nastray = other_center\n"
+    (metadata / "entry_points.txt").write_text(points)
     return reported(folder, path=(folder,))
 
 
@@ -161,6 +166,10 @@ def test_what_cannot_be_found_is_said(found):
     assert found["unknown"]["it_can_be_used"] == (
         "no plugin named 'brightets' is installed; install your package (pip install -e .) and "
         "compare the entry point's name in pyproject.toml"
+    )
+    assert found["in_no_group"]["it_can_be_used"] == (
+        "no plugin named 'astray' is installed; group 'segkit.prompter' of other 1.0 is no kind; "
+        "did you mean 'segkit.prompt'?"
     )
     assert found["of_no_such_kind"]["it_can_be_used"].startswith(
         "Test_of_no_such_kind: kind should be one of dataset, perturbation, "

@@ -164,9 +164,40 @@ def test_other_packages_can_be_left_out(install):
     assert others(only=("mine-a", "yours-b")) == ["mine:mine-a", "yours:yours-b"]
 
 
-def test_groups_that_are_no_kind_are_left_alone(install):
-    install("mine", {"odd": "x"}, kind="nonsense")
-    assert not [e for e in Catalog().entries() if e.distribution == "mine"]
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("prompter", "did you mean 'segkit.prompt'?"),
+        ("Segmenters", "did you mean 'segkit.segmenter'?"),
+        ("write", "did you mean 'segkit.writer'?"),
+        ("nonsense", f"there is segkit.{', segkit.'.join([*REGISTRATION, 'observer'])}"),
+    ],
+)
+def test_groups_that_are_no_kind_are_marked_and_refused(install, kind, hint):
+    install("mine", {"odd": "x"}, kind=kind)
+    (entry,) = [e for e in Catalog().entries() if e.distribution == "mine"]
+    text = f"group 'segkit.{kind}' of mine 1.0 is no kind; {hint}"
+    assert entry == Catalog().entries()[-1]
+    assert (entry.kind, entry.status, entry.error) == (kind, "bad group", text)
+    checked = Catalog().check(entry)
+    assert (checked.status, checked.error) == ("broken", text)
+    for name in ("odd", "mine:odd"):
+        assert refused("prompt", name) == f"--prompt {name}: {text}"
+    assert not [e for e in Catalog().entries("prompt") if e.distribution == "mine"]
+    assert not [e for e in Catalog(third_party=False).entries() if e.distribution == "mine"]
+
+
+def test_a_group_of_a_newer_segkit_is_said_to_be_one(install):
+    install("mine", {"odd": "x"}, kind="tracker", api="v9")
+    assert refused("prompt", "odd").startswith(
+        "--prompt odd: 'odd' from mine 1.0 was written for version 9 of segkit's plugin API"
+    )
+
+
+def test_groups_of_others_are_left_alone(install):
+    for package, kind in (("mine", "api"), ("yours", "")):
+        install(package, {"v1": "x"}, kind=kind)
+    assert not [e for e in Catalog().entries() if e.distribution in ("mine", "yours")]
 
 
 def test_observers_are_listed_apart(install):
@@ -393,8 +424,29 @@ USED = "'own' from mine 1.0 could not be used: "
         (module(CALL, "1 / 0"), LOADED + "its hooks raise ZeroDivisionError: division by zero"),
         (module(CALL, "exit(3)"), LOADED + "its hooks raise SystemExit: 3"),
         (
-            "x = 1",
+            module(CALL, "[]"),
             USED + "segkit_prompters should return a class with name = 'own', but returns nothing",
+        ),
+        ("x = 1", USED + "no function in mine_own is marked with @hookimpl"),
+        (
+            module(CALL, "[Own]").replace("@hookimpl\n", ""),
+            USED + "no function in mine_own is marked with @hookimpl",
+        ),
+        (
+            module(CALL, "[Own]").replace(
+                "@hookimpl\n", "@hookimpl\ndef segkit_writers():\n    return []\n\n\n"
+            ),
+            USED + "segkit_prompters in mine_own is not marked with @hookimpl",
+        ),
+        (
+            module(CALL, "[Own]").replace("segkit_prompters", "segkit_saliency"),
+            USED + "it stands in the group segkit.prompt, but mine_own registers a saliency "
+            "(group segkit.saliency)",
+        ),
+        (
+            "from segkit import hookimpl\n@hookimpl\ndef segkit_before_run(): ...\n",
+            USED + "it stands in the group segkit.prompt, but mine_own registers an observer "
+            "(group segkit.observer)",
         ),
         (
             module('name = "other"\n' + CALL, "[Own]"),

@@ -247,17 +247,20 @@ def _only(entries: Sequence[Entry], plugin: str) -> tuple[str, str]:
 def _kind_of(catalog: Catalog, name: str) -> str:
     """The one kind in which a plugin of this name is installed."""
     short = name.rpartition(":")[2]
-    kinds = sorted({e.kind for e in catalog.entries() if short == e.name and e.kind != "observer"})
+    having = [e for e in catalog.entries() if short == e.name]
+    kinds = sorted({e.kind for e in having if e.kind in REGISTRATION})
     if len(kinds) > 1:
         raise UsageError(
             f"plugins of the kinds {' and '.join(kinds)} have the name '{name}'; say which is "
             f'meant: kind = "{kinds[0]}"'
         )
     if not kinds:
-        raise UsageError(
-            f"no plugin named '{name}' is installed; install your package (pip install -e .) and "
-            "compare the entry point's name in pyproject.toml"
+        astray = [str(e.error) for e in having if e.status == "bad group"]
+        advice = (
+            "install your package (pip install -e .) and compare the entry point's name in "
+            "pyproject.toml"
         )
+        raise UsageError(f"no plugin named '{name}' is installed; {(astray or [advice])[0]}")
     return kinds[0]
 
 
