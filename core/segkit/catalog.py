@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segkit.stages import Step
 
 BUNDLED = "segkit"
-"""The distribution whose plugins win a short name."""
+"""The distribution whose plugins win a short name over other packages."""
 
 OBSERVER = "observer"
 """The group of plugins that watch a run; they are no kind of step."""
@@ -45,6 +45,9 @@ FLAGS = {kind: kind for kind in REGISTRATION} | {
     "writer": "write",
 }
 """Kind to its flag on the command line, without the dashes."""
+
+GROUPS = (*(f"segkit.{kind}" for kind in (*REGISTRATION, OBSERVER)), API)
+"""The groups of entry points that mean something."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _API = re.compile(r"v([1-9][0-9]*)")
@@ -127,8 +130,8 @@ class Entry:
     """What to import: the module's dotted name, or the path of a single file."""
     status: str = "found"
     """`found`; `clash`: another distribution has the same name; `shadowed`: a bundled plugin has
-    it; `bad name`; `unsupported`: written for a plugin API that this segkit does not have. After
-    a check: `ok` or `broken`."""
+    it, or a file that `--plugin` names; `bad name`; `bad group`: its kind is none; `unsupported`:
+    written for a plugin API that this segkit does not have. After a check: `ok` or `broken`."""
     error: str | None = None
     """Why it is not `found` or `ok`, as a sentence."""
     seconds: float | None = None
@@ -200,19 +203,24 @@ class Catalog:
 
     `third_party=False` leaves out everything that does not ship with segkit; `only`, if not empty,
     names the distributions or plugins of others that may take part; `files` are single modules
-    that take part without being installed (`--plugin FILE`).
+    that take part without being installed (`--plugin FILE`) and win their short names.
     """
 
     third_party: bool = True
     files: tuple[Path, ...] = ()
     only: tuple[str, ...] = ()
     _entries: list[Entry] | None = field(default=None, init=False, repr=False)
-    _loaded: dict[tuple[str, str], type[Step]] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[tuple[str, str, str], type[Step]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _modules: dict[str, ModuleType] = field(default_factory=dict, init=False, repr=False)
     _watching: dict[Entry, Watcher] = field(default_factory=dict, init=False, repr=False)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Every plugin of a kind, or of all kinds, in the order in which values flow."""
+        """Every plugin of a kind, or of all kinds, in the order in which values flow.
+
+        Last come those whose group is no kind, such as `segkit.prompter`.
+        """
         if self._entries is None:
             self._entries = _marked(self._installed() + self._inline())
         return [e for e in self._entries if kind in (None, e.kind)]
@@ -255,9 +263,13 @@ class Catalog:
                 for e in entries
                 if e.name == short and _same_distribution(e.distribution, distribution)
             ]
+            hits = [e for e in hits if e.distribution == distribution] or hits
+            hits = [e for e in hits if e.package is None] or hits
         else:
             hits = [e for e in entries if e.name == name]
-            hits = [e for e in hits if e.distribution == BUNDLED] or hits
+            # The user named the file, and did not name what else is installed.
+            files = [e for e in hits if e.package is None]
+            hits = files or [e for e in hits if e.distribution == BUNDLED] or hits
         if len(hits) > 1:
             choices = " or ".join(sorted(e.full_name for e in hits))
             raise UsageError(
@@ -272,14 +284,14 @@ class Catalog:
         flag = FLAGS.get(kind, kind)
         usable = [e for e in self.entries(kind) if e.status != "bad name"]
         known = sorted({e.name for e in usable})
-        bad = [e for e in self.entries(kind) if name in (e.name, e.full_name)]
+        astray = [e for e in self.entries() if e.status == "bad group"]
+        bad = [e for e in self.entries(kind) + astray if name in (e.name, e.full_name)]
         if bad:
             return f"--{flag} {name}: {bad[0].error}"
         other = [e for e in self.entries() if name in (e.name, e.full_name)]
         if other:
-            article = "an" if other[0].kind[0] in "aeiou" else "a"
             return (
-                f"--{flag} {name}: '{name}' is {article} {other[0].kind}, not a {kind}; "
+                f"--{flag} {name}: '{name}' is {_one(other[0].kind)}, not {_one(kind)}; "
                 f"use --{FLAGS.get(other[0].kind, other[0].kind)} {name}"
             )
         short = name.rpartition(":")[2]
@@ -300,7 +312,7 @@ class Catalog:
 
     def load_entry(self, entry: Entry) -> type[Step]:
         """The same for an entry at hand."""
-        key = (entry.kind, entry.full_name)
+        key = (entry.kind, entry.name, entry.source)
         if key not in self._loaded:
             cls = _class_of(entry, self.import_entry(entry))
             cls.came_from = entry.source  # for sentences about what it does later
@@ -326,9 +338,9 @@ class Catalog:
 
     def origin(self, step: type[Step]) -> Entry | None:
         """The entry that a loaded class came from."""
-        for (kind, full_name), cls in self._loaded.items():
+        for (kind, name, source), cls in self._loaded.items():
             if cls is step:
-                return next(e for e in self.entries(kind) if e.full_name == full_name)
+                return next(e for e in self.entries(kind) if (e.name, e.source) == (name, source))
         return None
 
     def check(self, entry: Entry) -> Entry:
@@ -338,7 +350,7 @@ class Catalog:
         """
         if entry.status == "unsupported":
             return entry
-        if entry.status == "bad name":
+        if entry.status in ("bad name", "bad group"):
             return replace(entry, status="broken")
         import segkit.stages  # noqa: F401  # what every plugin needs is not the first one's cost
 
@@ -354,13 +366,14 @@ class Catalog:
         return replace(entry, status="ok") if entry.status == "found" else entry
 
     def _installed(self) -> list[Entry]:
-        kinds = {f"segkit.{kind}": kind for kind in (*REGISTRATION, OBSERVER)}
         found = []
         for package, points in _distributions():
             for point in points:
-                kind = kinds.get(point.group)
+                ours, _, kind = point.group.partition(".")
+                if ours != BUNDLED or not kind or point.group == API:
+                    continue
                 wanted = not self.only or {package.name, point.name} & set(self.only)
-                if kind and (package.name == BUNDLED or (self.third_party and wanted)):
+                if package.name == BUNDLED or (self.third_party and wanted):
                     names = (point.name, package.name, package.version, point.value)
                     found.append(Entry(kind, *names, package=package))
         return found
@@ -384,6 +397,11 @@ class Catalog:
                 raise UsageError(f"--plugin {path}: there is no such file")
             if path.suffix != ".py":
                 raise UsageError(f"--plugin {path}: it should be a Python file (.py)")
+            if _same_distribution(path.stem, BUNDLED):
+                raise UsageError(
+                    f"--plugin {path}: its plugins would have the same full names as segkit's "
+                    "own, since the file has segkit's name; rename it"
+                )
             probe = Entry("", path.stem, str(path), "file", str(path))
             module = self.import_entry(probe)
             hooks = _registered(module, probe)
@@ -527,6 +545,8 @@ def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
                     f"{who} could not be used: {type(error).__name__}: {_first_line(error)}"
                 ) from error
             return cls
+    if not offered and (reason := _unregistered(entry, module)):
+        raise PluginError(f"{who} could not be used: {reason}")
     names = ", ".join(repr(c.name) for c in offered) or "nothing"
     raise PluginError(
         f"{who} could not be used: {hook} should return a class with name = '{entry.name}', "
@@ -534,17 +554,44 @@ def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
     )
 
 
+def _unregistered(entry: Entry, module: ModuleType) -> str | None:
+    """Why a module has no registration hook of its entry's kind; None if it has one."""
+    marked, hook = _registered(module, entry), REGISTRATION[entry.kind]
+    if marked & {hook, *deprecations.hooks_before(hook)}:
+        return None
+    if not marked:
+        return f"no function in {module.__name__} is marked with @hookimpl"
+    if callable(getattr(module, hook, None)):
+        return f"{hook} in {module.__name__} is not marked with @hookimpl"
+    kinds = [kind for kind, one in REGISTRATION.items() if one in marked] or [OBSERVER]
+    return (
+        f"it stands in the group segkit.{entry.kind}, but {module.__name__} registers "
+        f"{' and '.join(f'{_one(kind)} (group segkit.{kind})' for kind in kinds)}"
+    )
+
+
+def _one(kind: str) -> str:
+    """`a prompt`, `an observer`."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 def _marked(entries: Iterable[Entry]) -> list[Entry]:
     """The entries in order, with bad names and clashes marked."""
     order = {kind: i for i, kind in enumerate((*REGISTRATION, OBSERVER))}
-    entries = sorted(entries, key=lambda e: (order[e.kind], e.name, e.distribution))
-    owners: dict[tuple[str, str], list[str]] = {}
+    last = len(order)
+    entries = sorted(
+        entries, key=lambda e: (order.get(e.kind, last), e.kind, e.name, e.distribution)
+    )
+    owners: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        owners.setdefault((entry.kind, entry.name), []).append(entry.distribution)
-    return [_mark(e, [d for d in owners[e.kind, e.name] if d != e.distribution]) for e in entries]
+        owners.setdefault((entry.kind, entry.name), []).append(entry)
+    return [_mark(e, [o for o in owners[e.kind, e.name] if o.source != e.source]) for e in entries]
 
 
-def _mark(entry: Entry, others: list[str]) -> Entry:
+def _mark(entry: Entry, others: list[Entry]) -> Entry:
+    """The entry, marked; `others` have the same kind and name, but come from elsewhere."""
+    if f"segkit.{entry.kind}" not in GROUPS:
+        return replace(entry, status="bad group", error=_astray(entry))
     if not _NAME.fullmatch(entry.name):
         return replace(
             entry,
@@ -555,9 +602,21 @@ def _mark(entry: Entry, others: list[str]) -> Entry:
     refusal = entry.package and entry.package.refusal()
     if refusal:
         return replace(entry, status="unsupported", error=f"{entry.described} {refusal}")
-    if not others or entry.distribution == BUNDLED or entry.kind == OBSERVER:
+    if entry.kind == OBSERVER:
         return entry
-    if BUNDLED in others:
+    files = [e for e in others if e.package is None]
+    if files and entry.package is not None:
+        alike = any(e.distribution == entry.distribution for e in files)
+        advice = "rename the file" if alike else f"use {entry.full_name}"
+        return replace(
+            entry,
+            status="shadowed",
+            error=f"{files[0].target}, named by --plugin, has the name '{entry.name}'; {advice}",
+        )
+    others = files if entry.package is None else others
+    if not others or entry.distribution == BUNDLED:
+        return entry
+    if any(e.distribution == BUNDLED for e in others):
         return replace(
             entry,
             status="shadowed",
@@ -566,8 +625,21 @@ def _mark(entry: Entry, others: list[str]) -> Entry:
     return replace(
         entry,
         status="clash",
-        error=f"{', '.join(others)} has a plugin of the same name; use {entry.full_name}",
+        error=f"{', '.join(e.distribution for e in others)} has a plugin of the same name; "
+        f"use {entry.full_name}",
     )
+
+
+def _astray(entry: Entry) -> str:
+    """The sentence for an entry point in a group that there is not."""
+    refusal = entry.package and entry.package.refusal()  # a newer segkit may have the kind
+    if refusal:
+        return f"{entry.described} {refusal}"
+    known = {group.removeprefix("segkit."): group for group in GROUPS}
+    known |= {flag: f"segkit.{kind}" for kind, flag in FLAGS.items()}
+    near = get_close_matches(entry.kind.lower(), known, n=1)
+    hint = f"did you mean '{known[near[0]]}'?" if near else f"there is {', '.join(GROUPS[:-1])}"
+    return f"group 'segkit.{entry.kind}' of {entry.source} is no kind; {hint}"
 
 
 def _same_distribution(one: str, other: str) -> bool:

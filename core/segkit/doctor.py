@@ -317,7 +317,7 @@ def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
     yield from damaged_distributions()
     known: dict[str, Weights] = {}
     for entry in checked:
-        if entry.kind == OBSERVER or entry.status == BROKEN:
+        if entry.kind == OBSERVER or entry.status in (BROKEN, "unsupported"):
             continue
         try:
             for weights in catalog.load_entry(entry).known_weights():

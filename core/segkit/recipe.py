@@ -358,8 +358,9 @@ def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[d
 
 def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
     entry = catalog.origin(type(step)) if catalog else None
-    bundled = entry is None or entry.distribution == BUNDLED
-    name = step.name if bundled or entry is None else entry.full_name
+    name = step.name
+    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
+        name = entry.full_name  # the short one means another plugin
     options = step.model_dump(mode="json", exclude_none=True)
     return {"name": name, **options}
 

@@ -132,6 +132,11 @@ def kind_named(text: str) -> str:
     return found
 
 
+def plugin_named(text: str) -> str:
+    """The plugin's name, also where that of its package was given: `segkit-mine` is `mine`."""
+    return text.removeprefix(distribution_of("")) or text
+
+
 def check_name(kind: str, name: str, catalog: Catalog) -> None:
     """Raise `UsageError` for a name that no plugin can have, or that is segkit's own."""
     if not NAME.fullmatch(name):

@@ -7,6 +7,8 @@ import json
 import pytest
 from reading import results
 
+from segkit.recipe import Recipe
+
 IDEA = '''\
 """Two ideas in one file."""
 
@@ -90,6 +92,27 @@ def test_a_run_uses_them_with_their_options_and_its_recipe_runs_again(segkit, tm
     done = segkit("run", "--recipe", "one/recipe.toml", "-o", "without")
     assert done.code == 2
     assert "my_idea:" in done.err
+
+
+def test_a_file_goes_before_a_bundled_plugin_and_the_recipes_tell_them_apart(
+    segkit, idea, tmp_path
+):
+    idea.write_text(IDEA.replace('"hottest"', '"center"'))
+    rows = json.loads(segkit("list-plugins", *USED, "--json").out)
+    found = {r["distribution"]: r["status"] for r in rows if r["name"] == "center"}
+    assert found == {"my_idea": "found", "segkit": "shadowed"}
+    for name, whose in (("center", "my_idea"), ("segkit:center", "segkit")):
+        made = tmp_path / whose
+        done = segkit("run", *STEPS, *CHEAP, "--prompt", name, "-o", whose, "--quiet")
+        assert (done.code, done.err) == (0, "")
+        (part,) = Recipe.load(made / "recipe.toml").parts["prompt"]
+        assert part.name == f"{whose}:center"
+        recipe = ("--recipe", f"{whose}/recipe.toml", *USED)
+        assert segkit("run", *recipe, "-o", f"{whose}-again").code == 0
+        prompts = [r["prompts"] for r in results(made)]
+        assert prompts == [r["prompts"] for r in results(tmp_path / f"{whose}-again")]
+        # The middle of the picture is the bundled one's.
+        assert (prompts[0][0]["points"] == [[15.5, 15.5]]) == (whose == "segkit")
 
 
 def test_a_sweep_compares_them_with_others(segkit, tmp_path):

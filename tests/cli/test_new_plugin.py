@@ -74,6 +74,16 @@ def test_it_ends_with_what_to_do_next(segkit):
     ]
 
 
+def test_the_packages_name_is_as_good_as_the_plugins(segkit, tmp_path):
+    done = segkit("new-plugin", "prompt", "segkit-mine")
+    assert done.code == 0
+    assert "segkit-mine holds the prompt plugin 'mine'" in done.out
+    assert [p.name for p in tmp_path.iterdir()] == ["segkit-mine"]
+    about = project(tmp_path / "segkit-mine")
+    assert about["name"] == "segkit-mine"
+    assert about["entry-points"]["segkit.prompt"] == {"mine": "segkit_mine"}
+
+
 @pytest.mark.parametrize("flag", ["select", "write", "Prompt"])
 def test_a_kind_goes_by_its_flag_too(segkit, tmp_path, flag):
     assert segkit("new-plugin", flag, "mine").code == 0
@@ -224,6 +234,16 @@ def test_a_name_is_what_the_catalog_takes_for_one():
             ("prompt", "topk"),
             "segkit has a prompt plugin 'topk' of its own, which would go first; "
             "choose another name",
+        ),
+        (
+            ("prompt", "segkit-topk"),
+            "segkit has a prompt plugin 'topk' of its own, which would go first; "
+            "choose another name",
+        ),
+        (
+            ("prompt", "segkit-"),
+            "no plugin can be named 'segkit-': names are lower-case words, digits and hyphens; "
+            "did you mean 'segkit'?",
         ),
         (
             ("prompt", "plugins"),

@@ -62,6 +62,7 @@ class Bundled(Conformance):
     """One of our plugins; its tests are the kit's and nothing else."""
 
     huge = (240, 320)
+    test_every_option_is_tried = None  # a hint; our options are tried in tests/plugins
 
     def prepare(self, options, folder):
         made = {name: value for name, value in options.items() if name != "make"}

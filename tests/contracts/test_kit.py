@@ -40,6 +40,7 @@ TESTS = """
 from pathlib import Path
 
 from segkit.testing import Conformance
+from other_center import Other
 from segkit_plugins.prompt.topk import TopK
 
 
@@ -49,12 +50,29 @@ class Test_file(Conformance):
     skips = {"mirrored": "equal pixels have an order"}
 
 
+class Test_only_defaults(Conformance):
+    plugin = "brightest.py"
+    options = [{}, {"k": 1}]
+
+
 class Test_of_a_class(Conformance):
     plugin = TopK
 
 
 class Shared(Conformance):
     kind = "transform"
+
+
+class Test_file_with_a_bundled_name(Conformance):
+    plugin = "./center.py"
+
+
+class Test_class_with_a_bundled_name(Conformance):
+    plugin = Other
+
+
+class Test_class_that_is_not_installed(Conformance):
+    plugin = type("Mine", (TopK,), {"__doc__": "Mine.", "__module__": "mine"})
 
 
 class Test_two_kinds(Conformance):
@@ -67,6 +85,10 @@ class Test_one_of_two_kinds(Shared):
 
 class Test_unknown(Conformance):
     plugin = "brightets"
+
+
+class Test_in_no_group(Conformance):
+    plugin = "astray"
 
 
 class Test_of_no_such_kind(Conformance):
@@ -100,7 +122,16 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kit")
     (folder / "brightest.py").write_text(BRIGHTEST)
     (folder / "test_plugins.py").write_text(TESTS)
-    return reported(folder)
+    # Both print, which the bundled plugin of that name does not.
+    noisy = BRIGHTEST.replace('"brightest"', '"center"').replace("y, x", "print(1); y, x")
+    (folder / "center.py").write_text(noisy)
+    (folder / "other_center.py").write_text(noisy.replace("Brightest", "Other"))
+    metadata = folder / "other-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    points = "[segkit.prompt]\ncenter = other_center\n[segkit.prompter]\nastray = other_center\n"
+    (metadata / "entry_points.txt").write_text(points)
+    return reported(folder, path=(folder,))
 
 
 def test_one_class_is_some_dozens_of_tests(found):
@@ -114,7 +145,18 @@ def test_one_class_is_some_dozens_of_tests(found):
 
 def test_a_plugin_can_be_named_by_its_class(found):
     assert len(found["of_a_class"]) >= 30
-    assert set(found["of_a_class"].values()) == {""}
+    failed = {name: text for name, text in found["of_a_class"].items() if text}
+    assert failed.keys() == {"every_option_is_tried"}
+
+
+def test_the_very_file_or_class_is_tested_whatever_else_has_its_name(found):
+    for tests in ("file_with_a_bundled_name", "class_with_a_bundled_name"):
+        failed = {name for name, text in found[tests].items() if text[:7] not in ("", "skipped")}
+        assert failed == {"it_prints_nothing[defaults]"}
+    assert found["class_that_is_not_installed"] == {
+        "it_can_be_used": "the entry point 'topk' gives segkit_plugins.prompt.topk.TopK, and none "
+        "gives mine.Mine; install its package (pip install -e .), or name its file"
+    }
 
 
 def test_kinds_are_told_apart(found):
@@ -122,7 +164,8 @@ def test_kinds_are_told_apart(found):
         "it_can_be_used": "plugins of the kinds segmenter and transform have the name 'threshold'; "
         'say which is meant: kind = "segmenter"'
     }
-    assert set(found["one_of_two_kinds"].values()) == {""}
+    texts = found["one_of_two_kinds"]
+    assert {name for name, text in texts.items() if text} == {"every_option_is_tried"}
     assert "it_keeps_class_and_score[defaults]" in found["one_of_two_kinds"]
 
 
@@ -130,6 +173,10 @@ def test_what_cannot_be_found_is_said(found):
     assert found["unknown"]["it_can_be_used"] == (
         "no plugin named 'brightets' is installed; install your package (pip install -e .) and "
         "compare the entry point's name in pyproject.toml"
+    )
+    assert found["in_no_group"]["it_can_be_used"] == (
+        "no plugin named 'astray' is installed; group 'segkit.prompter' of other 1.0 is no kind; "
+        "did you mean 'segkit.prompt'?"
     )
     assert found["of_no_such_kind"]["it_can_be_used"].startswith(
         "Test_of_no_such_kind: kind should be one of dataset, perturbation, "
@@ -140,10 +187,28 @@ def test_slips_in_the_test_class_are_said(found):
     assert found["bad_skip"]["mirored"] == (
         "skips names 'mirored', and there is no such test; did you mean 'mirrored'?"
     )
-    text = found["bad_option"]["options_survive_a_recipe[radius=1]"]
-    assert text == (
+
+
+def test_options_that_do_not_fit_are_said_once(found):
+    texts = dict(found["bad_option"])
+    assert texts.pop("the_options_fit[radius=1]") == (
         "the test's options {'radius': 1} do not fit: center has no option 'radius'; it has none"
     )
+    skipped = "skipped: the options do not fit; see test_the_options_fit"
+    assert set(texts.values()) == {"", skipped}
+    assert {name for name, text in texts.items() if not text} == {
+        *("it_is_found_by_its_entry_point", "the_module_has_a_summary"),
+        *("the_class_has_a_docstring", "every_option_has_help"),
+        *("heavy_libraries_are_imported_late", "known_weights_are_weights"),
+    }
+
+
+def test_options_that_no_set_changes_are_hinted_at(found):
+    hint = "skipped: no set of options of prompt '{}' has another value than the default for k"
+    assert found["of_a_class"]["every_option_is_tried"].startswith(f"{hint.format('topk')}, ")
+    # It is named there, but left as it is.
+    assert found["only_defaults"]["every_option_is_tried"] == hint.format("brightest")
+    assert found["file"]["every_option_is_tried"] == ""
 
 
 def test_a_missing_library_skips_all(found):
@@ -206,4 +271,4 @@ def test_the_how_to_pages_examples_pass(tmp_path):
     assert set(found) == {"Corners", "LookUp"}
     for tests in found.values():
         assert len(tests) > 25
-        assert set(tests.values()) == {""}
+        assert {name for name, text in tests.items() if text} <= {"every_option_is_tried"}

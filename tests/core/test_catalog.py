@@ -164,9 +164,40 @@ def test_other_packages_can_be_left_out(install):
     assert others(only=("mine-a", "yours-b")) == ["mine:mine-a", "yours:yours-b"]
 
 
-def test_groups_that_are_no_kind_are_left_alone(install):
-    install("mine", {"odd": "x"}, kind="nonsense")
-    assert not [e for e in Catalog().entries() if e.distribution == "mine"]
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("prompter", "did you mean 'segkit.prompt'?"),
+        ("Segmenters", "did you mean 'segkit.segmenter'?"),
+        ("write", "did you mean 'segkit.writer'?"),
+        ("nonsense", f"there is segkit.{', segkit.'.join([*REGISTRATION, 'observer'])}"),
+    ],
+)
+def test_groups_that_are_no_kind_are_marked_and_refused(install, kind, hint):
+    install("mine", {"odd": "x"}, kind=kind)
+    (entry,) = [e for e in Catalog().entries() if e.distribution == "mine"]
+    text = f"group 'segkit.{kind}' of mine 1.0 is no kind; {hint}"
+    assert entry == Catalog().entries()[-1]
+    assert (entry.kind, entry.status, entry.error) == (kind, "bad group", text)
+    checked = Catalog().check(entry)
+    assert (checked.status, checked.error) == ("broken", text)
+    for name in ("odd", "mine:odd"):
+        assert refused("prompt", name) == f"--prompt {name}: {text}"
+    assert not [e for e in Catalog().entries("prompt") if e.distribution == "mine"]
+    assert not [e for e in Catalog(third_party=False).entries() if e.distribution == "mine"]
+
+
+def test_a_group_of_a_newer_segkit_is_said_to_be_one(install):
+    install("mine", {"odd": "x"}, kind="tracker", api="v9")
+    assert refused("prompt", "odd").startswith(
+        "--prompt odd: 'odd' from mine 1.0 was written for version 9 of segkit's plugin API"
+    )
+
+
+def test_groups_of_others_are_left_alone(install):
+    for package, kind in (("mine", "api"), ("yours", "")):
+        install(package, {"v1": "x"}, kind=kind)
+    assert not [e for e in Catalog().entries() if e.distribution in ("mine", "yours")]
 
 
 def test_observers_are_listed_apart(install):
@@ -393,8 +424,29 @@ USED = "'own' from mine 1.0 could not be used: "
         (module(CALL, "1 / 0"), LOADED + "its hooks raise ZeroDivisionError: division by zero"),
         (module(CALL, "exit(3)"), LOADED + "its hooks raise SystemExit: 3"),
         (
-            "x = 1",
+            module(CALL, "[]"),
             USED + "segkit_prompters should return a class with name = 'own', but returns nothing",
+        ),
+        ("x = 1", USED + "no function in mine_own is marked with @hookimpl"),
+        (
+            module(CALL, "[Own]").replace("@hookimpl\n", ""),
+            USED + "no function in mine_own is marked with @hookimpl",
+        ),
+        (
+            module(CALL, "[Own]").replace(
+                "@hookimpl\n", "@hookimpl\ndef segkit_writers():\n    return []\n\n\n"
+            ),
+            USED + "segkit_prompters in mine_own is not marked with @hookimpl",
+        ),
+        (
+            module(CALL, "[Own]").replace("segkit_prompters", "segkit_saliency"),
+            USED + "it stands in the group segkit.prompt, but mine_own registers a saliency "
+            "(group segkit.saliency)",
+        ),
+        (
+            "from segkit import hookimpl\n@hookimpl\ndef segkit_before_run(): ...\n",
+            USED + "it stands in the group segkit.prompt, but mine_own registers an observer "
+            "(group segkit.observer)",
         ),
         (
             module('name = "other"\n' + CALL, "[Own]"),
@@ -546,12 +598,51 @@ def segkit_saliency():
     assert catalog.load("saliency", "flat").kind == "saliency"
 
 
-def test_a_single_file_does_not_take_a_bundled_name(tmp_path):
+def test_a_single_file_wins_its_short_name_over_all_that_is_installed(install, tmp_path):
+    install("yours", {"topk": "yours_topk"}, {"yours_topk.py": GOOD.replace("nothing", "topk")})
+    (tmp_path / "mine.py").write_text(GOOD.replace('"nothing"', '"topk"'))
     file = tmp_path / "mine.py"
-    file.write_text(GOOD.replace('"nothing"', '"topk"'))
-    catalog = Catalog(third_party=False, files=(file,))
-    assert catalog.find("prompt", "topk").distribution == "segkit"
-    assert catalog.load("prompt", "mine:topk").__name__ == "Nothing"
+    catalog = Catalog(files=(file,))
+    assert catalog.load("prompt", "topk") is catalog.load("prompt", "mine:topk")
+    assert catalog.origin(catalog.load("prompt", "topk")).target == str(file)
+    assert catalog.load("prompt", "segkit:topk").__name__ == "TopK"
+    assert catalog.load("prompt", "yours:topk").__module__ == "yours_topk"
+    found = {e.distribution: e for e in catalog.entries("prompt") if e.name == "topk"}
+    assert (found["mine"].status, found["mine"].error) == ("found", None)
+    for other in ("segkit", "yours"):
+        text = f"{file}, named by --plugin, has the name 'topk'; use {other}:topk"
+        assert (found[other].status, found[other].error) == ("shadowed", text)
+    assert Catalog().find("prompt", "topk").distribution == "segkit"  # only where it is named
+
+
+@pytest.mark.parametrize("stem", ["mine", "my_own"])
+def test_a_single_file_called_like_a_package_is_the_one_that_is_used(install, tmp_path, stem):
+    install("my-own", {"nothing": "installed"}, {"installed.py": GOOD})
+    install("mine", {"nothing": "installed"})
+    file = tmp_path / f"{stem}.py"
+    file.write_text(GOOD)
+    catalog = Catalog(files=(file,))
+    for name in ("nothing", f"{stem}:nothing", f"{stem.upper()}:nothing"):
+        assert catalog.find("prompt", name).target == str(file)
+    assert catalog.find("prompt", "my-own:nothing").target == "installed"
+    others = {e.distribution: e.error for e in catalog.entries("prompt") if e.status == "shadowed"}
+    advice = "rename the file" if stem == "mine" else "use mine:nothing"
+    assert others["mine"] == f"{file}, named by --plugin, has the name 'nothing'; {advice}"
+    assert catalog.load("prompt", "my-own:nothing") is not catalog.load("prompt", "nothing")
+
+
+def test_two_single_files_with_one_name_have_to_be_told_apart(tmp_path):
+    files = (tmp_path / "one.py", tmp_path / "two.py")
+    for file in files:
+        file.write_text(GOOD.replace('"nothing"', '"topk"'))
+    catalog = Catalog(third_party=False, files=files)
+    assert refused("prompt", "topk", catalog) == (
+        "--prompt topk is offered by more than one package; say which: one:topk or two:topk"
+    )
+    assert catalog.find("prompt", "one:topk").target == str(files[0])
+    errors = {e.distribution: e.error for e in catalog.entries("prompt") if e.name == "topk"}
+    assert errors["one"] == "two has a plugin of the same name; use one:topk"
+    assert errors["segkit"].endswith("use segkit:topk")
 
 
 @pytest.mark.parametrize(
@@ -559,6 +650,12 @@ def test_a_single_file_does_not_take_a_bundled_name(tmp_path):
     [
         ("mine.py", None, "--plugin {file}: there is no such file"),
         ("mine.txt", GOOD, "--plugin {file}: it should be a Python file (.py)"),
+        (
+            "segkit.py",
+            GOOD,
+            "--plugin {file}: its plugins would have the same full names as segkit's own, since "
+            "the file has segkit's name; rename it",
+        ),
         ("mine.py", "x = 1\n", "--plugin {file}: no function in it is marked with @hookimpl"),
         (
             "mine.py",

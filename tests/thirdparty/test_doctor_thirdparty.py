@@ -15,6 +15,7 @@ def test_others_faults_are_told_and_do_not_count(segkit):
         "segkit": "ok",
         "segkit-corners": "ok",
         "bad-call": "ok",
+        "bad-group:bad-group": "warning",
         "bad-hook:bad-hook": "warning",
         "bad-import:bad-import": "warning",
         "bad-name:Bad_Name": "warning",
@@ -32,12 +33,15 @@ def test_others_faults_are_told_and_do_not_count(segkit):
     assert rows["bad-import:bad-import"]["advice"] == (
         "update it, or remove it: python -m pip uninstall bad-import"
     )
+    assert rows["bad-group:bad-group"]["found"] == (
+        "group 'segkit.prompter' of bad-group 1.0 is no kind; did you mean 'segkit.prompt'?"
+    )
     assert rows["clash-a:twin"]["advice"] == "use clash-a:twin"
 
 
 def test_the_table_fits_a_terminal(segkit):
     done = segkit("doctor", COLUMNS="80", SEGKIT_CACHE="elsewhere")
     assert done.code == 0
-    assert "segkit is sound, 8 warnings" in done.out
+    assert "segkit is sound, 10 warnings" in done.out
     assert "$SEGKIT_CACHE" in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines())

@@ -38,6 +38,7 @@ WRONG_INPUT = (
     "'wrong-input' from bad-type 1.0 could not be used: WrongInput.__call__ asks for 'masks', "
     "but __call__ of a prompt can only ask for image, heatmap, classes, rng"
 )
+BAD_GROUP = "group 'segkit.prompter' of bad-group 1.0 is no kind; did you mean 'segkit.prompt'?"
 BAD_NAME = (
     "'Bad_Name' from bad-name 1.0 has a bad name; "
     "plugin names are lower-case words, digits and hyphens"
@@ -49,6 +50,7 @@ NEWER_API = (
 
 ROWS = {
     ("bad-call", "bad-call"): ("ok", None),
+    ("bad-group", "bad-group"): ("broken", BAD_GROUP),
     ("bad-hook", "bad-hook"): ("broken", BAD_HOOK),
     ("bad-import", "bad-import"): ("broken", BAD_IMPORT),
     ("bad-name", "Bad_Name"): ("broken", BAD_NAME),
@@ -72,6 +74,7 @@ USED = {
     "newer-api": NEWER_API,
     "not-a-step": NOT_A_STEP,
     "wrong-input": WRONG_INPUT,
+    "bad-group": f"--prompt bad-group: {BAD_GROUP}",
     "Bad_Name": f"--prompt Bad_Name: {BAD_NAME}",
     "bad-name:Bad_Name": f"--prompt bad-name:Bad_Name: {BAD_NAME}",
     "twin": "--prompt twin is offered by more than one package; "
@@ -98,6 +101,7 @@ def test_a_listing_shows_all_and_imports_none(executed, site):
     assert rows.keys() == ROWS.keys()
     statuses = {key: row["status"] for key, row in rows.items()}
     assert statuses[("bad-name", "Bad_Name")] == "bad name"
+    assert statuses[("bad-group", "bad-group")] == "bad group"
     assert statuses[("bad-import", "bad-import")] == "found"  # nobody has tried
     assert rows["bad-import", "bad-import"]["summary"] == "Prompt with a library that nobody has."
     assert rows["segkit-corners", "corners"]["summary"].startswith("Prompt a segmenter with the")
@@ -108,7 +112,7 @@ def test_a_listing_shows_all_and_imports_none(executed, site):
     _, files = executed("list-plugins", "--check", "--json")
     seen = {f.relative_to(site).parts[0] for f in files if f.is_relative_to(site)}
     modules = {d.replace("-", "_") for d, _ in ROWS}
-    modules -= {"bad_name", "newer_api"}  # refused by metadata alone
+    modules -= {"bad_group", "bad_name", "newer_api"}  # refused by metadata alone
     assert seen == modules
 
 
@@ -118,7 +122,7 @@ def test_a_check_shows_what_is_wrong_with_each(segkit):
 
 
 def test_the_table_names_the_packages(segkit):
-    done = segkit("list-plugins", "--kind", "prompt", "--check", COLUMNS="300")
+    done = segkit("list-plugins", "--check", COLUMNS="300")
     assert (done.code, done.err) == (0, "")
     table, sources = done.out.split("\n\n")[:2]
     for (distribution, name), (status, error) in ROWS.items():

@@ -13,7 +13,7 @@ from itertools import groupby
 
 import click
 
-from segkit.catalog import FLAGS, Entry, plugin_record
+from segkit.catalog import FLAGS, GROUPS, Entry, plugin_record
 from segkit.cli.main import make_catalog
 from segkit.hookspecs import REGISTRATION
 
@@ -82,7 +82,8 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
     titles += ["status", "import"] if check else []
     rows = []
     for kind, several in groupby(entries, key=lambda e: e.kind):
-        flag = f"--{FLAGS.get(kind, kind)}"
+        known = f"segkit.{kind}" in GROUPS
+        flag = f"--{FLAGS.get(kind, kind)}" if known else f"segkit.{kind}"
         for entry in several:
             cells = [flag, entry.name]
             cells += [] if bundled_only else [_source(entry)]

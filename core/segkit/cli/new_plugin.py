@@ -49,6 +49,7 @@ def _new_plugin(kind: str, name: str, output: str | None, author: str | None, li
     from segkit import scaffold
 
     kind = scaffold.kind_named(kind)
+    name = scaffold.plugin_named(name)
     scaffold.check_name(kind, name, make_catalog())
     distribution = scaffold.distribution_of(name)
     folder = Path(output or distribution)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +17,6 @@ from pydantic import ValidationError
 from segkit.catalog import Catalog, Entry
 from segkit.errors import SegkitError, UsageError
 from segkit.hookspecs import REGISTRATION
-from segkit.recipe import option_error
 from segkit.stages import Step
 from segkit.testing.asking import Broken, line_of, named
 from segkit.testing.values import EDGES, MIRRORS, forget_changed
@@ -127,17 +128,18 @@ class Conformance:
         assert self._found.cls is not None  # else only `Unusable` is collected
         return self._found.cls
 
-    def new(self, chosen: int) -> Step:
-        """A fresh step with the chosen set of options, not open."""
+    def given(self, chosen: int) -> dict[str, Any]:
+        """The chosen set of options, prepared."""
         if chosen not in self._given:
             self._given[chosen] = dict(self.prepare(self.options[chosen], self.new_folder()))
+        return dict(self._given[chosen])
+
+    def new(self, chosen: int) -> Step:
+        """A fresh step with the chosen set of options, not open."""
         try:
-            return self.step_class.model_validate(dict(self._given[chosen]))
-        except ValidationError as error:
-            raise Broken(
-                f"the test's options {self._given[chosen]!r} do not fit: "
-                f"{option_error(self.step_class, error)}"
-            ) from None
+            return self.step_class.model_validate(self.given(chosen))
+        except ValidationError:  # said once, and not by dozens of tests
+            pytest.skip("the options do not fit; see test_the_options_fit")
 
     def opened(self, step: Step) -> Step:
         """The step, open on the CPU."""
@@ -196,9 +198,11 @@ def look_up(wanted: type[Conformance]) -> Found:
     try:
         if isinstance(plugin, type):
             kind, name = getattr(plugin, "kind", ""), getattr(plugin, "name", "")
+            name = _giving(catalog, kind, name, plugin)
         elif isinstance(plugin, Path) or plugin.endswith(".py"):
-            catalog = Catalog(files=(Path(plugin),))
-            own = [e for e in catalog.entries() if e.target == str(plugin)]
+            path = Path(plugin)
+            catalog = _with_file(path)
+            own = [e for e in catalog.entries() if e.target == str(path) and e.kind in REGISTRATION]
             kind, name = _only([e for e in own if wanted.kind in ("", e.kind)], str(plugin))
         else:
             kind, name = wanted.kind, plugin
@@ -216,33 +220,54 @@ def look_up(wanted: type[Conformance]) -> Found:
     if isinstance(plugin, type) and cls is not plugin:
         return Found(
             catalog,
-            problem=f"the entry point '{name}' gives {cls.__module__}.{cls.__name__}, not "
-            f"{plugin.__module__}.{plugin.__name__}; name the plugin as 'DISTRIBUTION:{name}'",
+            problem=f"the entry point '{name}' gives {cls.__module__}.{cls.__name__}, and none "
+            f"gives {plugin.__module__}.{plugin.__name__}; install its package "
+            "(pip install -e .), or name its file",
         )
     return Found(catalog, entry, cls)
 
 
+@cache
+def _with_file(path: Path) -> Catalog:
+    """One for all classes that test the file: imported again, its classes would be others."""
+    return Catalog(files=(path,))
+
+
+def _giving(catalog: Catalog, kind: str, name: str, plugin: type[Step]) -> str:
+    """The full name under which a class is installed; else the name itself."""
+    for entry in catalog.entries(kind):
+        if entry.name == name:
+            with contextlib.suppress(SegkitError):  # one of the same name that does not work
+                if catalog.load_entry(entry) is plugin:
+                    return entry.full_name
+    return name
+
+
 def _only(entries: Sequence[Entry], plugin: str) -> tuple[str, str]:
+    """The kind and the full name of the one plugin of a file."""
     if len(entries) != 1:
         offers = ", ".join(f"the {e.kind} '{e.name}'" for e in entries) or "none of that kind"
         raise UsageError(f"{plugin} should offer one plugin to test, but offers {offers}; set kind")
-    return entries[0].kind, entries[0].name
+    return entries[0].kind, entries[0].full_name
 
 
 def _kind_of(catalog: Catalog, name: str) -> str:
     """The one kind in which a plugin of this name is installed."""
     short = name.rpartition(":")[2]
-    kinds = sorted({e.kind for e in catalog.entries() if short == e.name and e.kind != "observer"})
+    having = [e for e in catalog.entries() if short == e.name]
+    kinds = sorted({e.kind for e in having if e.kind in REGISTRATION})
     if len(kinds) > 1:
         raise UsageError(
             f"plugins of the kinds {' and '.join(kinds)} have the name '{name}'; say which is "
             f'meant: kind = "{kinds[0]}"'
         )
     if not kinds:
-        raise UsageError(
-            f"no plugin named '{name}' is installed; install your package (pip install -e .) and "
-            "compare the entry point's name in pyproject.toml"
+        astray = [str(e.error) for e in having if e.status == "bad group"]
+        advice = (
+            "install your package (pip install -e .) and compare the entry point's name in "
+            "pyproject.toml"
         )
+        raise UsageError(f"no plugin named '{name}' is installed; {(astray or [advice])[0]}")
     return kinds[0]
 
 

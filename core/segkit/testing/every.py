@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from pydantic import ValidationError
 
 from segkit.recipe import option_error
@@ -81,6 +82,33 @@ class Every(Conformance):
             )
 
     # ---- options ---------------------------------------------------------------------------
+
+    def test_the_options_fit(self, chosen: int) -> None:
+        """The plugin takes the test's options; where it does not, the other tests are skipped."""
+        given = self.given(chosen)
+        try:
+            self.step_class.model_validate(given)
+        except ValidationError as error:
+            raise Broken(
+                f"the test's options {given!r} do not fit: {option_error(self.step_class, error)}"
+            ) from None
+
+    def test_every_option_is_tried(self) -> None:
+        """A hint, skipped with its reason: nothing is known of options that no set changes."""
+        steps = [self.new(chosen) for chosen in range(len(self.options))]
+        fields = self.step_class.model_fields
+        tried = {
+            name
+            for step in steps
+            for name in step.model_fields_set
+            if name in fields and getattr(step, name) != fields[name].default
+        }
+        untried = [name for name in fields if name not in tried]
+        if untried:
+            pytest.skip(
+                f"no set of options of {named(self.step_class)} has another value than the default "
+                f"for {', '.join(untried)}"
+            )
 
     def test_options_survive_a_recipe(self, chosen: int) -> None:
         """Options are written to a recipe and read back as they were."""
