@@ -188,7 +188,7 @@ def test_run_without_weights_says_how_to_get_some(tmp_path, capsys):
 def test_the_plugin_in_the_docs_is_trained_and_used(tmp_path):
     page = (Path(__file__).parents[2] / "docs/how-to/train.md").read_text(encoding="utf-8")
     module = tmp_path / "linear.py"
-    module.write_text(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0])
+    module.write_text(re.findall(r"```python[^\n]*\n(.*?)```", page, re.DOTALL)[0])
     data = ("--plugin", module, "--dataset", "shapes", "--shapes.size", "32", "--shapes.count")
     path = tmp_path / "linear.safetensors"
     small = ("--train.size", "32", "--train.epochs", "1")
