@@ -271,11 +271,11 @@ def trained_bytes(
     return save(kept, {FORMAT: json.dumps(said)})
 
 
-def read_trained(path: Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_trained(path: Path, name: str | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a weight file says of itself, and its tensors (floating ones as float32, on the CPU).
 
     Raises `UsageError` if it is missing, damaged, not of `segkit train`, or of another segmenter
-    than `name`.
+    than `name`; None takes them all.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -293,9 +293,9 @@ def read_trained(path: Path, name: str) -> tuple[dict[str, Any], dict[str, Tenso
     if not {"plugin", "classes", "size", "settings"} <= set(said):
         raise UsageError(
             f"the weights {path} are not of segkit train, for they do not say what they are of; "
-            f"make some: segkit train {name} --dataset D -o FILE"
+            f"make some: segkit train {name or 'SEGMENTER'} --dataset D -o FILE"
         )
-    if said["plugin"] != name:
+    if name is not None and said["plugin"] != name:
         raise UsageError(
             f"the weights {path} are of the segmenter {said['plugin']}, not of {name}; use them by "
             f"--segmenter {said['plugin']} --{said['plugin']}.weights {path}"

@@ -85,6 +85,54 @@ def test_two_runs_of_one_seed_agree(tmp_path):
     assert curve(changed.path) == curve(one.path)
 
 
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_precision(kind, tmp_path):
+    seen = set()
+
+    class Watched(Linear):
+        name = "watched"
+
+        def network(self, classes):
+            made = super().network(classes)
+            made.register_forward_hook(lambda module, given, found: seen.add(found.dtype))
+            return made
+
+    data = [Squares(count=24)]
+    done = quick(
+        tmp_path / "x.safetensors", Watched(), data=data, epochs=25, patience=25, precision=kind
+    )
+    assert seen == {getattr(torch, kind)}
+    assert done.best["miou"] > 0.85
+    kinds = {value.dtype.name for value in weights(done.path).values()}
+    assert kinds == {"float32", "int64"}  # the latter counts the batches
+    if kind == "bfloat16":
+        step = Watched(weights=done.path)
+        step.open("cpu")
+        step(data[0][0][0])
+        assert torch.float32 in seen  # at work nothing is rounded
+
+
+def test_weights_of_an_earlier_training_are_where_the_next_begins(trained, tmp_path):
+    watch = Notes()
+    more = {"data": [Squares(count=24)], "epochs": 1, "initial": trained.path}
+    done = quick(tmp_path / "x.safetensors", watch=watch, **more)
+    assert watch.notes == [f"begins with 9 of its 9 tensors from {trained.path}"]
+    assert done.best["miou"] > 0.8 > trained.rows[0]["miou"]
+    # Of another number of classes, the last layer begins anew.
+    less = quick(tmp_path / "y.safetensors", watch=watch, classes=("red",), rate=1e-9, **more)
+    assert watch.notes[1] == f"begins with 7 of its 9 tensors from {trained.path}"
+    assert np.allclose(weights(less.path)["0.weight"], weights(trained.path)["0.weight"])
+    (tmp_path / "z.txt").write_text("none")
+    for path, sentence in {
+        tmp_path / "gone": "not found",
+        tmp_path / "z.txt": "cannot be read as safetensors",
+    }.items():
+        with pytest.raises(UsageError, match=sentence):
+            quick(tmp_path / "z.safetensors", initial=path)
+    with pytest.raises(UsageError, match=r"--train\.initial .* has nothing that fits this network"):
+        quick(tmp_path / "z.safetensors", Clicked(), initial=trained.path)
+
+
 def test_the_best_epoch_is_kept_and_training_stops_early(tmp_path):
     watch = Notes()
     done = quick(tmp_path / "x.safetensors", epochs=30, patience=2, delta=10.0, watch=watch)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from segkit.errors import SegkitError
-from segkit.testing.asking import Broken, named, picture
-from segkit.testing.property import holds_for_heatmaps
+from segkit.testing.asking import Broken, named
 from segkit.testing.working import Working
 from segkit.types import Heatmap
 
@@ -48,12 +44,4 @@ class TransformTests(Working):
 
     def test_any_heatmap(self, chosen: int) -> None:
         """Whatever the heatmap, it makes one of that size with values in [0, 1]."""
-        step = self.step(chosen)
-
-        def holds(values: dict[str, Any]) -> None:
-            try:
-                self.asked(step, values)
-            except SegkitError as error:
-                raise Broken(f"{named(step)} fails {picture(values)}: {error}") from error
-
-        holds_for_heatmaps(holds)
+        self.asked_of_any_heatmap(self.step(chosen))

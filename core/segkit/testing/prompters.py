@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from segkit.errors import SegkitError
 from segkit.stages import Step
 from segkit.testing.asking import Broken, checked, digest, guarded, named, picture
-from segkit.testing.property import holds_for_heatmaps
 from segkit.testing.values import EDGES
 from segkit.testing.working import Working
 from segkit.types import Heatmap, Masks, Prompt, Prompts
@@ -83,15 +82,7 @@ class PrompterTests(Working):
 
     def test_any_heatmap(self, chosen: int) -> None:
         """Whatever the heatmap, its prompts lie inside the picture."""
-        step = self.step(chosen)
-
-        def holds(values: dict[str, Any]) -> None:
-            try:
-                self.asked(step, values)
-            except SegkitError as error:
-                raise Broken(f"{named(step)} fails {picture(values)}: {error}") from error
-
-        holds_for_heatmaps(holds)
+        self.asked_of_any_heatmap(self.step(chosen))
 
     # ---- second looks ------------------------------------------------------------------------
 

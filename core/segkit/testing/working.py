@@ -24,6 +24,7 @@ from segkit.testing.asking import (
     picture,
 )
 from segkit.testing.every import Every
+from segkit.testing.property import holds_for_heatmaps
 
 
 class Working(Every):
@@ -61,6 +62,17 @@ class Working(Every):
             given = {n: v for n, v in given.items() if n in required}
         made = guarded(step, step.work, given, picture(values))
         return checked(step, made, {"image": values["image"], **given})
+
+    def asked_of_any_heatmap(self, step: Step) -> None:
+        """Ask it of generated heatmaps; the smallest one that it fails is named."""
+
+        def holds(values: dict[str, Any]) -> None:
+            try:
+                self.asked(step, values)
+            except SegkitError as error:
+                raise Broken(f"{named(step)} fails {picture(values)}: {error}") from error
+
+        holds_for_heatmaps(holds)
 
     def answer(self, step: Step, values: Mapping[str, Any] | str, seed: int = 0) -> Any:
         """The same; an error is a fault."""

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 
 from segkit.errors import MissingExtraError, PluginError, SegkitError, UsageError
 from segkit.stages import Dataset
-from segkit.trainable import Examples, Trainable, trained_bytes, write_whole
+from segkit.trainable import Examples, Trainable, read_trained, trained_bytes, write_whole
 from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
 from segkit.training.losses import Criterion
@@ -141,6 +141,7 @@ def train(
     """
     settings, watch = settings or Settings(), watch or Watcher()
     _check_files(path, resume=resume, overwrite=overwrite)
+    initial = {} if settings.initial is None else read_trained(settings.initial, None)[1]
     size = settings.size or step.train_size
     with ExitStack() as opened:
         for dataset in datasets:
@@ -164,6 +165,9 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(_number(seed, 1))
         network = step.network(2 if step.clicks else len(pool.classes) + 1)
+        if settings.initial is not None:
+            watch.note(begin_with(network, initial, settings.initial))
+        network.to(memory_format=torch.channels_last)  # what convolutions are fastest in
         training = _Stages(step, network, pool, settings, state, path, seed, device, watch)
         training.run(checkpoint if going_on else None)
     best = state.best(step.stages[-1])
@@ -278,6 +282,23 @@ def class_weights(settings: Settings, pool: Pool) -> Tensor | None:
     return torch.tensor([given.get(name, 1.0) for name in names])
 
 
+def begin_with(network: torch.nn.Module, found: dict[str, Tensor], path: Path) -> str:
+    """Copy the tensors of a file that fit by name and shape; a sentence that says how many.
+
+    Raises `UsageError` where none fits.
+    """
+    own = network.state_dict()
+    fit = [key for key in own if key in found and own[key].shape == found[key].shape]
+    if not fit:
+        raise UsageError(
+            f"--train.initial {path} has nothing that fits this network: of its {len(found)} "
+            "tensors none has the name and shape of one; give weights of a network built alike"
+        )
+    for key in fit:  # these share the network's memory
+        own[key].copy_(found[key])
+    return f"begins with {len(fit)} of its {len(own)} tensors from {path}"
+
+
 # ---- the stages --------------------------------------------------------------------------------
 
 
@@ -358,6 +379,7 @@ class _Stages:
             trainer = lightning.Trainer(
                 accelerator="gpu" if kind == "cuda" else kind,
                 devices=[int(number)] if number else 1,
+                precision="bf16-mixed" if settings.precision == "bfloat16" else "32-true",
                 max_epochs=settings.epochs,
                 deterministic="warn" if kind == "cuda" else None,
                 callbacks=[stop, _Keep(self, stage, end)],

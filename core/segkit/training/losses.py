@@ -76,6 +76,7 @@ class Criterion:
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss (a scalar)."""
+        logits = logits.float()  # a sum over all pixels needs the digits
         weights = None if self.weights is None else self.weights.to(logits.device)
         total = logits.new_zeros(())
         for share, name in self.terms:

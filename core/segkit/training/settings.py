@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
@@ -30,6 +31,10 @@ class Settings(BaseModel):
     name: ClassVar[str] = "train"
     """The flags' prefix."""
 
+    initial: Path | None = None
+    """Weights to begin with, a file that segkit train wrote, of this segmenter or another: tensors
+    of the same name and shape are taken, the others begin as ever."""
+
     epochs: PositiveInt = 50
     """Most passes over the data, in each stage."""
 
@@ -44,6 +49,10 @@ class Settings(BaseModel):
 
     size: Annotated[int, Field(ge=32)] | None = None
     """Side in pixels that images are resized to. [the segmenter's own, mostly 256]"""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 rounds the network's work to half as many bits, its weights stay as they are: up to
+    twice as fast where the processor or the GPU has it."""
 
     loss: str = "cross-entropy"
     """cross-entropy, dice or focal, or a weighted sum of them such as cross-entropy+0.5*dice."""

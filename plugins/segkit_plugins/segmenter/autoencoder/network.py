@@ -62,7 +62,7 @@ class AutoencoderNet(nn.Module):
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1] to the same."""
         found: Tensor = self.decoder(self.encoder(pixels))
-        return found
+        return found.float()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1] to logits (b, classes, h, w)."""
