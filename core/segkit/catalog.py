@@ -6,8 +6,6 @@ module imports neither numpy nor pydantic, so that listing plugins is quick.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import sys
 import time
@@ -21,23 +19,17 @@ from segkit import deprecations, hookspecs
 from segkit.errors import PluginError, UsageError
 from segkit.hookspecs import REGISTRATION
 from segkit.observers import Watcher, manager_of
+from segkit.packages import API, BUNDLED, Package, installed, same_distribution
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from importlib_metadata import Distribution, EntryPoint
     from pluggy import PluginManager
 
     from segkit.stages import Step
 
-BUNDLED = "segkit"
-"""The distribution whose plugins win a short name over other packages."""
-
 OBSERVER = "observer"
 """The group of plugins that watch a run; they are no kind of step."""
-
-API = "segkit.api"
-"""The group in which a distribution says which version of the plugin API it was written for."""
 
 FLAGS = {kind: kind for kind in REGISTRATION} | {
     "perturbation": "perturb",
@@ -50,72 +42,7 @@ GROUPS = (*(f"segkit.{kind}" for kind in (*REGISTRATION, OBSERVER)), API)
 """The groups of entry points that mean something."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_API = re.compile(r"v([1-9][0-9]*)")
-_FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _DOCSTRING = re.compile(r"""\A(?:\s|\#[^\n]*\n)*[rR]?(\"{3}|'{3}|"|')\s*([^\n]*?)\s*(?:\1|\n)""")
-
-
-@dataclass(frozen=True)
-class Package:
-    """An installed distribution, as its metadata describes it."""
-
-    name: str
-    version: str
-    api: str | None
-    """What it was written for, as `v1`; None: it does not say."""
-    metadata: Distribution = field(compare=False, repr=False)
-
-    @classmethod
-    def of(cls, metadata: Distribution, api: str | None) -> Package | None:
-        """What the metadata says; None if it is too damaged to name the distribution."""
-        try:
-            # The library parses the whole text, long description and all, for each of the two.
-            head = (metadata.read_text("METADATA") or "").partition("\n\n")[0]
-            fields = dict(reversed(_FIELD.findall(head)))
-            name = fields.get("Name") or metadata.name
-            version = fields.get("Version") or metadata.version
-        except Exception:  # many kinds
-            return None
-        return cls(name, version, api, metadata) if name and version else None
-
-    @property
-    def where(self) -> str:
-        """Where it came from: a folder, a wheel or a repository; else where it is installed."""
-        try:
-            found = json.loads(self.metadata.read_text("direct_url.json") or "{}")
-            place = str(found["url"])
-            if "vcs_info" in found:
-                return f"{found['vcs_info']['vcs']}+{place}@{found['vcs_info']['commit_id']}"
-            if place.startswith("file:"):
-                place = _path_of(place)
-            return f"{place} (editable)" if found.get("dir_info", {}).get("editable") else place
-        except (KeyError, ValueError, TypeError, AttributeError, OSError):
-            return str(self.metadata.locate_file(""))
-
-    def refusal(self) -> str | None:
-        """Why its plugins cannot work with this segkit, as the end of a sentence, if so."""
-        if self.api is None:
-            return None
-        newest, oldest = hookspecs.API_VERSION, hookspecs.OLDEST_API
-        found = _API.fullmatch(self.api)
-        if found is None:
-            return (
-                f"says that it was written for '{self.api}' of segkit's plugin API; the name of "
-                f"its entry point in the group {API} should be v{newest}"
-            )
-        asked = int(found.group(1))
-        if oldest <= asked <= newest:
-            return None
-        here = f"version {newest}" if oldest == newest else f"versions {oldest} to {newest}"
-        advice = (
-            f"upgrade segkit, or install an older {self.name}"
-            if asked > newest
-            else f"install a newer {self.name}, or an older segkit"
-        )
-        return (
-            f"was written for version {asked} of segkit's plugin API, but this segkit "
-            f"({_version_here()}) has {here}; {advice}"
-        )
 
 
 @dataclass(frozen=True)
@@ -261,7 +188,7 @@ class Catalog:
             hits = [
                 e
                 for e in entries
-                if e.name == short and _same_distribution(e.distribution, distribution)
+                if e.name == short and same_distribution(e.distribution, distribution)
             ]
             hits = [e for e in hits if e.distribution == distribution] or hits
             hits = [e for e in hits if e.package is None] or hits
@@ -367,7 +294,7 @@ class Catalog:
 
     def _installed(self) -> list[Entry]:
         found = []
-        for package, points in _distributions():
+        for package, points in installed():
             for point in points:
                 ours, _, kind = point.group.partition(".")
                 if ours != BUNDLED or not kind or point.group == API:
@@ -397,7 +324,7 @@ class Catalog:
                 raise UsageError(f"--plugin {path}: there is no such file")
             if path.suffix != ".py":
                 raise UsageError(f"--plugin {path}: it should be a Python file (.py)")
-            if _same_distribution(path.stem, BUNDLED):
+            if same_distribution(path.stem, BUNDLED):
                 raise UsageError(
                     f"--plugin {path}: its plugins would have the same full names as segkit's "
                     "own, since the file has segkit's name; rename it"
@@ -424,31 +351,6 @@ class Catalog:
                     "return a list of classes"
                 )
         return found
-
-
-def _distributions() -> Iterable[tuple[Package, list[EntryPoint]]]:
-    """Those with plugins, and their entry points; one with damaged metadata hides no other.
-
-    The text of entry_points.txt is looked at first: the library's own `entry_points` parses the
-    metadata of all that is installed.
-    """
-    from importlib_metadata import Distribution
-
-    seen = set()
-    for found in Distribution.discover():
-        with contextlib.suppress(Exception):  # damage raises many kinds; nobody could be named
-            if "[segkit." not in (found.read_text("entry_points.txt") or ""):
-                continue
-            points = list(found.entry_points)
-            api = next((point.name for point in points if point.group == API), None)
-            package = Package.of(found, api)
-            if package is None or _normalised(package.name) in seen:
-                continue
-            # Of two with one name, Python imports the modules of the one that comes first.
-            first = next(iter(Distribution.discover(name=package.name)))
-            if first.locate_file("") == found.locate_file(""):
-                seen.add(_normalised(package.name))
-                yield package, points
 
 
 def _import(target: str) -> ModuleType:
@@ -642,36 +544,12 @@ def _astray(entry: Entry) -> str:
     return f"group 'segkit.{entry.kind}' of {entry.source} is no kind; {hint}"
 
 
-def _same_distribution(one: str, other: str) -> bool:
-    """Whether two names mean the same distribution."""
-    return _normalised(one) == _normalised(other)
-
-
-def _normalised(distribution: str) -> str:
-    """A distribution's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
 def _shown(value: object) -> str:
     """What something is, without its address in memory."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     name = getattr(value, "__name__", None)
     return f"the {type(value).__name__} {name}" if isinstance(name, str) else repr(value)
-
-
-def _path_of(url: str) -> str:
-    """The path that a `file:` address means."""
-    from urllib.parse import unquote
-
-    path = unquote(url.removeprefix("file:").removeprefix("//"))
-    return path[1:] if re.match(r"/[A-Za-z]:", path) else path  # file:///C:/folder
-
-
-def _version_here() -> str:
-    from importlib.metadata import version
-
-    return version(BUNDLED)
 
 
 def _first_line(error: BaseException) -> str:

@@ -19,7 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.catalog import BUNDLED, OBSERVER, Catalog, Entry
+from segkit.catalog import OBSERVER, Catalog, Entry
+from segkit.packages import BUNDLED
 from segkit.weights import Weights, cache_folder, sha256
 
 if TYPE_CHECKING:

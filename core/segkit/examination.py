@@ -19,13 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segkit.catalog import BUNDLED, Catalog
+from segkit.catalog import Catalog
 from segkit.comparison import as_before, check_figure
 from segkit.damage import Damaged, Place, heatmap_drift, mask_lost, prompts_moved, true_iou
 from segkit.deprecations import SegkitWarning
 from segkit.errors import PlanError, UsageError
 from segkit.graph import Graph
 from segkit.observers import Observers
+from segkit.packages import BUNDLED
 from segkit.planner import Plan
 from segkit.recipe import make_step, recorded, to_toml
 from segkit.record import Record, check, disk_error, prepare, read_lines, write_text

@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from segkit.catalog import BUNDLED, Catalog
+from segkit.catalog import Catalog
 from segkit.comparison import sweep_plans
 from segkit.errors import SegkitError, UsageError
 from segkit.graph import Branch, Graph
 from segkit.images import distinct, read_image
 from segkit.leaderboard import Leaderboard
 from segkit.observers import Observers
+from segkit.packages import BUNDLED
 from segkit.planner import Plan
 from segkit.recipe import DEFAULTS, PIPELINE, Part, Recipe, make_step
 from segkit.report import write_report

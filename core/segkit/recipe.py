@@ -30,8 +30,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from segkit.catalog import BUNDLED, Catalog
+from segkit.catalog import Catalog
 from segkit.errors import UsageError
+from segkit.packages import BUNDLED
 from segkit.planner import Plan, asks, missing_input, plan
 from segkit.stages import KINDS, Prompter, Step
 from segkit.types import Masks

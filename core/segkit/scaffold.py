@@ -16,9 +16,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.catalog import BUNDLED, FLAGS
+from segkit.catalog import FLAGS
 from segkit.errors import UsageError
 from segkit.hookspecs import API_VERSION, REGISTRATION
+from segkit.packages import BUNDLED
 
 if TYPE_CHECKING:
     from jinja2 import Environment

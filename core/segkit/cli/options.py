@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.shell_completion import CompletionItem
 
-from segkit.catalog import BUNDLED, FLAGS, Catalog
+from segkit.catalog import FLAGS, Catalog
 from segkit.errors import UsageError
+from segkit.packages import BUNDLED
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -44,7 +44,7 @@ class _Command(PlanCommand):
 
 def _asked(texts: tuple[str, ...], catalog: Catalog) -> list[str]:
     """The names that --perturb gives: `all` are the bundled ones."""
-    from segkit.catalog import BUNDLED
+    from segkit.packages import BUNDLED
 
     names = [one for text in texts for one in split(text, "--perturb")]
     if "all" in names:
