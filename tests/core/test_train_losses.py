@@ -58,6 +58,16 @@ def test_dice_by_its_definition(case, weights):
     assert float(dice(logits, target, weights)) == pytest.approx(wanted, abs=1e-5)
 
 
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_dice_of_each_example_is_averaged(case, weights):
+    logits, target = case
+    wanted = np.mean([float(dice(logits[i : i + 1], target[i : i + 1], weights)) for i in (0, 1)])
+    assert float(dice(logits, target, weights, each=True)) == pytest.approx(wanted, abs=1e-6)
+    assert float(dice(logits, target, weights)) != pytest.approx(wanted, abs=1e-4)
+    criterion = Criterion(terms_of("dice"), weights, 2.0, each=True)
+    assert float(criterion(logits, target)) == pytest.approx(wanted, abs=1e-6)
+
+
 @pytest.mark.parametrize("loss", [cross_entropy, focal, dice])
 def test_void_pixels_take_no_part_and_gradients_are_finite(loss, case):
     logits, target = case

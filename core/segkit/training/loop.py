@@ -327,7 +327,7 @@ class _Stages:
                 "--train.class-weights"
             )
         self.criterion = Criterion(
-            terms_of(settings.loss), class_weights(settings, pool), settings.gamma
+            terms_of(settings.loss), class_weights(settings, pool), settings.gamma, each=step.clicks
         )
 
     def file_of(self, stage: str) -> Path:

@@ -49,30 +49,43 @@ def focal(
     return _mean(-picked * missing**gamma, known, counts, weights)
 
 
-def dice(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+def dice(
+    logits: Tensor, target: Tensor, weights: Tensor | None = None, each: bool = False
+) -> Tensor:
     """1 − the Dice coefficient of probabilities and truth (Milletari et al. 2016, for each class).
 
-    Sums run over the batch; the mean over classes is weighted.
+    Sums run over the batch, or over each example, whose losses are then averaged; the mean over
+    classes is weighted.
     """
     counts = (target != VOID)[:, None]
     chances = logits.softmax(1) * counts
     classes = torch.arange(logits.shape[1], device=logits.device)[:, None, None]
     truth = (target[:, None] == classes).to(chances.dtype)
-    axes = (0, 2, 3)
+    axes = (2, 3) if each else (0, 2, 3)
     both = (chances * truth).sum(axes)
     loss = 1 - (2 * both + SMOOTH) / (chances.sum(axes) + truth.sum(axes) + SMOOTH)
+    loss = loss.mean(0) if each else loss
     if weights is None:
         return loss.mean()
     return (loss * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 class Criterion:
-    """A weighted sum of losses."""
+    """A weighted sum of losses.
+
+    `each`: Dice's sums run over each example. So it is where examples are clicks (as in Kirillov et
+    al. 2023): summed over a batch, the few large masks of background clicks would be all that
+    counts.
+    """
 
     def __init__(
-        self, terms: Sequence[tuple[float, str]], weights: Tensor | None, gamma: float
+        self,
+        terms: Sequence[tuple[float, str]],
+        weights: Tensor | None,
+        gamma: float,
+        each: bool = False,
     ) -> None:
-        self.terms, self.weights, self.gamma = terms, weights, gamma
+        self.terms, self.weights, self.gamma, self.each = terms, weights, gamma, each
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss (a scalar)."""
@@ -81,8 +94,10 @@ class Criterion:
         total = logits.new_zeros(())
         for share, name in self.terms:
             if name == "focal":
-                total = total + share * focal(logits, target, weights, self.gamma)
+                loss = focal(logits, target, weights, self.gamma)
+            elif name == "dice":
+                loss = dice(logits, target, weights, self.each)
             else:
-                found = {"cross-entropy": cross_entropy, "dice": dice}[name]
-                total = total + share * found(logits, target, weights)
+                loss = cross_entropy(logits, target, weights)
+            total = total + share * loss
         return total

@@ -55,7 +55,8 @@ class Settings(BaseModel):
     twice as fast where the processor or the GPU has it."""
 
     loss: str = "cross-entropy"
-    """cross-entropy, dice or focal, or a weighted sum of them such as cross-entropy+0.5*dice."""
+    """cross-entropy, dice or focal, or a weighted sum of them such as cross-entropy+0.5*dice.
+    Dice's sums run over a batch, with clicks over each click's mask."""
 
     gamma: NonNegativeFloat = 2.0
     """Of the focal loss: how much less it minds what is nearly right; 0 is cross-entropy."""
