@@ -235,6 +235,21 @@ def test_clicks_are_learnt(tmp_path):
         quick(tmp_path / "y.safetensors", Clicked(), class_weights=("red=2",))
 
 
+@pytest.mark.parametrize(("made_of", "each"), [(Clicked, True), (Linear, False)])
+def test_dice_is_of_each_mask_where_clicks_are_learnt(made_of, each, tmp_path):
+    seen = set()
+
+    class Watched(made_of):
+        name = "watched"
+
+        def loss(self, network, stage, examples, criterion):
+            seen.add(criterion.each)
+            return super().loss(network, stage, examples, criterion)
+
+    quick(tmp_path / "x.safetensors", Watched(), epochs=1)
+    assert seen == {each}
+
+
 def test_figures_by_their_definition():
     confusion = torch.tensor([[50, 10, 0], [5, 25, 0], [0, 0, 0]])
     found = figures(confusion)
