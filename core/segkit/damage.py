@@ -120,10 +120,10 @@ def heatmap_drift(before: Sequence[Heatmap], after: Sequence[Heatmap]) -> float 
     """
     if not before:
         return None
-    named = {h.name: h for h in after}
+    named = {h.name: h for h in after if h.name is not None}
     found = []
     for place, heatmap in enumerate(before):
-        other = named.get(heatmap.name) or (after[place] if place < len(after) else None)
+        other = named.get(heatmap.name or "") or (after[place] if place < len(after) else None)
         found.append(0.0 if other is None else _correlation(heatmap.values, other.values))
     return float(1 - np.mean(found))
 

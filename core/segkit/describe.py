@@ -169,6 +169,8 @@ class Description:
             image, truth = dataset[index]
             if not isinstance(image, Image):
                 raise BadValueError(f"it makes a {type(image).__name__}, not an Image")
+            if not isinstance(truth, Truth | None):
+                raise BadValueError(f"its truth is a {type(truth).__name__}, not a Truth")
         except BadImageError as error:
             known = error.cause if error.cause in PROBLEMS else "unreadable"
             self._note(name, known, str(error))

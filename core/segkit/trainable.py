@@ -109,6 +109,8 @@ class Trainable(Segmenter):
 
         It is called with `pixels` (b, 3, S, S) float32 in [0, 1] and, if `clicks`, `points` (b, 2),
         as in `Examples`, and returns logits (b, classes, S, S). Normalising is its own affair.
+        In training convolutions have their channels last in memory (`torch.channels_last`); use
+        `reshape` and `flatten` where `view` would ask for another layout.
         """
         raise PluginError(f"{type(self).__name__} should define 'network', but does not")
 

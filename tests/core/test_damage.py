@@ -141,6 +141,8 @@ def test_heatmaps_of_one_class_are_compared_wherever_they_stand():
     assert heatmap_drift([cat, dog], [dog, cat]) == pytest.approx(0)
     fox = heat([0, 1, 0], name="fox")
     assert heatmap_drift([cat], [fox]) == pytest.approx(0), "else by place"
+    one, two = heat((0, 1), (0, 0)), heat((0, 0), (1, 0))
+    assert heatmap_drift([one, two], [one, two]) == pytest.approx(0), "also where none is named"
     assert heatmap_drift([cat, dog], [cat]) == pytest.approx(0.5), "one has no counterpart"
     assert heatmap_drift([], []) is None
 

@@ -104,6 +104,21 @@ def test_every_problem_is_named_and_none_is_the_end(described):
     assert described.counts == {"unreadable": 2, "size": 2, "no truth": 1, "ids": 1, "empty": 1}
 
 
+def test_a_truth_that_is_none_is_the_plugins_fault_and_spoils_its_image_alone():
+    class Loose(Made):
+        name = "loose"
+
+        def __getitem__(self, index):
+            image, truth = super().__getitem__(0)
+            return image, truth.labels if index == 1 else truth
+
+    found = Description.of(Loose())
+    assert len(list(found.look(Loose()))) == len(MADE)
+    (problem,) = found.problems
+    assert (problem.image, problem.problem) == ("picture-1", "unreadable")
+    assert problem.sentence.endswith("its truth is a Labels, not a Truth")
+
+
 def test_void_does_not_cut_an_object_in_pieces():
     cut = grid("11v110", "11v110", "vvvvv0", "0000v1")
     assert objects_in(Truth(Labels(cut))) == ([(1, 9)], "regions")

@@ -54,6 +54,9 @@ def test_void_pixels_become_what_the_border_option_says(tmp_path):
     for target, edge in zip(near.targets, void, strict=True):  # the square's first row is void
         (kind,) = np.unique(target[target > 0])
         assert (target[edge] == kind).all()
+    for found in (back, near):  # what is learnt is what is counted
+        for target, counts in zip(found.targets, found.counts, strict=True):
+            assert counts.tolist() == [(target == i).sum() for i in range(3)]
     for other in (back, near):
         assert np.array_equal(other.targets[~void], raw.targets[~void])
 

@@ -129,8 +129,14 @@ def test_weights_of_an_earlier_training_are_where_the_next_begins(trained, tmp_p
     }.items():
         with pytest.raises(UsageError, match=sentence):
             quick(tmp_path / "z.safetensors", initial=path)
-    with pytest.raises(UsageError, match=r"--train\.initial .* has nothing that fits this network"):
-        quick(tmp_path / "z.safetensors", Clicked(), initial=trained.path)
+    for other in (Clicked(), Linear(channels=5)):  # of the latter, counters and a bias would fit
+        with pytest.raises(UsageError, match=r"initial .* has nothing that fits this network"):
+            quick(tmp_path / "z.safetensors", other, initial=trained.path)
+    quick(tmp_path / "z.safetensors", watch=watch, classes=("blue", "red"), rate=1e-9, **more)
+    assert watch.notes[-1] == (
+        "its outputs were for red, blue, and now learn blue, red, in this order; --train.classes "
+        "changes it"
+    )
 
 
 def test_the_best_epoch_is_kept_and_training_stops_early(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -193,3 +194,67 @@ def test_only_the_same_training_goes_on(tmp_path):
     checkpoint.write_bytes(content)
     done = quick(path, resume=True, epochs=4)  # longer is no other training
     assert len(done.rows) == 4
+
+
+class Stop(Watcher):
+    """Ctrl+C in the epoch after so many."""
+
+    def __init__(self, after=1):
+        self.rows, self.after, self.notes = 0, after, []
+
+    def epoch(self, row):
+        self.rows += 1
+
+    def step(self, examples):
+        if self.rows == self.after:
+            raise KeyboardInterrupt
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_patience_may_be_more_when_it_goes_on(tmp_path):
+    path, never = tmp_path / "x.safetensors", {"epochs": 6, "delta": 10.0}
+    with pytest.raises(KeyboardInterrupt):
+        quick(path, watch=Stop(), patience=1, **never)
+    done = quick(path, resume=True, patience=4, **never)
+    assert len(done.rows) == 5  # the first, and four that are no better by 10
+
+
+def test_what_cannot_begin_leaves_the_old_training_as_it_is(tmp_path):
+    path = tmp_path / "x.safetensors"
+    quick(path, epochs=1)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for more in (
+        {"initial": tmp_path / "typo.safetensors"},
+        {"initial": path},
+        {"class_weights": ("green=1",)},
+        {"data": [Squares(truth=False)]},
+    ):
+        with pytest.raises(UsageError):
+            quick(path, overwrite=True, **more)
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_going_on_needs_neither_the_initial_file_nor_says_that_it_begins(tmp_path):
+    first, path = tmp_path / "first.safetensors", tmp_path / "x.safetensors"
+    quick(first, epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        quick(path, initial=first, watch=Stop())
+    first.unlink()
+    watch = Stop(after=99)
+    assert len(quick(path, initial=first, resume=True, watch=watch).rows) == 3
+    assert watch.notes == []
+
+
+def test_best_weights_that_are_gone_are_told(tmp_path):
+    path = tmp_path / "x.safetensors"
+    worse = {"epochs": 3, "patience": 3, "rate": 1e-12, "split": 0.5}
+    with pytest.raises(KeyboardInterrupt):
+        quick(path, watch=Stop(after=2), **worse)
+    state = torch.load(path.with_suffix(".ckpt"), weights_only=True)
+    state["segkit"] = re.sub(r'"validation_loss": [\d.]+', '"validation_loss": 0', state["segkit"])
+    torch.save(state, path.with_suffix(".ckpt"))  # no later epoch will be better
+    path.unlink()
+    with pytest.raises(UsageError, match=r"x\.safetensors, which held the best weights of stage"):
+        quick(path, resume=True, **worse)

@@ -119,3 +119,27 @@ def test_other_losses_train_too(kind):
         adam.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+
+
+def test_a_size_that_is_no_multiple_of_8(tmp_path):
+    network = Autoencoder().network(3)
+    pixels = torch.rand(2, 3, 44, 52)
+    assert network.reconstruct(pixels).shape == pixels.shape
+    assert network(pixels).shape == (2, 3, 44, 52)
+
+
+@pytest.mark.parametrize("kind", ["mse", "ssim", "boundary"])
+def test_bfloat16_rounds_the_network_and_not_its_loss(kind):
+    if kind == "ssim":
+        pytest.importorskip("torchmetrics")
+    step = Autoencoder(reconstruction=kind)
+    network = step.network(3).eval()
+    flat = 0.25 + torch.rand(2, 3, 32, 32) * 0.02  # little varies, as in the sky
+    seen = []
+    network.reconstruct = lambda pixels: seen.append(1) or flat.roll(1, -1)
+    examples = Examples(flat, torch.zeros(2, 32, 32).long())
+    plain, _ = step.loss(network, "reconstruct", examples, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, _ = step.loss(network, "reconstruct", examples, None)
+    assert len(seen) == 2
+    torch.testing.assert_close(rounded, plain)

@@ -177,12 +177,27 @@ def test_a_box_is_asked_by_its_middle_and_shuts_out_the_rest(step, picture):
     inside = np.zeros(SIZE, bool)
     inside[10:31, 20:41] = True
     assert not found.masks[0][~inside].any()
-    deep = np.zeros(SIZE, bool)
-    deep[16:25, 28:34] = True  # away from the border, where the low logits are not touched
-    assert np.array_equal(found.masks[0][deep], free[deep])
+    assert np.array_equal(found.masks[0][inside], free[inside])
     pointed = asked(step, picture, Prompt(points=[(22, 12)], box=[20, 10, 40, 30])).masks[0]
     other = asked(step, picture, Prompt(points=[(22, 12)])).masks[0]
-    assert np.array_equal(pointed[deep], other[deep])
+    assert np.array_equal(pointed[inside], other[inside])
+
+
+def test_a_box_smaller_than_a_low_pixel_and_one_that_cuts_them(step, picture):
+    rows, columns = np.indices(SIZE)
+    low = asked(step, picture, Prompt(points=[(30, 20)])).logits.shape[-1]
+    cell = SIZE[1] / low
+    assert cell > 1
+    sure = asked(step, picture, Prompt(points=[(30, 20)])).masks[0]
+    assert sure.any()
+    row, column = np.argwhere(sure)[len(np.argwhere(sure)) // 2].tolist()
+    tiny = asked(step, picture, Prompt(points=[(30, 20)], box=[column, row, column, row]))
+    assert np.argwhere(tiny.masks[0]).tolist() == [[row, column]]
+    assert tiny.scores[0] > 0
+    box = [21, 11, 40, 30]
+    cut = asked(step, picture, Prompt(points=[(30, 20)], box=box)).masks[0]
+    inside = (columns >= 21) & (columns <= 40) & (rows >= 11) & (rows <= 30)
+    assert np.array_equal(cut, sure & inside)
 
 
 def test_a_coarse_mask_is_asked_by_the_place_of_its_largest_logit(step, picture):

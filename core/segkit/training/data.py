@@ -108,10 +108,12 @@ def read(
                 skipped.append(f"'{name}' of {dataset.name} has no truth")
                 continue
             ids = _classes_of(truth, dataset.classes, classes, fixed, size)
-            counts.append(np.bincount(ids.ravel(), minlength=VOID + 1))
-            shown = _objects_of(truth, ids, size) if clicks else ids
+            learnt = _border(ids, settings.border)
+            counts.append(np.bincount(learnt.ravel(), minlength=VOID + 1))
+            if clicks:
+                learnt = _border(_objects_of(truth, ids, size), settings.border)
             pixels[len(names)] = squeezed(image.pixels, size)
-            targets[len(names)] = _border(shown, settings.border)
+            targets[len(names)] = learnt
             names.append(name)
     tell(total, total)
     if len(names) < 2:

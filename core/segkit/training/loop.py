@@ -140,8 +140,12 @@ def train(
     so far are kept), `PluginError` where the network fails.
     """
     settings, watch = settings or Settings(), watch or Watcher()
-    _check_files(path, resume=resume, overwrite=overwrite)
-    initial = {} if settings.initial is None else read_trained(settings.initial, None)[1]
+    _check_files(path, settings.initial, resume=resume, overwrite=overwrite)
+    checkpoint = beside(path, ".ckpt")
+    going_on = resume and checkpoint.is_file()
+    initial = None
+    if settings.initial is not None and not going_on:
+        initial = read_trained(settings.initial, None)
     size = settings.size or step.train_size
     with ExitStack() as opened:
         for dataset in datasets:
@@ -156,19 +160,23 @@ def train(
             "learns not to use"
         )
     state = State(_asked(step, datasets, settings, size, seed, len(pool)))
-    checkpoint = beside(path, ".ckpt")
-    going_on = resume and checkpoint.is_file()
     if going_on:
         state = _state_of(checkpoint, state)
     elif resume:
         watch.note(f"there is no {checkpoint} to go on from, so training begins")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _told(path, state, step):
         torch.manual_seed(_number(seed, 1))
         network = step.network(2 if step.clicks else len(pool.classes) + 1)
-        if settings.initial is not None:
-            watch.note(begin_with(network, initial, settings.initial))
-        network.to(memory_format=torch.channels_last)  # what convolutions are fastest in
+        if initial is not None and settings.initial is not None:
+            said, tensors = initial
+            watch.note(begin_with(network, tensors, settings.initial))
+            if not step.clicks and said["plugin"] == step.name:
+                _say_classes(said["classes"], pool.classes, watch)
+        for weight in network.parameters():
+            if weight.dim() == 4:  # what convolutions are fastest in
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         training = _Stages(step, network, pool, settings, state, path, seed, device, watch)
+        _clear(path, overwrite=overwrite)
         training.run(checkpoint if going_on else None)
     best = state.best(step.stages[-1])
     assert best is not None
@@ -187,11 +195,16 @@ def train(
 # ---- before ------------------------------------------------------------------------------------
 
 
-def _check_files(path: Path, *, resume: bool, overwrite: bool) -> None:
+def _check_files(path: Path, initial: Path | None, *, resume: bool, overwrite: bool) -> None:
     if path.suffix != ".safetensors":
         raise UsageError(f"-o {path} should end in .safetensors, which is what is written")
     if resume and overwrite:
         raise UsageError("--resume goes on and --overwrite starts again; choose one of them")
+    if initial is not None and initial.resolve() == path.resolve():
+        raise UsageError(
+            f"--train.initial and -o are both {path}, which the new weights would replace; choose "
+            "another -o"
+        )
     checkpoint, recipe = beside(path, ".ckpt"), beside(path, ".toml")
     if resume and recipe.exists() and not checkpoint.exists():
         raise UsageError(
@@ -205,11 +218,15 @@ def _check_files(path: Path, *, resume: bool, overwrite: bool) -> None:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if overwrite:  # the old weights stay until there are better ones
-            for old in (checkpoint, recipe):
-                old.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"-o {path} cannot be made: {error.strerror}; choose another") from None
+
+
+def _clear(path: Path, *, overwrite: bool) -> None:
+    """What is replaced goes when all is known to be well; weights stay until there are better."""
+    if overwrite:
+        for suffix in (".ckpt", ".toml"):
+            beside(path, suffix).unlink(missing_ok=True)
 
 
 def _asked(
@@ -222,7 +239,8 @@ def _asked(
 ) -> dict[str, Any]:
     """What decides the curve, flat, as JSON holds it."""
     found = {"segmenter": step.name, "seed": seed, "images": images}
-    found |= {f"{step.name}.{k}": v for k, v in step.settings().items()}
+    options = step.model_dump(mode="json", exclude={"weights"}, exclude_none=True)
+    found |= {f"{step.name}.{key}": value for key, value in options.items()}
     found["dataset"] = [dataset.name for dataset in datasets]
     for dataset in datasets:
         options = dataset.model_dump(mode="json")
@@ -238,6 +256,9 @@ def _state_of(checkpoint: Path, fresh: State) -> State:
     try:
         found = torch.load(checkpoint, map_location="cpu", weights_only=True)["segkit"]
         state = State(**json.loads(found))
+        # Of options that it did not know yet:
+        usual = Settings().model_dump(mode="json", exclude=set(CHANGEABLE))
+        state.asked = {f"train.{key}": value for key, value in usual.items()} | state.asked
     except Exception as error:  # torch raises many kinds on damaged files
         raise UsageError(
             f"--resume: {checkpoint} cannot be read ({str(error).splitlines()[0][:100]}); train "
@@ -289,14 +310,23 @@ def begin_with(network: torch.nn.Module, found: dict[str, Tensor], path: Path) -
     """
     own = network.state_dict()
     fit = [key for key in own if key in found and own[key].shape == found[key].shape]
-    if not fit:
+    if not any(own[key].dim() > 1 for key in fit):  # biases and counters are of one shape anyway
         raise UsageError(
-            f"--train.initial {path} has nothing that fits this network: of its {len(found)} "
-            "tensors none has the name and shape of one; give weights of a network built alike"
+            f"--train.initial {path} has nothing that fits this network: none of its weights has "
+            "the name and shape of one; give those of a network with the same options"
         )
     for key in fit:  # these share the network's memory
         own[key].copy_(found[key])
     return f"begins with {len(fit)} of its {len(own)} tensors from {path}"
+
+
+def _say_classes(before: Sequence[str], now: Sequence[str], watch: Watcher) -> None:
+    """A network's outputs have no names; where they are taken over they may mean something else."""
+    if len(before) == len(now) and list(before) != list(now):
+        watch.note(
+            f"its outputs were for {', '.join(before)}, and now learn {', '.join(now)}, in this "
+            "order; --train.classes changes it"
+        )
 
 
 # ---- the stages --------------------------------------------------------------------------------
@@ -351,7 +381,13 @@ class _Stages:
         """Put the best weights of a stage into the network."""
         from safetensors.torch import load_file
 
-        self.network.load_state_dict(load_file(self.file_of(stage)))
+        path = self.file_of(stage)
+        if not path.is_file():
+            raise UsageError(
+                f"{path}, which held the best weights of stage '{stage}', is gone; bring it back, "
+                "or train again with --overwrite"
+            )
+        self.network.load_state_dict(load_file(path))
 
     def _one(self, index: int, stage: str, checkpoint: Path | None) -> None:
         settings, state = self.settings, self.state
@@ -382,7 +418,7 @@ class _Stages:
                 precision="bf16-mixed" if settings.precision == "bfloat16" else "32-true",
                 max_epochs=settings.epochs,
                 deterministic="warn" if kind == "cuda" else None,
-                callbacks=[stop, _Keep(self, stage, end)],
+                callbacks=[stop, _Keep(self, stage, end, stop)],
                 plugins=[_Whole()],
                 num_sanity_val_steps=0,
                 logger=False,
@@ -507,7 +543,7 @@ class _Training(lightning.LightningModule):
         """Add up."""
         losses, counts = zip(*self.validation, strict=True)
         share = torch.tensor(counts, dtype=torch.float64)
-        mean = float((torch.stack(losses).double().cpu() * share).sum() / share.sum())
+        mean = float((torch.stack(losses).cpu().double() * share).sum() / share.sum())
         if not np.isfinite(mean):
             self.look()
             self.stop_at(f"when epoch {self.current_epoch + 1} is validated,")
@@ -547,12 +583,13 @@ class _Keep(Checkpoint):
     A `Checkpoint`, so that it comes after early stopping has looked at the epoch.
     """
 
-    def __init__(self, stages: _Stages, stage: str, end: float | None) -> None:
-        self.stages, self.stage, self.end = stages, stage, end
+    def __init__(self, stages: _Stages, stage: str, end: float | None, stop: EarlyStopping) -> None:
+        self.stages, self.stage, self.end, self.stop = stages, stage, end, stop
         self.before = stages.state.seconds
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """The clock runs."""
+        self.stop.patience = self.stages.settings.patience  # a checkpoint brings its own
         self.started = time.monotonic()
 
     @property
@@ -572,7 +609,7 @@ class _Keep(Checkpoint):
         module.look()
         state, stages = self.stages.state, self.stages
         best = state.best(self.stage)
-        losses = torch.stack(module.losses).double()
+        losses = torch.stack(module.losses).cpu().double()
         state.seconds = self.seconds
         row = {
             "stage": self.stage,

@@ -33,7 +33,8 @@ class Settings(BaseModel):
 
     initial: Path | None = None
     """Weights to begin with, a file that segkit train wrote, of this segmenter or another: tensors
-    of the same name and shape are taken, the others begin as ever."""
+    of the same name and shape are taken, the others begin as ever. The options of the network are
+    not taken; give them again."""
 
     epochs: PositiveInt = 50
     """Most passes over the data, in each stage."""
@@ -52,7 +53,7 @@ class Settings(BaseModel):
 
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 rounds the network's work to half as many bits, its weights stay as they are: up to
-    twice as fast where the processor or the GPU has it."""
+    twice as fast where the processor or the GPU has it, and slower elsewhere."""
 
     loss: str = "cross-entropy"
     """cross-entropy, dice or focal, or a weighted sum of them such as cross-entropy+0.5*dice.

@@ -164,14 +164,13 @@ class PointClip(Trainable):
             low = found[: len(on)].mean(dim=0)
             if len(found) > len(on):
                 low = torch.minimum(low, low - found[len(on) :].amax(dim=0))
-            if prompt.box is not None:
+            mask = frame.masks(low[None, None])[0].cpu().numpy()
+            if prompt.box is not None:  # cut at full size: a low pixel is many wide
+                rows, columns = inside(prompt.box, image.size, image.size)
+                mask &= rows[:, None] & columns
                 rows, columns = inside(prompt.box, frame.low, image.size)
                 shut = ~torch.from_numpy(rows[:, None] & columns).to(low.device)
                 low = torch.where(shut, low.clamp(max=SURELY_NOT), low)
-            mask = frame.masks(low[None, None])[0].cpu().numpy()
-            if prompt.box is not None:
-                rows, columns = inside(prompt.box, image.size, image.size)
-                mask &= rows[:, None] & columns
             score = np.array([expected_iou(low)])
             yield place, mask, score, low[None].cpu().numpy()
 
@@ -210,13 +209,15 @@ def inside(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which rows (h,) and columns (w,) of a grid over the image of (H, W) are inside of a box.
 
-    Those whose middle is; the box's first and last pixels belong to it.
+    Those whose middle is, or of cells larger than a pixel those that the box touches; the box's
+    first and last pixels belong to it.
     """
     found = []
     for axis in (1, 0):
         cells, pixels = shape[1 - axis], size[1 - axis]
         middles = (np.arange(cells) + 0.5) * pixels / cells - 0.5
-        found.append((middles >= box[axis] - 0.5) & (middles <= box[axis + 2] + 0.5))
+        reach = max(0.5, pixels / cells / 2)
+        found.append((middles >= box[axis] - reach) & (middles <= box[axis + 2] + reach))
     return found[0], found[1]
 
 

@@ -31,7 +31,7 @@ class Autoencoder(TrainedSegmenter):
     et al. 2004); boundary, the squared error, up to 5 times as much where the image has edges."""
 
     def network(self, classes: int) -> nn.Module:
-        """Pixels (b, 3, h, w) to logits (b, classes, h, w), h and w multiples of 8."""
+        """Pixels (b, 3, h, w) to logits (b, classes, h, w), h and w 8 or more."""
         from segkit_plugins.segmenter.autoencoder.network import AutoencoderNet
 
         return AutoencoderNet(classes)
@@ -50,10 +50,13 @@ class Autoencoder(TrainedSegmenter):
         """The reconstruction's loss, then that of the class map."""
         if stage == SEGMENT:
             return super().loss(network, stage, examples, criterion)
+        import torch
+
         from segkit_plugins.segmenter.autoencoder.network import RECONSTRUCTION
 
         found = network.reconstruct(examples.pixels)
-        return RECONSTRUCTION[self.reconstruction](found, examples.pixels), None
+        with torch.autocast(found.device.type, enabled=False):  # variances need the digits
+            return RECONSTRUCTION[self.reconstruction](found.float(), examples.pixels), None
 
 
 @hookimpl

@@ -61,8 +61,8 @@ class AutoencoderNet(nn.Module):
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1] to the same."""
-        found: Tensor = self.decoder(self.encoder(pixels))
-        return found.float()
+        found = self.decoder(self.encoder(pixels))
+        return F.interpolate(found, pixels.shape[-2:], mode="bilinear")
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1] to logits (b, classes, h, w)."""
