@@ -113,6 +113,17 @@ def test_without_truth_there_is_a_table_without_figures(segkit, tmp_path):
     assert board(tmp_path / "s")["pairs"] == []
 
 
+def test_the_table_shows_the_figures_that_were_asked_for(segkit, tmp_path):
+    flags = ("--dataset", "shapes", "--shapes.count", "1", "--gradcam.model", "shapes")
+    done = segkit(
+        *("sweep", *flags, "--prompt", "topk,maxmin", "--write", "none", "-o", tmp_path / "s"),
+        *("--metric", "accuracy", "--metric", "miou"),
+    )
+    assert done.code == 0, done.err
+    (head,) = [line for line in done.out.splitlines() if line.startswith("recipe ")]
+    assert head.split() == ["recipe", "accuracy", "95", "%", "interval", "miou", "s/image"]
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [

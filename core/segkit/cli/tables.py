@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 GIVES_WAY = ("heat", "prompt", "mask")
 """Columns for the level at which each stage gives way."""
 
+BESIDE = ("iou", "boundary-iou", "hit-rate")
+"""What stands beside the figure that sorts, two at most; where there is none of them, others do."""
+
 MOST = 12
 """So many verdicts are printed; all of them are in leaderboard.json."""
 
@@ -28,7 +31,9 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
     many = len(board.rows)
     plural = "" if board.images == 1 else "s"
     console.print(f"{many} recipe{'' if many == 1 else 's'} on {board.images} image{plural}")
-    extras = [m for m in ("iou", "boundary-iou", "hit-rate") if m != board.metric][:2]
+    made = [metric for row in board.rows for metric in row.scores]
+    first = [metric for metric in BESIDE if metric in made]
+    extras = [m for m in dict.fromkeys([*first, *made]) if m != board.metric][:2]
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", style="cyan", overflow="fold")
     if board.metric:
