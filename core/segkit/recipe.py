@@ -100,9 +100,16 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Read a TOML file. Raises `UsageError` if it is missing, not TOML or not a recipe."""
-        found = _toml(path)
-        return cls.from_dict(found, f"--recipe {path}")
+        """Read a TOML file; files that were moved along with it are found beside it.
+
+        Raises `UsageError` if it is missing, not TOML or not a recipe.
+        """
+        recipe = cls.from_dict(_toml(path), f"--recipe {path}")
+        parts = {
+            kind: tuple(replace(part, options=_moved(part.options, path.parent)) for part in some)
+            for kind, some in recipe.parts.items()
+        }
+        return replace(recipe, parts=parts)
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], where: str = "the recipe") -> Recipe:
@@ -252,6 +259,18 @@ def _short(name: str) -> str:
     return name.rpartition(":")[2]
 
 
+def _moved(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options; an absolute path that is gone is that of the file of its name in `folder`."""
+
+    def found(value: Any) -> Any:
+        if not isinstance(value, str) or not Path(value).is_absolute() or Path(value).exists():
+            return value
+        beside = folder / Path(value).name
+        return str(beside) if beside.is_file() else value
+
+    return {key: found(value) for key, value in options.items()}
+
+
 def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:
     # Options are spelt as their flags are, or as in Python.
     options = {key.replace("-", "_"): value for key, value in table.items()}
@@ -285,6 +304,8 @@ def option_error(cls: type[Step], error: ValidationError) -> str:
         near = get_close_matches(option, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
         return f"{cls.name} has no option '{option}'; {hint}"
+    if first["type"] == "missing":
+        return f"{cls.kind} '{cls.name}' needs --{cls.name}.{option}; add it"
     text = str(first["msg"]).removeprefix("Value error, ")
     given = first.get("input")
     shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""

@@ -290,7 +290,7 @@ def read_trained(path: Path, name: str | None) -> tuple[dict[str, Any], dict[str
     except (SafetensorError, OSError, ValueError) as error:
         raise UsageError(
             f"the weights {path} cannot be read as safetensors ({error}); the file is damaged or "
-            "of another kind: train again"
+            "of another kind: give one that segkit train wrote, or train again"
         ) from None
     if not {"plugin", "classes", "size", "settings"} <= set(said):
         raise UsageError(

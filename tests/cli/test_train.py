@@ -51,7 +51,7 @@ def test_what_is_said(trained):
     assert f"weights: {path}" in lines
     assert lines[-1] == f"use: segkit run --recipe {path.with_suffix('.toml')} PHOTO"
     epochs = done.stderr.splitlines()
-    assert [line.split("  ")[0] for line in epochs] == ["segment 1/2", "segment 2/2"]
+    assert [line.split("  ")[0] for line in epochs] == ["segment, epoch 1/2", "segment, epoch 2/2"]
 
 
 @pytest.mark.parametrize("how", ["recipe", "flags"])

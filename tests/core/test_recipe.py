@@ -35,6 +35,25 @@ def test_what_is_no_recipe_is_refused_in_a_sentence(tmp_path, text, sentence):
     assert sentence in str(error.value)
 
 
+def test_weights_that_were_moved_with_their_recipe_are_found(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    (new / "net.safetensors").write_text("")
+    text = f'[[segmenter]]\nname = "unet"\nweights = "{(old / "net.safetensors").as_posix()}"\n'
+    path = new / "net.toml"
+    path.write_text(text)
+
+    def weights():
+        return Recipe.load(path).parts["segmenter"][0].options["weights"]
+
+    assert weights() == str(new / "net.safetensors")
+    (old / "net.safetensors").write_text("")  # where the recipe says, if there is something
+    assert weights() == (old / "net.safetensors").as_posix()
+    path.write_text(text.replace("net.safe", "gone.safe"))
+    assert weights() == (old / "gone.safetensors").as_posix()
+
+
 def test_a_missing_recipe_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"no\.toml could not be read: No such file"):
         Recipe.load(tmp_path / "no.toml")
@@ -81,6 +100,10 @@ def test_all_metrics_that_fit_join_where_there_is_truth():
         (
             {"prompt": (Part("topk", {"k": 0}),)},
             "Invalid value for --topk.k: Input should be greater than 0, not 0",
+        ),
+        (
+            {"dataset": (Part("folder", {"images": "photos"}),)},
+            "dataset 'folder' needs --folder.masks; add it",
         ),
         ({"prompt": (Part("topk", {"kk": 1}),)}, "topk has no option 'kk'; did you mean 'k'?"),
         (

@@ -75,8 +75,12 @@ def test_chosen_classes_leave_the_others_to_the_background(tmp_path):
     assert some.classes == ("blue",)
     assert np.array_equal(some.targets == 1, every.targets == 2)
     assert not (some.targets > 1).any()
-    with pytest.raises(UsageError, match="no image shows an object of the classes green to learn"):
-        pool(tmp_path, classes=("green",))
+    for name, hint in {"green": "there is red, blue", "bleu": "did you mean 'blue'?"}.items():
+        with pytest.raises(UsageError) as error:
+            pool(tmp_path, classes=("red", name))
+        assert str(error.value) == f"--train.classes {name}: the data has no such class; {hint}"
+    with pytest.raises(UsageError, match="no image shows an object of the classes blue to learn"):
+        pool(tmp_path, Squares(only=1), classes=("blue",))
 
 
 def test_a_data_set_without_names_gives_numbers(tmp_path):

@@ -70,6 +70,9 @@ def test_what_stands_beside_the_weights(trained):
     assert "22 images trained, 2 validated" in card
     assert f"| mean IoU | {trained.best['miou']:.3f} |" in card
     assert "`squares`: count 24" in card
+    held = [line for line in card.splitlines() if line.startswith("- validated on: ")]
+    assert held == [f"- validated on: {', '.join(trained.held)}"]
+    assert len(trained.held) == trained.validating == 2
     import PIL.Image
 
     picture = np.asarray(PIL.Image.open(path.with_suffix(".png")).convert("L"))
@@ -120,7 +123,9 @@ def test_weights_of_an_earlier_training_are_where_the_next_begins(trained, tmp_p
     assert done.best["miou"] > 0.8 > trained.rows[0]["miou"]
     # Of another number of classes, the last layer begins anew.
     less = quick(tmp_path / "y.safetensors", watch=watch, classes=("red",), rate=1e-9, **more)
-    assert watch.notes[1] == f"begins with 7 of its 9 tensors from {trained.path}"
+    assert watch.notes[1] == (
+        f"begins with 7 of its 9 tensors from {trained.path}; new are 4.weight and others"
+    )
     assert np.allclose(weights(less.path)["0.weight"], weights(trained.path)["0.weight"])
     (tmp_path / "z.txt").write_text("none")
     for path, sentence in {
@@ -129,9 +134,13 @@ def test_weights_of_an_earlier_training_are_where_the_next_begins(trained, tmp_p
     }.items():
         with pytest.raises(UsageError, match=sentence):
             quick(tmp_path / "z.safetensors", initial=path)
-    for other in (Clicked(), Linear(channels=5)):  # of the latter, counters and a bias would fit
-        with pytest.raises(UsageError, match=r"initial .* has nothing that fits this network"):
+    for other, why in (
+        (Clicked(), "it is of the segmenter linear;"),
+        (Linear(channels=5), "it has --linear.channels 4, not 5;"),  # counters and a bias would fit
+    ):
+        with pytest.raises(UsageError) as error:
             quick(tmp_path / "z.safetensors", other, initial=trained.path)
+        assert f"has nothing that fits this network: {why}" in str(error.value)
     quick(tmp_path / "z.safetensors", watch=watch, classes=("blue", "red"), rate=1e-9, **more)
     assert watch.notes[-1] == (
         "its outputs were for red, blue, and now learn blue, red, in this order; --train.classes "
@@ -153,6 +162,15 @@ def test_minutes_end_the_training(tmp_path):
     done = quick(tmp_path / "x.safetensors", epochs=1000, patience=1000, minutes=0.02)
     assert 1 <= len(done.rows) < 1000
     assert done.best["miou"] is not None
+
+
+def test_an_epoch_of_few_steps_is_told(tmp_path):
+    watch = Notes()
+    quick(tmp_path / "x.safetensors", watch=watch, epochs=1, batch=64)
+    assert watch.notes == [
+        "an epoch has 1 step of --train.batch 64; with so few images a smaller batch and a larger "
+        "--train.patience learn more"
+    ]
 
 
 def test_a_class_that_no_image_shows_is_named(tmp_path):

@@ -150,7 +150,7 @@ def test_flags_and_files_in_the_way(tmp_path):
         return str(error.value)
 
     quick(path, epochs=1)
-    assert "is there already; go on with --resume, replace it by --overwrite" in sentence()
+    assert "is there already; replace it by --overwrite, or choose another -o" in sentence()
     assert "is finished, so there is nothing to go on with" in sentence(resume=True)
     assert "choose one of them" in sentence(resume=True, overwrite=True)
     assert "should end in .safetensors" in sentence(at=tmp_path / "x.pt")
@@ -217,8 +217,14 @@ def test_patience_may_be_more_when_it_goes_on(tmp_path):
     path, never = tmp_path / "x.safetensors", {"epochs": 6, "delta": 10.0}
     with pytest.raises(KeyboardInterrupt):
         quick(path, watch=Stop(), patience=1, **never)
-    done = quick(path, resume=True, patience=4, **never)
+    with pytest.raises(UsageError, match="is there already; go on with --resume, replace it by"):
+        quick(path, **never)
+    watch = Stop(after=99)
+    done = quick(path, resume=True, patience=4, watch=watch, **never)
     assert len(done.rows) == 5  # the first, and four that are no better by 10
+    assert watch.notes == [
+        "stopped early, since the validation loss has not fallen for 4 epochs (--train.patience)"
+    ]
 
 
 def test_what_cannot_begin_leaves_the_old_training_as_it_is(tmp_path):

@@ -80,7 +80,8 @@ def test_an_id_without_a_name(tmp_path):
         data[0]
     assert str(info.value) == (
         f"the mask '{tmp_path / 'masks' / 'a.png'}' holds the class id 7, "
-        "but names are given for 1 to 2; name all classes or none"
+        "but names are given for 1 ('cat') to 2 ('dog'); name all classes, each by a flag of its "
+        "own, or none"
     )
     assert data[1][1].labels.ids.tolist() == [[0, 1]]
 

@@ -133,8 +133,8 @@ def print_robustness(found: Robustness, directory: Path, page: Path | None) -> N
         console.print(table)
     if found.curves:
         console.print(
-            "mean: height of the curve; kept: mean over none; last: the level at which heatmap, "
-            "prompt and mask give way",
+            "mean: height of the curve; kept: mean over none; heat, prompt, mask: the level "
+            "at which each gives way",
             style="dim",
         )
     for recipe in found.words:

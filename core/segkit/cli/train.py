@@ -41,7 +41,8 @@ def command() -> click.Command:
         "\b\n"
         "  segkit train unet --dataset shapes --train.size 64 -o net.safetensors\n"
         "  segkit train unet --dataset pets --pets.root D -o net.safetensors\n"
-        "  segkit run --recipe net.toml photo.jpg\n",
+        "  segkit run --recipe net.toml photo.jpg\n"
+        "  segkit train unet --dataset pets --help      (with their options)\n",
         params=[
             click.Argument(["segmenter"], type=PluginName("segmenter"), metavar="SEGMENTER"),
             option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from segkit.training.loop import Watcher
+from segkit.training.papers import shown_time
 
 if TYPE_CHECKING:
     from segkit.training.loop import Outcome, Row
@@ -42,7 +43,7 @@ class Screen(Watcher):
     def step(self, examples: int) -> None:
         """One step further."""
         if self._bar is None:
-            self._start(f"{self._stage} {self._next + 1}/{self._epochs}", self._examples)
+            self._start(self._label(self._next + 1), self._examples)
         self._seen += examples
         if self._bar is not None:
             self._bar.update(self._task, completed=self._seen)
@@ -54,18 +55,29 @@ class Screen(Watcher):
         spent = max(time.monotonic() - self._since, 1e-9)
         figures = "".join(
             f"  {name} {row[key]:.3f}"
-            for key, name in (("miou", "IoU"), ("dice", "Dice"), ("accuracy", "acc"))
+            for key, name in (("miou", "mIoU"), ("dice", "Dice"), ("accuracy", "acc"))
             if row[key] is not None
         )
         if not self._quiet:
             self._console.print(
-                f"{self._stage} {row['epoch']}/{self._epochs}  loss {row['train_loss']:.4f} "
+                f"{self._label(row['epoch'])}  loss {row['train_loss']:.4f} "
                 f"val {row['validation_loss']:.4f}{figures}  {self._seen / spent:.3g} img/s"
             )
         self._seen, self._since = 0, time.monotonic()
 
+    def _label(self, epoch: int) -> str:
+        return f"{self._stage}, epoch {epoch}/{self._epochs}"
+
     def note(self, text: str) -> None:
         """The sentence."""
+        if not self._quiet:
+            self._print(text)
+
+    def left_out(self, sentence: str) -> None:
+        """The sentence, also where nothing but errors is printed."""
+        self._print(f"left out: {sentence}")
+
+    def _print(self, text: str) -> None:
         self.stop()
         self._console.print(f"Note: {text}")
 
@@ -101,8 +113,9 @@ class Screen(Watcher):
         best, pool, path = outcome.best, outcome.pool, outcome.path
         left = f", {len(pool.skipped)} left out" if pool.skipped else ""
         console.print(
-            f"{outcome.training} images trained, {outcome.validating} validated{left} · "
-            f"{outcome.minutes:.1f} minutes · epoch {best['epoch']} kept"
+            f"{outcome.training} image{'s' * (outcome.training != 1)} trained, "
+            f"{outcome.validating} validated{left} · {shown_time(outcome)} · "
+            f"epoch {best['epoch']} kept"
         )
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="cyan")

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def read(
             f"has {total}; add some"
         )
     classes = list(settings.classes)
+    _check_classes(classes, datasets)
     if not classes:
         classes = list(dict.fromkeys(n for d in datasets for _, n in sorted(d.classes.items())))
     fixed = bool(settings.classes)
@@ -130,6 +132,18 @@ def read(
     found = np.stack(counts)[:, : len(classes) + 1]
     n = len(names)
     return Pool(pixels[:n], targets[:n], tuple(names), tuple(classes), found, tuple(skipped))
+
+
+def _check_classes(asked: Sequence[str], datasets: Sequence[Dataset]) -> None:
+    """Refuse a class that no data set has; one without names may show any."""
+    if not all(dataset.classes for dataset in datasets):
+        return
+    known = list(dict.fromkeys(n for d in datasets for _, n in sorted(d.classes.items())))
+    for name in asked:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(known)}"
+            raise UsageError(f"--train.classes {name}: the data has no such class; {hint}")
 
 
 def _array(shape: tuple[int, ...], folder: Path) -> NDArray[np.uint8]:

@@ -11,10 +11,11 @@ import io
 import json
 import logging
 import signal
+import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,6 +47,9 @@ except ModuleNotFoundError:
 LOOK = 10
 """Steps between looks at the loss on a GPU, where each look makes it wait."""
 
+FEW = 3
+"""Steps in an epoch below which a smaller batch is advised."""
+
 CHANGEABLE = ("epochs", "minutes", "patience", "workers")
 """Settings that a training which goes on may have changed."""
 
@@ -73,6 +77,10 @@ class Watcher:
 
     def note(self, text: str) -> None:
         """Something that the user should know, as a sentence."""
+
+    def left_out(self, sentence: str) -> None:
+        """Why an image cannot be used."""
+        self.note(f"left out: {sentence}")
 
 
 @dataclass
@@ -109,6 +117,9 @@ class Outcome:
     """How many images trained."""
     validating: int
     parameters: int
+
+    held: tuple[str, ...] = ()
+    """The names of the images that validated."""
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -153,11 +164,12 @@ def train(
             dataset.open("cpu")
         pool = read(datasets, settings, size, path.parent, clicks=step.clicks, tell=watch.reading)
     for sentence in pool.skipped:
-        watch.note(f"left out: {sentence}")
+        watch.left_out(sentence)
     if pool.missing:
+        one = len(pool.missing) == 1
         watch.note(
-            f"no image shows {', '.join(pool.missing)}; the network has an output for it, which it "
-            "learns not to use"
+            f"no image shows {', '.join(pool.missing)}; the network has an output for "
+            f"{'it' if one else 'each'}, which it learns not to use"
         )
     state = State(_asked(step, datasets, settings, size, seed, len(pool)))
     if going_on:
@@ -169,7 +181,7 @@ def train(
         network = step.network(2 if step.clicks else len(pool.classes) + 1)
         if initial is not None and settings.initial is not None:
             said, tensors = initial
-            watch.note(begin_with(network, tensors, settings.initial))
+            watch.note(begin_with(network, step, said, tensors, settings.initial))
             if not step.clicks and said["plugin"] == step.name:
                 _say_classes(said["classes"], pool.classes, watch)
         for weight in network.parameters():
@@ -181,9 +193,12 @@ def train(
     best = state.best(step.stages[-1])
     assert best is not None
     parameters = sum(p.numel() for p in network.parameters())
-    images, held = (len(part) for part in training.parts)
+    images, held = training.parts
+    names = tuple(pool.names[i] for i in held)
     minutes = state.seconds / 60
-    outcome = Outcome(path, state.rows, best, minutes, pool, images, held, parameters)
+    outcome = Outcome(
+        path, state.rows, best, minutes, pool, len(images), len(held), parameters, names
+    )
     with _told(path, state, step):
         write_papers(outcome, step, datasets, settings, seed, command)
     for stage in step.stages[:-1]:
@@ -208,16 +223,19 @@ def _check_files(path: Path, initial: Path | None, *, resume: bool, overwrite: b
     checkpoint, recipe = beside(path, ".ckpt"), beside(path, ".toml")
     if resume and recipe.exists() and not checkpoint.exists():
         raise UsageError(
-            f"-o {path} is finished, so there is nothing to go on with; --overwrite trains again"
+            f"-o {path} is finished, so there is nothing to go on with; --overwrite trains again, "
+            f"and --train.initial {path} with another -o trains on"
         )
     there = [p for p in (path, checkpoint, recipe) if p.exists()]
     if there and not resume and not overwrite:
+        on = "go on with --resume, " if checkpoint.exists() else ""
         raise UsageError(
-            f"{there[0]} is there already; go on with --resume, replace it by --overwrite, or "
-            "choose another -o"
+            f"{there[0]} is there already; {on}replace it by --overwrite, or choose another -o"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass  # better now than when all images are read
     except OSError as error:
         raise UsageError(f"-o {path} cannot be made: {error.strerror}; choose another") from None
 
@@ -303,21 +321,35 @@ def class_weights(settings: Settings, pool: Pool) -> Tensor | None:
     return torch.tensor([given.get(name, 1.0) for name in names])
 
 
-def begin_with(network: torch.nn.Module, found: dict[str, Tensor], path: Path) -> str:
+def begin_with(
+    network: torch.nn.Module,
+    step: Trainable,
+    said: Mapping[str, Any],
+    found: Mapping[str, Tensor],
+    path: Path,
+) -> str:
     """Copy the tensors of a file that fit by name and shape; a sentence that says how many.
 
-    Raises `UsageError` where none fits.
+    `said` is what the file says of itself. Raises `UsageError` where none fits.
     """
     own = network.state_dict()
     fit = [key for key in own if key in found and own[key].shape == found[key].shape]
     if not any(own[key].dim() > 1 for key in fit):  # biases and counters are of one shape anyway
+        here = step.settings()
+        other = [k for k, v in said["settings"].items() if here.get(k) != v]
+        why = f"it is of the segmenter {said['plugin']}"
+        if said["plugin"] == step.name and other:
+            flag = f"--{step.name}.{other[0].replace('_', '-')}"
+            why = f"it has {flag} {said['settings'][other[0]]}, not {here.get(other[0])}"
         raise UsageError(
-            f"--train.initial {path} has nothing that fits this network: none of its weights has "
-            "the name and shape of one; give those of a network with the same options"
+            f"--train.initial {path} has nothing that fits this network: {why}; give the weights "
+            "of a network with the same options"
         )
     for key in fit:  # these share the network's memory
         own[key].copy_(found[key])
-    return f"begins with {len(fit)} of its {len(own)} tensors from {path}"
+    rest = [key for key in own if key not in fit]
+    new = f"; new are {rest[0]}{' and others' * (len(rest) > 1)}" if rest else ""
+    return f"begins with {len(fit)} of its {len(own)} tensors from {path}{new}"
 
 
 def _say_classes(before: Sequence[str], now: Sequence[str], watch: Watcher) -> None:
@@ -427,6 +459,13 @@ class _Stages:
                 use_distributed_sampler=False,
             )
             done = sum(row["stage"] == stage for row in state.rows)
+            steps = -(-len(order) // settings.batch)
+            if steps < FEW and not done:
+                self.watch.note(
+                    f"an epoch has {steps} step{'s' * (steps > 1)} of --train.batch "
+                    f"{settings.batch}; with so few images a smaller batch and a larger "
+                    "--train.patience learn more"
+                )
             self.watch.begins(stage, settings.epochs, len(order), done)
             with _told(self.path, state, self.step), _interruptible(trainer):
                 trainer.fit(
@@ -437,6 +476,11 @@ class _Stages:
                     weights_only=True,
                 )
         self.network.cpu()
+        if stop.stopped_epoch:
+            self.watch.note(
+                f"stopped early, since the validation loss has not fallen for {settings.patience} "
+                f"epoch{'s' * (settings.patience > 1)} (--train.patience)"
+            )
 
     def _workers(self) -> int:
         import multiprocessing
@@ -520,11 +564,13 @@ class _Training(lightning.LightningModule):
 
     def stop_at(self, where: str) -> None:
         """Say that the loss is lost."""
-        rate = self.stages.settings.rate or self.stages.step.train_rate
+        usual = self.stages.step.train_rate
+        rate = self.stages.settings.rate or usual
+        lower = rate / 10 if rate < 0.1 else usual
         raise SegkitError(
             f"the loss is no finite number any more {where} of stage '{self.stage}'; "
             f"{_kept(self.stages.path, self.stages.state, self.stages.step)}: train again with a "
-            f"lower --train.rate, such as {rate / 10:g}, or another --train.loss"
+            f"lower --train.rate, such as {lower:g}, or another --train.loss"
         )
 
     def validation_step(self, batch: Sequence[Tensor], index: int) -> None:
@@ -664,10 +710,11 @@ def _told(path: Path, state: State, step: Trainable) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else f"{error.strerror or error}"
+        mend = "make room" if full else "mend that"
+        on = "go on with --resume" if state.rows else "train again with --overwrite"
         raise SegkitError(
             f"writing {path} and what goes with it stopped ({reason}); "
-            f"{_kept(path, state, step)}: {'make room' if full else 'mend that'} and go on with "
-            "--resume"
+            f"{_kept(path, state, step)}: {mend} and {on}"
         ) from error
     except Exception as error:  # a plugin's network may raise anything
         text = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -25,6 +25,9 @@ COLUMNS = (
 )
 """Of the CSV file, a line for each epoch."""
 
+MOST_HELD = 30
+"""So many validating images are named in the card."""
+
 FIGURES = {"miou": "mean IoU", "dice": "mean Dice", "accuracy": "accuracy"}
 """Column to its name in card and picture."""
 
@@ -106,6 +109,13 @@ def pictures(rows: Sequence[Row], title: str) -> dict[str, bytes]:
     return made
 
 
+def shown_time(outcome: Outcome) -> str:
+    """How long it took."""
+    if outcome.minutes < 1:
+        return f"{outcome.minutes * 60:.0f} seconds"
+    return f"{outcome.minutes:.1f} minutes"
+
+
 def card(
     outcome: Outcome,
     step: Trainable,
@@ -132,7 +142,7 @@ def card(
         f"| input | {pool.pixels.shape[1]} px, the whole image squeezed |",
         f"| classes | {_cell(', '.join(('background', *pool.classes)))} |",
         f"| seed | {seed} |",
-        f"| time | {outcome.minutes:.1f} minutes, {len(outcome.rows)} epochs |",
+        f"| time | {shown_time(outcome)}, {len(outcome.rows)} epochs |",
         f"| torch | {torch.__version__} |",
         "",
         "## Data",
@@ -144,6 +154,9 @@ def card(
     for dataset in datasets:
         given = dataset.model_dump(mode="json", exclude_none=True)
         lines.append(f"- `{dataset.name}`: {', '.join(f'{k} {v}' for k, v in given.items())}")
+    held = outcome.held[:MOST_HELD]
+    more = f" and {len(outcome.held) - MOST_HELD} more" if len(outcome.held) > MOST_HELD else ""
+    lines.append(f"- validated on: {', '.join(held)}{more}")
     lines += [f"- left out: {sentence}" for sentence in pool.skipped]
     if pool.missing:
         lines.append(f"- in no image: {', '.join(pool.missing)}")

@@ -97,9 +97,11 @@ class MaskFolder:
         elif self.classes:
             unknown = set(np.unique(ids).tolist()) - {0, VOID, *self.classes}
             if unknown:
+                first, last = min(self.classes), max(self.classes)
                 raise BadImageError(
-                    f"the mask '{path}' holds the class id {min(unknown)}, but names are given "
-                    f"for 1 to {max(self.classes)}; name all classes or none",
+                    f"the mask '{path}' holds the class id {min(unknown)}, but names are given for "
+                    f"{first} ({self.classes[first]!r}) to {last} ({self.classes[last]!r}); name "
+                    "all classes, each by a flag of its own, or none",
                     cause="ids",
                 )
         return Truth(Labels(ids, self.classes))
