@@ -95,7 +95,8 @@ class Trainable(Segmenter):
     """The stages of training, in order. Each begins with the best weights of the one before, and
     the last one's are kept."""
     half: ClassVar[bool] = False
-    """Whether weights are written as float16, for large networks."""
+    """Whether weights are written as float16, for large networks. What has one axis, or is beyond
+    float16, stays as it is."""
 
     weights: Path | None = None
     """The file that `segkit train` wrote (safetensors)."""
@@ -265,12 +266,15 @@ def trained_bytes(
         "size": size,
         "settings": step.settings(),
     }
-    kind = torch.float16 if step.half else None
-    kept = {
-        key: (value.to(kind) if kind and value.is_floating_point() else value).cpu().contiguous()
-        for key, value in tensors.items()
-    }
-    return save(kept, {FORMAT: json.dumps(said)})
+
+    def kept(value: Tensor) -> Tensor:
+        value = value.cpu().contiguous()
+        if not step.half or not value.is_floating_point() or value.dim() < 2:
+            return value  # what is 1-D is small, and batch statistics may be beyond float16
+        halved = value.to(torch.float16)
+        return halved if halved.isfinite().all() else value
+
+    return save({key: kept(value) for key, value in tensors.items()}, {FORMAT: json.dumps(said)})
 
 
 def read_trained(path: Path, name: str | None) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -12,6 +12,7 @@ from train_toys import Clicked, Linear, Squares, curve, quick  # noqa: E402
 
 from segkit import Prompt, Prompts, SegkitError, UsageError  # noqa: E402
 from segkit.errors import PluginError  # noqa: E402
+from segkit.trainable import trained_bytes  # noqa: E402
 from segkit.training.loop import Watcher, figures  # noqa: E402
 
 
@@ -272,6 +273,30 @@ def test_dice_is_of_each_mask_where_clicks_are_learnt(made_of, each, tmp_path):
 
     quick(tmp_path / "x.safetensors", Watched(), epochs=1)
     assert seen == {each}
+
+
+def test_what_float16_does_not_hold_is_written_as_it_is():
+    from safetensors.torch import load
+
+    class Half(Linear):
+        name = "half"
+        half = True
+
+    given = {
+        "weight": torch.full((2, 2), 0.1),
+        "large.weight": torch.full((2, 2), 1e5),
+        "norm.running_var": torch.tensor([1e5, 0.1]),
+        "norm.num_batches_tracked": torch.tensor(7),
+    }
+    found = load(trained_bytes(Half(), given, ["red"], 32))
+    assert {key: value.dtype for key, value in found.items()} == {
+        "weight": torch.float16,
+        "large.weight": torch.float32,
+        "norm.running_var": torch.float32,
+        "norm.num_batches_tracked": torch.int64,
+    }
+    for key, value in given.items():
+        torch.testing.assert_close(found[key].to(value.dtype), value, rtol=1e-3, atol=0)
 
 
 def test_figures_by_their_definition():
