@@ -47,7 +47,8 @@ def test_the_loop_costs_little(augment, tmp_path):
     pytest.importorskip("lightning")
     import torch
 
-    from segkit.training.loop import Watcher, train
+    from segkit.training.loop import train
+    from segkit.training.progress import Watcher
     from segkit.training.settings import Settings
     from segkit_plugins.dataset.shapes import Shapes
     from segkit_plugins.segmenter.unet import Unet

@@ -16,7 +16,7 @@ pytest.importorskip("lightning")
 from train_toys import Linear, Squares, curve, quick  # noqa: E402
 
 from segkit import UsageError  # noqa: E402
-from segkit.training.loop import Watcher  # noqa: E402
+from segkit.training.progress import Watcher  # noqa: E402
 
 EPOCHS = 5
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a backgro
 from pathlib import Path
 from train_toys import quick
 from segkit.errors import SegkitError
-from segkit.training.loop import Watcher
+from segkit.training.progress import Watcher
 
 class Trouble(Watcher):
     steps = epochs = 0

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from segkit.training.loop import Watcher
 from segkit.training.papers import shown_time
+from segkit.training.progress import Watcher
 
 if TYPE_CHECKING:
-    from segkit.training.loop import Outcome, Row
+    from segkit.training.progress import Outcome, Row
 
 
 class Screen(Watcher):

@@ -11,13 +11,11 @@ import io
 import json
 import logging
 import signal
-import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,17 @@ from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
 from segkit.training.losses import Criterion
 from segkit.training.papers import write_curves, write_papers
-from segkit.training.settings import BALANCED, Settings, terms_of, weights_of
+from segkit.training.progress import Outcome, Row, State, Watcher, beside
+from segkit.training.settings import Settings, terms_of
+from segkit.training.starting import (
+    asked_for,
+    begin_with,
+    check_files,
+    class_weights,
+    clear,
+    say_classes,
+    state_of,
+)
 from segkit.types import VOID
 
 try:
@@ -49,82 +57,6 @@ LOOK = 10
 
 FEW = 3
 """Steps in an epoch below which a smaller batch is advised."""
-
-CHANGEABLE = ("epochs", "minutes", "patience", "workers")
-"""Settings that a training which goes on may have changed."""
-
-Row = dict[str, Any]
-"""One epoch: `stage`, `epoch` from 1, `train_loss`, `validation_loss`; `miou`, `dice` and
-`accuracy` on the validating images (None in a stage that makes no class maps), `classes` (IoU of
-background and of each class, None for one that was neither there nor found); `seconds` of training
-so far."""
-
-
-class Watcher:
-    """What a training tells; override what is of interest."""
-
-    def reading(self, done: int, total: int) -> None:
-        """So many images are read."""
-
-    def begins(self, stage: str, epochs: int, examples: int, epoch: int) -> None:
-        """A stage begins: most epochs, examples in each, and the epoch that is next, from 0."""
-
-    def step(self, examples: int) -> None:
-        """The network has seen so many more examples."""
-
-    def epoch(self, row: Row) -> None:
-        """An epoch is done."""
-
-    def note(self, text: str) -> None:
-        """Something that the user should know, as a sentence."""
-
-    def left_out(self, sentence: str) -> None:
-        """Why an image cannot be used."""
-        self.note(f"left out: {sentence}")
-
-
-@dataclass
-class State:
-    """How far a training is; the part of a checkpoint that is not Lightning's."""
-
-    asked: dict[str, Any]
-    stage: int = 0
-    rows: list[Row] = field(default_factory=list)
-    seconds: float = 0.0
-    """Of training, validation included."""
-    stage_from: float = 0.0
-    """The seconds at which the stage began."""
-    over: bool = False
-    """Whether the stage has ended."""
-
-    def best(self, stage: str) -> Row | None:
-        """The epoch of a stage with the least validation loss, the first of equal ones."""
-        rows = [row for row in self.rows if row["stage"] == stage]
-        return min(rows, key=lambda row: row["validation_loss"], default=None)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished training."""
-
-    path: Path
-    rows: list[Row]
-    best: Row
-    """The epoch whose weights were kept."""
-    minutes: float
-    pool: Pool
-    training: int
-    """How many images trained."""
-    validating: int
-    parameters: int
-
-    held: tuple[str, ...] = ()
-    """The names of the images that validated."""
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """The file of this suffix that belongs to a weight file."""
-    return path.with_suffix(suffix)
 
 
 def train(
@@ -151,7 +83,7 @@ def train(
     so far are kept), `PluginError` where the network fails.
     """
     settings, watch = settings or Settings(), watch or Watcher()
-    _check_files(path, settings.initial, resume=resume, overwrite=overwrite)
+    check_files(path, settings.initial, resume=resume, overwrite=overwrite)
     checkpoint = beside(path, ".ckpt")
     going_on = resume and checkpoint.is_file()
     initial = None
@@ -171,9 +103,9 @@ def train(
             f"no image shows {', '.join(pool.missing)}; the network has an output for "
             f"{'it' if one else 'each'}, which it learns not to use"
         )
-    state = State(_asked(step, datasets, settings, size, seed, len(pool)))
+    state = State(asked_for(step, datasets, settings, size, seed, len(pool)))
     if going_on:
-        state = _state_of(checkpoint, state)
+        state = state_of(checkpoint, state)
     elif resume:
         watch.note(f"there is no {checkpoint} to go on from, so training begins")
     with torch.random.fork_rng(), _told(path, state, step):
@@ -183,22 +115,18 @@ def train(
             said, tensors = initial
             watch.note(begin_with(network, step, said, tensors, settings.initial))
             if not step.clicks and said["plugin"] == step.name:
-                _say_classes(said["classes"], pool.classes, watch)
+                say_classes(said["classes"], pool.classes, watch)
         for weight in network.parameters():
             if weight.dim() == 4:  # what convolutions are fastest in
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         training = _Stages(step, network, pool, settings, state, path, seed, device, watch)
-        _clear(path, overwrite=overwrite)
+        clear(path, overwrite=overwrite)
         training.run(checkpoint if going_on else None)
     best = state.best(step.stages[-1])
     assert best is not None
     parameters = sum(p.numel() for p in network.parameters())
-    images, held = training.parts
-    names = tuple(pool.names[i] for i in held)
-    minutes = state.seconds / 60
-    outcome = Outcome(
-        path, state.rows, best, minutes, pool, len(images), len(held), parameters, names
-    )
+    held = tuple(pool.names[i] for i in training.parts[1])
+    outcome = Outcome(path, state.rows, best, state.seconds / 60, pool, held, parameters)
     with _told(path, state, step):
         write_papers(outcome, step, datasets, settings, seed, command)
     for stage in step.stages[:-1]:
@@ -207,158 +135,9 @@ def train(
     return outcome
 
 
-# ---- before ------------------------------------------------------------------------------------
-
-
-def _check_files(path: Path, initial: Path | None, *, resume: bool, overwrite: bool) -> None:
-    if path.suffix != ".safetensors":
-        raise UsageError(f"-o {path} should end in .safetensors, which is what is written")
-    if resume and overwrite:
-        raise UsageError("--resume goes on and --overwrite starts again; choose one of them")
-    if initial is not None and initial.resolve() == path.resolve():
-        raise UsageError(
-            f"--train.initial and -o are both {path}, which the new weights would replace; choose "
-            "another -o"
-        )
-    checkpoint, recipe = beside(path, ".ckpt"), beside(path, ".toml")
-    if resume and recipe.exists() and not checkpoint.exists():
-        raise UsageError(
-            f"-o {path} is finished, so there is nothing to go on with; --overwrite trains again, "
-            f"and --train.initial {path} with another -o trains on"
-        )
-    there = [p for p in (path, checkpoint, recipe) if p.exists()]
-    if there and not resume and not overwrite:
-        on = "go on with --resume, " if checkpoint.exists() else ""
-        raise UsageError(
-            f"{there[0]} is there already; {on}replace it by --overwrite, or choose another -o"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass  # better now than when all images are read
-    except OSError as error:
-        raise UsageError(f"-o {path} cannot be made: {error.strerror}; choose another") from None
-
-
-def _clear(path: Path, *, overwrite: bool) -> None:
-    """What is replaced goes when all is known to be well; weights stay until there are better."""
-    if overwrite:
-        for suffix in (".ckpt", ".toml"):
-            beside(path, suffix).unlink(missing_ok=True)
-
-
-def _asked(
-    step: Trainable,
-    datasets: Sequence[Dataset],
-    settings: Settings,
-    size: int,
-    seed: int,
-    images: int,
-) -> dict[str, Any]:
-    """What decides the curve, flat, as JSON holds it."""
-    found = {"segmenter": step.name, "seed": seed, "images": images}
-    options = step.model_dump(mode="json", exclude={"weights"}, exclude_none=True)
-    found |= {f"{step.name}.{key}": value for key, value in options.items()}
-    found["dataset"] = [dataset.name for dataset in datasets]
-    for dataset in datasets:
-        options = dataset.model_dump(mode="json")
-        found |= {f"{dataset.name}.{key}": value for key, value in options.items()}
-    kept = settings.model_dump(mode="json", exclude=set(CHANGEABLE))
-    found |= {f"train.{key}": value for key, value in (kept | {"size": size}).items()}
-    again: dict[str, Any] = json.loads(json.dumps(found))
-    return again
-
-
-def _state_of(checkpoint: Path, fresh: State) -> State:
-    """The state in a checkpoint. Raises `UsageError` if it is damaged or of another training."""
-    try:
-        found = torch.load(checkpoint, map_location="cpu", weights_only=True)["segkit"]
-        state = State(**json.loads(found))
-        # Of options that it did not know yet:
-        usual = Settings().model_dump(mode="json", exclude=set(CHANGEABLE))
-        state.asked = {f"train.{key}": value for key, value in usual.items()} | state.asked
-    except Exception as error:  # torch raises many kinds on damaged files
-        raise UsageError(
-            f"--resume: {checkpoint} cannot be read ({str(error).splitlines()[0][:100]}); train "
-            "again with --overwrite"
-        ) from None
-    for key in {**state.asked, **fresh.asked}:
-        before, now = state.asked.get(key), fresh.asked.get(key)
-        if before != now:
-            raise UsageError(
-                f"--resume: {checkpoint} was made with {key} {before}, but now it is {now}; ask "
-                "for the same, or train again with --overwrite"
-            )
-    return state
-
-
 def _number(*seeds: int) -> int:
     """One seed of several."""
     return int(np.random.SeedSequence(seeds).generate_state(1)[0])
-
-
-def class_weights(settings: Settings, pool: Pool) -> Tensor | None:
-    """(K,) weights of background and the classes, or None where all count the same.
-
-    Balanced: 1 over the share of the pixels, times a factor that makes the mean over all pixels 1;
-    a class that is not there counts 1.
-    """
-    if not settings.class_weights:
-        return None
-    names = ("background", *pool.classes)
-    if settings.class_weights == (BALANCED,):
-        total = pool.counts.sum(0)
-        there = total > 0
-        weights = np.ones(len(names))
-        weights[there] = total.sum() / total[there] / there.sum()
-        return torch.tensor(weights, dtype=torch.float32)
-    given = weights_of(settings.class_weights)
-    for name in given:
-        if name not in names:
-            raise UsageError(
-                f"--train.class-weights: there is no class '{name}'; there is {', '.join(names)}"
-            )
-    return torch.tensor([given.get(name, 1.0) for name in names])
-
-
-def begin_with(
-    network: torch.nn.Module,
-    step: Trainable,
-    said: Mapping[str, Any],
-    found: Mapping[str, Tensor],
-    path: Path,
-) -> str:
-    """Copy the tensors of a file that fit by name and shape; a sentence that says how many.
-
-    `said` is what the file says of itself. Raises `UsageError` where none fits.
-    """
-    own = network.state_dict()
-    fit = [key for key in own if key in found and own[key].shape == found[key].shape]
-    if not any(own[key].dim() > 1 for key in fit):  # biases and counters are of one shape anyway
-        here = step.settings()
-        other = [k for k, v in said["settings"].items() if here.get(k) != v]
-        why = f"it is of the segmenter {said['plugin']}"
-        if said["plugin"] == step.name and other:
-            flag = f"--{step.name}.{other[0].replace('_', '-')}"
-            why = f"it has {flag} {said['settings'][other[0]]}, not {here.get(other[0])}"
-        raise UsageError(
-            f"--train.initial {path} has nothing that fits this network: {why}; give the weights "
-            "of a network with the same options"
-        )
-    for key in fit:  # these share the network's memory
-        own[key].copy_(found[key])
-    rest = [key for key in own if key not in fit]
-    new = f"; new are {rest[0]}{' and others' * (len(rest) > 1)}" if rest else ""
-    return f"begins with {len(fit)} of its {len(own)} tensors from {path}{new}"
-
-
-def _say_classes(before: Sequence[str], now: Sequence[str], watch: Watcher) -> None:
-    """A network's outputs have no names; where they are taken over they may mean something else."""
-    if len(before) == len(now) and list(before) != list(now):
-        watch.note(
-            f"its outputs were for {', '.join(before)}, and now learn {', '.join(now)}, in this "
-            "order; --train.classes changes it"
-        )
 
 
 # ---- the stages --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from segkit.trainable import write_whole
 if TYPE_CHECKING:
     from segkit.stages import Dataset
     from segkit.trainable import Trainable
-    from segkit.training.loop import Outcome, Row
+    from segkit.training.progress import Outcome, Row
     from segkit.training.settings import Settings
 
 COLUMNS = (
