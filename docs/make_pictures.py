@@ -33,8 +33,8 @@ from segkit import (
     Truth,
     write_png,
 )
-from segkit.stages import KINDS, Step
-from segkit_plugins.shared.pictures import (
+from segkit.plugins.steps import KINDS, Step
+from segkit_plugins.writer._pictures import (
     RGB,
     Panel,
     Scale,

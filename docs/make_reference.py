@@ -19,11 +19,12 @@ from typing import Any
 
 import click
 
-from segkit import hookspecs, types
-from segkit.catalog import FLAGS, Catalog, Entry
 from segkit.cli.main import COMMANDS, make_group
 from segkit.cli.options import Chosen, plugin_options
-from segkit.stages import KINDS
+from segkit.plugins import hookspecs
+from segkit.plugins.catalog import FLAGS, Catalog, Entry
+from segkit.plugins.steps import KINDS
+from segkit.values import types
 
 DOCS = Path(__file__).parent
 SOURCES = DOCS.parent / "plugins"
@@ -318,7 +319,7 @@ def short(annotation: Any) -> str:
         return annotation.__name__
     if typing.get_origin(annotation) is dict:
         return "Counts"
-    return str(annotation).replace("segkit.types.", "").replace("pathlib.", "")
+    return str(annotation).replace("segkit.values.types.", "").replace("pathlib.", "")
 
 
 def attribute_docs(cls: type) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segkit.catalog import Catalog as Catalog
+    from segkit.comparing.leaderboard import Leaderboard as Leaderboard
     from segkit.deprecations import SegkitDeprecationWarning as SegkitDeprecationWarning
     from segkit.deprecations import SegkitWarning as SegkitWarning
     from segkit.errors import BadImageError as BadImageError
@@ -19,53 +19,53 @@ if TYPE_CHECKING:
     from segkit.errors import PluginError as PluginError
     from segkit.errors import SegkitError as SegkitError
     from segkit.errors import UsageError as UsageError
-    from segkit.hookspecs import API_VERSION as API_VERSION
-    from segkit.hookspecs import hookimpl as hookimpl
-    from segkit.images import find_images as find_images
-    from segkit.images import palette as palette
-    from segkit.images import read_image as read_image
-    from segkit.images import read_mask as read_mask
-    from segkit.images import unique_names as unique_names
-    from segkit.images import write_png as write_png
-    from segkit.leaderboard import Leaderboard as Leaderboard
     from segkit.pipeline import Pipeline as Pipeline
     from segkit.pipeline import Result as Result
     from segkit.pipeline import sweep as sweep
-    from segkit.planner import Plan as Plan
-    from segkit.planner import plan as plan
-    from segkit.recipe import Recipe as Recipe
-    from segkit.runner import run as run
-    from segkit.stages import Dataset as Dataset
-    from segkit.stages import Fuser as Fuser
-    from segkit.stages import Metric as Metric
-    from segkit.stages import Perturbation as Perturbation
-    from segkit.stages import Prompter as Prompter
-    from segkit.stages import Saliency as Saliency
-    from segkit.stages import Segmenter as Segmenter
-    from segkit.stages import Selector as Selector
-    from segkit.stages import Step as Step
-    from segkit.stages import Transform as Transform
-    from segkit.stages import Writer as Writer
-    from segkit.trainable import Examples as Examples
-    from segkit.trainable import Trainable as Trainable
-    from segkit.trainable import TrainedSegmenter as TrainedSegmenter
-    from segkit.trainable import squeezed as squeezed
-    from segkit.types import BACKGROUND as BACKGROUND
-    from segkit.types import VOID as VOID
-    from segkit.types import Counts as Counts
-    from segkit.types import Heatmap as Heatmap
-    from segkit.types import Image as Image
-    from segkit.types import Labels as Labels
-    from segkit.types import Masks as Masks
-    from segkit.types import Prompt as Prompt
-    from segkit.types import Prompts as Prompts
-    from segkit.types import Scores as Scores
-    from segkit.types import Truth as Truth
-    from segkit.types import id_of as id_of
-    from segkit.weights import Weights as Weights
+    from segkit.plugins.catalog import Catalog as Catalog
+    from segkit.plugins.hookspecs import API_VERSION as API_VERSION
+    from segkit.plugins.hookspecs import hookimpl as hookimpl
+    from segkit.plugins.steps import Dataset as Dataset
+    from segkit.plugins.steps import Fuser as Fuser
+    from segkit.plugins.steps import Metric as Metric
+    from segkit.plugins.steps import Perturbation as Perturbation
+    from segkit.plugins.steps import Prompter as Prompter
+    from segkit.plugins.steps import Saliency as Saliency
+    from segkit.plugins.steps import Segmenter as Segmenter
+    from segkit.plugins.steps import Selector as Selector
+    from segkit.plugins.steps import Step as Step
+    from segkit.plugins.steps import Transform as Transform
+    from segkit.plugins.steps import Writer as Writer
+    from segkit.plugins.trainable import Examples as Examples
+    from segkit.plugins.trainable import Trainable as Trainable
+    from segkit.plugins.trainable import TrainedSegmenter as TrainedSegmenter
+    from segkit.plugins.trainable import squeezed as squeezed
+    from segkit.plugins.weights import Weights as Weights
+    from segkit.running.plan import Plan as Plan
+    from segkit.running.plan import plan as plan
+    from segkit.running.recipe import Recipe as Recipe
+    from segkit.running.session import run as run
+    from segkit.values.images import find_images as find_images
+    from segkit.values.images import palette as palette
+    from segkit.values.images import read_image as read_image
+    from segkit.values.images import read_mask as read_mask
+    from segkit.values.images import unique_names as unique_names
+    from segkit.values.images import write_png as write_png
+    from segkit.values.types import BACKGROUND as BACKGROUND
+    from segkit.values.types import VOID as VOID
+    from segkit.values.types import Counts as Counts
+    from segkit.values.types import Heatmap as Heatmap
+    from segkit.values.types import Image as Image
+    from segkit.values.types import Labels as Labels
+    from segkit.values.types import Masks as Masks
+    from segkit.values.types import Prompt as Prompt
+    from segkit.values.types import Prompts as Prompts
+    from segkit.values.types import Scores as Scores
+    from segkit.values.types import Truth as Truth
+    from segkit.values.types import id_of as id_of
 
 _HOME = {
-    "catalog": ("Catalog",),
+    "plugins.catalog": ("Catalog",),
     "deprecations": ("SegkitDeprecationWarning", "SegkitWarning"),
     "errors": (
         "BadImageError",
@@ -76,8 +76,8 @@ _HOME = {
         "SegkitError",
         "UsageError",
     ),
-    "hookspecs": ("API_VERSION", "hookimpl"),
-    "images": (
+    "plugins.hookspecs": ("API_VERSION", "hookimpl"),
+    "values.images": (
         "find_images",
         "palette",
         "read_image",
@@ -85,12 +85,12 @@ _HOME = {
         "unique_names",
         "write_png",
     ),
-    "leaderboard": ("Leaderboard",),
+    "comparing.leaderboard": ("Leaderboard",),
     "pipeline": ("Pipeline", "Result", "sweep"),
-    "planner": ("Plan", "plan"),
-    "recipe": ("Recipe",),
-    "runner": ("run",),
-    "stages": (
+    "running.plan": ("Plan", "plan"),
+    "running.recipe": ("Recipe",),
+    "running.session": ("run",),
+    "plugins.steps": (
         "Dataset",
         "Fuser",
         "Metric",
@@ -103,8 +103,8 @@ _HOME = {
         "Transform",
         "Writer",
     ),
-    "trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
-    "types": (
+    "plugins.trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
+    "values.types": (
         "BACKGROUND",
         "VOID",
         "Counts",
@@ -118,7 +118,7 @@ _HOME = {
         "Truth",
         "id_of",
     ),
-    "weights": ("Weights",),
+    "plugins.weights": ("Weights",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

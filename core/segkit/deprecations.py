@@ -36,7 +36,7 @@ class Deprecation:
 REGISTER: dict[str, Deprecation] = {}
 """What is to go. Keys: `segkit.NAME` a public name, `HOOK` a hook, `HOOK(ARGUMENT)` an argument.
 
-A deprecated hook or argument stays in `segkit.hookspecs`; what it was given before it gets from
+A deprecated hook or argument stays in `plugins.hookspecs`; what it was given before it gets from
 its successor. A deprecated public name leaves `segkit/__init__.py`.
 """
 

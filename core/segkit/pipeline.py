@@ -20,21 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from segkit.catalog import Catalog
-from segkit.comparison import sweep_plans
+from segkit.comparing.leaderboard import Leaderboard
+from segkit.comparing.sweep import sweep_plans
 from segkit.errors import SegkitError, UsageError
-from segkit.graph import Branch, Graph
-from segkit.images import distinct, read_image
-from segkit.leaderboard import Leaderboard
-from segkit.observers import Observers
-from segkit.packages import BUNDLED
-from segkit.planner import Plan
-from segkit.recipe import DEFAULTS, PIPELINE, Part, Recipe, make_step
-from segkit.report import write_report
-from segkit.runner import Outcome, class_ids, device_named, opened, run, work_through
-from segkit.stages import Dataset, Step
-from segkit.types import Heatmap, Image, Labels, Masks, Prompts, Truth
-from segkit.work import Work
+from segkit.plugins.catalog import Catalog
+from segkit.plugins.observers import Observers
+from segkit.plugins.packages import BUNDLED
+from segkit.plugins.steps import Dataset, Step
+from segkit.reporting import write_report
+from segkit.running.graph import Branch, Graph
+from segkit.running.plan import Plan
+from segkit.running.recipe import DEFAULTS, PIPELINE, Part, Recipe, make_step
+from segkit.running.session import Outcome, class_ids, device_named, opened, run, work_through
+from segkit.running.work import Work
+from segkit.values.images import distinct, read_image
+from segkit.values.types import Heatmap, Image, Labels, Masks, Prompts, Truth
 
 Steps: TypeAlias = "str | Step | Sequence[str | Step] | None"
 """A plugin's name (prompters: also `a+b`), a step, several, `"none"`; None: the default."""

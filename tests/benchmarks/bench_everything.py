@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Image
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 pytestmark = pytest.mark.benchmark
 PHOTOS = (

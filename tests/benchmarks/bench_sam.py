@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Image, Prompt, Prompts
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 pytestmark = pytest.mark.benchmark
 CATALOG = Catalog(third_party=False)

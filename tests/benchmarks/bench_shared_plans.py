@@ -11,7 +11,7 @@ import time
 import pytest
 
 from segkit import Catalog, Recipe, run
-from segkit.recipe import Part
+from segkit.running.recipe import Part
 
 pytestmark = pytest.mark.benchmark
 STRATEGIES = (

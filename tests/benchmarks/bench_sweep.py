@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from segkit import Catalog, Recipe, run
-from segkit.comparison import sweep_plans
-from segkit.recipe import Part
+from segkit.comparing.sweep import sweep_plans
+from segkit.running.recipe import Part
 
 pytestmark = pytest.mark.benchmark
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"

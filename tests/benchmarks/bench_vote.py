@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Image, Labels, Masks, Prompt, Prompts
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 from segkit_plugins.fuser.vote import Vote
 
 pytestmark = pytest.mark.benchmark

@@ -12,8 +12,8 @@ from browser import Browser, find_browser
 from toys import Best, Bright, Dim, Flood, Paint, Peak, Right, Squares
 
 from segkit import Heatmap, Image, Labels, Prompt, Prompter, Prompts, Writer, plan
-from segkit.diagnosis import diagnose_plans
-from segkit.report import write_report
+from segkit.comparing.diagnosis import diagnose_plans
+from segkit.reporting import write_report
 
 PROGRAM = find_browser()
 

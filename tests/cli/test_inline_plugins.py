@@ -7,7 +7,7 @@ import json
 import pytest
 from reading import results
 
-from segkit.recipe import Recipe
+from segkit.running.recipe import Recipe
 
 IDEA = '''\
 """Two ideas in one file."""

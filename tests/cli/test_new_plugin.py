@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from segkit import Catalog, scaffold
-from segkit.catalog import FLAGS
+from segkit import Catalog
 from segkit.cli.new_plugin import _git_user
-from segkit.hookspecs import REGISTRATION
-from segkit.stages import KINDS
+from segkit.plugins.catalog import FLAGS
+from segkit.plugins.hookspecs import REGISTRATION
+from segkit.plugins.steps import KINDS
+from segkit.tools import scaffold
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -199,7 +200,7 @@ def test_the_example_in_the_repository_is_such_a_distribution():
 
 
 def test_a_name_is_what_the_catalog_takes_for_one():
-    assert importlib.import_module("segkit.catalog")._NAME.pattern == scaffold.NAME.pattern
+    assert importlib.import_module("segkit.plugins.catalog")._NAME.pattern == scaffold.NAME.pattern
     assert set(scaffold.EXAMPLES) == set(REGISTRATION)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import segkit
-from segkit import hookspecs
-from segkit.stages import KINDS
+from segkit.plugins import hookspecs
+from segkit.plugins.steps import KINDS
 
 FILE = Path(__file__).with_suffix(".txt")
 
@@ -90,7 +90,7 @@ def shown(kind: object) -> str:
     """A type as one would write it."""
     if isinstance(kind, type) and not typing.get_args(kind):
         return kind.__name__
-    for module in ("segkit.types.", "pathlib.", "collections.abc.", "typing."):
+    for module in ("segkit.values.types.", "pathlib.", "collections.abc.", "typing."):
         kind = str(kind).replace(module, "")
     return str(kind)
 

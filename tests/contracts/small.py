@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from segkit import Catalog, palette, write_png
-from segkit.recipe import make_step
+from segkit.plugins.trainable import trained_bytes
+from segkit.running.recipe import make_step
 from segkit.testing import PICTURES, made_up
-from segkit.trainable import trained_bytes
 
 sys.path.append(str(Path(__file__).parents[1] / "plugins"))  # tiny_sams and others
 

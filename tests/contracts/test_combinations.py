@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from segkit import Catalog, PlanError, Recipe, run
-from segkit.recipe import Part
-from segkit.trainable import Trainable
+from segkit.plugins.trainable import Trainable
+from segkit.running.recipe import Part
 
 CATALOG = Catalog(third_party=False)
 CLASSES = {"model": "shapes", "target": "top:2"}

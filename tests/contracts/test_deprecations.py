@@ -10,9 +10,10 @@ import pytest
 from packaging.version import Version
 
 import segkit
-from segkit import Catalog, SegkitDeprecationWarning, deprecations, hookimpl, hookspecs
+from segkit import Catalog, SegkitDeprecationWarning, deprecations, hookimpl
 from segkit.deprecations import Deprecation
-from segkit.observers import Observers, Watcher
+from segkit.plugins import hookspecs
+from segkit.plugins.observers import Observers, Watcher
 
 
 def overdue(register, release):

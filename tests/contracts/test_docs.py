@@ -8,7 +8,7 @@ import re
 import pytest
 from pages import DOCS, PAGES, ROOT, label, make_reference
 
-from segkit.stages import KINDS
+from segkit.plugins.steps import KINDS
 
 CATALOG = make_reference.CATALOG
 ENTRIES = [f"{kind}/{e.name}" for kind in KINDS for e in CATALOG.entries(kind)]
@@ -20,8 +20,8 @@ def test_the_generated_pages_are_current():
 
 
 def test_every_plugin_command_kind_and_hook_is_in_the_reference():
-    from segkit import hookspecs
     from segkit.cli.main import COMMANDS
+    from segkit.plugins import hookspecs
 
     made = make_reference.pages()
     for name in ENTRIES:

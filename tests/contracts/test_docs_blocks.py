@@ -126,7 +126,7 @@ def test_what_is_wrong_in_a_page_is_noticed(fence, code, desk, capsys, monkeypat
 def test_flags_with_a_dot_exist():
     """Every `--name.option` that a page mentions, in code or not, is some plugin's, or train's."""
     from segkit import Catalog
-    from segkit.catalog import FLAGS
+    from segkit.plugins.catalog import FLAGS
     from segkit.training.settings import Settings
 
     catalog = Catalog(third_party=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from reports import reported
 
-from segkit.catalog import Catalog
+from segkit.plugins.catalog import Catalog
 
 BRIGHTEST = '''
 """The brightest pixel."""
@@ -252,7 +252,7 @@ def test_without_pytest_the_sentence_says_what_to_install():
 
 
 def test_all_kinds_have_tests():
-    from segkit.stages import KINDS
+    from segkit.plugins.steps import KINDS
     from segkit.testing.kinds import TESTS
 
     assert set(TESTS) == set(KINDS)

@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 
 import segkit
-from segkit import hookspecs
+from segkit.plugins import hookspecs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -17,7 +17,7 @@ ROOT = HERE.parents[1]
 ADVICE = """
 Public names, hooks or kinds are not those of tests/contracts/public_names.txt (see above).
 If that is meant: run `python tests/contracts/public_names.py --write`, and write a line under
-"Changes" in docs/stability.md; if plugins see the change, raise API_VERSION in segkit.hookspecs.
+"Changes" in docs/stability.md; if plugins see the change, raise API_VERSION (plugins/hookspecs.py).
 If something is taken away, deprecate it first (segkit/deprecations.py)."""
 
 

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from segkit import hookimpl
-from segkit.catalog import FLAGS, Catalog
 from segkit.cli.main import COMMANDS, make_group
-from segkit.stages import KINDS
+from segkit.plugins.catalog import FLAGS, Catalog
+from segkit.plugins.steps import KINDS
 
 CATALOG = Catalog(third_party=False)
 ENTRIES = [e for e in CATALOG.entries() if e.kind != "observer"]
@@ -42,7 +42,7 @@ def test_options_survive_a_recipe(entry):
 
 
 def test_every_kind_has_a_flag_a_hook_and_an_interface():
-    from segkit.hookspecs import REGISTRATION
+    from segkit.plugins.hookspecs import REGISTRATION
 
     assert set(KINDS) == set(REGISTRATION) == set(FLAGS)
     assert len(KINDS) == 10

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from reports import reported
 
-from segkit.hookspecs import REGISTRATION
+from segkit.plugins.hookspecs import REGISTRATION
 
 WRONG = Path(__file__).parent / "wrong"
 KINDS = {hook: kind for kind, hook in REGISTRATION.items()}
@@ -112,7 +112,7 @@ FOUND = {
     "not-one-output": (
         "it_can_be_used",
         "'not-one-output' from segkit-wrong 1.0 could not be used: NotOneOutput.__call__ "
-        "should be annotated to return Prompts, but says segkit.types.Prompts | None",
+        "should be annotated to return Prompts, but says segkit.values.types.Prompts | None",
     ),
     "other-kind": (
         "an_ordinary_picture",

@@ -11,10 +11,11 @@ from pathlib import Path
 import pluggy
 import pytest
 
-from segkit import Catalog, PluginError, Prompter, UsageError, hookspecs
-from segkit.catalog import FLAGS, OBSERVER, Entry, plugin_record
-from segkit.hookspecs import REGISTRATION
-from segkit.stages import KINDS
+from segkit import Catalog, PluginError, Prompter, UsageError
+from segkit.plugins import hookspecs
+from segkit.plugins.catalog import FLAGS, OBSERVER, Entry, plugin_record
+from segkit.plugins.hookspecs import REGISTRATION
+from segkit.plugins.steps import KINDS
 
 GOOD = '''\
 """Prompt nothing at all."""
@@ -118,7 +119,7 @@ def test_the_entries_are_those_of_the_project_file():
 def test_listing_imports_no_plugin_and_nothing_heavy():
     program = """
 import json, sys
-from segkit.catalog import Catalog, plugin_record
+from segkit.plugins.catalog import Catalog, plugin_record
 rows = [plugin_record(e) for e in Catalog(third_party=False).entries()]
 print(json.dumps([rows, sorted({m.partition(".")[0] for m in sys.modules})]))
 """

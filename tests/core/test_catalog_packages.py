@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from segkit import Catalog, PluginError, __version__, hookspecs
-from segkit.catalog import plugin_record
+from segkit import Catalog, PluginError, __version__
+from segkit.plugins import hookspecs
+from segkit.plugins.catalog import plugin_record
 
 SOURCE = '''\
 """Prompt nothing at all."""

@@ -20,9 +20,9 @@ from segkit import (
     run,
     sweep,
 )
-from segkit.comparison import Variant, build_all, sweep_plans
-from segkit.diagnosis import TrueBox, TruePoint, diagnose_plans
-from segkit.recipe import Part, make_step
+from segkit.comparing.diagnosis import TrueBox, TruePoint, diagnose_plans
+from segkit.comparing.sweep import Variant, build_all, sweep_plans
+from segkit.running.recipe import Part, make_step
 
 CATALOG = Catalog(third_party=False)
 

@@ -20,8 +20,8 @@ from segkit import (
     Prompts,
     Truth,
 )
-from segkit.damage import Damaged, heatmap_drift, mask_lost, prompts_moved, true_iou
-from segkit.runner import Outcome
+from segkit.comparing.damage import Damaged, heatmap_drift, mask_lost, prompts_moved, true_iou
+from segkit.running.session import Outcome
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from segkit import BadImageError, Dataset, Image, Labels, Truth
-from segkit.describe import Description, objects_in, pixels_by_id, spread
-from segkit.report.description import chart, write_description
+from segkit.reporting.describe import Description, objects_in, pixels_by_id, spread
+from segkit.reporting.description import chart, write_description
 
 
 class Made(Dataset):

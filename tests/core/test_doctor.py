@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from segkit import Catalog, Weights
-from segkit import doctor as doctoring
-from segkit.doctor import devices, examine, extras, place, plugins_and_weights, versions
+from segkit.tools import doctor as doctoring
+from segkit.tools.doctor import devices, examine, extras, place, plugins_and_weights, versions
 
 
 @pytest.fixture

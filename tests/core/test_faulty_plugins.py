@@ -8,7 +8,7 @@ import pytest
 from toys import Flood, Squares
 
 from segkit import Catalog, PluginError, SegkitWarning, plan
-from segkit.runner import opened, run, walk
+from segkit.running.session import opened, run, walk
 
 FAULTY = """\
 from pydantic import ValidationError

@@ -26,7 +26,7 @@ from segkit import (
     unique_names,
     write_png,
 )
-from segkit.images import SUFFIXES
+from segkit.values.images import SUFFIXES
 
 RNG = np.random.default_rng(0)
 

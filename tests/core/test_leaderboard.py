@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segkit import Metric
-from segkit.leaderboard import make_leaderboard
+from segkit.comparing.leaderboard import make_leaderboard
 
 
 class Share(Metric):

@@ -18,10 +18,10 @@ import pytest
 from toys import Best, Bright, Flood, Paint, Peak, Right, Squares
 
 from segkit import Image, Labels, UsageError, Writer, palette, plan, run, write_png
-from segkit.recipe import Recipe
-from segkit.report import charts, figure, recipe_in_words, write_report
-from segkit.report import pictures as pictures_module
-from segkit.report.folder import RecipeLosses
+from segkit.reporting import charts, figure, recipe_in_words, write_report
+from segkit.reporting import pictures as pictures_module
+from segkit.reporting.folder import RecipeLosses
+from segkit.running.recipe import Recipe
 
 NASTY = "<b>&\"x'"
 VOID_ELEMENTS = {"meta", "img", "br", "link", "input", "hr"}

@@ -25,7 +25,7 @@ from segkit import (
     plan,
     run,
 )
-from segkit.examination import examine_plans
+from segkit.comparing.damaged_run import examine_plans
 
 
 class Dark(Perturbation):
@@ -179,7 +179,7 @@ def test_area_and_kept_are_the_trapezoid_rule(tmp_path):
 
 
 def test_intervals_are_the_leaderboards(tmp_path):
-    from segkit.leaderboard import make_leaderboard
+    from segkit.comparing.leaderboard import make_leaderboard
 
     found = curve(
         examine(tmp_path, {"r": recipe(Bright(), Peak(dx=2))}, Push(), levels=3), "r", "push"

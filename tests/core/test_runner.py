@@ -41,8 +41,8 @@ from segkit import (
     plan,
     run,
 )
-from segkit.hookspecs import hookimpl
-from segkit.runner import walk
+from segkit.plugins.hookspecs import hookimpl
+from segkit.running.session import walk
 
 END = (Best(), Paint(), Right(), Note())
 
@@ -435,7 +435,7 @@ def test_observers_see_everything_in_order_and_cannot_disturb():
         def segkit_before_step(self):
             raise RuntimeError("boo")
 
-    from segkit.observers import Observers
+    from segkit.plugins.observers import Observers
 
     watch = Observers([Rude(), Watch()])
     made = plan([Squares(count=1), Bright(), Peak(), Flood(), Best(), Paint()])

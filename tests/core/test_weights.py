@@ -11,7 +11,7 @@ import pytest
 
 from segkit import SegkitError, UsageError, Weights
 from segkit.cli.main import main
-from segkit.weights import fetch, fetch_from_hub, part_of
+from segkit.plugins.weights import fetch, fetch_from_hub, part_of
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 
@@ -236,7 +236,7 @@ def test_the_command_fetches_lists_and_verifies(server, tmp_path, capsys, monkey
 def test_a_fetched_checkpoint_is_found_by_the_models_name(server, monkeypatch):
     """The file under the official name in the cache folder is what --sam.model vit_b loads."""
     from segkit import Catalog
-    from segkit.recipe import make_step
+    from segkit.running.recipe import make_step
 
     sam = make_step(Catalog(third_party=False), "segmenter", "sam", {"model": "vit_b"})
     (official,) = (w for w in sam.known_weights() if w.name == "vit_b")

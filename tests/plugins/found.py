@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from segkit import Catalog, Image, Labels, Masks, Recipe, run
-from segkit.recipe import Part
+from segkit.running.recipe import Part
 
 CATALOG = Catalog(third_party=False)
 SIZE = (180, 240)

@@ -10,7 +10,7 @@ pytest.importorskip("lightning")
 
 from trained import output_shapes, quick  # noqa: E402
 
-from segkit.trainable import Examples  # noqa: E402
+from segkit.plugins.trainable import Examples  # noqa: E402
 from segkit_plugins.dataset.shapes import Shapes  # noqa: E402
 from segkit_plugins.segmenter.autoencoder import Autoencoder  # noqa: E402
 from segkit_plugins.segmenter.autoencoder.network import boundary, edges, ssim  # noqa: E402

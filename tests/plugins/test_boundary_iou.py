@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from segkit import Catalog, Labels, Truth
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 METRIC = make_step(Catalog(third_party=False), "metric", "boundary-iou", {})
 

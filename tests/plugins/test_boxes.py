@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from segkit import BadImageError, Image, UsageError, find_images, read_image, run
-from segkit.catalog import Catalog
-from segkit.recipe import Part, Recipe
+from segkit.plugins.catalog import Catalog
+from segkit.running.recipe import Part, Recipe
 from segkit_plugins.prompt.boxes import Boxes
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

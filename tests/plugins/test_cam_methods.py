@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segkit import Catalog, Image
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
 PEERS = {
@@ -216,7 +216,7 @@ def test_rows_that_are_no_images_are_no_map(tmp_path):
 def test_torchvisions_transformers_are_looked_at_before_their_last_block():
     from torchvision.models import VisionTransformer
 
-    from segkit_plugins.shared.layers import default_layer, look_at
+    from segkit_plugins.saliency._layers import default_layer, look_at
 
     torch.manual_seed(6)
     network = VisionTransformer(64, 16, 2, 2, 32, 48, num_classes=3).eval().requires_grad_(False)

@@ -254,7 +254,7 @@ def test_a_fetch_brings_older_weights_where_there_are_no_others(tmp_path, monkey
     hub = pytest.importorskip("huggingface_hub")
     from huggingface_hub.utils import filter_repo_objects
 
-    from segkit.weights import fetch_from_hub
+    from segkit.plugins.weights import fetch_from_hub
 
     files = ["config.json", "pytorch_model.bin", "tf_model.h5"]
     files += ["model.safetensors"] if safe else []

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("lightning")
 
-from segkit_plugins.training import measure_clicks, small_clip  # noqa: E402
+from segkit_training import measure_clicks, small_clip  # noqa: E402
 
 
 def small(folder, *more):

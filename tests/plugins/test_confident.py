@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Masks, Prompt, Prompts, UsageError
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 from segkit_plugins.selector.confident import Confident
 
 PROMPTS = Prompts(tuple(Prompt(points=[(0, 0)], score=s) for s in (0.9, 0.2, 0.5)))

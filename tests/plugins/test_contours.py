@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from segkit_plugins.shared.contours import one_polygon, polygons
+from segkit_plugins.writer._contours import one_polygon, polygons
 
 cv2 = pytest.importorskip("cv2")
 CORNERS = np.ones((3, 3))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from segkit import Image, MissingExtraError, UsageError
+from segkit_plugins.prompt._detection import to_pixels
 from segkit_plugins.prompt.detr import Detr
-from segkit_plugins.shared.detection import to_pixels
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Heatmap, Image, MissingExtraError, Prompt, Prompts
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 cv2 = pytest.importorskip("cv2")
 CATALOG = Catalog(third_party=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segkit import BadValueError, Catalog, Heatmap, Image, Labels, Truth, UsageError
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 torch = pytest.importorskip("torch")
 CATALOG = Catalog(third_party=False)
@@ -126,7 +126,7 @@ def test_a_batch_equals_pytorch_grad_cams_batch(resnet, own):
 def test_stretching_and_resizing_equal_pytorch_grad_cams(seed):
     from pytorch_grad_cam.utils.image import scale_cam_image
 
-    from segkit_plugins.shared.cam import as_heat
+    from segkit_plugins.saliency._cam import as_heat
 
     rng = np.random.default_rng(seed)
     for _ in range(25):
@@ -142,7 +142,7 @@ def test_a_layer_whose_output_is_overwritten_in_place_is_seen_as_it_was():
     """DenseNet ends its features with a ReLU in place: the map before it is what counts."""
     from torchvision.models import densenet121
 
-    from segkit_plugins.shared.layers import look_at
+    from segkit_plugins.saliency._layers import look_at
 
     torch.manual_seed(0)
     network = densenet121(num_classes=3).eval().requires_grad_(False)
@@ -221,7 +221,7 @@ def test_a_network_that_sees_nothing_gives_an_all_zero_heatmap(photos, tmp_path)
 
 
 def test_the_same_everywhere_is_all_one_and_nothing_is_all_zero():
-    from segkit_plugins.shared.cam import as_heat
+    from segkit_plugins.saliency._cam import as_heat
 
     assert (as_heat(torch.full((7, 7), 0.2), (5, 9)) == 1).all()
     assert not as_heat(torch.zeros(7, 7), (5, 9)).any()
@@ -236,7 +236,7 @@ def test_a_network_that_says_nan_is_refused(tmp_path, resnet):
         "--gradcam.model torchvision:resnet18 gives NaN or infinite scores for an empty picture; "
         "its weights are damaged: choose others"
     )
-    from segkit_plugins.shared.cam import as_heat
+    from segkit_plugins.saliency._cam import as_heat
 
     with pytest.raises(BadValueError, match="finite"):
         Heatmap(as_heat(torch.tensor([[0.0, float("nan")], [1.0, 2.0]]), (4, 4)))
@@ -357,7 +357,7 @@ def test_nothing_is_left_on_the_network_and_its_parameters_stay_frozen(lite, pho
 
 
 def test_hooks_are_taken_off_when_the_network_raises():
-    from segkit_plugins.shared.layers import layers_of, look_at
+    from segkit_plugins.saliency._layers import layers_of, look_at
 
     class Broken(torch.nn.Module):
         def __init__(self):
@@ -376,7 +376,7 @@ def test_hooks_are_taken_off_when_the_network_raises():
 
 
 def test_the_gradient_stops_at_the_layer(resnet):
-    from segkit_plugins.shared.layers import look_at
+    from segkit_plugins.saliency._layers import look_at
 
     network, _ = resnet
     network.zero_grad()
@@ -419,7 +419,7 @@ def test_closing_drops_the_network(own):
 def test_the_default_layer_is_the_last_block_of_convolutions(name, options, layer):
     from torchvision.models import get_model
 
-    from segkit_plugins.shared.layers import default_layer, layers_of
+    from segkit_plugins.saliency._layers import default_layer, layers_of
 
     network = get_model(name, weights=None, **options).eval()
     picture = torch.zeros(1, 3, 96, 96)
@@ -466,8 +466,8 @@ def test_a_layer_that_cannot_be_looked_at_is_told(own):
 def test_a_layer_that_takes_no_part_is_told():
     from torchvision.models import get_model
 
-    from segkit_plugins.shared.classifiers import _try_look
-    from segkit_plugins.shared.layers import look_at
+    from segkit_plugins.saliency._classifiers import _try_look
+    from segkit_plugins.saliency._layers import look_at
 
     picture = torch.zeros(1, 3, 96, 96)
     network = get_model("googlenet", weights=None, init_weights=False).eval()
@@ -599,7 +599,7 @@ def test_a_download_is_checked_and_its_failure_told(tmp_path):
     """From a file instead of the network, by the same client."""
     import hashlib
 
-    from segkit_plugins.shared.classifiers import _download
+    from segkit_plugins.saliency._classifiers import _download
 
     content = b"weights" * 1000
     digest = hashlib.sha256(content).hexdigest()

@@ -10,7 +10,7 @@ import pytest
 
 from segkit import Catalog, Image, Prompt, Prompts
 from segkit.cli.main import main
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 pytest.importorskip("transformers", minversion="5.20", reason="the extra hf is not installed")
 pytest.importorskip("timm", reason="EdgeTAM's image encoder is timm's")

@@ -11,7 +11,7 @@ import pytest
 
 from segkit import Catalog, MissingExtraError, UsageError
 from segkit.cli.main import main
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 pytest.importorskip("transformers", minversion="5.20", reason="the extra hf is not installed")
 

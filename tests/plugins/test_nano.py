@@ -65,7 +65,7 @@ def test_the_click_map_shows_points_by_sign_and_the_box(network):
 
 
 def test_training_knows_what_a_mask_must_look_like():
-    from segkit_plugins.training.nano import losses
+    from segkit_training.nano import losses
 
     truth = torch.zeros(1, 1, 128, 128)
     truth[..., 30:90, 30:90] = 1
@@ -79,8 +79,8 @@ def test_training_knows_what_a_mask_must_look_like():
 
 def test_pictures_and_prompts_depend_on_the_seed_alone():
     from segkit_plugins.shared.drawing import Backgrounds
-    from segkit_plugins.training.nano import Prompted
-    from segkit_plugins.training.pictures import Pictures
+    from segkit_training.nano import Prompted
+    from segkit_training.pictures import Pictures
 
     source = Pictures([Backgrounds.load(None)], [])
     whole = Prompted(source, 3, 0, 2)
@@ -99,7 +99,7 @@ def test_pictures_and_prompts_depend_on_the_seed_alone():
 
 
 def test_measuring_asks_the_middle_of_an_object_and_its_box():
-    from segkit_plugins.training.measure import box, interior, overlap
+    from segkit_training.measure import box, interior, overlap
 
     mask = np.zeros((20, 30), bool)
     mask[4:9, 10:25] = True
@@ -117,7 +117,7 @@ def test_measuring_asks_the_middle_of_an_object_and_its_box():
 def test_measuring_prints_a_line_for_each_data_set():
     from click.testing import CliRunner
 
-    from segkit_plugins.training import measure
+    from segkit_training import measure
 
     done = CliRunner().invoke(measure.main, ["--count", "2"], catch_exceptions=False)
     assert done.exit_code == 0
@@ -128,7 +128,7 @@ def test_measuring_prints_a_line_for_each_data_set():
 def test_without_lightning_training_says_what_to_install():
     code = (
         "import sys, runpy; sys.modules['lightning'] = None; "
-        "runpy.run_module('segkit_plugins.training.nano', run_name='__main__')"
+        "runpy.run_module('segkit_training.nano', run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
@@ -141,7 +141,7 @@ def test_resuming_without_a_checkpoint_is_told_in_a_sentence(tmp_path):
     pytest.importorskip("lightning")
     from click.testing import CliRunner
 
-    from segkit_plugins.training import nano
+    from segkit_training import nano
 
     done = CliRunner().invoke(nano.main, ["-o", str(tmp_path / "x.safetensors"), "--resume"])
     assert done.exit_code == 2
@@ -155,7 +155,7 @@ def test_training_repeats_and_goes_on_after_a_kill(tmp_path):
     from click.testing import CliRunner
     from safetensors.torch import load_file
 
-    from segkit_plugins.training import nano
+    from segkit_training import nano
 
     def train(name, *more):
         arguments = ["-o", str(tmp_path / f"{name}.safetensors"), "--steps", "4", *more]
@@ -169,7 +169,7 @@ def test_training_repeats_and_goes_on_after_a_kill(tmp_path):
     ]
     assert all(torch.equal(one[k], two[k]) for k in one)
 
-    command = [sys.executable, "-m", "segkit_plugins.training.nano", "--steps", "4", "--every", "2"]
+    command = [sys.executable, "-m", "segkit_training.nano", "--steps", "4", "--every", "2"]
     command += ["-o", str(tmp_path / "cut.safetensors")]
     running = subprocess.Popen(command)
     while not (tmp_path / "cut.ckpt").exists() and running.poll() is None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Image, Prompt, Prompts, UsageError
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
 ALL = [entry.name for entry in CATALOG.entries("perturbation")]

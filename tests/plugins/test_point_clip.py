@@ -22,7 +22,7 @@ pytest.importorskip("transformers")
 from tiny_clips import PATCH, SIDE, WIDTH, vision, write  # noqa: E402
 
 from segkit import Examples  # noqa: E402
-from segkit_plugins.shared.clip_net import gaussians  # noqa: E402
+from segkit_plugins.segmenter._clip_net import gaussians  # noqa: E402
 
 SIZE = (48, 80)
 

@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from segkit import Heatmap, Prompts
+from segkit_plugins.prompt._peaks import brightest
 from segkit_plugins.prompt.centroid_grid import CentroidGrid
 from segkit_plugins.prompt.maxmin import MaxMin
 from segkit_plugins.prompt.topk import TopK
-from segkit_plugins.shared.peaks import brightest
 
 SIZES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 ANY = arrays(np.float32, SIZES, elements=st.floats(0, 1, width=32))

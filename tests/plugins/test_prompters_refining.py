@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Pipeline
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
 FIRST = ("maxmin", "centroid-grid", "components", "mask", "box+topk", "center")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segkit import Catalog, Heatmap, Masks, Prompt, Prompts
-from segkit.recipe import make_step
-from segkit_plugins.shared.regions import cold, depth, hot, middle, parts, tight_box
+from segkit.running.recipe import make_step
+from segkit_plugins.prompt._regions import cold, depth, hot, middle, parts, tight_box
 
 CATALOG = Catalog(third_party=False)
 REGION = arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Image, Masks, Prompt, Prompts, UsageError
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
 

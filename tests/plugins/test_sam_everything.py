@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Image
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 from segkit_plugins.segmenter.sam.everything import boxes_of, suppress, without_specks
 
 CATALOG = Catalog(third_party=False)

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 def test_pictures_depend_on_the_seed_alone():
     pytest.importorskip("lightning")
     from segkit_plugins.shared.drawing import Backgrounds
-    from segkit_plugins.training.shapes import PICTURES, Pictures
+    from segkit_training.shapes import PICTURES, Pictures
 
     whole = Pictures([Backgrounds.load(None)], 3, 0, 2)
     rest = Pictures([Backgrounds.load(None)], 3, 1, 2)  # a run resumed after its first step
@@ -41,7 +41,7 @@ def test_training_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
     from click.testing import CliRunner
     from safetensors.torch import load_file
 
-    from segkit_plugins.training import shapes
+    from segkit_training import shapes
 
     monkeypatch.setattr(shapes, "PICTURES", 2)
 
@@ -79,7 +79,7 @@ def test_training_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
 
 
 def test_a_missing_lightning_is_named_with_the_line_that_installs_it():
-    code = "import sys; sys.modules['lightning'] = None; import segkit_plugins.training.shapes"
+    code = "import sys; sys.modules['lightning'] = None; import segkit_training.shapes"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith(
@@ -91,7 +91,8 @@ def test_a_missing_lightning_is_named_with_the_line_that_installs_it():
 def test_a_weight_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path, monkeypatch):
     from safetensors.torch import save_file
 
-    from segkit_plugins.shared import shapes_net, weights
+    from segkit_plugins.saliency import _shapes_net as shapes_net
+    from segkit_plugins.shared import weights
 
     good = weights.load_safetensors(weights.bundled("shapes"))
     assert all(v.dtype == torch.float32 for v in good.values() if v.is_floating_point())
@@ -124,7 +125,7 @@ def test_a_weight_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path, monke
 def test_the_figures_are_printed_for_all_and_for_each_class():
     from click.testing import CliRunner
 
-    from segkit_plugins.training import measure_shapes
+    from segkit_training import measure_shapes
 
     done = CliRunner().invoke(measure_shapes.main, ["--count", "12", "--seed", "15100"])
     assert done.exit_code == 0, done.output

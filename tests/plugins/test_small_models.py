@@ -23,7 +23,7 @@ from segkit_plugins.dataset.scenes import Scenes  # noqa: E402
 from segkit_plugins.prompt.yolo import Yolo  # noqa: E402
 from segkit_plugins.segmenter.dpt import Dpt  # noqa: E402
 from segkit_plugins.shared.drawing import CLASSES, Backgrounds  # noqa: E402
-from segkit_plugins.training import detector, dpt, scenes  # noqa: E402
+from segkit_training import detector, dpt, scenes  # noqa: E402
 
 COMMANDS = {"detector": (detector, "net.onnx"), "dpt": (dpt, "net")}
 
@@ -242,7 +242,7 @@ def test_a_missing_library_is_named_with_the_line_that_installs_it(
         f"import sys, runpy{', lightning' * (library == 'transformers')}; "
         f"sys.modules['{library}'] = None; "
         f"sys.argv = ['x', '-o', '{tmp_path}/x']; "
-        f"runpy.run_module('segkit_plugins.training.{which}', run_name='__main__')"
+        f"runpy.run_module('segkit_training.{which}', run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

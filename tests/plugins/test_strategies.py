@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segkit import Catalog, Heatmap, Image, Masks, Prompt, Prompts
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
 OF_HEAT = ("box", "components", "local-maxima", "mask", "distance-centers", "k-medoids", "skeleton")

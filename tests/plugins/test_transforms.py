@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segkit import Catalog, Heatmap
-from segkit.recipe import make_step
+from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
 

@@ -24,8 +24,8 @@ from segkit import (
     palette,
     read_mask,
 )
-from segkit_plugins.shared import pictures
-from segkit_plugins.shared.pictures import Panel, Scale, class_colour, heat_colours, outline
+from segkit_plugins.writer import _pictures as pictures
+from segkit_plugins.writer._pictures import Panel, Scale, class_colour, heat_colours, outline
 from segkit_plugins.writer.masks import MaskFiles
 from segkit_plugins.writer.overlay import Overlay
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from segkit import BadValueError, Image, MissingExtraError, UsageError
+from segkit_plugins.prompt._detection import COCO, to_pixels
 from segkit_plugins.prompt.yolo import Yolo
 from segkit_plugins.prompt.yolo.heads import head_of, suppress
 from segkit_plugins.prompt.yolo.letterbox import Letterbox, resized
-from segkit_plugins.shared.detection import COCO, to_pixels
 
 pytest.importorskip("onnxruntime")
 graphs = pytest.importorskip("onnx_graphs", reason="needs onnx")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers as t
 
-from segkit.trainable import trained_bytes
+from segkit.plugins.trainable import trained_bytes
 
 SIDE, PATCH, WIDTH = 32, 8, 32
 

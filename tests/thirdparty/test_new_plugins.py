@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from segkit.catalog import FLAGS
-from segkit.stages import KINDS
+from segkit.plugins.catalog import FLAGS
+from segkit.plugins.steps import KINDS
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from outcomes import listed, results
 
-from segkit.recipe import Recipe
+from segkit.running.recipe import Recipe
 
 DISTS = Path(__file__).parent / "dists"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "segkit-corners"

@@ -13,9 +13,9 @@ import click
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from segkit.catalog import Catalog
-    from segkit.observers import Watcher
-    from segkit.recipe import Recipe
+    from segkit.plugins.catalog import Catalog
+    from segkit.plugins.observers import Watcher
+    from segkit.running.recipe import Recipe
 
 
 def common_options() -> list[click.Option]:
@@ -105,7 +105,7 @@ def watching(
 
 def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
     """The plan as a recipe file, every default written out."""
-    from segkit.recipe import recorded, to_toml
+    from segkit.running.recipe import recorded, to_toml
 
     found = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
     found.pop("record")
@@ -115,7 +115,7 @@ def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
 def page_of(directory: Path) -> Path | None:
     """The report page; a run is worth more than its page, so a failure is only told."""
     from segkit.errors import SegkitError
-    from segkit.report import write_report
+    from segkit.reporting import write_report
 
     try:
         return write_report(directory)
@@ -134,7 +134,7 @@ def third_party(catalog: Catalog) -> list[Watcher]:
 
 def save(path: Path, text: str) -> None:
     """Write what --save asks for."""
-    from segkit.record import write_text
+    from segkit.running.folder import write_text
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

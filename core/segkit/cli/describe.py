@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from segkit.describe import Description
-    from segkit.stages import Dataset
+    from segkit.plugins.steps import Dataset
+    from segkit.reporting.describe import Description
 
 MOST = 20
 """So many classes, groups and problems are printed; the page and --json have all."""
@@ -70,7 +70,7 @@ def command() -> click.Command:
 
 @click.pass_context
 def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
-    from segkit.describe import Description
+    from segkit.reporting.describe import Description
 
     catalog, bases, chosen = ctx.obj
     check_flags({"resume": False, "overwrite": False, **params}, images)
@@ -140,8 +140,8 @@ def _files(output: str | None) -> list[Path]:
 
 
 def _write(found: Description, files: Sequence[Path]) -> None:
-    from segkit.record import write_text
-    from segkit.report.description import write_description
+    from segkit.reporting.description import write_description
+    from segkit.running.folder import write_text
 
     for path in files:
         try:
@@ -209,8 +209,8 @@ def _bar(part: float) -> str:
 
 def _classes(found: Description) -> Table | None:
     """The classes with their images, objects and pixels; background and void below."""
-    from segkit.describe import share
-    from segkit.report.description import percent
+    from segkit.reporting.describe import share
+    from segkit.reporting.description import percent
 
     if not found.with_truth:
         return None
@@ -254,7 +254,7 @@ def _groups(found: Description) -> list[Table]:
 
 def _sizes(found: Description) -> Table | None:
     """How large images are, and how many objects they show."""
-    from segkit.describe import spread
+    from segkit.reporting.describe import spread
 
     if not found.usable:
         return None
@@ -276,7 +276,7 @@ def _sizes(found: Description) -> Table | None:
 
 
 def _print_problems(console: Console, found: Description) -> None:
-    from segkit.describe import PROBLEMS
+    from segkit.reporting.describe import PROBLEMS
 
     for problem, title in PROBLEMS.items():
         images = found.counts[problem]

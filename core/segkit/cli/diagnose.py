@@ -33,6 +33,6 @@ def command() -> click.Command:
 @click.pass_context
 def _diagnose(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
     from segkit.cli.tables import print_diagnosis
-    from segkit.diagnosis import diagnose_plans
+    from segkit.comparing.diagnosis import diagnose_plans
 
     return run_grid(ctx, images, params, diagnose_plans, print_diagnosis)

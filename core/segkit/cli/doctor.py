@@ -11,7 +11,7 @@ import click
 from segkit.cli.main import make_catalog
 
 if TYPE_CHECKING:
-    from segkit.doctor import Row
+    from segkit.tools.doctor import Row
 
 STYLES = {"ok": "green", "absent": "dim", "warning": "yellow", "broken": "bold red"}
 
@@ -37,7 +37,7 @@ def command() -> click.Command:
 def _doctor(as_json: bool, plugin: tuple[str, ...]) -> int:
     from rich.console import Console
 
-    from segkit.doctor import BROKEN, examine
+    from segkit.tools.doctor import BROKEN, examine
 
     catalog = make_catalog(plugin)
     catalog.entries()  # a file that --plugin names wrongly is wrong use

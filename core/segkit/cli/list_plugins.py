@@ -13,9 +13,9 @@ from itertools import groupby
 
 import click
 
-from segkit.catalog import FLAGS, GROUPS, Entry, plugin_record
 from segkit.cli.main import make_catalog
-from segkit.hookspecs import REGISTRATION
+from segkit.plugins.catalog import FLAGS, GROUPS, Entry, plugin_record
+from segkit.plugins.hookspecs import REGISTRATION
 
 NARROW = 32
 """A column of text that is narrower than this is hard to read."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from segkit.catalog import Catalog
 from segkit.deprecations import SegkitWarning
 from segkit.errors import PluginError, SegkitError, UsageError
+from segkit.plugins.catalog import Catalog
 
 COMMANDS = {
     "list-plugins": ("list_plugins", "Show the installed plugins."),

@@ -9,12 +9,12 @@ import click
 
 from segkit.cli.main import make_catalog
 from segkit.errors import UsageError
-from segkit.hookspecs import REGISTRATION
+from segkit.plugins.hookspecs import REGISTRATION
 
 
 def command() -> click.Command:
     """The command."""
-    from segkit.scaffold import LICENCES
+    from segkit.tools.scaffold import LICENCES
 
     return click.Command(
         "new-plugin",
@@ -46,7 +46,7 @@ def command() -> click.Command:
 def _new_plugin(kind: str, name: str, output: str | None, author: str | None, licence: str) -> None:
     from datetime import date
 
-    from segkit import scaffold
+    from segkit.tools import scaffold
 
     kind = scaffold.kind_named(kind)
     name = scaffold.plugin_named(name)
@@ -63,7 +63,7 @@ def _new_plugin(kind: str, name: str, output: str | None, author: str | None, li
 
 def _licence(text: str) -> str:
     """The licence that is meant, in whatever case."""
-    from segkit.scaffold import LICENCES
+    from segkit.tools.scaffold import LICENCES
 
     known = {name.lower(): name for name in LICENCES}
     if text.lower() in known:

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.shell_completion import CompletionItem
 
-from segkit.catalog import FLAGS, Catalog
 from segkit.errors import UsageError
-from segkit.packages import BUNDLED
+from segkit.plugins.catalog import FLAGS, Catalog
+from segkit.plugins.packages import BUNDLED
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from segkit.comparison import Variant
-    from segkit.recipe import Recipe
-    from segkit.stages import Step
+    from segkit.comparing.sweep import Variant
+    from segkit.plugins.steps import Step
+    from segkit.running.recipe import Recipe
 
 SWEPT = ("saliency", "transform", "prompt", "segmenter", "selector", "fuser")
 """The kinds that a grid may vary; data set, metrics and writers are the same for all recipes."""
@@ -170,8 +170,8 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
 
     One recipe, or for a grid every combination of the files and of the lists in the flags.
     """
-    from segkit.comparison import Variant
-    from segkit.recipe import Part, Recipe
+    from segkit.comparing.sweep import Variant
+    from segkit.running.recipe import Part, Recipe
 
     files = params.get("recipe") or ()
     files = (files,) if isinstance(files, str) else files
@@ -216,7 +216,7 @@ def split(text: str, flag: str) -> list[str]:
 
 def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
     """The plugins that take part, or may as defaults, each once."""
-    from segkit.recipe import DEFAULTS
+    from segkit.running.recipe import DEFAULTS
 
     found: dict[tuple[str, str], Chosen] = {}
     for kind in HELP:
@@ -323,7 +323,7 @@ def grid(
     bases: Sequence[Variant], catalog: Catalog, params: Mapping[str, Any]
 ) -> Iterator[Variant]:
     """Each base recipe with every combination of the option values given for its plugins."""
-    from segkit.comparison import Variant
+    from segkit.comparing.sweep import Variant
 
     for base in bases:
         chosen = choices(catalog, base.recipe)

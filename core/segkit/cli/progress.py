@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from segkit.hookspecs import hookimpl
+from segkit.plugins.hookspecs import hookimpl
 
 
 class Progress:
@@ -174,7 +174,7 @@ MOST = 8
 
 def describe(value: Any) -> str:
     """A value in a few words: arrays by shape, dtype and range, the rest by its parts."""
-    from segkit.types import Prompts
+    from segkit.values.types import Prompts
 
     if value is None or isinstance(value, (str, bool, int, float, Path)):
         return f"{value:.4g}" if isinstance(value, float) else str(value)

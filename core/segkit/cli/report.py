@@ -20,6 +20,6 @@ def command() -> click.Command:
 
 
 def _report(directory: Path) -> None:
-    from segkit.report import write_report
+    from segkit.reporting import write_report
 
     click.echo(write_report(directory))

@@ -20,9 +20,9 @@ from segkit.cli.options import (
 from segkit.cli.sweep import run_grid, sweep_options
 
 if TYPE_CHECKING:
-    from segkit.catalog import Catalog
-    from segkit.planner import Plan
-    from segkit.robustness import Robustness
+    from segkit.comparing.robustness import Robustness
+    from segkit.plugins.catalog import Catalog
+    from segkit.running.plan import Plan
 
 USUAL = (
     *("gaussian-noise", "gaussian-blur", "contrast-up", "contrast-down", "brightness-up"),
@@ -44,7 +44,7 @@ class _Command(PlanCommand):
 
 def _asked(texts: tuple[str, ...], catalog: Catalog) -> list[str]:
     """The names that --perturb gives: `all` are the bundled ones."""
-    from segkit.packages import BUNDLED
+    from segkit.plugins.packages import BUNDLED
 
     names = [one for text in texts for one in split(text, "--perturb")]
     if "all" in names:
@@ -106,7 +106,7 @@ def command() -> click.Command:
 @click.pass_context
 def _robustness(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
     from segkit.cli.tables import print_robustness
-    from segkit.recipe import make_step
+    from segkit.running.recipe import make_step
 
     catalog, _, chosen = ctx.obj
     steps = []
@@ -126,7 +126,7 @@ def _examined(
     damage: Mapping[str, Any], plans: Mapping[str, Plan], directory: Path, **how: Any
 ) -> Robustness:
     """The result; what failed under damage is told, as failed images are while they are run."""
-    from segkit.examination import examine_plans
+    from segkit.comparing.damaged_run import examine_plans
 
     found = examine_plans(plans, directory, **damage, **how)
     for one in found.errors:

@@ -56,7 +56,7 @@ def _run(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
             return 0
 
     from segkit.cli.progress import print_summary
-    from segkit.runner import device_named, run
+    from segkit.running.session import device_named, run
 
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog, directory) as observers:

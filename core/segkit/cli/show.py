@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from segkit.catalog import FLAGS
 from segkit.cli.main import make_catalog
-from segkit.hookspecs import REGISTRATION
+from segkit.plugins.catalog import FLAGS
+from segkit.plugins.hookspecs import REGISTRATION
 
 
 class _Kind(click.Choice[str]):
@@ -70,7 +70,9 @@ def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
         made = step.output()
         # A tuple of heatmaps prints as such; a class by its name.
         text = made.__name__ if inspect.isclass(made) and not hasattr(made, "__args__") else made
-        console.print(f"makes   {str(text).replace('segkit.types.', '').replace('pathlib.', '')}")
+        console.print(
+            f"makes   {str(text).replace('segkit.values.types.', '').replace('pathlib.', '')}"
+        )
     extras = [m for m in step.extras if hasattr(step, m)]
     if extras:
         console.print(f"also    {', '.join(extras)}")

@@ -24,8 +24,8 @@ from segkit.cli.options import PlanCommand, grid, kind_options, split
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from segkit.comparison import Built
-    from segkit.recipe import Recipe
+    from segkit.comparing.sweep import Built
+    from segkit.running.recipe import Recipe
 
 
 def command() -> click.Command:
@@ -88,7 +88,7 @@ def asked_for(ctx: click.Context, images: tuple[str, ...], params: Mapping[str, 
     """Every recipe of the grid as a plan. Raises `UsageError` where they need different seeds."""
     from dataclasses import replace
 
-    from segkit.comparison import build_all
+    from segkit.comparing.sweep import build_all
 
     catalog, bases, _ = ctx.obj
     check_flags(params, images)
@@ -120,7 +120,7 @@ def _rounds(text: str | None) -> list[tuple[dict[str, int], dict[str, str]]]:
 @click.pass_context
 def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
     from segkit.cli.tables import print_leaderboard
-    from segkit.comparison import sweep_plans
+    from segkit.comparing.sweep import sweep_plans
 
     return run_grid(ctx, images, params, sweep_plans, print_leaderboard)
 
@@ -136,8 +136,8 @@ def run_grid(
 
     What it makes is a `Leaderboard` or a `Diagnosis`: it has `to_dict()` and `failed`.
     """
-    from segkit.comparison import check_figure
-    from segkit.runner import device_named
+    from segkit.comparing.sweep import check_figure
+    from segkit.running.session import device_named
 
     catalog = ctx.obj[0]
     asked = asked_for(ctx, images, params)

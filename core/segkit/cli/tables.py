@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from segkit.diagnosis import Diagnosis
-    from segkit.leaderboard import Estimate, Leaderboard
-    from segkit.robustness import Robustness
+    from segkit.comparing.diagnosis import Diagnosis
+    from segkit.comparing.leaderboard import Estimate, Leaderboard
+    from segkit.comparing.robustness import Robustness
 
 GIVES_WAY = ("heat", "prompt", "mask")
 """Columns for the level at which each stage gives way."""

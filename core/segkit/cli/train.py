@@ -23,9 +23,9 @@ from segkit.cli.options import (
 from segkit.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from segkit.catalog import Catalog
-    from segkit.stages import Step
-    from segkit.trainable import Trainable
+    from segkit.plugins.catalog import Catalog
+    from segkit.plugins.steps import Step
+    from segkit.plugins.trainable import Trainable
 
 
 def command() -> click.Command:
@@ -124,7 +124,7 @@ def _named(step: type[Step]) -> tuple[str, type[Step]]:
 
 def _trainable(catalog: Catalog, name: str) -> type[Trainable]:
     """The segmenter's class. Raises `UsageError` if it has nothing to train."""
-    from segkit.trainable import Trainable
+    from segkit.plugins.trainable import Trainable
 
     found = catalog.load("segmenter", name)
     if issubclass(found, Trainable):
@@ -146,7 +146,7 @@ def _trainable(catalog: Catalog, name: str) -> type[Trainable]:
 def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
     from pydantic import ValidationError
 
-    from segkit.recipe import make_step, option_error
+    from segkit.running.recipe import make_step, option_error
 
     catalog, chosen = ctx.obj
     if not params["output"]:
@@ -168,7 +168,7 @@ def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
         raise UsageError(option_error(chosen[-1].step, error)) from None
 
     from segkit.cli.training import Screen
-    from segkit.runner import device_named
+    from segkit.running.session import device_named
     from segkit.training.loop import train
 
     path = Path(params["output"])

@@ -12,7 +12,7 @@ from segkit.cli.main import make_catalog
 from segkit.errors import SegkitError, UsageError
 
 if TYPE_CHECKING:
-    from segkit.weights import Weights
+    from segkit.plugins.weights import Weights
 
 
 def command() -> click.Command:
@@ -54,7 +54,7 @@ def command() -> click.Command:
 
 def known(plugin: Sequence[str]) -> dict[str, Weights]:
     """Every weight file that an installed plugin knows, by name; broken plugins know none."""
-    from segkit.stages import KINDS
+    from segkit.plugins.steps import KINDS
 
     catalog = make_catalog(plugin)
     found: dict[str, Weights] = {}
@@ -105,7 +105,7 @@ def _row(weights: Weights) -> dict[str, Any]:
 
 
 def _fetch(name: str, plugin: tuple[str, ...]) -> None:
-    from segkit.weights import HUB, fetch, fetch_from_hub
+    from segkit.plugins.weights import HUB, fetch, fetch_from_hub
 
     if name.startswith(HUB):
         click.echo(fetch_from_hub(name))
@@ -137,7 +137,7 @@ def _fetch(name: str, plugin: tuple[str, ...]) -> None:
 
 
 def _verify(plugin: tuple[str, ...]) -> int:
-    from segkit.weights import sha256
+    from segkit.plugins.weights import sha256
 
     bad = 0
     for weights in known(plugin).values():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from segkit.errors import SegkitError
-from segkit.stages import Step, check_output
+from segkit.plugins.steps import Step, check_output
 
 
 class Broken(AssertionError):  # noqa: N818 - pytest shows it as a sentence, not as a class

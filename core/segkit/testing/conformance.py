@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from segkit.catalog import Catalog, Entry
 from segkit.errors import SegkitError, UsageError
-from segkit.hookspecs import REGISTRATION
-from segkit.stages import Step
+from segkit.plugins.catalog import Catalog, Entry
+from segkit.plugins.hookspecs import REGISTRATION
+from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, line_of, named
 from segkit.testing.values import EDGES, MIRRORS, forget_changed
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from segkit.recipe import option_error
-from segkit.stages import Step
+from segkit.plugins.steps import Step
+from segkit.running.recipe import option_error
 from segkit.testing.asking import Broken, named
 from segkit.testing.importing import HEAVY, IMPORTER
 
@@ -270,7 +270,7 @@ class Every(Conformance):
 
     def test_known_weights_are_weights(self) -> None:
         """`segkit weights` lists them."""
-        from segkit.weights import Weights
+        from segkit.plugins.weights import Weights
 
         wrong = [w for w in self.step_class.known_weights() if not isinstance(w, Weights)]
         if wrong:

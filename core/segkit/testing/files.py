@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from segkit.errors import BadValueError, SegkitError
-from segkit.stages import Dataset, Step, Writer
+from segkit.plugins.steps import Dataset, Step, Writer
 from segkit.testing import values as made_up
 from segkit.testing.asking import Broken, digest, inputs_for, named, raised
 from segkit.testing.every import Every
-from segkit.types import BACKGROUND, VOID, Image, Truth, checked_classes
+from segkit.values.types import BACKGROUND, VOID, Image, Truth, checked_classes
 
 MOST = 5
 """So many images of a data set are read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segkit.testing.asking import Broken, named
 from segkit.testing.working import Working
-from segkit.types import Heatmap
+from segkit.values.types import Heatmap
 
 
 class SaliencyTests(Working):

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from segkit.errors import SegkitError
-from segkit.stages import Metric, Step
+from segkit.plugins.steps import Metric, Step
 from segkit.testing.asking import Broken, named, picture
 from segkit.testing.property import holds_for_results
 from segkit.testing.working import Working
-from segkit.types import Counts, Heatmap, Labels, Masks, Prompt, Prompts, Scores
+from segkit.values.types import Counts, Heatmap, Labels, Masks, Prompt, Prompts, Scores
 
 
 class MetricTests(Working):

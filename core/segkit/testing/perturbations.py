@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from segkit.stages import Step
+from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, difference, named
 from segkit.testing.working import Working
-from segkit.types import Image, Prompts
+from segkit.values.types import Image, Prompts
 
 LEVELS = (1.0, 2.0, 4.0, 8.0)
 """Rising damage."""

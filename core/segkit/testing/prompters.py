@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.errors import SegkitError
-from segkit.stages import Step
+from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, checked, digest, guarded, named, picture
 from segkit.testing.values import EDGES
 from segkit.testing.working import Working
-from segkit.types import Heatmap, Masks, Prompt, Prompts
+from segkit.values.types import Heatmap, Masks, Prompt, Prompts
 
 ROUNDS = 25
 """A second look must be content after so many rounds; `--rounds` bounds it earlier, at 3."""

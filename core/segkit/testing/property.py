@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segkit.testing.asking import Broken
-from segkit.types import Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
+from segkit.values.types import Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
 
 EXAMPLES = 25
 """So many values are tried; the same ones each time."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from segkit.stages import Step
+from segkit.plugins.steps import Step
 from segkit.testing.asking import (
     Broken,
     difference,
@@ -17,7 +17,7 @@ from segkit.testing.asking import (
 )
 from segkit.testing.property import holds_for_results
 from segkit.testing.working import Working
-from segkit.types import BACKGROUND, VOID, Labels, Masks, Prompts
+from segkit.values.types import BACKGROUND, VOID, Labels, Masks, Prompts
 
 
 class SegmenterTests(Working):

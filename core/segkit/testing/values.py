@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.testing.asking import digest
-from segkit.types import VOID, Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
+from segkit.values.types import VOID, Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
 
 SIZE = (26, 38)
 """(H, W) of the ordinary picture: not square, so that x and y cannot be mixed up unseen."""

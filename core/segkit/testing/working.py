@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segkit.errors import BadImageError, SegkitError
-from segkit.stages import Step
+from segkit.plugins.steps import Step
 from segkit.testing import values as made_up
 from segkit.testing.asking import (
     Broken,
@@ -271,7 +271,7 @@ class Working(Every):
 
 def in_order(value: Any) -> Any:
     """Prompts with their points in an order of their own, since a set of points has none."""
-    from segkit.types import Prompt, Prompts
+    from segkit.values.types import Prompt, Prompts
 
     if not isinstance(value, Prompts):
         return value

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segkit.training.settings import Settings
-from segkit.types import VOID
+from segkit.values.types import VOID
 
 DEGREES = 15
 GREY = 127

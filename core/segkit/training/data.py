@@ -23,10 +23,10 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from segkit.errors import BadImageError, SegkitError, UsageError
-from segkit.stages import Dataset
-from segkit.trainable import squeezed
+from segkit.plugins.steps import Dataset
+from segkit.plugins.trainable import squeezed
 from segkit.training.settings import Settings
-from segkit.types import BACKGROUND, VOID, Truth
+from segkit.values.types import BACKGROUND, VOID, Truth
 
 IN_MEMORY = 1 << 30
 """Bytes of images that are kept in memory; more lie in a file that nobody sees."""

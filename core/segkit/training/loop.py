@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from segkit.errors import MissingExtraError, PluginError, SegkitError, UsageError
-from segkit.stages import Dataset
-from segkit.trainable import Examples, Trainable, read_trained, trained_bytes, write_whole
+from segkit.plugins.steps import Dataset
+from segkit.plugins.trainable import Examples, Trainable, read_trained, trained_bytes, write_whole
 from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
 from segkit.training.losses import Criterion
@@ -43,7 +43,7 @@ from segkit.training.starting import (
     say_classes,
     state_of,
 )
-from segkit.types import VOID
+from segkit.values.types import VOID
 
 try:
     import lightning

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from segkit.types import VOID
+from segkit.values.types import VOID
 
 SMOOTH = 1.0
 """Added above and below the fraction of the Dice loss, so that a class that is neither there nor

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.errors import MissingExtraError
-from segkit.trainable import write_whole
+from segkit.plugins.trainable import write_whole
 
 if TYPE_CHECKING:
-    from segkit.stages import Dataset
-    from segkit.trainable import Trainable
+    from segkit.plugins.steps import Dataset
+    from segkit.plugins.trainable import Trainable
     from segkit.training.progress import Outcome, Row
     from segkit.training.settings import Settings
 
@@ -212,7 +212,7 @@ def recipe(outcome: Outcome, step: Trainable, settings: Settings, seed: int) -> 
     """What `segkit run --recipe` takes."""
     import torch
 
-    from segkit.recipe import to_toml
+    from segkit.running.recipe import to_toml
 
     options: dict[str, Any] = step.model_dump(mode="json", exclude={"weights"}, exclude_none=True)
     weights = {"weights": str(outcome.path.resolve())}

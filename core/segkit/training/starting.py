@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from segkit.errors import UsageError
-from segkit.stages import Dataset
-from segkit.trainable import Trainable
+from segkit.plugins.steps import Dataset
+from segkit.plugins.trainable import Trainable
 from segkit.training.data import Pool
 from segkit.training.progress import State, Watcher, beside
 from segkit.training.settings import BALANCED, Settings, weights_of

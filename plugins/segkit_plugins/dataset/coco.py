@@ -25,7 +25,7 @@ from segkit import (
     read_image,
     unique_names,
 )
-from segkit_plugins.shared.run_lengths import decode, rasteriser
+from segkit_plugins.dataset._run_lengths import decode, rasteriser
 
 
 class _Photo(BaseModel):

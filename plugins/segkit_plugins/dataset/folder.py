@@ -16,7 +16,7 @@ from segkit import (
     read_image,
     unique_names,
 )
-from segkit_plugins.shared.mask_files import MaskFolder, MaskValues
+from segkit_plugins.dataset._mask_files import MaskFolder, MaskValues
 
 
 class Folder(Dataset):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segkit import Dataset, hookimpl
-from segkit_plugins.shared.generated import Generated
+from segkit_plugins.dataset._generated import Generated
 
 
 class Scenes(Generated):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segkit import VOID, Counts, Labels, Masks, Metric, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import foreground, means
+from segkit_plugins.metric._counting import foreground, means
 
 
 class BoundaryIoU(Metric):

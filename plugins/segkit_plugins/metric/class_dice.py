@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segkit import Counts, Labels, Metric, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import class_overlap, means
+from segkit_plugins.metric._counting import class_overlap, means
 
 
 class ClassDice(Metric):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segkit import Counts, Labels, Masks, Metric, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import foreground, means, overlap
+from segkit_plugins.metric._counting import foreground, means, overlap
 
 
 class Dice(Metric):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segkit import Counts, Metric, Prompts, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import means, region
+from segkit_plugins.metric._counting import means, region
 
 
 class Distance(Metric):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from segkit import VOID, Counts, Metric, Prompts, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import means, pixels_at, region
+from segkit_plugins.metric._counting import means, pixels_at, region
 
 
 class HitRate(Metric):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segkit import VOID, Counts, Labels, Metric, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import means, same_size
+from segkit_plugins.metric._counting import means, same_size
 
 
 class MeanIoU(Metric):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segkit import VOID, Counts, Heatmap, Metric, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import means, region, same_size
+from segkit_plugins.metric._counting import means, region, same_size
 
 
 class PointingGame(Metric):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit import BACKGROUND, VOID, Counts, Labels, Metric, Scores, Truth, hookimpl
-from segkit_plugins.shared.counting import same_size
+from segkit_plugins.metric._counting import same_size
 
 OTHER = "other"
 """What is found that is no class of the data set; it takes pixels, but is no term of the mean."""

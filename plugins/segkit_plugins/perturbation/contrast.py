@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segkit import Image, Perturbation, hookimpl
-from segkit_plugins.shared.repainting import repainted
+from segkit_plugins.perturbation._repainting import repainted
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in brightness (ITU-R BT.601)."""

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from segkit import Image, Perturbation, hookimpl
-from segkit_plugins.shared.repainting import repainted
+from segkit_plugins.perturbation._repainting import repainted
 
 
 class Haze(Perturbation):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 
 from segkit import Image, Perturbation, hookimpl
-from segkit_plugins.shared.repainting import repainted
+from segkit_plugins.perturbation._repainting import repainted
 
 FINENESS = 128
 """Points on each pixel's length of the line, to measure how much of it lies in which pixel."""

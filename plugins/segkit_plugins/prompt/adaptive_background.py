@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from segkit import Heatmap, Masks, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.regions import Region, cold, middle, parts
+from segkit_plugins.prompt._regions import Region, cold, middle, parts
 
 
 class AdaptiveBackground(Prompter):

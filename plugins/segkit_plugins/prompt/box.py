@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.regions import hot, parts, tight_box
+from segkit_plugins.prompt._regions import hot, parts, tight_box
 
 
 class Box(Prompter):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from segkit import BadImageError, Image, Prompt, Prompter, Prompts, UsageError, hookimpl
-from segkit_plugins.shared.detection import to_pixels
+from segkit_plugins.prompt._detection import to_pixels
 from segkit_plugins.shared.name_tables import class_names, load_table
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
-from segkit_plugins.shared.detection import as_prompts, renamed
+from segkit_plugins.prompt._detection import as_prompts, renamed
 from segkit_plugins.shared.hub import model_folder
 
 STRIP = 16

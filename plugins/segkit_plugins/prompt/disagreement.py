@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from segkit import Heatmap, Masks, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.regions import Region, cold, hot, middle, parts
+from segkit_plugins.prompt._regions import Region, cold, hot, middle, parts
 
 
 class Disagreement(Prompter):

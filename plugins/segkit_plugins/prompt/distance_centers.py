@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.peaks import brightest
-from segkit_plugins.shared.regions import depth, hot
+from segkit_plugins.prompt._peaks import brightest
+from segkit_plugins.prompt._regions import depth, hot
 
 
 class DistanceCenters(Prompter):

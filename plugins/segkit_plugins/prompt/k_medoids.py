@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.regions import hot
+from segkit_plugins.prompt._regions import hot
 
 SAMPLE = 600
 """So many hot pixels at most take part; their distances are a table of 600 × 600."""

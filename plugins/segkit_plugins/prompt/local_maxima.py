@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.peaks import brightest
+from segkit_plugins.prompt._peaks import brightest
 
 
 class LocalMaxima(Prompter):

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.regions import hot
+from segkit_plugins.prompt._regions import hot
 
 
 class Mask(Prompter):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.peaks import brightest
+from segkit_plugins.prompt._peaks import brightest
 
 
 class MaxMin(Prompter):

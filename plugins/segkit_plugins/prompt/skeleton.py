@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.regions import hot, middle
+from segkit_plugins.prompt._regions import hot, middle
 
 
 class Skeleton(Prompter):

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.shared.peaks import Points, brightest
+from segkit_plugins.prompt._peaks import Points, brightest
 
 
 class TopK(Prompter):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from segkit import Saliency, hookimpl
-from segkit_plugins.shared.cam import ClassActivationMap
+from segkit_plugins.saliency._cam import ClassActivationMap
 
 
 class GradCAM(ClassActivationMap):

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import PositiveInt
 
 from segkit import Saliency, hookimpl
-from segkit_plugins.shared.cam import ClassActivationMap, Seen
+from segkit_plugins.saliency._cam import ClassActivationMap, Seen
 
 
 class ScoreCAM(ClassActivationMap):

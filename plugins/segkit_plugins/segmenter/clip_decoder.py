@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Segmenter, TrainedSegmenter, UsageError, hookimpl
-from segkit_plugins.shared.clip import DEFAULT, ClipSettings
+from segkit_plugins.segmenter._clip import DEFAULT, ClipSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +51,7 @@ class ClipDecoder(TrainedSegmenter):
         Raises `UsageError` where CLIP is not there or damaged, `MissingExtraError` without
         transformers.
         """
-        from segkit_plugins.shared.clip import load_clip
+        from segkit_plugins.segmenter._clip import load_clip
 
         vision, self._clip = load_clip(f"--{self.name}.model", self.model)
         return self._built(vision, classes)
@@ -62,14 +62,14 @@ class ClipDecoder(TrainedSegmenter):
 
     def rebuilt(self, settings: Mapping[str, Any], classes: int) -> nn.Module:
         """The network of a file's settings, with random weights; nothing else is read."""
-        from segkit_plugins.shared.clip import clip_vision, split
+        from segkit_plugins.segmenter._clip import clip_vision, split
 
         options, clip = split(settings, f"the weights {self.weights}", self.name)
         step = type(self).model_validate(options)
         return step._built(clip_vision(f"--{self.name}.weights {self.weights}", clip), classes)
 
     def _built(self, vision: nn.Module, classes: int) -> nn.Module:
-        from segkit_plugins.shared.clip_net import ClipDecoderNet
+        from segkit_plugins.segmenter._clip_net import ClipDecoderNet
 
         if self.bottom % 2**self.levels:
             raise UsageError(

@@ -20,8 +20,8 @@ from segkit import (
     hookimpl,
     squeezed,
 )
-from segkit_plugins.shared.clip import DEFAULT, ClipSettings
-from segkit_plugins.shared.prompted import Answer, Frame, gathered
+from segkit_plugins.segmenter._clip import DEFAULT, ClipSettings
+from segkit_plugins.segmenter._prompted import Answer, Frame, gathered
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -83,7 +83,7 @@ class PointClip(Trainable):
         Raises `UsageError` where CLIP is not there or damaged, `MissingExtraError` without
         transformers.
         """
-        from segkit_plugins.shared.clip import load_clip
+        from segkit_plugins.segmenter._clip import load_clip
 
         vision, self._clip = load_clip(f"--{self.name}.model", self.model)
         return self._built(vision)
@@ -94,14 +94,14 @@ class PointClip(Trainable):
 
     def rebuilt(self, settings: Mapping[str, Any], classes: int) -> nn.Module:
         """The network of a file's settings, with random weights; nothing else is read."""
-        from segkit_plugins.shared.clip import clip_vision, split
+        from segkit_plugins.segmenter._clip import clip_vision, split
 
         options, clip = split(settings, f"the weights {self.weights}", self.name)
         step = type(self).model_validate(options)
         return step._built(clip_vision(f"--{self.name}.weights {self.weights}", clip))
 
     def _built(self, vision: nn.Module) -> nn.Module:
-        from segkit_plugins.shared.clip_net import PointClipNet
+        from segkit_plugins.segmenter._clip_net import PointClipNet
 
         depth = 2 * int(vision.config.hidden_size)  # type: ignore[union-attr, arg-type]
         if depth % 2**self.levels:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit import Image, Labels, Masks, MissingExtraError, Prompts, Writer, hookimpl
-from segkit_plugins.shared.annotations import (
+from segkit_plugins.writer._annotations import (
     ClassIds,
     finished_files,
     objects_in,
     write_json,
     write_photo,
 )
-from segkit_plugins.shared.pictures import file_for
+from segkit_plugins.writer._pictures import file_for
 
 PARTS = "coco/parts"
 

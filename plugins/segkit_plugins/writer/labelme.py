@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat
 
 from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
-from segkit_plugins.shared.annotations import objects_in, write_json, write_photo
-from segkit_plugins.shared.contours import polygons
-from segkit_plugins.shared.pictures import file_for
+from segkit_plugins.writer._annotations import objects_in, write_json, write_photo
+from segkit_plugins.writer._contours import polygons
+from segkit_plugins.writer._pictures import file_for
 
 VERSION = "5.5.0"
 """The version of labelme whose files these are like."""

@@ -17,7 +17,7 @@ from segkit import (
     palette,
     write_png,
 )
-from segkit_plugins.shared.pictures import file_for
+from segkit_plugins.writer._pictures import file_for
 
 
 class MaskFiles(Writer):

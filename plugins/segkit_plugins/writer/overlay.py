@@ -22,7 +22,7 @@ from segkit import (
     Writer,
     hookimpl,
 )
-from segkit_plugins.shared.pictures import (
+from segkit_plugins.writer._pictures import (
     RGB,
     Panel,
     Scale,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
-from segkit_plugins.shared.annotations import ClassIds, objects_in, write_whole
-from segkit_plugins.shared.pictures import file_for
+from segkit_plugins.writer._annotations import ClassIds, objects_in, write_whole
+from segkit_plugins.writer._pictures import file_for
 
 
 class Supervision(Writer):

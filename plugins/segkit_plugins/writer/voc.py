@@ -23,7 +23,7 @@ from segkit import (
     palette,
     write_png,
 )
-from segkit_plugins.shared.annotations import (
+from segkit_plugins.writer._annotations import (
     ClassIds,
     Found,
     finished_files,
@@ -32,7 +32,7 @@ from segkit_plugins.shared.annotations import (
     write_photo,
     write_whole,
 )
-from segkit_plugins.shared.pictures import file_for
+from segkit_plugins.writer._pictures import file_for
 
 ROOT = "voc/VOCdevkit/VOC2012"
 

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import NonNegativeFloat
 
 from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
-from segkit_plugins.shared.annotations import ClassIds, objects_in, write_photo, write_whole
-from segkit_plugins.shared.contours import Polygon, one_polygon, polygons
-from segkit_plugins.shared.pictures import file_for
+from segkit_plugins.writer._annotations import ClassIds, objects_in, write_photo, write_whole
+from segkit_plugins.writer._contours import Polygon, one_polygon, polygons
+from segkit_plugins.writer._pictures import file_for
 
 WITHIN = 0.1
 """How far into its pixel a vertex is written. Readers that cut off what follows the point, as

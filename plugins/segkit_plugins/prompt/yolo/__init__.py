@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
+from segkit_plugins.prompt._detection import as_prompts, read_names, renamed
 from segkit_plugins.prompt.yolo.heads import Head, head_of, suppress
 from segkit_plugins.prompt.yolo.letterbox import GREY, Letterbox
-from segkit_plugins.shared.detection import as_prompts, read_names, renamed
 
 SIDE = 640
 """Longer side of the input where neither the model nor the user says."""

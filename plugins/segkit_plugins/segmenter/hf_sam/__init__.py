@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit import Image, Masks, Prompt, Prompts, Segmenter, hookimpl
+from segkit_plugins.segmenter._prompted import Frame, alike, ambiguous, gathered, quick_bfloat16
 from segkit_plugins.shared.hub import model_folder
-from segkit_plugins.shared.prompted import Frame, alike, ambiguous, gathered, quick_bfloat16
 
 CHUNK = 16
 """Prompts decoded at a time; bounds memory."""

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segkit_plugins.segmenter._unet_blocks import Decoder
 from segkit_plugins.shared.lite0 import CHANNELS, MEAN, STD, features, load_lite0
-from segkit_plugins.shared.unet_blocks import Decoder
 
 STRIDE = 32
 PROJECTED = 1024

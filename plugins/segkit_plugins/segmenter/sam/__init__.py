@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit import Image, Masks, Prompt, Prompts, Segmenter, Weights, hookimpl
+from segkit_plugins.segmenter._prompted import Frame, alike, ambiguous, gathered
 from segkit_plugins.segmenter.sam.model import Encoding, SamStep, official
-from segkit_plugins.shared.prompted import Frame, alike, ambiguous, gathered
 
 CHUNK = 8
 """Prompts decoded at a time; bounds memory, and a few at a time stay in the processor's cache."""

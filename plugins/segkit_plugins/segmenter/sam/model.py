@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import PrivateAttr
 
 from segkit import Image, Segmenter, UsageError, Weights
-from segkit_plugins.shared.prompted import Frame, quick_bfloat16
+from segkit_plugins.segmenter._prompted import Frame, quick_bfloat16
 
 CHECKPOINTS = {
     "vit_b": "sam_vit_b_01ec64.pth",

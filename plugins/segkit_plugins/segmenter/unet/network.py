@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segkit_plugins.shared.unet_blocks import Decoder, double
+from segkit_plugins.segmenter._unet_blocks import Decoder, double
 
 LEVELS = 5
 

@@ -1,0 +1,1 @@
+"""Many recipes on the same images: sweep, leaderboard, diagnosis, robustness."""

@@ -1,0 +1,244 @@
+"""Many recipes on one data set in one run: `sweep`.
+
+Recipes that begin alike share their beginning (see `running.graph`), so comparing nine prompt
+strategies costs little more than running one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
+from segkit.errors import PlanError, UsageError
+from segkit.plugins.catalog import Catalog
+from segkit.running.folder import comparable, disk_error, read_lines, write_text
+from segkit.running.plan import Plan
+from segkit.running.recipe import PIPELINE, Recipe, recorded
+from segkit.running.session import Outcome, run
+from segkit.values.images import distinct
+
+HEATMAP_MAKERS = ("saliency", "transform")
+"""The kinds that a recipe drops if nothing in it reads heatmaps."""
+
+
+LONGEST = 80
+"""Letters of a recipe's name, which is also its folder's."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe of a grid, and what tells it from the others."""
+
+    recipe: Recipe
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Axis to value: `recipe` (a file), a kind of step, an option such as `topk.k`, `.rounds`."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The plans of a grid, by name."""
+
+    plans: Mapping[str, Plan]
+    options: Mapping[str, Mapping[str, str]]
+    """For each plan the axes that it has."""
+    skipped: Sequence[Mapping[str, str]]
+    """`recipe` and `reason` of combinations that make no plan, or the same one as another."""
+
+
+def build_all(variants: Iterable[Variant], catalog: Catalog, images: Sequence[str] = ()) -> Built:
+    """Make plans of a grid's recipes; combinations that do not fit together are left out.
+
+    A recipe in which nothing reads heatmaps loses its saliency and transforms. Raises `UsageError`
+    as `Recipe.build` does, and if no combination is left.
+    """
+    variants = list(variants)
+    kept: list[tuple[Plan, dict[str, str]]] = []
+    skipped: list[tuple[str, str | dict[str, str]]] = []
+    seen: dict[str, dict[str, str]] = {}
+    for variant, asked in zip(variants, _names([v.options for v in variants]), strict=True):
+        options = dict(variant.options)
+        try:
+            plan = variant.recipe.build(catalog, images)
+        except PlanError as error:
+            if error.unread != "heatmap":
+                skipped.append((asked, str(error)))
+                continue
+            parts = {**variant.recipe.parts, **dict.fromkeys(HEATMAP_MAKERS, ())}
+            try:
+                plan = replace(variant.recipe, parts=parts).build(catalog, images)
+            except PlanError as other:
+                skipped.append((asked, str(other)))
+                continue
+            used = {step.name for step in plan.steps}
+            options = {
+                axis: value
+                for axis, value in options.items()
+                if axis not in HEATMAP_MAKERS and ("." not in axis or axis.split(".")[0] in used)
+            }
+        key = _key(plan)
+        if key in seen:
+            skipped.append((asked, seen[key]))
+        else:
+            seen[key] = options
+            kept.append((plan, options))
+    if not kept:
+        raise UsageError(f"none of the recipes can be run: {skipped[0][1]}" if skipped else _EMPTY)
+    names = _names([options for _, options in kept])
+    same = {id(options): name for (_, options), name in zip(kept, names, strict=True)}
+    return Built(
+        {name: plan for (plan, _), name in zip(kept, names, strict=True)},
+        {name: options for (_, options), name in zip(kept, names, strict=True)},
+        [
+            {
+                "recipe": asked,
+                "reason": r if isinstance(r, str) else f"the same as {same[id(r)]}",
+            }
+            for asked, r in skipped
+        ],
+    )
+
+
+_EMPTY = "there is nothing to compare; name some recipes"
+
+
+def sweep_plans(
+    plans: Mapping[str, Plan],
+    directory: Path,
+    *,
+    sort_by: str | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    classes: Sequence[str] = (),
+    chunk: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    catalog: Catalog | None = None,
+    observers: Iterable[object] = (),
+    options: Mapping[str, Mapping[str, str]] | None = None,
+    skipped: Sequence[Mapping[str, str]] = (),
+    companions: Mapping[str, Plan] | None = None,
+    note: Callable[[Outcome], Mapping[str, Any] | None] | None = None,
+) -> Leaderboard:
+    """Run the plans over their data set and compare them.
+
+    DIR/recipes/NAME is each plan's folder, as `run` makes it; DIR/leaderboard.json and .csv hold
+    the comparison. Arguments are those of `segkit.run` and `make_leaderboard`.
+    """
+    if sort_by is not None:
+        check_figure(plans, sort_by)
+    if resume:
+        names = as_before(plans, directory, seed=seed, classes=classes, catalog=catalog)
+        plans = {names[name]: plan for name, plan in plans.items()}
+        options = {names[name]: found for name, found in (options or {}).items()}
+    run(
+        plans,
+        directory,
+        seed=seed,
+        device=device,
+        classes=classes,
+        chunk=chunk,
+        resume=resume,
+        overwrite=overwrite,
+        catalog=catalog,
+        observers=observers,
+        nested=True,
+        companions=companions,
+        note=note,
+    )
+    results = {name: read_lines(directory / "recipes" / name / "results.jsonl") for name in plans}
+    board = make_leaderboard(
+        results,
+        {name: plan.metrics for name, plan in plans.items()},
+        sort_by=sort_by,
+        options=options,
+        words={name: plan.words for name, plan in plans.items()},
+        skipped=skipped,
+        seed=seed,
+    )
+    try:
+        if note is None:  # a diagnosis of other recipes would stand beside these
+            (directory / "diagnosis.json").unlink(missing_ok=True)
+        write_text(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
+        write_text(directory / "leaderboard.csv", board.to_csv())
+    except OSError as error:
+        raise disk_error(error, directory, board.images) from error
+    return board
+
+
+def as_before(
+    plans: Mapping[str, Plan],
+    directory: Path,
+    *,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+    catalog: Catalog | None = None,
+) -> dict[str, str]:
+    """For each plan its folder's name so far, or a new one: a grid that grows renames recipes."""
+    before = {}
+    for path in sorted(directory.glob("recipes/*/recipe.toml")):
+        with suppress(UsageError):
+            before[path.parent.name] = comparable(Recipe.load(path))
+    names: dict[str, str] = {}
+    for name, plan in plans.items():
+        content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
+        now = comparable(Recipe.from_dict(content))
+        same = [old for old, found in before.items() if found == now]
+        same = [old for old in same if old not in names.values()]
+        names[name] = name if name in same else next(iter(same), "")
+    new = [name for name, known in names.items() if not known]
+    taken = [known for known in names.values() if known] + list(before)
+    names |= dict(zip(new, distinct([*taken, *new])[len(taken) :], strict=True))
+    return names
+
+
+def check_figure(plans: Mapping[str, Plan], name: str) -> None:
+    """Refuse a figure that no metric of the plans makes, before anything is run."""
+    metrics = list(dict.fromkeys(m.name for plan in plans.values() for m in plan.metrics))
+    if metrics and not any(name == m or name.startswith(f"{m}-") for m in metrics):
+        raise UsageError(
+            f"--sort {name}: none of the metrics gives it; there is {', '.join(metrics)}"
+        )
+
+
+def _key(plan: Plan) -> str:
+    """What makes two plans the same."""
+    steps = [*plan.steps, plan.dataset]
+    groups = [[p.key() for p in group] for group in plan.prompters]
+    return json.dumps([[s.key() for s in steps], groups, plan.refines and plan.rounds])
+
+
+def _short(name: str) -> str:
+    """A name that a file system takes: a long one is cut, and told apart by a hash."""
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
+    """A name for each plan, from the axes that differ; safe as a folder's."""
+    values: dict[str, set[str]] = {}
+    for axis in dict.fromkeys(a for found in options for a in found):
+        values[axis] = {found[axis] for found in options if axis in found}
+    kinds = ["recipe", *PIPELINE]
+    order = sorted(values, key=lambda axis: kinds.index(axis) if axis in kinds else len(kinds))
+    differing = [axis for axis in order if len(values[axis]) > 1]
+    short = {axis: axis.rpartition(".")[2] for axis in differing}
+    names = []
+    for found in options:
+        parts = []
+        for axis in differing:
+            value = found.get(axis)
+            if value is None or (value == "none" and "." not in axis):
+                continue
+            clear = list(short.values()).count(short[axis]) == 1
+            parts.append(f"{short[axis] if clear else axis}={value}" if "." in axis else value)
+        fallback = found.get("recipe") or found.get("prompt") or "recipe"
+        names.append(_short(re.sub(r"[^\w.=+,-]+", "_", "-".join(parts) or fallback)))
+    return list(distinct(names))

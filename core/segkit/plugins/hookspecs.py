@@ -1,0 +1,153 @@
+"""The hooks: ten that register plugins, and those that watch a run.
+
+A registration hook returns classes and does no work. A watching hook (group `segkit.observer`,
+or a file given by `--plugin`) gets what happens and returns nothing. Both name only the arguments
+that they want, as pluggy allows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from segkit.plugins import steps as stages
+    from segkit.values.types import Image
+
+hookspec = pluggy.HookspecMarker("segkit")
+hookimpl = pluggy.HookimplMarker("segkit")
+"""Marks a function of a plugin module as the implementation of a hook."""
+
+API_VERSION = 1
+"""The version of the plugin API: one more whenever something is added, changed or taken away."""
+
+OLDEST_API = 1
+"""The oldest version whose plugins still work: raised when something is taken away."""
+
+
+# ---- registration: one hook a kind, in the order in which values flow -------------------------
+
+
+@hookspec
+def segkit_datasets() -> Sequence[type[stages.Dataset]]:  # type: ignore[empty-body]
+    """The data sets that this module offers."""
+
+
+@hookspec
+def segkit_perturbations() -> Sequence[type[stages.Perturbation]]:  # type: ignore[empty-body]
+    """The perturbations that this module offers."""
+
+
+@hookspec
+def segkit_saliency() -> Sequence[type[stages.Saliency]]:  # type: ignore[empty-body]
+    """The saliency methods that this module offers."""
+
+
+@hookspec
+def segkit_transforms() -> Sequence[type[stages.Transform]]:  # type: ignore[empty-body]
+    """The heatmap transforms that this module offers."""
+
+
+@hookspec
+def segkit_prompters() -> Sequence[type[stages.Prompter]]:  # type: ignore[empty-body]
+    """The prompt strategies that this module offers."""
+
+
+@hookspec
+def segkit_segmenters() -> Sequence[type[stages.Segmenter]]:  # type: ignore[empty-body]
+    """The segmenters that this module offers."""
+
+
+@hookspec
+def segkit_selectors() -> Sequence[type[stages.Selector]]:  # type: ignore[empty-body]
+    """The mask selectors that this module offers."""
+
+
+@hookspec
+def segkit_fusers() -> Sequence[type[stages.Fuser]]:  # type: ignore[empty-body]
+    """The label fusers that this module offers."""
+
+
+@hookspec
+def segkit_metrics() -> Sequence[type[stages.Metric]]:  # type: ignore[empty-body]
+    """The metrics that this module offers."""
+
+
+@hookspec
+def segkit_writers() -> Sequence[type[stages.Writer]]:  # type: ignore[empty-body]
+    """The writers that this module offers."""
+
+
+REGISTRATION = {
+    "dataset": "segkit_datasets",
+    "perturbation": "segkit_perturbations",
+    "saliency": "segkit_saliency",
+    "transform": "segkit_transforms",
+    "prompt": "segkit_prompters",
+    "segmenter": "segkit_segmenters",
+    "selector": "segkit_selectors",
+    "fuser": "segkit_fusers",
+    "metric": "segkit_metrics",
+    "writer": "segkit_writers",
+}
+"""Kind to the name of its registration hook."""
+
+
+# ---- observers: before, after and failed, for a step, an image and a run ----------------------
+
+
+@hookspec
+def segkit_before_step(step: stages.Step, image: Image) -> None:
+    """Called before a step works on an image; images of one batch come one after another."""
+
+
+@hookspec
+def segkit_after_step(
+    step: stages.Step, image: Image, output: Any, seconds: float, method: str
+) -> None:
+    """Called when a step has worked, with what it made; do not change it.
+
+    `seconds`: how long it took; images that it worked on together share the time evenly.
+    `method`: what was called: the kind's work method, or one of its extras such as `encode`.
+    """
+
+
+@hookspec
+def segkit_step_failed(step: stages.Step, image: Image, error: Exception) -> None:
+    """Called when a step has raised, or has made what breaks its contract."""
+
+
+@hookspec
+def segkit_before_image(name: str) -> None:
+    """Called when an image's turn comes; images of one chunk come one after another."""
+
+
+@hookspec
+def segkit_after_image(name: str, recipe: str, result: Mapping[str, Any]) -> None:
+    """Called when one recipe has finished an image: `result` is its line of results.jsonl."""
+
+
+@hookspec
+def segkit_image_failed(name: str, recipe: str, error: str) -> None:
+    """Called instead where it failed, with the sentence that says why."""
+
+
+@hookspec
+def segkit_before_run(recipes: Sequence[str], images: int, done: int) -> None:
+    """Called once when all steps are open: the recipes' names, images in all, already done.
+
+    "Done" counts each image once for each recipe that has finished it, in a run that goes on.
+    """
+
+
+@hookspec
+def segkit_after_run(summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Called once at the end: each recipe's summary.json by its name."""
+
+
+@hookspec
+def segkit_run_failed(error: Exception) -> None:
+    """Called once instead if the run stopped early; what was finished is kept."""

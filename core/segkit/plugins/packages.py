@@ -1,0 +1,139 @@
+"""The installed distributions that have plugins, as their metadata describes them.
+
+This module imports neither numpy nor pydantic, so that listing plugins is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from segkit.plugins import hookspecs
+
+if TYPE_CHECKING:
+    from importlib_metadata import Distribution, EntryPoint
+
+BUNDLED = "segkit"
+"""The distribution whose plugins win a short name over other packages."""
+
+API = "segkit.api"
+"""The group in which a distribution says which version of the plugin API it was written for."""
+
+_API = re.compile(r"v([1-9][0-9]*)")
+_FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed distribution, as its metadata describes it."""
+
+    name: str
+    version: str
+    api: str | None
+    """What it was written for, as `v1`; None: it does not say."""
+    metadata: Distribution = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, metadata: Distribution, api: str | None) -> Package | None:
+        """What the metadata says; None if it is too damaged to name the distribution."""
+        try:
+            # The library parses the whole text, long description and all, for each of the two.
+            head = (metadata.read_text("METADATA") or "").partition("\n\n")[0]
+            fields = dict(reversed(_FIELD.findall(head)))
+            name = fields.get("Name") or metadata.name
+            version = fields.get("Version") or metadata.version
+        except Exception:  # many kinds
+            return None
+        return cls(name, version, api, metadata) if name and version else None
+
+    @property
+    def where(self) -> str:
+        """Where it came from: a folder, a wheel or a repository; else where it is installed."""
+        try:
+            found = json.loads(self.metadata.read_text("direct_url.json") or "{}")
+            place = str(found["url"])
+            if "vcs_info" in found:
+                return f"{found['vcs_info']['vcs']}+{place}@{found['vcs_info']['commit_id']}"
+            if place.startswith("file:"):
+                place = _path_of(place)
+            return f"{place} (editable)" if found.get("dir_info", {}).get("editable") else place
+        except (KeyError, ValueError, TypeError, AttributeError, OSError):
+            return str(self.metadata.locate_file(""))
+
+    def refusal(self) -> str | None:
+        """Why its plugins cannot work with this segkit, as the end of a sentence, if so."""
+        if self.api is None:
+            return None
+        newest, oldest = hookspecs.API_VERSION, hookspecs.OLDEST_API
+        found = _API.fullmatch(self.api)
+        if found is None:
+            return (
+                f"says that it was written for '{self.api}' of segkit's plugin API; the name of "
+                f"its entry point in the group {API} should be v{newest}"
+            )
+        asked = int(found.group(1))
+        if oldest <= asked <= newest:
+            return None
+        here = f"version {newest}" if oldest == newest else f"versions {oldest} to {newest}"
+        advice = (
+            f"upgrade segkit, or install an older {self.name}"
+            if asked > newest
+            else f"install a newer {self.name}, or an older segkit"
+        )
+        return (
+            f"was written for version {asked} of segkit's plugin API, but this segkit "
+            f"({_version_here()}) has {here}; {advice}"
+        )
+
+
+def installed() -> Iterable[tuple[Package, list[EntryPoint]]]:
+    """Those with plugins, and their entry points; one with damaged metadata hides no other.
+
+    The text of entry_points.txt is looked at first: the library's own `entry_points` parses the
+    metadata of all that is installed.
+    """
+    from importlib_metadata import Distribution
+
+    seen = set()
+    for found in Distribution.discover():
+        with contextlib.suppress(Exception):  # damage raises many kinds; nobody could be named
+            if "[segkit." not in (found.read_text("entry_points.txt") or ""):
+                continue
+            points = list(found.entry_points)
+            api = next((point.name for point in points if point.group == API), None)
+            package = Package.of(found, api)
+            if package is None or normalised(package.name) in seen:
+                continue
+            # Of two with one name, Python imports the modules of the one that comes first.
+            first = next(iter(Distribution.discover(name=package.name)))
+            if first.locate_file("") == found.locate_file(""):
+                seen.add(normalised(package.name))
+                yield package, points
+
+
+def same_distribution(one: str, other: str) -> bool:
+    """Whether two names mean the same distribution."""
+    return normalised(one) == normalised(other)
+
+
+def normalised(distribution: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _path_of(url: str) -> str:
+    """The path that a `file:` address means."""
+    from urllib.parse import unquote
+
+    path = unquote(url.removeprefix("file:").removeprefix("//"))
+    return path[1:] if re.match(r"/[A-Za-z]:", path) else path  # file:///C:/folder
+
+
+def _version_here() -> str:
+    from importlib.metadata import version
+
+    return version(BUNDLED)

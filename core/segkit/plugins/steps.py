@@ -1,0 +1,486 @@
+"""The ten kinds of step, each an interface that a plugin implements by subclassing.
+
+A step is one interchangeable part: a frozen pydantic model whose fields are its options. A whole
+plugin, as third parties write theirs and as we write ours:
+
+    from pydantic import PositiveInt
+    from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
+
+    class Brightest(Prompter):
+        "The brightest pixels of the heatmap, as foreground points."
+
+        name = "brightest"
+
+        k: PositiveInt = 1
+        "How many points."
+
+        def __call__(self, heatmap: Heatmap) -> Prompts:
+            heat = heatmap.values.ravel()
+            brightest = heat.argsort()[::-1][: self.k]
+            y, x = divmod(brightest[heat[brightest] > 0], heatmap.values.shape[1])
+            return Prompts((Prompt(points=[*zip(x, y, strict=True)]),)) if len(x) else Prompts()
+
+    @hookimpl
+    def segkit_prompters() -> list[type[Prompter]]:
+        return [Brightest]
+
+The work method (`__call__`, for a metric `count`, for a writer `write`) names only the inputs it
+wants, out of its kind's `takes`. A parameter with a default is an optional input: it gets the
+default where nothing makes that value. The return annotation says what it makes, one of the
+kind's `gives`, never a union.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from segkit.errors import BadImageError, BadValueError, PluginError, SegkitError
+from segkit.values.types import (
+    Counts,
+    Heatmap,
+    Image,
+    Labels,
+    Masks,
+    Prompts,
+    Scores,
+    Truth,
+)
+
+if TYPE_CHECKING:
+    from segkit.plugins.weights import Weights
+
+
+class Inputs(typing.NamedTuple):
+    """The names that a step's work method asks for."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Required and optional names."""
+        return self.required + self.optional
+
+
+class Step(BaseModel):
+    """One part of a plan. Subclass one of the ten kinds below, not this.
+
+    Options are pydantic fields with a docstring each, which is their help; list options are
+    tuples. Weights and other state live in private attributes that `open` sets and `close` drops.
+    Heavy libraries (torch, cv2 …) are imported inside methods, never at module level.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+    kind: ClassVar[str] = ""
+    """The kind's name, as in `--KIND` and in the entry-point group `segkit.KIND`."""
+    name: ClassVar[str] = ""
+    """The plugin's name, equal to its entry point's: lower case, digits and hyphens."""
+    work: ClassVar[str] = "__call__"
+    """The method that does the work."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """The inputs that the kind's work method may name."""
+    gives: ClassVar[tuple[Any, ...]] = ()
+    """The return annotations that the kind's work method may have; empty: any."""
+    extras: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The optional methods of the kind, with the inputs that each may name."""
+    came_from: ClassVar[str] = ""
+    """The distribution and its version, or the single file; the catalog sets it."""
+
+    def open(self, device: str) -> None:
+        """Load what the work needs, once before a run. `device`: 'cpu', 'cuda', 'cuda:1', 'mps'."""
+
+    def close(self) -> None:
+        """Drop what `open` loaded, once after a run."""
+
+    def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The outputs for several inputs, equal to those of single calls.
+
+        Override it where a network is faster on many images at once; `inputs` holds one mapping
+        of input name to value for each.
+        """
+        work = getattr(self, self.work)
+        return [work(**one) for one in inputs]
+
+    def weight_files(self) -> Mapping[str, Path]:
+        """The files whose content decides the result, by a short name; a run notes their hashes."""
+        return {}
+
+    @classmethod
+    def known_weights(cls) -> Sequence[Weights]:
+        """The weight files that it can use, for `segkit weights`; see `segkit.Weights`."""
+        return ()
+
+    @classmethod
+    def inputs(cls) -> Inputs:
+        """What the work method asks for, read from its signature.
+
+        Raises `PluginError` if there is no such method or it names what its kind cannot get.
+        """
+        return cls.inputs_of(cls.work)
+
+    @classmethod
+    def inputs_of(cls, method: str) -> Inputs:
+        """What the method of this name asks for, likewise."""
+        function = getattr(cls, method, None)
+        if function is None or (method == "__call__" and "__call__" not in _defined(cls)):
+            raise PluginError(f"{cls.__name__} should define {method}(...), but does not")
+        takes = cls.takes if method == cls.work else cls.extras[method]
+        required: list[str] = []
+        optional: list[str] = []
+        for parameter in list(inspect.signature(function).parameters.values())[1:]:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise PluginError(
+                    f"{cls.__name__}.{method} should name its inputs one by one, "
+                    f"but has '{parameter}'"
+                )
+            if parameter.name not in takes:
+                raise PluginError(
+                    f"{cls.__name__}.{method} asks for '{parameter.name}', but {method} of a "
+                    f"{cls.kind} can only ask for {', '.join(takes)}"
+                )
+            wanted = required if parameter.default is parameter.empty else optional
+            wanted.append(parameter.name)
+        return Inputs(tuple(required), tuple(optional))
+
+    @classmethod
+    def output(cls) -> Any:
+        """The work method's return annotation, checked against the kind's `gives`."""
+        function = getattr(cls, cls.work)
+        try:
+            made = typing.get_type_hints(function).get("return")
+        except NameError as error:
+            raise PluginError(
+                f"{cls.__name__}.{cls.work} has an annotation that cannot be resolved: {error}"
+            ) from None
+        if cls.gives and made not in cls.gives:
+            wanted = " or ".join(_type_name(t) for t in cls.gives)
+            found = "nothing" if made is None else _type_name(made)
+            raise PluginError(
+                f"{cls.__name__}.{cls.work} should be annotated to return {wanted}, "
+                f"but says {found}"
+            )
+        return made
+
+    def key(self) -> tuple[str, str, str]:
+        """What makes two steps the same: kind, class and options. Loaded weights play no part."""
+        cls = type(self)
+        # Not model_dump_json: a file name may hold bytes that are no text.
+        options = json.dumps(self.model_dump(mode="json"))
+        return self.kind, f"{cls.__module__}:{cls.__qualname__}", options
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Step) and self.key() == other.key()
+
+    def __hash__(self) -> int:
+        return hash(self.key())
+
+
+def _defined(cls: type) -> set[str]:
+    """The names that the classes below pydantic's own define."""
+    return {n for c in cls.__mro__ if c not in BaseModel.__mro__ for n in vars(c)}
+
+
+def _type_name(made: Any) -> str:
+    return made.__name__ if isinstance(made, type) and not typing.get_args(made) else str(made)
+
+
+class Dataset(Step):
+    """A sequence of images, with or without truth.
+
+    Subclasses define `names`, `__getitem__` and, where they know them, `classes` and `groups`.
+    Listing the names must be cheap: a resumed run reads only the images that are missing.
+    """
+
+    kind = "dataset"
+    work = "__getitem__"
+    takes = ("index",)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One name an image, all different, in order (see `segkit.unique_names`)."""
+        raise PluginError(f"{type(self).__name__} should define 'names', but does not")
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """Class id to name, background left out; empty where the data set knows no classes."""
+        return {}
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether images come with truth; metrics need it."""
+        return True
+
+    @property
+    def groups(self) -> Mapping[str, Mapping[str, str]]:
+        """What else sorts the images, for `segkit describe`: heading to {image name: group}.
+
+        For instance `{"breed": {"pug_7": "pug"}}`. As cheap as the names; empty by default, and
+        images may be left out.
+        """
+        return {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
+        """The image and its truth. Raises `BadImageError` where the file cannot be used."""
+        raise PluginError(f"{type(self).__name__} should define '__getitem__', but does not")
+
+
+class Perturbation(Step):
+    """Damage to an image or to prompts at rising levels, level 0 being none.
+
+    Inputs: `image` or `prompts`; `level` float from 0; `rng` numpy Generator. Makes the same kind
+    of value as it takes.
+    """
+
+    kind = "perturbation"
+    takes = ("image", "prompts", "level", "rng")
+    gives = (Image, Prompts)
+
+
+class Saliency(Step):
+    """Where a classifier looks: one heatmap for each class asked about.
+
+    Inputs: `image`; `classes` {id: name} of the data set; `truth` (only for targets that are
+    asked to be the true class). Makes one `Heatmap`, or a tuple of one or more.
+    """
+
+    kind = "saliency"
+    takes = ("image", "classes", "truth")
+    gives = (Heatmap, tuple[Heatmap, ...])
+
+
+class Transform(Step):
+    """A heatmap made into another one, of the same shape; runs once for each heatmap."""
+
+    kind = "transform"
+    takes = ("heatmap", "image")
+    gives = (Heatmap,)
+
+
+class Prompter(Step):
+    """What to ask the segmenter; runs once for each heatmap, or once if it asks for none.
+
+    Inputs: `image`, `heatmap`, `classes` {id: name}, `rng` numpy Generator (the only source of
+    randomness; the same for the same seed, image and step). Prompts without a class get the
+    heatmap's class and score.
+
+    A prompter may also define `refine(self, prompts, masks, heatmap, image) -> Prompts | None`
+    (naming those inputs that it wants): after segmenter and selector have answered, it may ask
+    again with new prompts; None means done. `--rounds` bounds how often.
+    """
+
+    kind = "prompt"
+    takes = ("image", "heatmap", "classes", "rng")
+    gives = (Prompts,)
+    extras = {"refine": ("prompts", "masks", "heatmap", "image")}
+    companion: ClassVar[bool] = False
+    """Whether it asks nothing of its own and only refines what another one asked: it is used as
+    `--prompt topk+NAME`, and returns `Prompts()` when it is called."""
+
+
+class Segmenter(Step):
+    """Candidate masks for prompts (returns `Masks`), or a class map (returns `Labels`).
+
+    Inputs: `image`, `prompts`, `heatmap`, `classes` and `encoding`: what its own optional method
+    `encode(self, image)` returned, the costly part that depends on the image alone. The runner
+    calls `encode` once per image, however many prompts are tried.
+    """
+
+    kind = "segmenter"
+    takes = ("image", "prompts", "heatmap", "encoding", "classes")
+    gives = (Masks, Labels)
+    extras = {"encode": ("image",)}
+
+
+class Selector(Step):
+    """One mask for each prompt, out of its candidates. Single candidates pass through."""
+
+    kind = "selector"
+    takes = ("image", "masks", "prompts", "heatmap")
+    gives = (Masks,)
+
+
+class Fuser(Step):
+    """Masks, and a class map where a segmenter made one, painted into one class map."""
+
+    kind = "fuser"
+    takes = ("image", "masks", "prompts", "labels", "classes")
+    gives = (Labels,)
+
+
+class Metric(Step):
+    """A figure for how good the result is, as two pure methods.
+
+    `count(self, ...) -> Counts` for one image, naming any of `takes`; counts of several images
+    are added key by key. `score(self, counts) -> Scores` makes figures of added counts; what is
+    averaged over what stands in the docstring.
+    """
+
+    kind = "metric"
+    work = "count"
+    lower_is_better: ClassVar[bool] = False
+    """Whether less is better, as for distances."""
+    takes = ("image", "heatmap", "heatmaps", "prompts", "masks", "labels", "classes", "truth")
+    gives = (Counts,)
+
+    def score(self, counts: Counts) -> Scores:
+        """The figures for added counts; a figure that nothing was counted for is left out."""
+        raise PluginError(f"{type(self).__name__} should define 'score', but does not")
+
+    def details(self, counts: Counts, classes: Mapping[int, str]) -> Mapping[str, Any]:
+        """More than figures, of counts added over all images, for summary.json: what JSON holds.
+
+        `classes` {id: name} are the run's; those of a data set without classes are empty. Left
+        empty, there is no entry. The report shows two keys as tables:
+
+        - `classes`: a list of rows with `name` and, each optional, `iou`, `dice`, `pixels` (true
+          ones) and `found`;
+        - `confusion`: {`names`: of the columns, `pixels`: a list of rows}, true classes down, found
+          ones across; the rows are the first of those names.
+        """
+        return {}
+
+
+class Writer(Step):
+    """Files for each image: `write(self, directory, ...)`, and `finish(directory)` once.
+
+    `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
+    paths of the files it made, inside `directory`.
+    """
+
+    kind = "writer"
+    work = "write"
+    takes = (
+        "directory",
+        "image",
+        "heatmap",
+        "heatmaps",
+        "prompts",
+        "masks",
+        "labels",
+        "classes",
+        "truth",
+        "scores",
+    )
+    gives = (tuple[Path, ...],)
+
+    def finish(self, directory: Path) -> None:
+        """Write what needs all images, once after the last."""
+
+
+KINDS: dict[str, type[Step]] = {
+    cls.kind: cls
+    for cls in (
+        Dataset,
+        Perturbation,
+        Saliency,
+        Transform,
+        Prompter,
+        Segmenter,
+        Selector,
+        Fuser,
+        Metric,
+        Writer,
+    )
+}
+"""Kind name to interface, in the order in which values flow."""
+
+
+def named(step: Step) -> str:
+    """Which step it is, as sentences begin: kind, name, distribution and version."""
+    source = vars(type(step)).get("came_from")  # its own: not that of a class it is derived from
+    return f"{step.kind} '{step.name}'" + (f" from {source}" if source else "")
+
+
+def why_failed(step: Step, error: Exception, doing: str = "raised") -> str:
+    """What a step raised, as a sentence that names the step.
+
+    Sentences stay as they are, but those of other people's plugins get the step's name before
+    them, unless they are about a picture. `doing`: what went wrong, in front of the reason.
+    """
+    source = vars(type(step)).get("came_from", "")
+    if isinstance(error, SegkitError):
+        told = source in str(error)
+        ours = source.partition(" ")[0] == "segkit"
+        if told or ours or isinstance(error, BadImageError):
+            return str(error)
+        return f"{named(step)}: {error}"
+    reason = (str(error).strip() or "no message").splitlines()[0]
+    return f"{named(step)} {doing} {type(error).__name__}: {reason}"
+
+
+def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
+    """Return what a step made, or say what it should have made.
+
+    Checks the type against the step's annotation, array shapes against the image, points and
+    boxes against the image's border, and mask indices against the prompts.
+    """
+    image: Image | None = given.get("image")
+    who = named(step)
+    if step.kind == "saliency":
+        made = (made,) if isinstance(made, Heatmap) else made
+        if not isinstance(made, tuple) or not made or not all(isinstance(h, Heatmap) for h in made):
+            raise BadValueError(
+                f"{who} should make one Heatmap or a tuple of them, but made {_found(made)}"
+            )
+    elif step.kind == "writer":
+        made = tuple(made or ())
+    elif step.kind == "metric":
+        if not isinstance(made, dict):
+            raise BadValueError(f"{who} should make a dict of counts, but made {_found(made)}")
+    else:
+        wanted = type(step).output()
+        if not isinstance(made, wanted):
+            raise BadValueError(f"{who} should make {wanted.__name__}, but made {_found(made)}")
+    if image is not None:
+        for value in made if isinstance(made, tuple) else (made,):
+            _check_frame(who, value, image.size)
+    prompts = given.get("prompts")
+    if isinstance(made, Masks) and len(made):
+        if prompts is not None and made.prompt.max() >= len(prompts):
+            raise BadValueError(
+                f"{who} answers prompt {made.prompt.max()}, but was asked {len(prompts)} prompts"
+            )
+        if step.kind == "selector" and len(set(made.prompt.tolist())) != len(made):
+            raise BadValueError(f"{who} should leave one mask per prompt, but left several")
+    return made
+
+
+def _found(made: Any) -> str:
+    if isinstance(made, tuple):
+        return f"a tuple of {', '.join(sorted({type(m).__name__ for m in made})) or 'nothing'}"
+    return "None" if made is None else f"a {type(made).__name__}"
+
+
+def _check_frame(who: str, value: Any, size: tuple[int, int]) -> None:
+    """Refuse arrays of another size than the image and coordinates outside of it."""
+    arrays = {Heatmap: "values", Labels: "ids", Masks: "masks"}
+    field = arrays.get(type(value))
+    if field is not None:
+        shape = getattr(value, field).shape[-2:]
+        if shape != size:
+            raise BadValueError(
+                f"{who} should make {type(value).__name__} of the image's size {size}, "
+                f"but made {shape}"
+            )
+    if isinstance(value, Prompts):
+        height, width = size
+        for prompt in value:
+            for x, y in [*prompt.points, *([] if prompt.box is None else prompt.box.reshape(2, 2))]:
+                if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+                    raise BadValueError(
+                        f"{who} should stay inside the {width}x{height} image, "
+                        f"but points at x={x:g}, y={y:g}"
+                    )

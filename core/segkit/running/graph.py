@@ -1,0 +1,172 @@
+"""Several plans as one graph of work, in which equal pieces of work are one node.
+
+A node is known by its steps (kind, class, options) and by the nodes that it reads from. Plans
+that begin alike thus share their beginning: eight prompt strategies on one SAM share the
+saliency map and the encoding. A prompter that refines, its segmenter and its selector loop among
+themselves, so the three are one node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from segkit.plugins.steps import Perturbation, Prompter, Segmenter, Selector, Step
+from segkit.running.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One piece of work, done once per image for all plans that contain it."""
+
+    role: str
+    """What is done: one of the methods of `segkit.running.session.Work`."""
+    steps: tuple[Step, ...]
+    needs: Mapping[str, Node]
+    """Name of a value to the node that makes it; image, truth and classes need none."""
+    key: str
+    rounds: int = 1
+    """For the role `refine`: at most this many rounds of segmentation."""
+    level: float = 0.0
+    """For the role `perturb`: how strong the damage is."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One plan's nodes."""
+
+    plan: Plan
+    values: Mapping[str, Node]
+    """`heatmaps`, `prompts`, `masks`, `labels`: the node that makes each, where there is one;
+    and, if asked for, `candidates`: the masks before selection."""
+    metrics: tuple[Node, ...]
+    nodes: tuple[Node, ...] = ()
+    """All nodes, each after those it needs."""
+
+
+@dataclass
+class Graph:
+    """The nodes of all plans; add plans with `branch`."""
+
+    steps: dict[tuple[str, str, str], Step] = field(default_factory=dict)
+    """One step for all that are equal, so that weights are loaded once."""
+    _nodes: dict[str, Node] = field(default_factory=dict)
+
+    def branch(
+        self,
+        plan: Plan,
+        candidates: bool = False,
+        damage: tuple[Perturbation, float] | None = None,
+    ) -> Branch:
+        """Add a plan; work that is already there is not added again.
+
+        `candidates`: keep what the selector chooses from as a value of its own. `damage`: a
+        perturbation of prompts and its level, between the prompters and all that follows.
+        """
+        values: dict[str, Node] = {}
+        if plan.saliency:
+            heat = self._node("saliency", (plan.saliency,), {})
+            for transform in plan.transforms:
+                heat = self._node("transform", (transform,), {"heatmaps": heat})
+            values["heatmaps"] = heat
+        groups = {}
+        for index, group in enumerate(plan.prompters):
+            names = {n for p in group for n in type(p).inputs().all}
+            groups[str(index)] = self._node("prompt", group, _read(values, names))
+        if groups:
+            values["prompts"] = self._node("gather", (), groups)
+        if damage and groups:
+            step, level = damage
+            needs = {"prompts": values["prompts"]}
+            values["prompts"] = self._node("perturb", (step,), needs, level=level)
+        if plan.segmenter and plan.refines:
+            values |= self._refined(plan, plan.segmenter, values)
+        elif plan.segmenter:
+            values["masks"] = values["candidates"] = self._segment(plan.segmenter, values)
+            if plan.selector:
+                needs = _read(values, {"masks", *_names(plan.selector)})
+                values["masks"] = self._node("select", (plan.selector,), needs)
+        if plan.labeller:
+            values["labels"] = self._segment(plan.labeller, values)
+        if plan.fuser:
+            needs = _read(values, _names(plan.fuser))
+            values["labels"] = self._node("fuse", (plan.fuser,), needs)
+        if not candidates:
+            values.pop("candidates", None)
+        metrics = tuple(self._node("count", (m,), _read(values, _names(m))) for m in plan.metrics)
+        ends = (*values.values(), *metrics)
+        return Branch(plan, values, metrics, tuple(_in_order(ends)))
+
+    def _segment(self, segmenter: Segmenter, values: Mapping[str, Node]) -> Node:
+        needs = _read(values, _names(segmenter))
+        if "encoding" in _names(segmenter):
+            needs["encoding"] = self._node("encode", (segmenter,), {})
+        return self._node("segment", (segmenter,), needs)
+
+    def _refined(
+        self, plan: Plan, segmenter: Segmenter, values: Mapping[str, Node]
+    ) -> dict[str, Node]:
+        """The loop of prompters, segmenter and selector, and what it leaves behind."""
+        loop: list[Step] = [p for group in plan.prompters for p in group]
+        loop += [segmenter, *((plan.selector,) if plan.selector else ())]
+        names = {n for step in loop for n in _names(step)}
+        names |= {n for p in loop if hasattr(p, "refine") for n in type(p).inputs_of("refine").all}
+        needs = _read(values, names | {"prompts"})
+        if "encoding" in _names(segmenter):
+            needs["encoding"] = self._node("encode", (segmenter,), {})
+        result = self._node("refine", tuple(loop), needs, plan.rounds)
+        return {
+            "prompts": self._node("refined_prompts", (), {"result": result}),
+            "masks": self._node("refined_masks", (), {"result": result}),
+            "candidates": self._node("refined_candidates", (), {"result": result}),
+        }
+
+    def _node(
+        self,
+        role: str,
+        steps: tuple[Step, ...],
+        needs: Mapping[str, Node],
+        rounds: int = 1,
+        level: float = 0.0,
+    ) -> Node:
+        same = tuple(self.steps.setdefault(step.key(), step) for step in steps)
+        read = sorted((name, need.key) for name, need in needs.items())
+        content = repr((role, rounds, level, [s.key() for s in steps], read))
+        key = hashlib.sha256(content.encode()).hexdigest()
+        return self._nodes.setdefault(key, Node(role, same, dict(needs), key, rounds, level))
+
+
+def _names(step: Step) -> tuple[str, ...]:
+    return type(step).inputs().all
+
+
+def _read(values: Mapping[str, Node], names: set[str] | tuple[str, ...]) -> dict[str, Node]:
+    """The nodes that make the values of these names; `heatmap` is one of the `heatmaps`."""
+    wanted = {"heatmaps" if n == "heatmap" else n for n in names}
+    return {name: node for name, node in values.items() if name in wanted}
+
+
+def _in_order(ends: tuple[Node, ...]) -> Iterator[Node]:
+    """The nodes and all that they need, each after what it needs, none twice."""
+    seen: set[str] = set()
+
+    def visit(node: Node) -> Iterator[Node]:
+        if node.key not in seen:
+            seen.add(node.key)
+            for need in node.needs.values():
+                yield from visit(need)
+            yield node
+
+    for end in ends:
+        yield from visit(end)
+
+
+def prompters_of(node: Node) -> tuple[Prompter, ...]:
+    """The prompters of a `refine` node."""
+    return tuple(s for s in node.steps if isinstance(s, Prompter))
+
+
+def selector_of(node: Node) -> Selector | None:
+    """The selector of a `refine` node."""
+    return next((s for s in node.steps if isinstance(s, Selector)), None)

@@ -1,0 +1,267 @@
+"""From chosen steps to a plan: their order, and whether each gets what it asks for.
+
+The job has one spine: image, heatmaps, prompts, candidate masks, masks, labels, scores. A plan
+says which steps stand on it. What it refuses, it refuses before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from segkit.errors import PlanError, UsageError
+from segkit.plugins.catalog import FLAGS
+from segkit.plugins.steps import (
+    Dataset,
+    Fuser,
+    Inputs,
+    Metric,
+    Prompter,
+    Saliency,
+    Segmenter,
+    Selector,
+    Step,
+    Transform,
+    Writer,
+)
+from segkit.values.types import Labels, Masks
+
+Group: TypeAlias = tuple[Prompter, ...]
+"""Prompters whose prompts are merged into one (`--prompt a+b`); mostly one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one recipe, in order and checked. Make it with `plan(...)`."""
+
+    dataset: Dataset
+    saliency: Saliency | None = None
+    transforms: tuple[Transform, ...] = ()
+    prompters: tuple[Group, ...] = ()
+    """Each group adds objects; the prompters of one group make one prompt together."""
+    segmenter: Segmenter | None = None
+    """The one that makes candidate masks."""
+    labeller: Segmenter | None = None
+    """The one that makes a class map."""
+    selector: Selector | None = None
+    fuser: Fuser | None = None
+    metrics: tuple[Metric, ...] = ()
+    writers: tuple[Writer, ...] = ()
+    rounds: int = 3
+    """At most this many rounds of segmentation where a prompter refines; 1: none."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step but the data set, in the order in which values flow."""
+        singles = (self.segmenter, self.labeller, self.selector, self.fuser)
+        return (
+            *((self.saliency,) if self.saliency else ()),
+            *self.transforms,
+            *(p for group in self.prompters for p in group),
+            *(s for s in singles if s is not None),
+            *self.metrics,
+            *self.writers,
+        )
+
+    @property
+    def words(self) -> str:
+        """The plan in one line: `files > gradcam > topk > sam > score > paint`."""
+        groups = ["+".join(p.name for p in group) for group in self.prompters]
+        singles = (self.segmenter, self.labeller, self.selector, self.fuser)
+        names = [
+            self.dataset.name,
+            *((self.saliency.name,) if self.saliency else ()),
+            *(t.name for t in self.transforms),
+            *([" & ".join(groups)] if groups else []),
+            *(s.name for s in singles if s is not None),
+        ]
+        return " > ".join(names)
+
+    @property
+    def refines(self) -> bool:
+        """Whether a prompter takes a second look."""
+        return self.segmenter is not None and any(
+            hasattr(p, "refine") for group in self.prompters for p in group
+        )
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The names of the values that its steps can ask for."""
+        made = {"image", "classes", "rng", "directory", "scores"}
+        if self.dataset.has_truth:
+            made.add("truth")
+        if self.saliency:
+            made |= {"heatmap", "heatmaps"}
+        if self.prompters:
+            made.add("prompts")
+        if self.segmenter:
+            made.add("masks")
+        if self.labeller or self.fuser:
+            made.add("labels")
+        return frozenset(made)
+
+
+def plan(
+    steps: Iterable[Step | Sequence[Prompter]],
+    *,
+    defaults: Iterable[Step] = (),
+    rounds: int = 3,
+) -> Plan:
+    """Order the steps by kind and check that each gets what it asks for.
+
+    A sequence of prompters in place of a step makes one prompt of theirs (`a+b`). `defaults` are
+    metrics and writers that nobody asked for: they join in, but do not count as readers when a
+    value that nobody reads is looked for.
+
+    Raises `UsageError`: no or two data sets, two steps of a kind that takes one; `PlanError`: a
+    step whose input nothing makes, a value that nothing reads, steps that do not go together.
+    """
+    groups: list[Group] = []
+    kinds: dict[str, list[Step]] = {}
+    for step in steps:
+        if isinstance(step, Prompter):
+            groups.append((step,))
+        elif isinstance(step, Step):
+            kinds.setdefault(step.kind, []).append(step)
+        else:
+            groups.append(tuple(step))
+    for group in groups:
+        if all(p.companion for p in group):
+            name = group[0].name
+            raise PlanError(
+                f"--prompt {name} only refines what another prompter asks; write --prompt "
+                f"topk+{name}, or another one in place of topk"
+            )
+    if rounds < 1:
+        raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
+    made = {type(s).output(): s for s in kinds.get("segmenter", [])}
+    if len(made) < len(kinds.get("segmenter", [])):
+        names = " and ".join(s.name for s in kinds["segmenter"])
+        raise PlanError(
+            f"{names} make the same kind of result; choose one segmenter for masks and, if you "
+            "like, one for class maps"
+        )
+    for kind in ("dataset", "saliency", "selector", "fuser"):
+        if len(kinds.get(kind, [])) > 1:
+            names = " and ".join(s.name for s in kinds[kind])
+            raise UsageError(f"--{FLAGS[kind]} takes one step, but was given {names}; choose one")
+    if not kinds.get("dataset"):
+        raise UsageError("a plan needs images; add --dataset or name some files")
+
+    def one(kind: str) -> Step | None:
+        return next(iter(kinds.get(kind, [])), None)
+
+    chosen = Plan(
+        dataset=one("dataset"),  # type: ignore[arg-type]  # sorted by kind above
+        saliency=one("saliency"),  # type: ignore[arg-type]
+        transforms=tuple(kinds.get("transform", ())),  # type: ignore[arg-type]
+        prompters=tuple(groups),
+        segmenter=made.get(Masks),  # type: ignore[arg-type]
+        labeller=made.get(Labels),  # type: ignore[arg-type]
+        selector=one("selector"),  # type: ignore[arg-type]
+        fuser=one("fuser"),  # type: ignore[arg-type]
+        metrics=tuple(kinds.get("metric", ())),  # type: ignore[arg-type]
+        writers=tuple(kinds.get("writer", ())),  # type: ignore[arg-type]
+        rounds=rounds,
+    )
+    _check_inputs(chosen)
+    _check_readers(chosen)
+    extra = list(defaults)
+    return replace(
+        chosen,
+        metrics=(*chosen.metrics, *(s for s in extra if isinstance(s, Metric))),
+        writers=(*chosen.writers, *(s for s in extra if isinstance(s, Writer))),
+    )
+
+
+def asks(step: Step) -> Inputs:
+    """What a step asks for, a prompter's second look included.
+
+    What the first look makes, prompts and masks, is there for the second.
+    """
+    first = type(step).inputs()
+    if not hasattr(step, "refine"):
+        return first
+    again = type(step).inputs_of("refine")
+    required, optional = (
+        tuple(n for n in names if n not in ("prompts", "masks"))
+        for names in (again.required, again.optional)
+    )
+    return Inputs((*first.required, *required), (*first.optional, *optional))
+
+
+def missing_input(step: Step, made: frozenset[str]) -> str | None:
+    """The first input that a step cannot do without and nothing makes."""
+    available = made | ({"encoding"} if hasattr(step, "encode") else frozenset())
+    return next((name for name in asks(step).required if name not in available), None)
+
+
+def _check_inputs(chosen: Plan) -> None:
+    """Refuse a step whose input nothing makes."""
+    adds = {
+        "heatmap": "add --saliency",
+        "heatmaps": "add --saliency",
+        "prompts": "add --prompt",
+        "masks": "add --segmenter",
+        "labels": "add --segmenter or --fuser",
+        "truth": "choose a data set with truth, or name its masks",
+        "encoding": "define encode(image) in it",
+    }
+    before = {"image", "classes", "rng", "truth"} & chosen.made
+    for step in chosen.steps:
+        # A selector or fuser sees only what comes before it; metrics and writers see everything.
+        made = chosen.made if step.kind in ("metric", "writer") else frozenset(before)
+        name = missing_input(step, made)
+        if name == "truth":
+            raise PlanError(
+                f"{step.name} needs 'truth', and the data set {chosen.dataset.name} has none; "
+                f"{adds[name]}"
+            )
+        if name is not None:
+            raise PlanError(
+                f"{step.name} needs '{name}', and nothing before it makes one; {adds[name]}"
+            )
+        before |= {
+            "saliency": {"heatmap", "heatmaps"},
+            "prompt": {"prompts"},
+            "segmenter": {"masks" if step is chosen.segmenter else "labels"},
+            "fuser": {"labels"},
+        }.get(step.kind, set())
+    if chosen.selector and not chosen.segmenter:
+        raise PlanError(
+            f"{chosen.selector.name} needs 'masks', and nothing before it makes one; "
+            "add --segmenter"
+        )
+
+
+def _check_readers(chosen: Plan) -> None:
+    """Refuse a value that is made and never read: most likely a slip."""
+    readers = {kind: [s for s in chosen.steps if s.kind == kind] for kind in FLAGS}
+    after = {
+        "heatmap": ("prompt", "segmenter", "selector", "metric", "writer"),
+        "prompts": ("segmenter", "metric", "writer"),
+        "masks": ("fuser", "metric", "writer"),
+    }
+    makers: dict[str, Step | None] = {
+        "heatmap": chosen.transforms[-1] if chosen.transforms else chosen.saliency,
+        "prompts": chosen.prompters[0][0] if chosen.prompters else None,
+        # Masks alone are a result; beside a class map somebody should fuse them.
+        "masks": chosen.segmenter if chosen.labeller else None,
+    }
+    for value, maker in makers.items():
+        # Heatmaps alone are a result too, when no segmenter follows.
+        if maker is None or (value != "masks" and not (chosen.segmenter or chosen.labeller)):
+            continue
+        names = {value, f"{value}s"}
+        read = any(names & set(asks(step).all) for kind in after[value] for step in readers[kind])
+        if not read:
+            flag = FLAGS[maker.kind]
+            raise PlanError(
+                f"the {value} made by {maker.name} is never read; drop --{flag} {maker.name}, or "
+                f"add a step that reads it"
+                if value == "heatmap"
+                else f"the {value} made by {maker.name} are never read; drop --{flag} "
+                f"{maker.name}, or add a step that reads them",
+                unread=value,
+            )

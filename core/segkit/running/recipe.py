@@ -1,0 +1,433 @@
+"""A recipe: which plugins with which options, as a TOML file or from the command line.
+
+    [run]
+    seed = 0
+
+    [[saliency]]
+    name = "gradcam"
+    target = "top:3"
+
+    [[prompt]]
+    name = "topk"
+    k = 3
+
+One array of tables for each kind. A kind that is left out gets its default where something reads
+what the default makes; an empty array (`transform = []`) means none. In `[[prompt]]`,
+`merge = true` joins a prompter to the one before it: both make one prompt. Paths are relative to
+the folder that segkit is started in. `[record]` is written by a run and not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from segkit.errors import UsageError
+from segkit.plugins.catalog import Catalog
+from segkit.plugins.packages import BUNDLED
+from segkit.plugins.steps import KINDS, Prompter, Step
+from segkit.running.plan import Plan, asks, missing_input, plan
+from segkit.values.types import Masks
+
+PIPELINE = tuple(kind for kind in KINDS if kind != "perturbation")
+"""The kinds that a recipe may name."""
+
+
+DEFAULTS = {
+    "dataset": ("files", "samples"),
+    "saliency": ("gradcam",),
+    "prompt": ("distance-centers",),
+    "segmenter": ("sam",),
+    "selector": ("score",),
+    "fuser": ("paint",),
+    "writer": ("masks", "overlay"),
+}
+"""Bundled plugins that may take part without being named."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One step of a recipe, by name."""
+
+    name: str
+    """The plugin's name, or `distribution:name`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Option to value; strings from the command line are converted by the step."""
+    merge: bool = False
+    """Whether a prompter makes one prompt together with the one before it."""
+    step: Step | None = None
+    """The step itself, where it is at hand and needs no looking up."""
+
+    @property
+    def fresh(self) -> Step | None:
+        """A step of its own like the one at hand: two runs must not open and close the same."""
+        return None if self.step is None else type(self.step)(**self.step.model_dump())
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was asked for, before anything is imported."""
+
+    parts: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    """Kind to its steps; a kind that is absent gets its default, an empty one stays empty."""
+    seed: int = 0
+    rounds: int = 3
+    classes: tuple[str, ...] = ()
+    """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
+
+    def with_options(self, kind: str, name: str, given: Mapping[str, Any]) -> Recipe:
+        """The same with these options of one plugin, which win over its own.
+
+        An option of a plugin that may take part as a default names that plugin in the recipe.
+        """
+        parts = dict(self.parts)
+        if kind not in parts:
+            names = (name,) if kind == "dataset" else DEFAULTS.get(kind, (name,))
+            parts[kind] = tuple(Part(default) for default in names)
+        parts[kind] = tuple(
+            replace(p, options={**p.options, **given}) if _short(p.name) == name else p
+            for p in parts[kind]
+        )
+        return replace(self, parts=parts)
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read a TOML file; files that were moved along with it are found beside it.
+
+        Raises `UsageError` if it is missing, not TOML or not a recipe.
+        """
+        recipe = cls.from_dict(_toml(path), f"--recipe {path}")
+        parts = {
+            kind: tuple(replace(part, options=_moved(part.options, path.parent)) for part in some)
+            for kind, some in recipe.parts.items()
+        }
+        return replace(recipe, parts=parts)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any], where: str = "the recipe") -> Recipe:
+        """Make a recipe of what a TOML file holds. Raises `UsageError` for unknown keys."""
+        known = {*PIPELINE, "run", "record"}
+        for key in found:
+            if key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(PIPELINE)}"
+                raise UsageError(f"{where} has '{key}', which is no kind of step; {hint}")
+        parts = {}
+        for kind in PIPELINE:
+            if kind in found:
+                tables = found[kind]
+                if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+                    raise UsageError(f"{where} should hold [[{kind}]] tables, but has {tables!r}")
+                parts[kind] = tuple(_part(table, kind, where) for table in tables)
+        settings = found.get("run", {})
+        if not isinstance(settings, dict):
+            raise UsageError(f"{where} should hold a table [run], but has run = {settings!r}")
+        unknown = set(settings) - {"seed", "rounds", "classes"}
+        if unknown:
+            raise UsageError(
+                f"{where} has '{sorted(unknown)[0]}' under [run]; known: seed, rounds, classes"
+            )
+        for key in ("seed", "rounds"):
+            value = settings.get(key, 1)
+            if not isinstance(value, int) or isinstance(value, bool) or value < (key == "rounds"):
+                raise UsageError(f"{where}: {key} should be a whole number, but is {value!r}")
+        classes = settings.get("classes", [])
+        if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
+            raise UsageError(f"{where}: classes should be a list of names, but is {classes!r}")
+        return cls(
+            parts,
+            seed=settings.get("seed", 0),
+            rounds=settings.get("rounds", 3),
+            classes=tuple(classes),
+        )
+
+    def build(self, catalog: Catalog, images: Sequence[str] = ()) -> Plan:
+        """Import the plugins, fill in the defaults and check the plan.
+
+        `images` are the files, folders and patterns named without a flag. Raises `UsageError` for
+        options and plans that do not work, `PluginError` for plugins that do not.
+        """
+
+        def chosen(kind: str, default: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
+            if kind not in self.parts:
+                return list(default())
+            return [
+                p.fresh or make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]
+            ]
+
+        def bundled(kind: str, name: str, **options: Any) -> Step:
+            return make_step(catalog, kind, f"{BUNDLED}:{name}", options)
+
+        dataset = self.dataset(catalog, images)
+        segmenters = chosen("segmenter", lambda: [bundled("segmenter", "sam")])
+        makes_masks = any(type(s).output() is Masks for s in segmenters)
+        transforms = chosen("transform")
+        metrics = chosen("metric")
+        writers = chosen("writer")
+        selectors = chosen("selector", lambda: [bundled("selector", "score")] * makes_masks)
+        fusers = chosen("fuser", lambda: [bundled("fuser", "paint")] * makes_masks)
+        after = [*segmenters, *selectors, *metrics, *writers]
+        prompters = chosen(
+            "prompt",
+            lambda: [bundled("prompt", DEFAULTS["prompt"][0])] * _wanted(after, "prompts"),
+        )
+        readers = [*transforms, *prompters, *after]
+        saliency = chosen(
+            "saliency",
+            lambda: (
+                [bundled("saliency", "gradcam")]
+                * (_wanted(readers, "heatmap") or _wanted(readers, "heatmaps"))
+            ),
+        )
+        groups: list[list[Prompter]] = []
+        for index, step in enumerate(prompters):
+            assert isinstance(step, Prompter)
+            if "prompt" in self.parts and self.parts["prompt"][index].merge and groups:
+                groups[-1].append(step)
+            else:
+                groups.append([step])
+        steps: list[Step | Sequence[Prompter]] = [
+            *[dataset, *saliency, *transforms],
+            *groups,
+            *[*segmenters, *selectors, *fusers, *metrics, *writers],
+        ]
+        made = plan(steps, rounds=self.rounds)
+        return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, made))
+
+    def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:
+        """The data set; images named without a flag are paths of the data set `files`."""
+        parts = self.parts.get("dataset", ())
+        if len(parts) > 1:
+            raise UsageError("--dataset takes one data set; choose one")
+        part = parts[0] if parts else Part("files" if images else "samples")
+        if part.step is not None:
+            return part.step
+        if images and part.name not in ("files", f"{BUNDLED}:files"):
+            part = Part("files")  # a recipe's own data set gives way
+        options = dict(part.options) | ({"paths": tuple(images)} if images else {})
+        return make_step(catalog, "dataset", part.name, options)
+
+    def _extras(self, catalog: Catalog, made: Plan) -> list[Step]:
+        """The metrics and writers that join in where none were chosen."""
+        extras: list[Step] = []
+        if "metric" not in self.parts and made.dataset.has_truth:
+            for entry in catalog.entries("metric"):
+                if entry.distribution == BUNDLED:
+                    metric = make_step(catalog, "metric", entry.full_name, {})
+                    if missing_input(metric, made.made) is None:
+                        extras.append(metric)
+        names = ["overlay"] if "writer" not in self.parts else []
+        # Masks are what a run is for: only `--write none` leaves them out.
+        if "labels" in made.made and self.parts.get("writer", True):
+            names = ["masks"] * all(w.name != "masks" for w in made.writers) + names
+        extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
+        return extras
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    """What a recipe file holds. Raises `UsageError` if it is missing or not TOML."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise UsageError(f"--recipe {path} could not be read: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--recipe {path} is not a TOML file: {error}") from None
+
+
+def recorded_weights(path: Path) -> dict[str, str]:
+    """STEP/MODEL to the SHA-256 of the weights that a run's recipe.toml has noted."""
+    record = _toml(path).get("record", {})
+    weights = record.get("weights", {}) if isinstance(record, dict) else {}
+    return {str(k): str(v) for k, v in weights.items()} if isinstance(weights, dict) else {}
+
+
+def _short(name: str) -> str:
+    """A plugin's name without its distribution."""
+    return name.rpartition(":")[2]
+
+
+def _moved(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options; an absolute path that is gone is that of the file of its name in `folder`."""
+
+    def found(value: Any) -> Any:
+        if not isinstance(value, str) or not Path(value).is_absolute() or Path(value).exists():
+            return value
+        beside = folder / Path(value).name
+        return str(beside) if beside.is_file() else value
+
+    return {key: found(value) for key, value in options.items()}
+
+
+def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:
+    # Options are spelt as their flags are, or as in Python.
+    options = {key.replace("-", "_"): value for key, value in table.items()}
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise UsageError(f'{where} has a [[{kind}]] without a name; add name = "PLUGIN"')
+    merge = bool(options.pop("merge", False)) if kind == "prompt" else False
+    return Part(name, options, merge)
+
+
+def _wanted(steps: Iterable[Step], value: str) -> bool:
+    """Whether one of the steps cannot do without this value."""
+    return any(value in asks(s).required for s in steps)
+
+
+def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]) -> Step:
+    """One step with its options. Raises `UsageError` naming the option that does not fit."""
+    cls = catalog.load(kind, name)
+    try:
+        return cls.model_validate(dict(options))
+    except ValidationError as error:
+        raise UsageError(option_error(cls, error)) from None
+
+
+def option_error(cls: type[Step], error: ValidationError) -> str:
+    """The first thing that pydantic found wrong with a step's options, as a sentence."""
+    first = error.errors()[0]
+    option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        known = [n.replace("_", "-") for n in cls.model_fields]
+        near = get_close_matches(option, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
+        return f"{cls.name} has no option '{option}'; {hint}"
+    if first["type"] == "missing":
+        return f"{cls.kind} '{cls.name}' needs --{cls.name}.{option}; add it"
+    text = str(first["msg"]).removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""
+    return f"Invalid value for --{cls.name}{'.' if option else ''}{option}: {text}{shown}"
+
+
+def recorded(
+    made: Plan,
+    *,
+    catalog: Catalog | None = None,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A plan as the content of recipe.toml: every option, versions, weight hashes, plugins.
+
+    It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
+    """
+    run = {"seed": seed, "rounds": made.rounds, "classes": list(classes)}
+    found: dict[str, Any] = {"run": run}
+    for kind in PIPELINE:
+        found[kind] = []
+    found["dataset"] = [_table(made.dataset, catalog)]
+    for step in made.steps:
+        if step.kind != "prompt":
+            found[step.kind].append(_table(step, catalog))
+    for group in made.prompters:
+        for index, step in enumerate(group):
+            merge = {"merge": True} if index else {}
+            found["prompt"].append(_table(step, catalog) | merge)
+    steps = (made.dataset, *made.steps)
+    weights = {
+        f"{step.name}/{name}": _sha256(path)
+        for step in steps
+        for name, path in step.weight_files().items()
+    }
+    found["record"] = {
+        "segkit": _version("segkit"),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "weights": weights,
+        **_plugins(steps, catalog),
+    }
+    return found
+
+
+def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:
+    """Every plugin that takes part, observers too, and the distributions that they came from.
+
+    A single file (`--plugin FILE`) has its hash in place of a version.
+    """
+    rows: dict[Any, dict[str, str]] = {}
+    entries = list(catalog.watching) if catalog else []
+    for step in steps:
+        entry = catalog.origin(type(step)) if catalog else None
+        entries += [entry] if entry else []
+        rows[step.kind, step.name] = {
+            "kind": step.kind,
+            "name": step.name,
+            "distribution": entry.distribution if entry else type(step).__module__,
+            "version": entry.version if entry else "",
+        }
+    sources = {}
+    for entry in entries:
+        plugin = {"kind": entry.kind, "name": entry.name}
+        source = {"distribution": entry.distribution, "version": entry.version}
+        rows.setdefault((entry.kind, entry.name), plugin | source)
+        if entry.package is None:
+            source["sha256"] = _sha256(Path(entry.target))
+        sources[entry.source] = source | {"where": entry.where}
+    return {"plugins": list(rows.values()), "distributions": list(sources.values())}
+
+
+def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
+    entry = catalog.origin(type(step)) if catalog else None
+    name = step.name
+    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
+        name = entry.full_name  # the short one means another plugin
+    options = step.model_dump(mode="json", exclude_none=True)
+    return {"name": name, **options}
+
+
+def to_toml(found: Mapping[str, Any]) -> str:
+    """What `recorded` made, as text, with a `[[kind]]` for each step."""
+    import tomli_w
+
+    steps = {key: value for key, value in found.items() if isinstance(value, list)}
+    tables = {key: value for key, value in found.items() if not isinstance(value, list)}
+    record = {"record": tables.pop("record")} if "record" in tables else {}
+    # Empty arrays first: in TOML what follows a table belongs to it.
+    pieces = [tomli_w.dumps({kind: [] for kind, found in steps.items() if not found})]
+    pieces.append(tomli_w.dumps(tables))
+    for kind, several in steps.items():
+        pieces += [f"[[{kind}]]\n{tomli_w.dumps(table)}" for table in several]
+    pieces.append(tomli_w.dumps(record))
+    return "\n".join(piece for piece in pieces if piece)
+
+
+def _version(distribution: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _sha256(path: Path) -> str:
+    """A file's hash; many plans name the same checkpoint, which is read once."""
+    try:
+        found = path.stat()
+        return _digest(path, found.st_size, found.st_mtime_ns)
+    except OSError as error:
+        raise UsageError(
+            f"the file {path} could not be read: {error.strerror or error}; check its path"
+        ) from None
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """The hash of a file of this size and time of change."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

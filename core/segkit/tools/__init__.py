@@ -1,0 +1,1 @@
+"""For who installs segkit or writes a plugin: doctor, scaffold."""

@@ -1,0 +1,453 @@
+"""Whether an installation is sound: versions, extras, devices, weights, plugins, places to write.
+
+Each check gives rows and never raises: what is broken is what it is there to tell. Libraries that
+may take the whole process with them when they are broken are imported in another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segkit.plugins.catalog import OBSERVER, Catalog, Entry
+from segkit.plugins.packages import BUNDLED
+from segkit.plugins.weights import Weights, cache_folder, sha256
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+OK, ABSENT, WARNING, BROKEN = "ok", "absent", "warning", "broken"
+"""What a row may be: fine; left out of the installation, as is allowed; not fine, though segkit
+itself works; something of segkit itself that does not work."""
+
+SHOWN = ("torch", "torchvision", "numpy")
+"""Libraries with a row of their own, besides those that are wrong."""
+
+ROOM = 1_000_000_000
+"""Bytes that should be free where segkit writes."""
+
+PATIENCE = 180
+"""Seconds that torch gets to be imported and tried."""
+
+MISSING = "is not installed"
+
+MANY = 3
+"""Up to so many broken plugins of one distribution have a row each."""
+
+MEND = "python -m pip install --force-reinstall segkit"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was looked at."""
+
+    group: str
+    name: str
+    status: str
+    """`ok`, `absent`, `warning` or `broken`."""
+    found: str
+    """What is there, or what is wrong."""
+    advice: str = ""
+    """What to do, of what is not fine."""
+
+
+def examine(catalog: Catalog, output: Path = Path("segkit-out")) -> Iterator[Row]:
+    """All rows, group by group. `output`: where runs are written."""
+    checks: tuple[tuple[str, Callable[[], Iterable[Row]]], ...] = (
+        ("versions", versions),
+        ("extras", extras),
+        ("devices", devices),
+        ("plugins and weights", lambda: plugins_and_weights(catalog)),
+        ("places", lambda: places(output)),
+    )
+    for group, check in checks:
+        try:
+            yield from check()
+        except Exception as error:  # a check that fails must not hide the others
+            yield Row(
+                group, "check", BROKEN, f"could not be done: {_reason(error)}", f"reinstall: {MEND}"
+            )
+
+
+# ---- versions and extras ----------------------------------------------------------------------
+
+
+def versions() -> Iterator[Row]:
+    """Python, segkit, and the libraries that every installation needs."""
+    group = "versions"
+    here = platform.python_version()
+    try:
+        ours = metadata.metadata(BUNDLED)
+    except metadata.PackageNotFoundError:
+        yield Row(
+            group,
+            BUNDLED,
+            BROKEN,
+            "is not installed, only its files are found",
+            "in its folder: python -m pip install -e .",
+        )
+        return
+    from packaging.specifiers import SpecifierSet
+
+    wanted = ours["Requires-Python"] or ""
+    if SpecifierSet(wanted).contains(here, prereleases=True):
+        yield Row(group, "python", OK, here)
+    else:
+        advice = f"make an environment with Python {wanted}"
+        yield Row(group, "python", BROKEN, f"{here}, but segkit needs {wanted}", advice)
+    yield Row(group, BUNDLED, OK, f"{ours['Version']} in {Path(__file__).parent}")
+    fine = 0
+    for requirement in _requirements(""):
+        problem = _problem(requirement)
+        if problem is not None:
+            line = f"python -m pip install '{requirement.name}{requirement.specifier}'"
+            yield Row(group, requirement.name, BROKEN, problem, line)
+        elif requirement.name in SHOWN:
+            yield Row(group, requirement.name, OK, metadata.version(requirement.name))
+        else:
+            fine += 1
+    yield Row(group, "other libraries", OK, f"{fine} that segkit needs are here")
+
+
+def extras() -> Iterator[Row]:
+    """Each extra of the distribution's metadata, and what it lacks."""
+    for extra in metadata.metadata(BUNDLED).get_all("Provides-Extra") or ():
+        wanted = _requirements(extra)
+        problems = {r.name: found for r in wanted if (found := _problem(r)) is not None}
+        if not problems:
+            here = ", ".join(f"{r.name} {metadata.version(r.name)}" for r in wanted[:3])
+            more = f" and {len(wanted) - 3} more" if len(wanted) > 3 else ""
+            yield Row("extras", extra, OK, (here + more) or "needs nothing on this machine")
+            continue
+        old = {name: found for name, found in problems.items() if found != MISSING}
+        line = f"pip install 'segkit[{extra}]'"
+        if old:
+            found = "; ".join(f"{name} {problem}" for name, problem in old.items())
+            yield Row("extras", extra, WARNING, found, line)
+        else:
+            yield Row("extras", extra, ABSENT, f"without {', '.join(problems)}", line)
+
+
+def _requirements(extra: str) -> list[Requirement]:
+    """What segkit's metadata asks for on this machine: always (""), or for an extra alone."""
+    from packaging.requirements import Requirement
+
+    found: dict[str, Requirement] = {}
+    for line in metadata.requires(BUNDLED) or ():
+        requirement = Requirement(line)
+        always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        now = always if not extra else not always and _applies(requirement, extra)
+        if not now:
+            continue
+        if requirement.name == BUNDLED:  # an extra that is made of others
+            for other in sorted(requirement.extras):
+                found |= {r.name: r for r in _requirements(other)}
+        else:
+            found[requirement.name] = requirement
+    return list(found.values())
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
+
+
+def _problem(requirement: Requirement) -> str | None:
+    """Why a library does not meet what is asked of it; None if it does."""
+    from packaging.version import Version
+
+    try:
+        version = Version(metadata.version(requirement.name))
+        fits = requirement.specifier.contains(version, prereleases=True)
+    except metadata.PackageNotFoundError:
+        return MISSING
+    except Exception:  # of a damaged installation the version may be missing or make no sense
+        return "is damaged: it does not say which version it is"
+    return None if fits else f"is {version}, but {requirement.specifier} is needed"
+
+
+# ---- devices ----------------------------------------------------------------------------------
+
+
+def devices() -> Iterator[Row]:
+    """What torch can compute on, asked in a process of its own."""
+    group = "devices"
+    found = _asked()
+    if "error" in found:
+        yield Row(
+            group,
+            "torch",
+            BROKEN,
+            f"cannot be loaded: {found['error']}",
+            "python -m pip install --force-reinstall torch torchvision",
+        )
+        return
+    bf16 = "computes bfloat16 in hardware" if found["bf16"] else "no bfloat16 in hardware"
+    yield Row(group, "cpu", OK, f"{found['threads']} threads, {found['cores']} cores seen, {bf16}")
+    for name, problem in found["broken"].items():
+        yield Row(
+            group,
+            name,
+            BROKEN,
+            f"cannot be loaded: {problem}",
+            "install both for each other: python -m pip install --force-reinstall torch "
+            "torchvision",
+        )
+    for device in found["devices"]:
+        if device["error"]:
+            yield Row(
+                group,
+                device["name"],
+                WARNING,
+                f"{device['what']} fails: {device['error']}",
+                "use --device cpu, or install a torch that is built for it",
+            )
+        else:
+            yield Row(group, device["name"], OK, device["what"])
+    if not found["devices"]:
+        driver = shutil.which("nvidia-smi")
+        if driver:
+            built = f"built for CUDA {found['cuda']}" if found["cuda"] else "built without CUDA"
+            yield Row(
+                group,
+                "cuda",
+                WARNING,
+                f"there is a driver ({driver}), but torch, {built}, finds no GPU",
+                "see that nvidia-smi lists one, and install the torch built for its driver "
+                "(pytorch.org/get-started)",
+            )
+        else:
+            yield Row(group, "gpu", ABSENT, "none that torch can use; the cpu does all work")
+
+
+def _asked() -> dict[str, Any]:
+    """What `probe` prints in another process, or {"error": why it does not}."""
+    # Nothing is imported from the working directory, whose path is ''.
+    code = (
+        "import sys; sys.path[:] = filter(None, sys.path); "
+        "from segkit.tools import doctor; doctor.probe()"
+    )
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"it takes longer than {PATIENCE} seconds"}
+    try:
+        found: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        last = done.stderr.strip().rpartition("\n")[2]
+        killed = f"the process was ended by signal {-done.returncode}"
+        return {"error": killed if done.returncode < 0 else last or "it says nothing"}
+    return found
+
+
+def probe() -> None:
+    """Print as one line of JSON what torch finds, computing a little on each device."""
+    print(json.dumps(_probed()))  # noqa: T201
+
+
+def _probed() -> dict[str, Any]:
+    try:
+        import torch
+    except BaseException as error:
+        return {"error": _reason(error)}
+    broken = {}
+    try:
+        import torchvision
+
+        _ = torchvision.ops.nms  # loads its compiled part
+        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except BaseException as error:
+        broken["torchvision"] = _reason(error)
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    found: list[dict[str, str]] = []
+    places = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        places.append("mps")
+    for place in places:
+        what, wrong = "Apple's GPU", ""
+        try:
+            if place != "mps":
+                properties = torch.cuda.get_device_properties(place)
+                what = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
+            square = torch.ones(8, 8, device=place)
+            if float((square @ square).sum()) != 512:
+                wrong = "it computes wrongly"
+        except Exception as problem:
+            wrong = _reason(problem)
+        found.append({"name": place, "what": what, "error": wrong})
+    return {
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "bf16": any(getattr(torch.cpu, name, lambda: False)() for name in names),
+        "cuda": torch.version.cuda,
+        "broken": broken,
+        "devices": found,
+    }
+
+
+# ---- plugins and weights ----------------------------------------------------------------------
+
+
+def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
+    """Each plugin that does not work, and the weight files of those that do."""
+    checked = [catalog.check(entry) for entry in catalog.entries()]
+    if BUNDLED not in {entry.distribution for entry in checked}:
+        yield Row("plugins", BUNDLED, BROKEN, "none of its own plugins is found", MEND)
+    for distribution in sorted({e.distribution for e in checked}, key=lambda d: (d != BUNDLED, d)):
+        of_it = [entry for entry in checked if entry.distribution == distribution]
+        good = sum(entry.status == OK for entry in of_it)
+        if good:
+            plural = "" if good == 1 else "s"
+            yield Row("plugins", distribution, OK, f"{good} plugin{plural} that can be loaded")
+        broken = [_plugin_row(entry) for entry in of_it if entry.status == BROKEN]
+        if len(broken) > MANY:  # they have one cause, such as a library
+            first = broken[0]
+            found = f"{len(broken)} plugins do not work; the first: {first.found}"
+            broken = [Row("plugins", distribution, first.status, found, first.advice)]
+        yield from broken
+        yield from (_plugin_row(entry) for entry in of_it if entry.status not in (OK, BROKEN))
+    yield from damaged_distributions()
+    known: dict[str, Weights] = {}
+    for entry in checked:
+        if entry.kind == OBSERVER or entry.status in (BROKEN, "unsupported"):
+            continue
+        try:
+            for weights in catalog.load_entry(entry).known_weights():
+                known.setdefault(weights.name, weights)
+        except Exception as error:
+            yield Row(
+                "weights",
+                entry.full_name,
+                BROKEN if entry.distribution == BUNDLED else WARNING,
+                f"cannot say which files it knows: {_reason(error)}",
+                MEND if entry.distribution == BUNDLED else _without(entry),
+            )
+    yield from weight_files(known.values())
+
+
+def damaged_distributions() -> Iterator[Row]:
+    """Distributions that offer plugins, but whose metadata makes no sense, so none is found."""
+    for distribution in metadata.distributions():
+        try:
+            points = distribution.read_text("entry_points.txt") or ""
+            if "[segkit." not in points:
+                continue
+            _ = distribution.entry_points
+            problem = "" if distribution.name and distribution.version else "no name or no version"
+        except Exception as error:
+            problem = _reason(error)
+        if problem:
+            where = str(getattr(distribution, "_path", "one of the installed packages"))
+            yield Row(
+                "plugins",
+                Path(where).name,
+                WARNING,
+                f"its plugins are not found, for its metadata in {where} is damaged: {problem}",
+                "install it again, or delete that folder",
+            )
+
+
+def _plugin_row(entry: Entry) -> Row:
+    """The row of a plugin that is broken, or whose name is another's too."""
+    error = entry.error or ""
+    if entry.status != BROKEN:
+        found, _, advice = error.partition("; ")
+        return Row("plugins", entry.full_name, WARNING, found, advice)
+    if entry.distribution == BUNDLED:
+        return Row("plugins", entry.full_name, BROKEN, error, MEND)
+    return Row("plugins", entry.full_name, WARNING, error, _without(entry))
+
+
+def _without(entry: Entry) -> str:
+    if entry.target.endswith(".py"):
+        return "mend the file, or leave out --plugin"
+    return f"update it, or remove it: python -m pip uninstall {entry.distribution}"
+
+
+def weight_files(known: Iterable[Weights]) -> Iterator[Row]:
+    """The bundled files by their SHA-256, fetched ones by their size."""
+    group = "weights"
+    whole: list[str] = []
+    absent: list[str] = []
+    for weights in known:
+        if weights.status == "bundled":
+            try:
+                right = sha256(weights.path) == weights.sha256
+                problem = "" if right else f"{weights.path} is not the file that it should be"
+            except OSError as error:
+                problem = f"{weights.path} cannot be read: {error.strerror or error}"
+            if problem:
+                yield Row(group, weights.name, BROKEN, problem, MEND)
+            else:
+                whole.append(weights.name)
+        elif weights.status == "here":
+            size = weights.path.stat().st_size
+            if size == weights.size:
+                yield Row(group, weights.name, OK, f"fetched, {size / 1e6:,.1f} MB")
+            else:
+                yield Row(
+                    group,
+                    weights.name,
+                    WARNING,
+                    f"{weights.path} has {size:,} bytes, not {weights.size:,}",
+                    f"delete it and fetch it again: segkit weights fetch {weights.name}",
+                )
+        elif weights.status == "partly here":
+            advice = f"go on: segkit weights fetch {weights.name}"
+            yield Row(group, weights.name, WARNING, "was fetched only in part", advice)
+        else:
+            absent.append(weights.name)
+    if whole:
+        yield Row(group, "bundled", OK, f"{', '.join(whole)}: SHA-256 is right")
+    if absent:
+        line = "segkit weights fetch NAME"
+        yield Row(group, "not fetched", ABSENT, ", ".join(absent), line)
+
+
+# ---- places -----------------------------------------------------------------------------------
+
+
+def places(output: Path) -> Iterator[Row]:
+    """Whether the folders that segkit writes to can be written, and how much room they have."""
+    cache = cache_folder()
+    sizes = [p.stat().st_size for p in cache.glob("*") if p.is_file()] if cache.is_dir() else []
+    files = f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}, {sum(sizes) / 1e6:,.1f} MB; "
+    yield place("output", output.absolute(), "choose another folder by -o DIR")
+    yield place("cache", cache, "choose another folder by $SEGKIT_CACHE", files)
+    for name in sorted(n for n in os.environ if n.startswith("SEGKIT_")):
+        yield Row("places", f"${name}", OK, os.environ[name] or "(empty)")
+
+
+def place(name: str, folder: Path, advice: str, files: str = "") -> Row:
+    """The row of one folder; it is not made, but tried by a file in what there is of it."""
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"segkit")
+            file.flush()
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        found = f"{folder} cannot be written: {error.strerror or error}"
+        return Row("places", name, WARNING, found, advice)
+    found = f"{folder} ({files}{free / 1e9:,.1f} GB free)"
+    if free < ROOM:
+        return Row("places", name, WARNING, found, f"make room, or {advice}")
+    return Row("places", name, OK, found)
+
+
+def _reason(error: BaseException) -> str:
+    """An error in a line."""
+    text = str(error).strip().split("\n")[0] or "no message"
+    return f"{type(error).__name__}: {text}"

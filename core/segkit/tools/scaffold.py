@@ -1,0 +1,331 @@
+"""A complete distribution for one plugin of one's own, made from templates.
+
+Its module is a worked example of the kind, which its author changes into something else; until
+then it installs, passes its tests and runs.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import keyword
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segkit.errors import UsageError
+from segkit.plugins.catalog import FLAGS
+from segkit.plugins.hookspecs import API_VERSION, REGISTRATION
+from segkit.plugins.packages import BUNDLED
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from segkit.plugins.catalog import Catalog
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+"""What the catalog takes for a plugin's name."""
+
+LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause")
+"""The licences whose texts are at hand, by their SPDX names."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """The worked example of one kind."""
+
+    summary: str
+    """What it does; the first line of its module's docstring."""
+    option: str
+    """One of its options."""
+    run: str
+    """The command that uses it, with `{name}` in it."""
+    compare: str = ""
+    """The command that compares it with others, likewise; empty where nothing can be compared."""
+    imports: tuple[str, ...] = ("numpy",)
+    """The libraries that it imports, beside segkit and pydantic."""
+    untyped: tuple[str, ...] = ()
+    """Those of them without types of their own."""
+
+
+_SHAPES = "segkit sweep --dataset shapes --gradcam.model shapes"
+
+EXAMPLES = {
+    "dataset": Example(
+        "Generate pictures of one bright disc each, with the disc as truth.",
+        "count",
+        "segkit run --dataset {name}",
+    ),
+    "perturbation": Example(
+        "Posterise a picture: each level leaves half as many greys.",
+        "bits",
+        "segkit robustness --perturb {name}",
+        f"{_SHAPES.replace('sweep', 'robustness')} --perturb {{name}},gaussian-noise",
+    ),
+    "saliency": Example(
+        "Find what has another colour than the rest of the picture.",
+        "centre",
+        "segkit run --saliency {name}",
+        f"{_SHAPES} --saliency {{name}},gradcam",
+    ),
+    "transform": Example(
+        "Stretch a heatmap between its coldest and its hottest pixels.",
+        "cut",
+        "segkit run --transform {name}",
+        f"{_SHAPES} --transform {{name}},power,none",
+    ),
+    "prompt": Example(
+        "Prompt a segmenter with the middle of a heatmap's hot pixels.",
+        "share",
+        "segkit run --prompt {name}",
+        f"{_SHAPES} --prompt {{name}},topk,center",
+    ),
+    "segmenter": Example(
+        "Grow a region of like colour around each click.",
+        "tolerance",
+        "segkit run --segmenter {name}",
+        f"{_SHAPES} --segmenter {{name}},sam",
+        ("numpy", "scipy"),
+        ("scipy",),
+    ),
+    "selector": Example(
+        "Keep the most compact candidate mask.",
+        "weight",
+        "segkit run --select {name}",
+        f"{_SHAPES} --select {{name}},score,largest",
+    ),
+    "fuser": Example(
+        "Paint the masks with the smallest on top.",
+        "least",
+        "segkit run --fuser {name}",
+        f"{_SHAPES} --fuser {{name}},paint",
+    ),
+    "metric": Example(
+        "Error of the foreground's area, wherever it lies.",
+        "most",
+        "segkit run --dataset shapes --gradcam.model shapes --metric {name}",
+        f"{_SHAPES} --prompt topk,center --metric {{name}}",
+        (),
+    ),
+    "writer": Example(
+        "A table of how many pixels each class has in each image.",
+        "separator",
+        "segkit run --write {name}",
+    ),
+}
+"""Kind to its example, which has two templates: `kinds/KIND.py.j2` and `tests/KIND.py.j2`."""
+
+
+# ---- what is asked for ------------------------------------------------------------------------
+
+
+def kind_named(text: str) -> str:
+    """The kind that is meant, by its name or its flag. Raises `UsageError` for any other word."""
+    kinds = {kind: kind for kind in REGISTRATION} | {flag: kind for kind, flag in FLAGS.items()}
+    found = kinds.get(text.lower())
+    if found is None:
+        near = get_close_matches(text.lower(), kinds, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(REGISTRATION)}"
+        raise UsageError(f"there is no kind of plugin '{text}'; {hint}")
+    return found
+
+
+def plugin_named(text: str) -> str:
+    """The plugin's name, also where that of its package was given: `segkit-mine` is `mine`."""
+    return text.removeprefix(distribution_of("")) or text
+
+
+def check_name(kind: str, name: str, catalog: Catalog) -> None:
+    """Raise `UsageError` for a name that no plugin can have, or that is segkit's own."""
+    if not NAME.fullmatch(name):
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
+        near = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+        hint = f"; did you mean '{near}'?" if near else ", such as 'warm-centre'"
+        raise UsageError(
+            f"no plugin can be named '{name}': names are lower-case words, digits and hyphens{hint}"
+        )
+    bundled = [e for e in catalog.entries() if e.distribution == BUNDLED]
+    if name in {e.name for e in bundled if e.kind == kind}:
+        raise UsageError(
+            f"segkit has a {kind} plugin '{name}' of its own, which would go first; "
+            "choose another name"
+        )
+    if _module(name) in {e.target.partition(".")[0] for e in bundled}:
+        raise UsageError(
+            f"a plugin named '{name}' would be the package {_module(name)}, which segkit itself "
+            "has; choose another name"
+        )
+
+
+def author_named(text: str) -> dict[str, str]:
+    """The name and, from `NAME <EMAIL>`, the address, as pyproject.toml has them.
+
+    Raises `UsageError` for a name that is empty or does not print.
+    """
+    found = re.fullmatch(r"\s*(.*?)\s*(?:<\s*([^<>\s]+@[^<>\s]+)\s*>)?\s*", text)
+    if found is None or not found[1] or not text.strip().isprintable():
+        raise UsageError(
+            f"--author {text!r} is no name; give one such as 'Ada Lovelace' or "
+            "'Ada Lovelace <ada@example.org>'"
+        )
+    return {"name": found[1]} | ({"email": found[2]} if found[2] else {})
+
+
+# ---- what is made -----------------------------------------------------------------------------
+
+
+def distribution_of(name: str) -> str:
+    """What pip calls it."""
+    return f"segkit-{name}"
+
+
+def _module(name: str) -> str:
+    return f"segkit_{name.replace('-', '_')}"
+
+
+def commands(kind: str, name: str, folder: Path) -> tuple[str, str, str]:
+    """What to type next: install it, test it, use it."""
+    import shlex
+
+    example = EXAMPLES[kind]
+    return (
+        f"cd {shlex.quote(str(folder))} && pip install -e '.[test]'",
+        "pytest",
+        example.run.format(name=name),
+    )
+
+
+def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[str, str]:
+    """The distribution's files: path inside its folder to text.
+
+    `kind` and `name` as checked by `kind_named` and `check_name`; `licence` is one of `LICENCES`.
+    Raises `UsageError` for an author's name that cannot be one.
+    """
+    from importlib.metadata import version
+
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from segkit.plugins.steps import KINDS
+
+    environment = Environment(
+        loader=PackageLoader("segkit.tools", "templates/plugin"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # A JSON string is a TOML string too, and has an escape for what cannot stand in one.
+    environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
+    example, interface, module = EXAMPLES[kind], KINDS[kind], _module(name)
+    fields = author_named(author)
+    words: Mapping[str, Any] = {
+        "api": API_VERSION,
+        "author": fields["name"],
+        "author_fields": fields,
+        "cls": _class_name(name, kind, environment),
+        "compare": example.compare.format(name=name),
+        "contract": _contract(kind),
+        "dependencies": [f"segkit>={version('segkit')}", *example.imports, "pydantic>=2.7"],
+        "distribution": distribution_of(name),
+        "flag": f"--{FLAGS[kind]}",
+        "interface": interface.__name__,
+        "kind": kind,
+        "licence": licence,
+        "module": module,
+        "name": name,
+        "option": example.option,
+        "run": example.run.format(name=name),
+        "summary": example.summary,
+        "test": f"test_{name.replace('-', '_')}.py",
+        "untyped": example.untyped,
+        "year": year,
+    }
+    made = {
+        ".gitignore": "gitignore.j2",
+        "LICENSE": f"licences/{licence}.txt.j2",
+        "README.md": "README.md.j2",
+        "pyproject.toml": "pyproject.toml.j2",
+        f"src/{module}/__init__.py": f"kinds/{kind}.py.j2",
+        f"tests/{words['test']}": f"tests/{kind}.py.j2",
+    }
+    return {path: environment.get_template(t).render(words) for path, t in made.items()}
+
+
+def write(folder: Path, made: Mapping[str, str]) -> None:
+    """Write the files of a distribution into a folder that is empty or not there yet.
+
+    Raises `UsageError` where something is there already, or where it cannot be written.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            there = (
+                "holds files already, which stay as they are"
+                if folder.is_dir()
+                else "is a file, which stays as it is"
+            )
+            raise UsageError(f"'{folder}' {there}; name another with -o DIR")
+        for path, text in made.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UsageError(
+            f"'{folder}' cannot be written ({error.strerror or error}); name another with -o DIR"
+        ) from None
+
+
+def _class_name(name: str, kind: str, environment: Environment) -> str:
+    """`warm-centre` as `WarmCentre`; with the kind behind it where Python or the module has that.
+
+    'heatmap', say, would hide segkit's `Heatmap`, and no class can be called `None` or `3d`.
+    """
+    from segkit.plugins.steps import KINDS
+
+    found = "".join(word.capitalize() for word in name.split("-"))
+    assert environment.loader is not None
+    used = "".join(
+        environment.loader.get_source(environment, f"{folder}/{kind}.py.j2")[0]
+        for folder in ("kinds", "tests")
+    )
+    taken = keyword.iskeyword(found) or hasattr(builtins, found)
+    if taken or re.search(rf"\b{found}\b", used):
+        found += KINDS[kind].__name__
+    return found if found[0].isalpha() else KINDS[kind].__name__ + found
+
+
+def _contract(kind: str) -> str:
+    """What the kind's work method may ask for and has to make, in a sentence or two."""
+    from textwrap import fill
+
+    from segkit.plugins.steps import KINDS
+
+    if kind == "dataset":
+        text = (
+            "A data set has `names` and `__getitem__`, which gives an image and its truth, or None "
+            "where that is not known; `classes` names the ids."
+        )
+    else:
+        interface = KINDS[kind]
+        takes = ", ".join(f"`{one}`" for one in interface.takes)
+        gives = " or ".join(f"`{_shown(one)}`" for one in interface.gives)
+        more = "; `score` makes figures of added counts" if kind == "metric" else ""
+        text = (
+            f"`{interface.work}` names the inputs that it wants, out of {takes}, and makes "
+            f"{gives}{more}."
+        )
+    return fill(text, width=100, break_on_hyphens=False)
+
+
+def _shown(made: Any) -> str:
+    """A type as one writes it."""
+    import typing
+
+    if made == dict[str, float]:
+        return "Counts"
+    if not typing.get_args(made):
+        return str(made.__name__)
+    inner = (getattr(a, "__name__", "...") for a in typing.get_args(made))
+    return f"{made.__name__}[{', '.join(inner)}]"

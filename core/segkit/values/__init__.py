@@ -1,0 +1,1 @@
+"""The values that flow from step to step, and files of images."""

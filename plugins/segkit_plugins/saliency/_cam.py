@@ -1,0 +1,323 @@
+"""Class activation maps of image classifiers: all but the formula that tells them apart.
+
+A method is a subclass of `ClassActivationMap` with a name and `combine`, which makes a map of a
+layer's activations and of the gradient of a class score with respect to them; or, where it takes
+more than that, `explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt, PrivateAttr, field_validator
+
+from segkit import (
+    BACKGROUND,
+    VOID,
+    BadValueError,
+    Heatmap,
+    Image,
+    PluginError,
+    Saliency,
+    Truth,
+    Weights,
+)
+
+CHUNK = 16
+"""Images in one forward pass; bounds memory."""
+
+FLAT = 1e-5
+"""A map whose values differ by no more than this share is the same everywhere, but for rounding."""
+
+
+class ClassActivationMap(Saliency):
+    """Where a classifier sees a class, from one layer and the gradient of the class's score.
+
+    The whole image is resized to the network's square input, without cropping, so that the heatmap
+    covers all of it. The method's map is stretched to [0, 1] (minimum to 0, maximum to 1), resized
+    bilinearly to the image's size (pixel centres aligned, no smoothing), and stretched again. A map
+    of zeros stays all zero: nothing is seen of the class. A map that has the same value everywhere,
+    more than zero, becomes all one.
+
+    A heatmap carries its class and the class's softmax probability. One forward pass serves up to
+    16 images and all their classes; each further class of an image costs one backward pass from
+    the scores to the layer.
+    """
+
+    model: str = "efficientnet-lite0"
+    """The classifier: efficientnet-lite0 (ImageNet; ships with segkit), shapes (the five generated
+    shapes; ships too), torchvision:NAME or timm:NAME with a checkpoint, or a TorchScript file
+    (a program: use files that you trust)."""
+    checkpoint: Path | None = None
+    """Weights of a torchvision or timm model, or of an efficientnet-lite0 of your own: a state_dict
+    in .pth or .safetensors."""
+    pretrained: bool = False
+    """Let torchvision or timm download its ImageNet weights, if they are not there already."""
+    class_names: tuple[str, ...] = ()
+    """The model's classes in the order of its outputs, or one file with a name a line; left out:
+    ImageNet's where there are 1000 outputs, else class-0, class-1 …"""
+    mean: tuple[float, ...] = ()
+    """Three means that RGB in [0, 1] is normalised by; left out: the model's, else ImageNet's."""
+    std: tuple[float, ...] = ()
+    """Three deviations, likewise."""
+    layer: str = ""
+    """The layer to look at, by its dotted name; left out: the last block of convolutions, or of a
+    vision transformer the first norm of its last block; list prints the candidates."""
+    target: str = "predicted"
+    """Which classes: predicted, a class name, a class number (from 0), top:N for the N likeliest,
+    or truth for those of the data set's truth that the model knows."""
+    size: PositiveInt | None = None
+    """Side of the network's input, in pixels; left out: the model's own."""
+    flip: bool = False
+    """Average the map with that of the mirrored image."""
+    scales: tuple[float, ...] = ()
+    """Average the maps of the image at these multiples of the network's input size, such as 1 and
+    1.5; left out: 1 alone. Not every transformer takes other sizes than its own."""
+
+    _classifier: Any = PrivateAttr(None)
+
+    @field_validator("target")
+    @classmethod
+    def _check_target(cls, target: str) -> str:
+        count = target.removeprefix("top:")
+        if count != target and (not count.isdecimal() or int(count) < 1):
+            raise ValueError("after top: comes how many classes, such as top:3")
+        return target
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _check_channels(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(values) not in (0, 3):
+            raise ValueError("give three numbers, for red, green and blue")
+        return values
+
+    @field_validator("std")
+    @classmethod
+    def _check_deviations(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(v <= 0 for v in values):
+            raise ValueError("deviations should be greater than 0")
+        return values
+
+    @field_validator("scales")
+    @classmethod
+    def _check_scales(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0.1 <= v <= 10 for v in values):
+            raise ValueError("scales should lie between 0.1 and 10")
+        return values
+
+    def combine(self, activations: Any, gradients: Any) -> Any:
+        """The maps (B, h, w), at least 0, of activations and gradients, Tensors (B, C, h, w)."""
+        # Each method overrides this; said as the kinds' own missing parts are.
+        raise PluginError(f"{type(self).__name__} should define 'combine', but does not")
+
+    def open(self, device: str) -> None:
+        """Load the classifier, frozen, and try layer and target.
+
+        Raises `UsageError` with what is wrong, or with the list of layers if that was asked for;
+        `MissingExtraError` where timm is needed and not installed.
+        """
+        from segkit_plugins.saliency._classifiers import load
+
+        self._classifier = load(self, device)
+
+    def close(self) -> None:
+        """Drop the classifier."""
+        self._classifier = None
+
+    def weight_files(self) -> Mapping[str, Path]:
+        """The classifier's weights."""
+        from segkit_plugins.saliency._classifiers import files
+
+        return files(self)
+
+    @classmethod
+    def known_weights(cls) -> tuple[Weights, ...]:
+        """`shapes`, which ships with segkit."""
+        from segkit_plugins.shared.weights import shipped
+
+        return (shipped("shapes", "The bundled classifier of the five generated shapes"),)
+
+    def __call__(
+        self, image: Image, truth: Truth | None = None, classes: Mapping[int, str] | None = None
+    ) -> tuple[Heatmap, ...]:
+        """One heatmap (H, W) for each target class.
+
+        Raises `BadValueError` for target `truth` if there is none or the model knows none of it.
+        """
+        made: tuple[Heatmap, ...]
+        made = self.batch([{"image": image, "truth": truth, "classes": classes}])[0]
+        return made
+
+    def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
+        """The heatmaps of several images of any sizes, 16 in a forward pass."""
+        chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
+        return [made for chunk in chunks for made in self._chunk(chunk)]
+
+    def _chunk(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
+        """The heatmaps of images that go through the network together."""
+        import torch
+
+        classifier = self._classifier
+        pixels = torch.stack([classifier.prepared(one["image"].pixels) for one in inputs])
+        views = [(v, *classifier.look(v.pixels)) for v in self._views(pixels)]
+        scores = views[0][1]
+        chances = scores.detach().softmax(1)
+        targets = [
+            self._targets(row, one.get("truth"), one.get("classes"))
+            for row, one in zip(scores.detach().cpu().numpy(), inputs, strict=True)
+        ]
+        made: list[list[Heatmap]] = [[] for _ in inputs]
+        most = max(len(several) for several in targets)
+        for turn in range(most):  # the first class of every image, then the second …
+            rows = [i for i, several in enumerate(targets) if turn < len(several)]
+            chosen = [targets[i][turn][0] for i in rows]
+            maps = [
+                view.upright(self.explain(Seen(view.pixels, found, activations, rows, chosen)))
+                for view, found, activations in views
+            ]
+            for place, i in enumerate(rows):
+                number, name = targets[i][turn]
+                values = as_heat(_mean([m[place] for m in maps]), inputs[i]["image"].size)
+                made[i].append(Heatmap(values, name, float(chances[i, number])))
+        return [tuple(heatmaps) for heatmaps in made]
+
+    def explain(self, seen: Seen) -> Any:
+        """Maps (n, h, w), a Tensor: one for each of the rows and its class."""
+        import torch
+
+        rows = list(seen.rows)
+        with torch.enable_grad():
+            total = seen.scores[rows, list(seen.classes)].sum()
+        (gradients,) = torch.autograd.grad(total, seen.activations, retain_graph=True)
+        return self.combine(seen.activations.detach()[rows], gradients[rows])
+
+    def sides(self, size: int) -> tuple[int, ...]:
+        """The sides of the inputs to average over, in pixels, for a network's own `size`."""
+        return tuple(max(round(size * scale), 1) for scale in self.scales or (1.0,))
+
+    def _views(self, pixels: Any) -> list[_View]:
+        """The network's inputs to average over; the first decides which classes are likeliest."""
+        import torch.nn.functional as F
+
+        side = pixels.shape[-1]
+        views = []
+        for now in self.sides(side):
+            sized = pixels
+            if now != side:
+                sized = F.interpolate(pixels, (now, now), mode="bilinear", antialias=now < side)
+            views.append(_View(sized, False))
+            if self.flip:
+                views.append(_View(sized.flip(-1), True))
+        return views
+
+    def _targets(
+        self,
+        scores: NDArray[np.float32],
+        truth: Truth | None,
+        classes: Mapping[int, str] | None,
+    ) -> list[tuple[int, str]]:
+        """The outputs to explain, each with the name that its heatmap gets."""
+        names = self._classifier.names
+        if self.target == "truth":
+            return self._true(scores, truth, classes or {})
+        count = {"predicted": 1}.get(self.target)
+        if self.target.startswith("top:"):
+            count = int(self.target.removeprefix("top:"))
+        found = (
+            [self._likeliest(self._classifier.numbers(self.target), scores)]
+            if count is None
+            else np.argsort(-scores, kind="stable")[:count]
+        )
+        return [(int(i), names[i]) for i in found]
+
+    def _true(
+        self, scores: NDArray[np.float32], truth: Truth | None, classes: Mapping[int, str]
+    ) -> list[tuple[int, str]]:
+        """The outputs of the classes in the truth, under the truth's names."""
+        option = f"--{self.name}.target truth"
+        if truth is None:
+            raise BadValueError(
+                f"{option} needs the image's truth, and it has none; choose a data set with truth "
+                "or another target"
+            )
+        names = {**classes, **truth.labels.classes}
+        ids = [int(i) for i in np.unique(truth.labels.ids) if i not in (BACKGROUND, VOID)]
+        wanted = [names.get(i, f"class {i}") for i in ids]
+        known = [(self._classifier.named(name), name) for name in wanted]
+        found = [(self._likeliest(numbers, scores), name) for numbers, name in known if numbers]
+        if not found:
+            raise BadValueError(
+                f"{option}: the model knows none of the image's classes "
+                f"({', '.join(wanted) or 'it has none'}); choose predicted or another model"
+            )
+        return found
+
+    def _likeliest(self, numbers: Sequence[int], scores: NDArray[np.float32]) -> int:
+        """Of several outputs with one name the one seen most of."""
+        return max(numbers, key=lambda i: float(scores[i]))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network made of a batch, and what is to be explained of it. Tensors."""
+
+    pixels: Any
+    """The input (B, 3, S, S)."""
+    scores: Any
+    """Class scores (B, K), which depend on `activations`."""
+    activations: Any
+    """The layer's map (B, C, h, w), a leaf."""
+    rows: Sequence[int]
+    """n images of the batch …"""
+    classes: Sequence[int]
+    """… and the output to explain of each."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """One way of showing a batch to the network."""
+
+    pixels: Any
+    flipped: bool
+
+    def upright(self, maps: Any) -> Any:
+        """Maps of this view as maps of the images."""
+        return maps.flip(-1) if self.flipped else maps
+
+
+def _mean(maps: Sequence[Any]) -> Any:
+    """The mean of maps (h, w), each resized to the largest."""
+    import torch
+    import torch.nn.functional as F
+
+    if len(maps) == 1:
+        return maps[0]
+    size = max(tuple(m.shape) for m in maps)
+    same = [
+        F.interpolate(m[None, None].float(), size, mode="bilinear", align_corners=False)[0, 0]
+        for m in maps
+    ]
+    return torch.stack(same).mean(dim=0)
+
+
+def as_heat(found: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A map (h, w), a Tensor of values of at least 0, as a heatmap's values (H, W) in [0, 1]."""
+    import torch.nn.functional as F
+
+    low = _stretched(found.float())
+    values = F.interpolate(low[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    made: NDArray[np.float32] = _stretched(values).clamp(0, 1).cpu().numpy()
+    return made
+
+
+def _stretched(values: Any) -> Any:
+    """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one."""
+    lowest, highest = values.aminmax()
+    if float(highest - lowest) <= FLAT * float(highest):
+        return (values > 0).float()
+    return (values - lowest) / (highest - lowest)  # NaN stays, and the heatmap refuses it
