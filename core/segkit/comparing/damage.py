@@ -13,8 +13,8 @@ from pydantic import PrivateAttr
 from segkit.comparing.diagnosis import foreground, iou_of
 from segkit.errors import BadImageError, BadValueError
 from segkit.plugins.steps import Dataset, Perturbation, check_output, named, why_failed
+from segkit.running.calling import Failure, Task, randomness
 from segkit.running.session import Outcome, read_task
-from segkit.running.work import Failure, Task, randomness
 from segkit.values.types import BACKGROUND, VOID, Heatmap, Image, Prompts, Truth
 
 

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from segkit.plugins.steps import Perturbation, Prompter, Segmenter, Selector, Step
+from segkit.plugins.steps import Perturbation, Segmenter, Step
 from segkit.running.plan import Plan
 
 
@@ -21,7 +21,7 @@ class Node:
     """One piece of work, done once per image for all plans that contain it."""
 
     role: str
-    """What is done: one of the methods of `segkit.running.session.Work`."""
+    """What is done: a key of `running.work.ROLES`."""
     steps: tuple[Step, ...]
     needs: Mapping[str, Node]
     """Name of a value to the node that makes it; image, truth and classes need none."""
@@ -160,13 +160,3 @@ def _in_order(ends: tuple[Node, ...]) -> Iterator[Node]:
 
     for end in ends:
         yield from visit(end)
-
-
-def prompters_of(node: Node) -> tuple[Prompter, ...]:
-    """The prompters of a `refine` node."""
-    return tuple(s for s in node.steps if isinstance(s, Prompter))
-
-
-def selector_of(node: Node) -> Selector | None:
-    """The selector of a `refine` node."""
-    return next((s for s in node.steps if isinstance(s, Selector)), None)

@@ -22,11 +22,13 @@ from segkit.errors import BadImageError, PluginError, SegkitError, UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Step, check_output, named, why_failed
+from segkit.running.calling import Failure, Task
 from segkit.running.folder import UNWRITABLE, Record, check, disk_error, prepare
 from segkit.running.graph import Branch, Graph
 from segkit.running.plan import Plan
+from segkit.running.prompting import Asked, union
 from segkit.running.recipe import recorded
-from segkit.running.work import Asked, Failure, Task, Work
+from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 
 
@@ -367,7 +369,7 @@ def _written(
         if getattr(outcome, name) is not None
     }
     if outcome.heatmaps:
-        found["heatmap"] = outcome.heatmaps[0]
+        found["heatmap"] = union(outcome.heatmaps)
     else:
         found.pop("heatmaps", None)
     names = type(writer).inputs().all

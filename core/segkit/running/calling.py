@@ -1,0 +1,154 @@
+"""Calling steps: their inputs, their batches, their time, and what becomes of what they raise.
+
+Whatever a step raises or makes wrongly becomes a `Failure` of that one image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from segkit.errors import BadValueError
+from segkit.plugins.observers import Observers
+from segkit.plugins.steps import Step, check_output, named, why_failed
+from segkit.running.graph import Node
+from segkit.values.types import Image, Truth
+
+Values: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """In place of a value: the sentence that says why there is none."""
+
+    error: str
+
+
+@dataclass(eq=False)
+class Task:
+    """One image on its way through the graph."""
+
+    image: Image
+    truth: Truth | None
+    values: dict[str, Any] = field(default_factory=dict)
+    """Node key to value, as long as somebody still needs it."""
+    done: set[str] = field(default_factory=set)
+    """The nodes that have been evaluated, whether or not their value is still kept."""
+    reads: Counter[str] = field(default_factory=Counter)
+    """Node key to how many of its readers have read it."""
+    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Node key to step name to seconds."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a step: the image, and what the step may ask for beside it."""
+
+    task: Task
+    inputs: Values = field(default_factory=dict)
+    heatmap: int = 0
+    """The place of the heatmap that it is about, for the step's randomness."""
+
+
+class Caller:
+    """Calls steps on images. `classes` is {id: name} of the data set."""
+
+    def __init__(self, classes: Mapping[int, str], seed: int, observers: Observers) -> None:
+        self.classes = dict(classes)
+        self.seed = seed
+        self.observers = observers
+
+    def call(
+        self, node: Node, step: Step, calls: Sequence[Call], method: str | None = None
+    ) -> list[Any]:
+        """What the step makes of each call, checked; a `Failure` where it raises or breaks rules.
+
+        The work method goes through `batch`; if a batch raises, its images are tried one by one.
+        The time counts for `node`.
+        """
+        if not calls:
+            return []
+        inputs = [self._inputs(step, call, method) for call in calls]
+        for call in calls:
+            self.observers.tell("segkit_before_step", step=step, image=call.task.image)
+        start = time.perf_counter()
+        outputs = _outputs(step, inputs, method)
+        share = (time.perf_counter() - start) / len(calls)
+        label = step.name if method is None else f"{step.name}.{method}"
+        checked = []
+        for call, given, output in zip(calls, inputs, outputs, strict=True):
+            spent = call.task.seconds.setdefault(node.key, {})
+            spent[label] = spent.get(label, 0.0) + share
+            if method is None or (method == "refine" and output is not None):
+                output = _guarded(partial(_checked, step, output, given, call.task))
+            what = {"step": step, "image": call.task.image}
+            if isinstance(output, Exception):
+                self.observers.tell("segkit_step_failed", error=output, **what)
+                checked.append(Failure(why_failed(step, output)))
+            else:
+                what |= {"output": output, "seconds": share, "method": method or step.work}
+                self.observers.tell("segkit_after_step", **what)
+                checked.append(output)
+        return checked
+
+    def _inputs(self, step: Step, call: Call, method: str | None) -> dict[str, Any]:
+        """The inputs that the step names, as far as there are any."""
+        names = type(step).inputs() if method is None else type(step).inputs_of(method)
+        task = call.task
+        there = {"image": task.image, "classes": dict(self.classes), **call.inputs}
+        if task.truth is not None:
+            there["truth"] = task.truth
+        if "rng" in names.all:
+            there["rng"] = randomness(self.seed, step, task.image.name, call.heatmap)
+        return {name: there[name] for name in names.all if name in there}
+
+
+def randomness(seed: int, step: Step, image: str, heatmap: int = 0) -> np.random.Generator:
+    """The step's randomness for one image: the same in batched, resumed and shared runs."""
+    text = "\0".join((str(seed), image, step.kind, step.name, str(heatmap)))
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32))
+
+
+def _outputs(step: Step, inputs: Sequence[Values], method: str | None) -> list[Any]:
+    """What the step makes of each, or the exception that it raised."""
+    if method is not None:
+        work = getattr(step, method)
+        return [_guarded(partial(work, **given)) for given in inputs]
+    outputs = _guarded(partial(_whole_batch, step, inputs))
+    if not isinstance(outputs, Exception):
+        return list(outputs)
+    if len(inputs) == 1:
+        return [outputs]
+    alone = [_guarded(partial(_whole_batch, step, [given])) for given in inputs]
+    return [output if isinstance(output, Exception) else output[0] for output in alone]
+
+
+def _whole_batch(step: Step, inputs: Sequence[Values]) -> list[Any]:
+    outputs = list(step.batch(inputs))
+    if len(outputs) != len(inputs):
+        raise BadValueError(
+            f"{named(step)} should make {len(inputs)} values of a batch of "
+            f"{len(inputs)}, but made {len(outputs)}"
+        )
+    return outputs
+
+
+def _guarded(work: Callable[[], Any]) -> Any:
+    """What `work` returns, or the exception that it raised."""
+    try:
+        return work()
+    except Exception as error:
+        return error
+
+
+def _checked(step: Step, output: Any, given: Values, task: Task) -> Any:
+    if isinstance(output, Exception):
+        return output
+    return check_output(step, output, {**given, "image": task.image})
