@@ -23,14 +23,14 @@ from pydantic import PrivateAttr
 from segkit.comparing.leaderboard import Leaderboard
 from segkit.comparing.sweep import sweep_plans
 from segkit.errors import SegkitError, UsageError
+from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
-from segkit.plugins.packages import BUNDLED
 from segkit.plugins.steps import Dataset, Step
 from segkit.reporting import write_report
 from segkit.running.graph import Branch, Graph
 from segkit.running.plan import Plan
-from segkit.running.recipe import DEFAULTS, PIPELINE, Part, Recipe, make_step
+from segkit.running.recipe import Part, Recipe, make_step
 from segkit.running.session import Outcome, class_ids, device_named, opened, run, work_through
 from segkit.running.work import Work
 from segkit.values.images import distinct, read_image
@@ -58,7 +58,7 @@ class Result:
 
     def picture(self) -> bytes:
         """A JPEG of image, heatmap, overlay and mask with its prompts, side by side."""
-        writer: Any = make_step(self._catalog, "writer", f"{BUNDLED}:overlay", {})
+        writer: Any = make_step(self._catalog, "writer", f"{BUNDLED}:{PICTURE_WRITER}", {})
         there = {
             name: getattr(self, name)
             for name in ("image", "heatmaps", "prompts", "masks", "labels")
@@ -294,9 +294,9 @@ def _parts(steps: Steps) -> tuple[Part, ...]:
 def _with_option(recipe: Recipe, flag: str, value: Any) -> Recipe:
     """The recipe with one option, named as its flag is: `topk.k`."""
     name, _, option = flag.removeprefix("--").rpartition(".")
-    for kind in PIPELINE:
+    for kind in IN_RECIPES:
         there = [p.name.rpartition(":")[2] for p in recipe.parts.get(kind, ())]
-        there += () if kind in recipe.parts else DEFAULTS.get(kind, ())
+        there += () if kind in recipe.parts else KINDS[kind].defaults
         if name in there:
             return recipe.with_options(kind, name, {option.replace("-", "_"): value})
     raise UsageError(f"'{flag}' is an option of a plugin that takes no part; choose it too")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from reports import reported
 
-from segkit.plugins.hookspecs import REGISTRATION
+from segkit.kinds import KINDS as ALL
 
 WRONG = Path(__file__).parent / "wrong"
-KINDS = {hook: kind for kind, hook in REGISTRATION.items()}
+KINDS = {kind.hook: kind.name for kind in ALL.values()}
 
 FOUND = {
     "asks-nothing": (

@@ -54,7 +54,7 @@ def command() -> click.Command:
 
 def known(plugin: Sequence[str]) -> dict[str, Weights]:
     """Every weight file that an installed plugin knows, by name; broken plugins know none."""
-    from segkit.plugins.steps import KINDS
+    from segkit.kinds import KINDS
 
     catalog = make_catalog(plugin)
     found: dict[str, Weights] = {}

@@ -31,9 +31,9 @@ from segkit.comparing.robustness import Robustness, make_robustness
 from segkit.comparing.sweep import as_before, check_figure
 from segkit.deprecations import SegkitWarning
 from segkit.errors import PlanError, UsageError
+from segkit.kinds import BUNDLED, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
-from segkit.plugins.packages import BUNDLED
 from segkit.plugins.steps import Perturbation
 from segkit.running.folder import Record, check, disk_error, prepare, read_lines, write_text
 from segkit.running.graph import Graph
@@ -304,14 +304,16 @@ class _Run:
     def _picture(self, recipe: str, place: Place, outcome: Outcome, name: str) -> dict[str, Any]:
         """The first recipe's first image as its overlay writer shows it, in DIR/examples."""
         first = next(iter(self.plans))
-        wanted = any(w.name == "overlay" for w in self.plans[first].writers)
+        wanted = any(w.name == PICTURE_WRITER for w in self.plans[first].writers)
         if not wanted or recipe != first or outcome.error is not None:
             return {}
         if self.example is None:
             self.example = place.image
         if place.image != self.example:
             return {}
-        writer: Any = make_step(self.catalog, "writer", f"{BUNDLED}:overlay", {"height": PICTURE})
+        writer: Any = make_step(
+            self.catalog, "writer", f"{BUNDLED}:{PICTURE_WRITER}", {"height": PICTURE}
+        )
         there = {
             name: getattr(outcome, name)
             for name in ("image", "heatmaps", "prompts", "masks", "labels", "truth")

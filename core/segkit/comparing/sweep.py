@@ -17,10 +17,11 @@ from typing import Any
 
 from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
+from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
 from segkit.running.folder import comparable, disk_error, read_lines, write_text
 from segkit.running.plan import Plan
-from segkit.running.recipe import PIPELINE, Recipe, recorded
+from segkit.running.recipe import Recipe, recorded
 from segkit.running.session import Outcome, run
 from segkit.values.images import distinct
 
@@ -226,7 +227,7 @@ def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
     values: dict[str, set[str]] = {}
     for axis in dict.fromkeys(a for found in options for a in found):
         values[axis] = {found[axis] for found in options if axis in found}
-    kinds = ["recipe", *PIPELINE]
+    kinds = ["recipe", *IN_RECIPES]
     order = sorted(values, key=lambda axis: kinds.index(axis) if axis in kinds else len(kinds))
     differing = [axis for axis in order if len(values[axis]) > 1]
     short = {axis: axis.rpartition(".")[2] for axis in differing}

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from segkit.errors import BadImageError, BadValueError, PluginError, SegkitError
+from segkit.kinds import KINDS
 from segkit.values.types import (
     Counts,
     Heatmap,
@@ -380,22 +381,8 @@ class Writer(Step):
         """Write what needs all images, once after the last."""
 
 
-KINDS: dict[str, type[Step]] = {
-    cls.kind: cls
-    for cls in (
-        Dataset,
-        Perturbation,
-        Saliency,
-        Transform,
-        Prompter,
-        Segmenter,
-        Selector,
-        Fuser,
-        Metric,
-        Writer,
-    )
-}
-"""Kind name to interface, in the order in which values flow."""
+INTERFACES: dict[str, type[Step]] = {kind: globals()[KINDS[kind].interface] for kind in KINDS}
+"""Kind to its interface, in the order in which values flow."""
 
 
 def named(step: Step) -> str:

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segkit.errors import UsageError
-from segkit.running.recipe import PIPELINE, Part, Recipe
+from segkit.kinds import IN_RECIPES
+from segkit.running.recipe import Part, Recipe
 
 _WHOLE_RUN = {"dataset", "saliency", "transform", "prompt", "segmenter", "selector", "fuser"}
 
@@ -375,7 +376,7 @@ def finite(value: float | None) -> float | None:
 
 
 def _spine(recipe: Recipe) -> list[tuple[str, Sequence[Part]]]:
-    return [(k, recipe.parts[k]) for k in PIPELINE if k in _WHOLE_RUN and recipe.parts.get(k)]
+    return [(k, recipe.parts[k]) for k in IN_RECIPES if k in _WHOLE_RUN and recipe.parts.get(k)]
 
 
 def _joined(parts: Sequence[Part]) -> str:

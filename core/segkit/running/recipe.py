@@ -31,26 +31,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from segkit.errors import UsageError
+from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, MASK_WRITER, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.packages import BUNDLED
-from segkit.plugins.steps import KINDS, Prompter, Step
+from segkit.plugins.steps import Prompter, Step
 from segkit.running.plan import Plan, asks, missing_input, plan
 from segkit.values.types import Masks
-
-PIPELINE = tuple(kind for kind in KINDS if kind != "perturbation")
-"""The kinds that a recipe may name."""
-
-
-DEFAULTS = {
-    "dataset": ("files", "samples"),
-    "saliency": ("gradcam",),
-    "prompt": ("distance-centers",),
-    "segmenter": ("sam",),
-    "selector": ("score",),
-    "fuser": ("paint",),
-    "writer": ("masks", "overlay"),
-}
-"""Bundled plugins that may take part without being named."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +75,7 @@ class Recipe:
         """
         parts = dict(self.parts)
         if kind not in parts:
-            names = (name,) if kind == "dataset" else DEFAULTS.get(kind, (name,))
+            names = (name,) if kind == "dataset" else KINDS[kind].defaults or (name,)
             parts[kind] = tuple(Part(default) for default in names)
         parts[kind] = tuple(
             replace(p, options={**p.options, **given}) if _short(p.name) == name else p
@@ -114,14 +99,14 @@ class Recipe:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], where: str = "the recipe") -> Recipe:
         """Make a recipe of what a TOML file holds. Raises `UsageError` for unknown keys."""
-        known = {*PIPELINE, "run", "record"}
+        known = {*IN_RECIPES, "run", "record"}
         for key in found:
             if key not in known:
                 near = get_close_matches(key, known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(PIPELINE)}"
+                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(IN_RECIPES)}"
                 raise UsageError(f"{where} has '{key}', which is no kind of step; {hint}")
         parts = {}
-        for kind in PIPELINE:
+        for kind in IN_RECIPES:
             if kind in found:
                 tables = found[kind]
                 if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
@@ -156,36 +141,30 @@ class Recipe:
         options and plans that do not work, `PluginError` for plugins that do not.
         """
 
-        def chosen(kind: str, default: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
+        def chosen(kind: str, otherwise: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
             if kind not in self.parts:
-                return list(default())
+                return list(otherwise())
             return [
                 p.fresh or make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]
             ]
 
-        def bundled(kind: str, name: str, **options: Any) -> Step:
-            return make_step(catalog, kind, f"{BUNDLED}:{name}", options)
+        def default(kind: str, wanted: bool = True) -> list[Step]:
+            (name,) = KINDS[kind].defaults
+            return [make_step(catalog, kind, f"{BUNDLED}:{name}", {})] if wanted else []
 
         dataset = self.dataset(catalog, images)
-        segmenters = chosen("segmenter", lambda: [bundled("segmenter", "sam")])
+        segmenters = chosen("segmenter", lambda: default("segmenter"))
         makes_masks = any(type(s).output() is Masks for s in segmenters)
         transforms = chosen("transform")
         metrics = chosen("metric")
         writers = chosen("writer")
-        selectors = chosen("selector", lambda: [bundled("selector", "score")] * makes_masks)
-        fusers = chosen("fuser", lambda: [bundled("fuser", "paint")] * makes_masks)
+        selectors = chosen("selector", lambda: default("selector", makes_masks))
+        fusers = chosen("fuser", lambda: default("fuser", makes_masks))
         after = [*segmenters, *selectors, *metrics, *writers]
-        prompters = chosen(
-            "prompt",
-            lambda: [bundled("prompt", DEFAULTS["prompt"][0])] * _wanted(after, "prompts"),
-        )
+        prompters = chosen("prompt", lambda: default("prompt", _wanted(after, "prompts")))
         readers = [*transforms, *prompters, *after]
         saliency = chosen(
-            "saliency",
-            lambda: (
-                [bundled("saliency", "gradcam")]
-                * (_wanted(readers, "heatmap") or _wanted(readers, "heatmaps"))
-            ),
+            "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps"))
         )
         groups: list[list[Prompter]] = []
         for index, step in enumerate(prompters):
@@ -207,11 +186,12 @@ class Recipe:
         parts = self.parts.get("dataset", ())
         if len(parts) > 1:
             raise UsageError("--dataset takes one data set; choose one")
-        part = parts[0] if parts else Part("files" if images else "samples")
+        named, unnamed = KINDS["dataset"].defaults
+        part = parts[0] if parts else Part(named if images else unnamed)
         if part.step is not None:
             return part.step
-        if images and part.name not in ("files", f"{BUNDLED}:files"):
-            part = Part("files")  # a recipe's own data set gives way
+        if images and part.name not in (named, f"{BUNDLED}:{named}"):
+            part = Part(named)  # a recipe's own data set gives way
         options = dict(part.options) | ({"paths": tuple(images)} if images else {})
         return make_step(catalog, "dataset", part.name, options)
 
@@ -224,10 +204,10 @@ class Recipe:
                     metric = make_step(catalog, "metric", entry.full_name, {})
                     if missing_input(metric, made.made) is None:
                         extras.append(metric)
-        names = ["overlay"] if "writer" not in self.parts else []
+        names = [PICTURE_WRITER] if "writer" not in self.parts else []
         # Masks are what a run is for: only `--write none` leaves them out.
         if "labels" in made.made and self.parts.get("writer", True):
-            names = ["masks"] * all(w.name != "masks" for w in made.writers) + names
+            names = [MASK_WRITER] * all(w.name != MASK_WRITER for w in made.writers) + names
         extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
         return extras
 
@@ -281,9 +261,9 @@ def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:
     return Part(name, options, merge)
 
 
-def _wanted(steps: Iterable[Step], value: str) -> bool:
-    """Whether one of the steps cannot do without this value."""
-    return any(value in asks(s).required for s in steps)
+def _wanted(steps: Iterable[Step], *values: str) -> bool:
+    """Whether one of the steps cannot do without one of these values."""
+    return any(value in asks(step).required for step in steps for value in values)
 
 
 def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]) -> Step:
@@ -325,7 +305,7 @@ def recorded(
     """
     run = {"seed": seed, "rounds": made.rounds, "classes": list(classes)}
     found: dict[str, Any] = {"run": run}
-    for kind in PIPELINE:
+    for kind in IN_RECIPES:
         found[kind] = []
     found["dataset"] = [_table(made.dataset, catalog)]
     for step in made.steps:

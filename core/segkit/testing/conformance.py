@@ -15,8 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from segkit.errors import SegkitError, UsageError
+from segkit.kinds import KINDS
 from segkit.plugins.catalog import Catalog, Entry
-from segkit.plugins.hookspecs import REGISTRATION
 from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, line_of, named
 from segkit.testing.values import EDGES, MIRRORS, forget_changed
@@ -202,16 +202,15 @@ def look_up(wanted: type[Conformance]) -> Found:
         elif isinstance(plugin, Path) or plugin.endswith(".py"):
             path = Path(plugin)
             catalog = _with_file(path)
-            own = [e for e in catalog.entries() if e.target == str(path) and e.kind in REGISTRATION]
+            own = [e for e in catalog.entries() if e.target == str(path) and e.kind in KINDS]
             kind, name = _only([e for e in own if wanted.kind in ("", e.kind)], str(plugin))
         else:
             kind, name = wanted.kind, plugin
         if kind == "" and not isinstance(plugin, type):
             kind = _kind_of(catalog, name)
-        if kind not in REGISTRATION:
+        if kind not in KINDS:
             raise UsageError(
-                f"{wanted.__name__}: kind should be one of {', '.join(REGISTRATION)}, "
-                f"but is '{kind}'"
+                f"{wanted.__name__}: kind should be one of {', '.join(KINDS)}, but is '{kind}'"
             )
         entry = catalog.find(kind, name)
         cls = catalog.load_entry(entry)
@@ -255,7 +254,7 @@ def _kind_of(catalog: Catalog, name: str) -> str:
     """The one kind in which a plugin of this name is installed."""
     short = name.rpartition(":")[2]
     having = [e for e in catalog.entries() if short == e.name]
-    kinds = sorted({e.kind for e in having if e.kind in REGISTRATION})
+    kinds = sorted({e.kind for e in having if e.kind in KINDS})
     if len(kinds) > 1:
         raise UsageError(
             f"plugins of the kinds {' and '.join(kinds)} have the name '{name}'; say which is "

@@ -19,8 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.plugins.catalog import OBSERVER, Catalog, Entry
-from segkit.plugins.packages import BUNDLED
+from segkit.kinds import BUNDLED, OBSERVER
+from segkit.plugins.catalog import Catalog, Entry
 from segkit.plugins.weights import Weights, cache_folder, sha256
 
 if TYPE_CHECKING:
