@@ -36,8 +36,11 @@ from segkit.running.work import Work
 from segkit.values.images import distinct, read_image
 from segkit.values.types import Heatmap, Image, Labels, Masks, Prompts, Truth
 
-Steps: TypeAlias = "str | Step | Sequence[str | Step] | None"
-"""A plugin's name (prompters: also `a+b`), a step, several, `"none"`; None: the default."""
+Steps: TypeAlias = "str | Step | Sequence[str | Step | Sequence[str | Step]] | None"
+"""A plugin's name (prompters: also `a+b`), a step, several, `"none"`; None: the default.
+
+Among several prompters, a sequence of them makes one prompt together, as `a+b` does.
+"""
 
 Picture: TypeAlias = "str | Path | NDArray[np.uint8] | Image | Any"
 """A file, pixels (H, W, 3) uint8 RGB, an `Image`, or a picture of Pillow."""
@@ -282,13 +285,17 @@ def _image(picture: Picture) -> Image:
 def _parts(steps: Steps) -> tuple[Part, ...]:
     """Named or given steps as a recipe's parts."""
     several = [steps] if isinstance(steps, (str, Step)) else list(steps or ())
-    made: list[Part] = []
-    for step in several:
-        if isinstance(step, Step):
-            made.append(Part(step.name, step=step))
-        elif step != "none":
-            made += [Part(name, merge=i > 0) for i, name in enumerate(step.split("+"))]
-    return tuple(made)
+    parts: list[Part] = []
+    for together in several:
+        group = [together] if isinstance(together, (str, Step)) else together
+        merged: list[Part] = []
+        for step in group:
+            if isinstance(step, Step):
+                merged.append(Part(step.name, step=step))
+            elif step != "none":
+                merged += [Part(name) for name in step.split("+")]
+        parts += [replace(part, merge=place > 0) for place, part in enumerate(merged)]
+    return tuple(parts)
 
 
 def _with_option(recipe: Recipe, flag: str, value: Any) -> Recipe:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from pydantic import ValidationError
 
 from segkit import BadImageError, UsageError, palette, write_png
 from segkit_plugins.dataset.folder import Folder
@@ -107,9 +106,9 @@ def test_what_values_mean_can_be_said(tmp_path):
 
 
 def test_options_are_checked(tmp_path):
-    with pytest.raises(ValidationError, match="masks"):
+    with pytest.raises(UsageError, match="masks"):
         Folder(images=tmp_path)
-    with pytest.raises(ValidationError, match="'auto', 'object' or 'ids'"):
+    with pytest.raises(UsageError, match="'auto', 'object' or 'ids'"):
         Folder(images=tmp_path, masks=tmp_path, values="colour")
 
 

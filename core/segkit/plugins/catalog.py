@@ -281,17 +281,30 @@ class Catalog:
         return replace(entry, status="ok") if entry.status == "found" else entry
 
     def _installed(self) -> list[Entry]:
-        found = []
+        """What the metadata of installed distributions names, as far as it may take part.
+
+        Raises `UsageError` for a name in `only` that no distribution and no plugin has.
+        """
+        entries: list[Entry] = []
+        known: set[str] = set()
         for package, points in installed():
             for point in points:
                 ours, _, kind = point.group.partition(".")
                 if ours != BUNDLED or not kind or point.group == API_GROUP:
                     continue
+                known |= {package.name, point.name}
                 wanted = not self.only or {package.name, point.name} & set(self.only)
                 if package.name == BUNDLED or (self.third_party and wanted):
                     names = (point.name, package.name, package.version, point.value)
-                    found.append(Entry(kind, *names, package=package))
-        return found
+                    entries.append(Entry(kind, *names, package=package))
+        for name in self.only:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else "see segkit list-plugins"
+                raise UsageError(
+                    f"--only {name}: no installed package or plugin has that name; {hint}"
+                )
+        return entries
 
     def _inline(self) -> list[Entry]:
         """The plugins of single files; these have to be imported to know what they offer."""

@@ -58,9 +58,7 @@ def segkit_before_step(step: Step, image: Image) -> None:
 
 
 @hookspec
-def segkit_after_step(
-    step: Step, image: Image, output: Any, seconds: float, method: str
-) -> None:
+def segkit_after_step(step: Step, image: Image, output: Any, seconds: float, method: str) -> None:
     """Called when a step has worked, with what it made; do not change it.
 
     `seconds`: how long it took; images that it worked on together share the time evenly.

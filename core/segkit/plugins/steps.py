@@ -35,13 +35,14 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segkit.errors import BadImageError, BadValueError, PluginError, SegkitError
+from segkit.errors import BadImageError, BadValueError, PluginError, SegkitError, UsageError
 from segkit.kinds import KINDS
 from segkit.values.types import (
     Counts,
@@ -96,6 +97,16 @@ class Step(BaseModel):
     """The optional methods of the kind, with the inputs that each may name."""
     came_from: ClassVar[str] = ""
     """The distribution and its version, or the single file; the catalog sets it."""
+
+    def __init__(self, **options: Any) -> None:
+        """Make a step of its options. Raises `UsageError` naming the first that does not fit."""
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise UsageError(option_error(type(self), error)) from None
+
+    # As pydantic's own: `model_validate` does not go through it and raises `ValidationError`.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     def open(self, device: str) -> None:
         """Load what the work needs, once before a run. `device`: 'cpu', 'cuda', 'cuda:1', 'mps'."""
@@ -191,6 +202,23 @@ def _defined(cls: type) -> set[str]:
     return {n for c in cls.__mro__ if c not in BaseModel.__mro__ for n in vars(c)}
 
 
+def option_error(cls: type[Step], error: ValidationError) -> str:
+    """The first thing that pydantic found wrong with a step's options, as a sentence."""
+    first = error.errors()[0]
+    option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        known = [n.replace("_", "-") for n in cls.model_fields]
+        near = get_close_matches(option, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
+        return f"{cls.name} has no option '{option}'; {hint}"
+    if first["type"] == "missing":
+        return f"{cls.kind} '{cls.name}' needs --{cls.name}.{option}; add it"
+    text = str(first["msg"]).removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""
+    return f"Invalid value for --{cls.name}{'.' if option else ''}{option}: {text}{shown}"
+
+
 def _type_name(made: Any) -> str:
     return made.__name__ if isinstance(made, type) and not typing.get_args(made) else str(made)
 
@@ -232,6 +260,10 @@ class Dataset(Step):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[Image, Truth | None]]:  # type: ignore[override]
+        """The images with their truth, in order; not pydantic's pairs of option and value."""
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """The image and its truth. Raises `BadImageError` where the file cannot be used."""

@@ -33,7 +33,7 @@ from pydantic import ValidationError
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, MASK_WRITER, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.steps import Prompter, Step
+from segkit.plugins.steps import Prompter, Step, option_error
 from segkit.running.plan import Plan, asks, missing_input, plan
 from segkit.values.types import Masks
 
@@ -273,23 +273,6 @@ def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]
         return cls.model_validate(dict(options))
     except ValidationError as error:
         raise UsageError(option_error(cls, error)) from None
-
-
-def option_error(cls: type[Step], error: ValidationError) -> str:
-    """The first thing that pydantic found wrong with a step's options, as a sentence."""
-    first = error.errors()[0]
-    option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        known = [n.replace("_", "-") for n in cls.model_fields]
-        near = get_close_matches(option, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
-        return f"{cls.name} has no option '{option}'; {hint}"
-    if first["type"] == "missing":
-        return f"{cls.kind} '{cls.name}' needs --{cls.name}.{option}; add it"
-    text = str(first["msg"]).removeprefix("Value error, ")
-    given = first.get("input")
-    shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""
-    return f"Invalid value for --{cls.name}{'.' if option else ''}{option}: {text}{shown}"
 
 
 def recorded(

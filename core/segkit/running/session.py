@@ -120,7 +120,7 @@ def work_through(
 
 def run(
     plans: Mapping[str, Plan],
-    directory: Path,
+    directory: str | Path,
     *,
     seed: int = 0,
     device: str = "cpu",
@@ -146,6 +146,7 @@ def run(
     Raises `UsageError` as `walk` does, or for a folder that cannot be used; `SegkitError` if the
     folder can no longer be written. What was finished before is kept in any case.
     """
+    directory = Path(directory)
     watch = Observers(observers)
     dataset = common_dataset(plans)
     with blamed(dataset):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from segkit.plugins.steps import Step
-from segkit.running.recipe import option_error
+from segkit.plugins.steps import Step, option_error
 from segkit.testing.asking import Broken, named
 from segkit.testing.importing import HEAVY, IMPORTER
 
