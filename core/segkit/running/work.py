@@ -16,17 +16,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segkit.errors import BadValueError, SegkitError
+from segkit.errors import BadValueError, SegkitError, error_line, plugin_code
+from segkit.plugins.contract import check_output, named, why_failed
 from segkit.plugins.observers import Observers
-from segkit.plugins.steps import (
-    Prompter,
-    Segmenter,
-    Selector,
-    Step,
-    check_output,
-    named,
-    why_failed,
-)
+from segkit.plugins.steps import Prompter, Segmenter, Selector, Step
 from segkit.running.graph import Node, selector_of
 from segkit.running.plan import Group
 from segkit.values.types import Heatmap, Image, Masks, Prompt, Prompts, Truth
@@ -117,13 +110,13 @@ class Work:
         """What the node's method makes; an image that it cannot cope with becomes a `Failure`."""
         work = getattr(self, f"_{node.role}")
         try:
-            return list(work(node, tasks, needs))
+            with plugin_code():  # values are a plugin's too
+                return list(work(node, tasks, needs))
         except Exception as error:
             if len(tasks) > 1:
                 pairs = zip(tasks, needs, strict=True)
                 return [self._role(node, [task], [need])[0] for task, need in pairs]
-            names = "+".join(step.name for step in node.steps)
-            return [Failure(f"{names}: {type(error).__name__}: {error}")]
+            return [Failure(f"{' and '.join(map(named, node.steps))} raised {error_line(error)}")]
 
     # ---- one method a role: (node, tasks, their needs) -> their values --------------------------
 
@@ -360,7 +353,7 @@ class Work:
             spent = task.seconds.setdefault(self._node, {})
             spent[label] = spent.get(label, 0.0) + share
             if method is None or (method == "refine" and one is not None):
-                one = _guarded(step, partial(_checked, step, one, given, task))
+                one = _guarded(partial(_checked, step, one, given, task))
             if isinstance(one, Exception):
                 self.observers.tell("segkit_step_failed", step=step, image=task.image, error=one)
                 checked.append(Failure(why_failed(step, one)))
@@ -374,13 +367,13 @@ class Work:
     def _made(self, step: Step, inputs: Sequence[Values], method: str | None) -> list[Any]:
         if method is not None:
             work = getattr(step, method)
-            return [_guarded(step, partial(work, **one)) for one in inputs]
-        made = _guarded(step, partial(_whole_batch, step, inputs))
+            return [_guarded(partial(work, **one)) for one in inputs]
+        made = _guarded(partial(_whole_batch, step, inputs))
         if not isinstance(made, Exception):
             return list(made)
         if len(inputs) == 1:
             return [made]
-        alone = [_guarded(step, partial(_whole_batch, step, [one])) for one in inputs]
+        alone = [_guarded(partial(_whole_batch, step, [one])) for one in inputs]
         return [m if isinstance(m, Exception) else m[0] for m in alone]
 
     def _inputs(self, step: Step, task: Task, values: Values, method: str | None) -> dict[str, Any]:
@@ -413,10 +406,11 @@ def _whole_batch(step: Step, inputs: Sequence[Values]) -> list[Any]:
     return made
 
 
-def _guarded(step: Step, work: Callable[[], Any]) -> Any:
+def _guarded(work: Callable[[], Any]) -> Any:
     """What `work` returns, or the exception that it raised."""
     try:
-        return work()
+        with plugin_code():
+            return work()
     except Exception as error:
         return error
 
