@@ -128,10 +128,19 @@ FOUND = {
         "fuser 'own-ids' calls the class id 1 'object 1', and the data set calls it 'cat'; "
         "take ids from the input 'classes' (segkit.id_of does)",
     ),
+    "quits": (
+        "an_edge",
+        "prompt 'quits' raises SystemExit on the picture 'no-heat': 0 (quits.py, line 18)",
+    ),
     "remembers": (
         "answers_do_not_depend_on_the_order_of_calls",
         "the answer of transform 'remembers' depends on what it was asked before: its "
         "Heatmap.values",
+    ),
+    "set-not-count": (
+        "counts_are_numbers",
+        "metric 'set-not-count' from segkit-wrong 1.0 should make counts that are finite numbers, "
+        "but its 'seen' is a set (on the picture 'ordinary')",
     ),
     "share-not-count": (
         "counts_add",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.cli.main import make_catalog
-from segkit.errors import SegkitError, UsageError
+from segkit.errors import SegkitError, UsageError, plugin_code
 
 if TYPE_CHECKING:
     from segkit.plugins.weights import Weights
@@ -62,8 +62,9 @@ def known(plugin: Sequence[str]) -> dict[str, Weights]:
         if entry.kind not in KINDS or entry.status == "bad name":
             continue
         try:
-            several = catalog.load_entry(entry).known_weights()
-            found |= {weights.name: weights for weights in several if weights.name not in found}
+            with plugin_code():
+                several = catalog.load_entry(entry).known_weights()
+                found |= {weights.name: weights for weights in several if weights.name not in found}
         except Exception:  # other people's code
             continue
     return found

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit.comparing.diagnosis import foreground, iou_of
-from segkit.errors import BadImageError, BadValueError
-from segkit.plugins.steps import Dataset, Perturbation, check_output, named, why_failed
+from segkit.errors import BadImageError, BadValueError, plugin_code
+from segkit.plugins.contract import check_output, named, names_of, why_failed
+from segkit.plugins.steps import Dataset, Perturbation
 from segkit.running.calling import Failure, Task, randomness
 from segkit.running.session import Outcome, read_task
 from segkit.values.types import BACKGROUND, VOID, Heatmap, Image, Prompts, Truth
@@ -57,7 +58,7 @@ class Damaged(Dataset):
         made._of, made._seed = dataset, seed
         made._places = tuple(
             place
-            for index, name in enumerate(dataset.names)
+            for index, name in enumerate(names_of(dataset))
             for place in (
                 Place(index, name),
                 *(Place(index, name, d, k) for d in damages for k in range(1, levels + 1)),
@@ -89,7 +90,8 @@ class Damaged(Dataset):
         if place.damage is None:
             return task.image, task.truth
         try:
-            return _damaged(place.damage, place.level, task.image, self._seed), task.truth
+            with plugin_code():
+                return _damaged(place.damage, place.level, task.image, self._seed), task.truth
         except Exception as error:
             raise BadImageError(why_failed(place.damage, error)) from error
 

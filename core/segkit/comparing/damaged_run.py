@@ -33,6 +33,7 @@ from segkit.deprecations import SegkitWarning
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import BUNDLED, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.contract import blamed, names_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Perturbation
 from segkit.running.folder import Record, check, disk_error, prepare, read_lines, write_text
@@ -42,10 +43,10 @@ from segkit.running.recipe import make_step, recorded, to_toml
 from segkit.running.session import (
     Outcome,
     Totals,
-    blamed,
     chunk_size,
     class_ids,
     common_dataset,
+    end,
     line_of,
     opened,
     work_through,
@@ -163,8 +164,7 @@ class _Run:
     ) -> None:
         self.plans, self.directory, self.seed = plans, directory, seed
         self.dataset = common_dataset(plans)
-        with blamed(self.dataset):
-            self.images = len(self.dataset)  # first: a folder without images leaves no trace
+        self.images = len(names_of(self.dataset))  # first: a folder without images leaves no trace
         self.ids = class_ids(plans, classes)
         self.damaged = Damaged.of(self.dataset, on_images, levels, seed)
         self.catalog = catalog or Catalog()
@@ -211,15 +211,7 @@ class _Run:
                 recipes = tuple(self.plans)
                 watch.tell("segkit_before_run", recipes=recipes, images=self.images, done=done)
                 self._walk(chunk, watch)
-            summaries = {name: total.summary() for name, total in self.totals.items()}
-            for name, record in self.records.items():
-                try:
-                    for writer in self.plans[name].writers:
-                        with blamed(writer, let=(OSError,)):
-                            writer.finish(record.directory)
-                    record.finish(summaries[name])
-                except OSError as error:
-                    raise disk_error(error, record.directory, self.totals[name].images) from error
+            summaries = end(self.records, self.totals)
         except BaseException as error:
             if isinstance(error, Exception):
                 watch.tell("segkit_run_failed", error=error)
@@ -323,7 +315,7 @@ class _Run:
         target = self.directory / "examples" / f"{name}.jpg"
         try:
             target.parent.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, blamed(writer, let=(OSError,)):
                 (made,) = writer.write(
                     Path(folder), scores={} if iou is None else {"iou": iou}, **there
                 )

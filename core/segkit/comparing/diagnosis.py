@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from segkit.comparing.leaderboard import Leaderboard, interval, resamples
 from segkit.comparing.sweep import as_before, sweep_plans
 from segkit.errors import PlanError
+from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import Prompter
 from segkit.running.folder import disk_error, read_lines, write_text
 from segkit.running.plan import Plan
@@ -246,7 +247,7 @@ def _suitable(plans: Mapping[str, Plan]) -> tuple[dict[str, Plan], list[dict[str
     """The plans that can be taken apart like this, and why the others cannot."""
     kept, left_out = {}, []
     for name, plan in plans.items():
-        if not plan.dataset.has_truth:
+        if not has_truth(plan.dataset):
             raise PlanError(
                 f"a diagnosis needs truth, and the data set {plan.dataset.name} has none; choose "
                 "one with truth, or name its masks"

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.plugins.contract import blamed, scores_of
 from segkit.plugins.steps import Metric
 
 DRAWS = 2000
@@ -313,7 +314,8 @@ class Drawn:
             if not keys:
                 continue
             table = np.array([[c.get(key, 0.0) for key in keys] for c in counts])
-            self.figures |= metric.score(dict(zip(keys, table.sum(axis=0).tolist(), strict=True)))
+            sums = dict(zip(keys, table.sum(axis=0).tolist(), strict=True))
+            self.figures |= scores_of(metric, sums, finite=False)
             found = _scored(metric, keys, weights @ table)
             self.draws |= found
             self.tables |= dict.fromkeys(found, (metric, keys, table))
@@ -366,12 +368,13 @@ def _scored(
     metric: Metric, keys: Sequence[str], sums: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Each of the metric's figures for rows of added counts; NaN where there is none."""
-    found = [metric.score(dict(zip(keys, row, strict=True))) for row in sums.tolist()]
-    names = dict.fromkeys(name for scores in found for name in scores)
-    return {
-        name: np.array([scores.get(name, math.nan) for scores in found], np.float64)
-        for name in names
-    }
+    with blamed(metric):
+        found = [metric.score(dict(zip(keys, row, strict=True))) for row in sums.tolist()]
+        names = dict.fromkeys(name for scores in found for name in scores)
+        return {
+            name: np.array([scores.get(name, math.nan) for scores in found], np.float64)
+            for name in names
+        }
 
 
 def _seconds(lines: Lines) -> dict[str, float]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from segkit.comparing.leaderboard import Drawn, Estimate, Lines, finite_json, interval, resamples
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.contract import scores_of
 from segkit.plugins.steps import Metric, Perturbation
 from segkit.running.plan import Plan
 from segkit.values.types import Prompts
@@ -330,7 +331,7 @@ def _summed(metric: Metric, rows: Iterable[Mapping[str, Any]]) -> dict[str, floa
     total: Counter[str] = Counter()
     for row in rows:
         total.update(row["counts"].get(metric.name, {}))
-    return metric.score(dict(total)) if total else {}
+    return scores_of(metric, total, finite=False) if total else {}
 
 
 def _figure(results: Mapping[str, Lines], metrics: Mapping[str, Sequence[Metric]]) -> str:
@@ -382,7 +383,7 @@ def _curve(
             level,
             estimate(means[level], draws[level]),
             estimate(means[level] - means[0], draws[level] - draws[0]),
-            {name: float(value) for name, value in scores[level].items()},
+            scores[level],
             **{name: _noted(name, level, rows, seed) for name in CHAIN},
         )
         for level in range(len(rows))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit import deprecations
-from segkit.errors import PluginError, UsageError
+from segkit.errors import PluginError, UsageError, error_line, plugin_code
 from segkit.kinds import API_GROUP, BUNDLED, GROUPS, KINDS, OBSERVER, a, flag_of
 from segkit.plugins import hookspecs
 from segkit.plugins.observers import Watcher, manager_of
@@ -243,11 +243,11 @@ class Catalog:
             raise PluginError(str(entry.error))
         if entry.target not in self._modules:
             try:
-                self._modules[entry.target] = _import(entry.target)
-            except (Exception, SystemExit) as error:
+                with plugin_code():
+                    self._modules[entry.target] = _import(entry.target)
+            except Exception as error:
                 raise PluginError(
-                    f"{entry.described} could not be loaded: "
-                    f"{type(error).__name__}: {_first_line(error)}"
+                    f"{entry.described} could not be loaded: {error_line(error)}"
                 ) from error
         return self._modules[entry.target]
 
@@ -380,12 +380,13 @@ def _registered(module: ModuleType, entry: Entry) -> set[str]:
 def _manager(module: ModuleType, entry: Entry) -> PluginManager:
     # A manager for each module: one that raises, or names an unknown hook, disturbs no other.
     try:
-        return manager_of(module, entry.described)
-    except (Exception, SystemExit) as error:
+        with plugin_code():
+            return manager_of(module, entry.described)
+    except Exception as error:
         raise _hook_error(entry, error) from error
 
 
-def _hook_error(entry: Entry, error: BaseException) -> PluginError:
+def _hook_error(entry: Entry, error: Exception) -> PluginError:
     unknown = re.match(r"unknown hook '(\w+)'", str(error))
     if unknown is not None:  # pluggy's own sentence goes on with the module's repr
         near = get_close_matches(unknown[1], [n for n in vars(hookspecs) if n[:7] == "segkit_"], 1)
@@ -394,8 +395,7 @@ def _hook_error(entry: Entry, error: BaseException) -> PluginError:
             f"{entry.described} could not be loaded: there is no hook '{unknown[1]}'{hint}"
         )
     return PluginError(
-        f"{entry.described} could not be loaded: its hooks raise {type(error).__name__}: "
-        f"{_first_line(error)}"
+        f"{entry.described} could not be loaded: its hooks raise {error_line(error)}"
     )
 
 
@@ -406,8 +406,9 @@ def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
     results: list[Any] = []
     try:
         for name in (hook, *deprecations.hooks_before(hook)):
-            results += getattr(manager.hook, name)()
-    except (Exception, SystemExit) as error:
+            with plugin_code():
+                results += getattr(manager.hook, name)()
+    except Exception as error:
         raise _hook_error(entry, error) from error
     offered: list[Any] = []
     for result in results:
@@ -436,17 +437,16 @@ def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
     for cls in offered:
         if cls.name == entry.name:
             try:
-                cls.inputs()
-                cls.output()
-                for method in cls.extras:
-                    if hasattr(cls, method):
-                        cls.inputs_of(method)
+                with plugin_code():
+                    cls.inputs()
+                    cls.output()
+                    for method in cls.extras:
+                        if hasattr(cls, method):
+                            cls.inputs_of(method)
             except PluginError as error:
                 raise PluginError(f"{who} could not be used: {error}") from None
             except Exception as error:  # a signature or annotation that Python itself refuses
-                raise PluginError(
-                    f"{who} could not be used: {type(error).__name__}: {_first_line(error)}"
-                ) from error
+                raise PluginError(f"{who} could not be used: {error_line(error)}") from error
             return cls
     if not offered and (reason := _unregistered(entry, module)):
         raise PluginError(f"{who} could not be used: {reason}")
@@ -546,10 +546,6 @@ def _shown(value: object) -> str:
         return f"the class {value.__name__}"
     name = getattr(value, "__name__", None)
     return f"the {type(value).__name__} {name}" if isinstance(name, str) else repr(value)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or "no message"
 
 
 def plugin_record(entry: Entry) -> Mapping[str, str | float | None]:

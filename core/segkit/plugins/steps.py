@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segkit.errors import BadImageError, BadValueError, PluginError, SegkitError, UsageError
+from segkit.errors import PluginError, UsageError
 from segkit.kinds import KINDS
 from segkit.values.types import (
     Counts,
@@ -415,91 +415,3 @@ class Writer(Step):
 
 INTERFACES: dict[str, type[Step]] = {kind: globals()[KINDS[kind].interface] for kind in KINDS}
 """Kind to its interface, in the order in which values flow."""
-
-
-def named(step: Step) -> str:
-    """Which step it is, as sentences begin: kind, name, distribution and version."""
-    source = vars(type(step)).get("came_from")  # its own: not that of a class it is derived from
-    return f"{step.kind} '{step.name}'" + (f" from {source}" if source else "")
-
-
-def why_failed(step: Step, error: Exception, doing: str = "raised") -> str:
-    """What a step raised, as a sentence that names the step.
-
-    Sentences stay as they are, but those of other people's plugins get the step's name before
-    them, unless they are about a picture. `doing`: what went wrong, in front of the reason.
-    """
-    source = vars(type(step)).get("came_from", "")
-    if isinstance(error, SegkitError):
-        told = source in str(error)
-        ours = source.partition(" ")[0] == "segkit"
-        if told or ours or isinstance(error, BadImageError):
-            return str(error)
-        return f"{named(step)}: {error}"
-    reason = (str(error).strip() or "no message").splitlines()[0]
-    return f"{named(step)} {doing} {type(error).__name__}: {reason}"
-
-
-def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
-    """Return what a step made, or say what it should have made.
-
-    Checks the type against the step's annotation, array shapes against the image, points and
-    boxes against the image's border, and mask indices against the prompts.
-    """
-    image: Image | None = given.get("image")
-    who = named(step)
-    if step.kind == "saliency":
-        made = (made,) if isinstance(made, Heatmap) else made
-        if not isinstance(made, tuple) or not made or not all(isinstance(h, Heatmap) for h in made):
-            raise BadValueError(
-                f"{who} should make one Heatmap or a tuple of them, but made {_found(made)}"
-            )
-    elif step.kind == "writer":
-        made = tuple(made or ())
-    elif step.kind == "metric":
-        if not isinstance(made, dict):
-            raise BadValueError(f"{who} should make a dict of counts, but made {_found(made)}")
-    else:
-        wanted = type(step).output()
-        if not isinstance(made, wanted):
-            raise BadValueError(f"{who} should make {wanted.__name__}, but made {_found(made)}")
-    if image is not None:
-        for value in made if isinstance(made, tuple) else (made,):
-            _check_frame(who, value, image.size)
-    prompts = given.get("prompts")
-    if isinstance(made, Masks) and len(made):
-        if prompts is not None and made.prompt.max() >= len(prompts):
-            raise BadValueError(
-                f"{who} answers prompt {made.prompt.max()}, but was asked {len(prompts)} prompts"
-            )
-        if step.kind == "selector" and len(set(made.prompt.tolist())) != len(made):
-            raise BadValueError(f"{who} should leave one mask per prompt, but left several")
-    return made
-
-
-def _found(made: Any) -> str:
-    if isinstance(made, tuple):
-        return f"a tuple of {', '.join(sorted({type(m).__name__ for m in made})) or 'nothing'}"
-    return "None" if made is None else f"a {type(made).__name__}"
-
-
-def _check_frame(who: str, value: Any, size: tuple[int, int]) -> None:
-    """Refuse arrays of another size than the image and coordinates outside of it."""
-    arrays = {Heatmap: "values", Labels: "ids", Masks: "masks"}
-    field = arrays.get(type(value))
-    if field is not None:
-        shape = getattr(value, field).shape[-2:]
-        if shape != size:
-            raise BadValueError(
-                f"{who} should make {type(value).__name__} of the image's size {size}, "
-                f"but made {shape}"
-            )
-    if isinstance(value, Prompts):
-        height, width = size
-        for prompt in value:
-            for x, y in [*prompt.points, *([] if prompt.box is None else prompt.box.reshape(2, 2))]:
-                if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-                    raise BadValueError(
-                        f"{who} should stay inside the {width}x{height} image, "
-                        f"but points at x={x:g}, y={y:g}"
-                    )

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import KINDS, flag_of
+from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import (
     Dataset,
     Fuser,
@@ -89,7 +90,7 @@ class Plan:
     def made(self) -> frozenset[str]:
         """The names of the values that its steps can ask for."""
         made = {"image", "classes", "rng", "directory", "scores"}
-        if self.dataset.has_truth:
+        if has_truth(self.dataset):
             made.add("truth")
         if self.saliency:
             made |= {"heatmap", "heatmaps"}

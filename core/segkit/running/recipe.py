@@ -33,9 +33,13 @@ from pydantic import ValidationError
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, MASK_WRITER, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.steps import Prompter, Step, option_error
 from segkit.running.plan import Plan, asks, missing_input, plan
 from segkit.values.types import Masks
+
+MADE = "could not be made:"
+"""What a step's options may come to."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,10 @@ class Part:
     @property
     def fresh(self) -> Step | None:
         """A step of its own like the one at hand: two runs must not open and close the same."""
-        return None if self.step is None else type(self.step)(**self.step.model_dump())
+        if self.step is None:
+            return None
+        with blamed(self.step, MADE):
+            return type(self.step)(**self.step.model_dump())
 
 
 @dataclass(frozen=True)
@@ -198,7 +205,7 @@ class Recipe:
     def _extras(self, catalog: Catalog, made: Plan) -> list[Step]:
         """The metrics and writers that join in where none were chosen."""
         extras: list[Step] = []
-        if "metric" not in self.parts and made.dataset.has_truth:
+        if "metric" not in self.parts and has_truth(made.dataset):
             for entry in catalog.entries("metric"):
                 if entry.distribution == BUNDLED:
                     metric = make_step(catalog, "metric", entry.full_name, {})
@@ -267,10 +274,17 @@ def _wanted(steps: Iterable[Step], *values: str) -> bool:
 
 
 def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]) -> Step:
-    """One step with its options. Raises `UsageError` naming the option that does not fit."""
+    """One step with its options.
+
+    Raises `UsageError` naming the option that does not fit, `PluginError` where its class cannot
+    check or write down its options.
+    """
     cls = catalog.load(kind, name)
     try:
-        return cls.model_validate(dict(options))
+        with blamed(cls, MADE, let=(ValidationError,)):
+            step = cls.model_validate(dict(options))
+            step.key()  # what cannot be written down is told now, not when it is
+            return step
     except ValidationError as error:
         raise UsageError(option_error(cls, error)) from None
 
@@ -302,7 +316,7 @@ def recorded(
     weights = {
         f"{step.name}/{name}": _sha256(path)
         for step in steps
-        for name, path in step.weight_files().items()
+        for name, path in _weight_files(step).items()
     }
     found["record"] = {
         "segkit": _version("segkit"),
@@ -312,6 +326,11 @@ def recorded(
         **_plugins(steps, catalog),
     }
     return found
+
+
+def _weight_files(step: Step) -> dict[str, Path]:
+    with blamed(step, "could not name its weight files:"):
+        return {name: Path(path) for name, path in step.weight_files().items()}
 
 
 def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:

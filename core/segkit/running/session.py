@@ -6,7 +6,6 @@ plan (see `segkit.running.folder`), calls the writers, and goes on where a run w
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections import Counter
@@ -18,10 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from segkit.deprecations import SegkitWarning
-from segkit.errors import BadImageError, PluginError, SegkitError, UsageError
+from segkit.errors import SegkitError, UsageError, plugin_code
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.contract import (
+    blamed,
+    check_output,
+    classes_of,
+    details_of,
+    item_of,
+    names_of,
+    scores_of,
+    why_failed,
+)
 from segkit.plugins.observers import Observers
-from segkit.plugins.steps import Dataset, Step, check_output, named, why_failed
+from segkit.plugins.steps import Dataset, Step
 from segkit.running.calling import Failure, Task
 from segkit.running.folder import UNWRITABLE, Record, check, disk_error, prepare
 from segkit.running.graph import Branch, Graph
@@ -98,8 +107,7 @@ def work_through(
     skip: Mapping[str, Collection[str]],
 ) -> Iterator[Outcome]:
     """What `walk` yields, of steps that are open already."""
-    with blamed(dataset):
-        names = list(dataset.names)
+    names = names_of(dataset)
     wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
     uses = _uses(branches.values())
     for places, tasks in _read_ahead(dataset, names, wanted, chunk):
@@ -149,8 +157,7 @@ def run(
     directory = Path(directory)
     watch = Observers(observers)
     dataset = common_dataset(plans)
-    with blamed(dataset):
-        images = len(dataset)  # first: a folder without images leaves no trace
+    images = len(names_of(dataset))  # first: a folder without images leaves no trace
     ids = class_ids(plans, classes)
     nested = len(plans) > 1 if nested is None else nested
     records: dict[str, Record] = {}
@@ -206,16 +213,7 @@ def run(
                     watch.tell("segkit_after_image", result=line, **what)
                 else:
                     watch.tell("segkit_image_failed", error=line["error"], **what)
-        summaries = {}
-        for name, record in records.items():
-            summaries[name] = totals[name].summary()
-            try:
-                for writer in plans[name].writers:
-                    with blamed(writer, let=(OSError,)):
-                        writer.finish(record.directory)
-                record.finish(summaries[name])
-            except OSError as error:
-                raise disk_error(error, record.directory, totals[name].images) from error
+        summaries = end(records, totals)
     except BaseException as error:
         if isinstance(error, Exception):
             watch.tell("segkit_run_failed", error=error)
@@ -228,9 +226,7 @@ def run(
 
 def class_ids(plans: Mapping[str, Plan], classes: Sequence[str]) -> dict[int, str]:
     """{id: name}: the names given, or those of the plans' common data set."""
-    dataset = next(iter(plans.values())).dataset
-    with blamed(dataset):
-        return dict(enumerate(classes, 1)) or dict(dataset.classes)
+    return dict(enumerate(classes, 1)) or classes_of(next(iter(plans.values())).dataset)
 
 
 def device_named(name: str) -> str:
@@ -282,33 +278,58 @@ class Totals:
             _add(self.counts.setdefault(metric, {}), counts)
         _add(self.seconds, line["seconds"])
 
-    def summary(self) -> dict[str, Any]:
-        """What summary.json holds."""
+    def summary(self, faults: list[SegkitError]) -> dict[str, Any]:
+        """What summary.json holds; what a metric does wrong is left out, and goes to `faults`."""
+        scores: Scores = {}
+        details = {}
+        for metric in self.plan.metrics:
+            counts = self.counts.get(metric.name)
+            if counts:
+                with _collected(faults):
+                    scores |= scores_of(metric, counts)
+                with _collected(faults):
+                    if made := details_of(metric, counts, self.classes):
+                        details[metric.name] = made
         return {
             "images": self.images,
             "failed": self.failed,
-            "scores": _scores(self.plan, self.counts),
-            "details": {**self._details(), "counts": self.counts},
+            "scores": scores,
+            "details": {**details, "counts": self.counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),
         }
 
-    def _details(self) -> dict[str, Any]:
-        """Metric name to its details, of those that have any and have counted something."""
-        found = {}
-        for metric in self.plan.metrics:
-            counts = self.counts.get(metric.name)
-            with blamed(metric):
-                made = metric.details(dict(counts), self.classes) if counts else {}
-            try:
-                text = json.dumps(dict(made), allow_nan=False)
-            except (TypeError, ValueError) as error:
-                raise PluginError(
-                    f"{named(metric)} should make details that JSON can hold, but: {error}"
-                ) from None
-            if made:
-                found[metric.name] = json.loads(text)  # as it is read again, with keys of text
-        return found
+
+def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str, dict[str, Any]]:
+    """Write the writers' last files and summary.json of each recipe; its summary by its name.
+
+    What a plugin does wrong in it is raised in the end: the first such `SegkitError`, when all that
+    the others have to write is written.
+    """
+    faults: list[SegkitError] = []
+    summaries = {}
+    for name, total in totals.items():
+        record = records[name]
+        summaries[name] = total.summary(faults)
+        try:
+            for writer in total.plan.writers:
+                with _collected(faults), blamed(writer, let=(OSError,)):
+                    writer.finish(record.directory)
+            record.finish(summaries[name])
+        except OSError as error:
+            raise disk_error(error, record.directory, total.images) from error
+    if faults:
+        raise faults[0]
+    return summaries
+
+
+@contextmanager
+def _collected(faults: list[SegkitError]) -> Iterator[None]:
+    """Keep a fault for later."""
+    try:
+        yield
+    except SegkitError as error:
+        faults.append(error)
 
 
 def line_of(
@@ -329,7 +350,8 @@ def line_of(
         watch.tell("segkit_before_step", **what)
         start = time.perf_counter()
         try:
-            made = _written(writer, outcome, directory, classes, scores)
+            with plugin_code():
+                made = _written(writer, outcome, directory, classes, scores)
         except Exception as problem:
             if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
                 raise  # it concerns the run, not this image
@@ -412,9 +434,7 @@ def _scores(plan: Plan, counts: Mapping[str, Counts]) -> Scores:
     scores: Scores = {}
     for metric in plan.metrics:
         if counts.get(metric.name):
-            with blamed(metric):
-                found = metric.score(dict(counts[metric.name]))
-                scores |= {name: float(value) for name, value in found.items()}
+            scores |= scores_of(metric, counts[metric.name])
     return scores
 
 
@@ -443,28 +463,10 @@ def opened(steps: Sequence[Step], device: str) -> Iterator[None]:
 def _close(step: Step) -> None:
     """Close a step; the work is done by then, so what it raises is only told."""
     try:
-        step.close()
+        with plugin_code():
+            step.close()
     except Exception as error:
         warnings.warn(why_failed(step, error, "could not be closed:"), SegkitWarning, stacklevel=2)
-
-
-@contextmanager
-def blamed(
-    step: Step, doing: str = "raised", *, let: tuple[type[Exception], ...] = ()
-) -> Iterator[None]:
-    """What a step raises outside its work on an image becomes one `PluginError` that names it.
-
-    Sentences that need no name before them, and the errors in `let`, are let through.
-    """
-    try:
-        yield
-    except let:
-        raise
-    except Exception as error:
-        text = why_failed(step, error, doing)
-        if text == str(error):
-            raise
-        raise PluginError(text) from error
 
 
 def _read_ahead(
@@ -487,16 +489,9 @@ def _read_ahead(
 def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
     """The image at `index` and its truth, or why it cannot be used."""
     try:
-        image, truth = dataset[index]
-    except BadImageError as error:
+        image, truth = item_of(dataset, index)
+    except SegkitError as error:
         return Failure(str(error))
-    except Exception as error:
-        return Failure(why_failed(dataset, error))
-    if not isinstance(image, Image):
-        return Failure(
-            f"{named(dataset)} should make an Image and a Truth or None, but made "
-            f"a {type(image).__name__}"
-        )
     if truth is not None and truth.labels.ids.shape != image.size:
         return Failure(
             f"{name}: the truth should have the image's size {image.size}, but has "

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from segkit.errors import BadValueError, SegkitError
+from segkit.errors import BadValueError, SegkitError, plugin_code
+from segkit.plugins.contract import item_of, names_of
 from segkit.plugins.steps import Dataset, Step, Writer
 from segkit.testing import values as made_up
 from segkit.testing.asking import Broken, digest, inputs_for, named, raised
@@ -32,33 +33,19 @@ class DatasetTests(Every):
     def read(self, step: Dataset, index: int) -> tuple[Image, Truth | None]:
         """One item, of the right types."""
         try:
-            made = step[index]
-        except Exception as error:
-            raise Broken(
-                f"{named(step)} raises {type(error).__name__} for image {index}: {error}"
-            ) from error
-        right = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Image)
-        if not right or not (made[1] is None or isinstance(made[1], Truth)):
-            raise Broken(
-                f"{named(step)} should make (Image, Truth or None) of an index, but makes a "
-                f"{type(made).__name__}"
-            )
-        return made
+            return item_of(step, index)
+        except SegkitError as error:
+            raise Broken(f"{error} (for image {index})") from error
 
     def test_names_are_different_texts(self, chosen: int) -> None:
         """Files of a run are named after images, so every name is there once."""
         step = self.data(chosen)
         try:
-            names = list(step.names)
-        except Exception as error:
-            raise Broken(
-                f"{named(step)} raises {type(error).__name__} when its names are listed: {error}"
-            ) from error
+            names = names_of(step)
+        except SegkitError as error:
+            raise Broken(f"{error} (when its names are listed)") from error
         if not names:
             raise Broken(f"{named(step)} has no images; give the tests options that find some")
-        wrong = next((n for n in names if not isinstance(n, str) or not n), None)
-        if wrong is not None:
-            raise Broken(f"{named(step)} names an image {wrong!r}; a name is a text")
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
             raise Broken(
@@ -186,7 +173,8 @@ class WriterTests(Every):
             given = {n: v for n, v in given.items() if n in required}
         name = values["image"].name
         try:
-            made = step.write(**given)  # type: ignore[attr-defined]
+            with plugin_code():
+                made = step.write(**given)  # type: ignore[attr-defined]
         except SegkitError:
             raise
         except Exception as error:
@@ -216,7 +204,8 @@ class WriterTests(Every):
         """Call `finish`."""
         assert isinstance(step, Writer)
         try:
-            step.finish(folder)
+            with plugin_code():
+                step.finish(folder)
         except Exception as error:
             raise Broken(raised(step, "finish", error, "after the last picture")) from error
 
