@@ -128,6 +128,10 @@ FOUND = {
         "fuser 'own-ids' calls the class id 1 'object 1', and the data set calls it 'cat'; "
         "take ids from the input 'classes' (segkit.id_of does)",
     ),
+    "promises-more": (
+        "an_ordinary_picture",
+        "finish of writer 'promises-more' names the file 'promises-more.txt', which is not there",
+    ),
     "remembers": (
         "answers_do_not_depend_on_the_order_of_calls",
         "the answer of transform 'remembers' depends on what it was asked before: its "
@@ -176,6 +180,10 @@ FOUND = {
         "an_ordinary_picture",
         "segmenter 'wrong-dtype' fails on the picture 'ordinary': Masks.masks should be "
         "bool, but is uint8",
+    ),
+    "wrong-file": (
+        "files_are_there",
+        "dataset 'wrong-file' says that image 0 comes from 'a.nowhere', and there is no such file",
     ),
     "wrong-way-up": (
         "a_right_result_beats_a_wrong_one",
