@@ -132,6 +132,10 @@ FOUND = {
         "an_edge",
         "prompt 'quits' raises SystemExit on the picture 'no-heat': 0 (quits.py, line 18)",
     ),
+    "promises-more": (
+        "an_ordinary_picture",
+        "finish of writer 'promises-more' names the file 'promises-more.txt', which is not there",
+    ),
     "remembers": (
         "answers_do_not_depend_on_the_order_of_calls",
         "the answer of transform 'remembers' depends on what it was asked before: its "
@@ -185,6 +189,10 @@ FOUND = {
         "an_ordinary_picture",
         "segmenter 'wrong-dtype' fails on the picture 'ordinary': Masks.masks should be "
         "bool, but is uint8",
+    ),
+    "wrong-file": (
+        "files_are_there",
+        "dataset 'wrong-file' says that image 0 comes from 'a.nowhere', and there is no such file",
     ),
     "wrong-way-up": (
         "a_right_result_beats_a_wrong_one",

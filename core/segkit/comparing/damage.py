@@ -51,14 +51,22 @@ class Damaged(Dataset):
 
     @classmethod
     def of(
-        cls, dataset: Dataset, damages: Sequence[Perturbation], levels: int, seed: int
+        cls,
+        dataset: Dataset,
+        damages: Sequence[Perturbation],
+        levels: int,
+        seed: int,
+        names: Sequence[str] | None = None,
     ) -> Damaged:
-        """The images of `dataset`, each with all of its damaged forms behind it."""
+        """The images of `dataset`, each with all of its damaged forms behind it.
+
+        `names`: what to call them in place of its own names.
+        """
         made = cls()
         made._of, made._seed = dataset, seed
         made._places = tuple(
             place
-            for index, name in enumerate(names_of(dataset))
+            for index, name in enumerate(names_of(dataset) if names is None else names)
             for place in (
                 Place(index, name),
                 *(Place(index, name, d, k) for d in damages for k in range(1, levels + 1)),
@@ -87,11 +95,12 @@ class Damaged(Dataset):
         task = self._last[1]
         if isinstance(task, Failure):
             raise BadImageError(task.error)
+        image = replace(task.image, name=place.name)
         if place.damage is None:
-            return task.image, task.truth
+            return image, task.truth
         try:
             with plugin_code():
-                return _damaged(place.damage, place.level, task.image, self._seed), task.truth
+                return _damaged(place.damage, place.level, image, self._seed), task.truth
         except Exception as error:
             raise BadImageError(why_failed(place.damage, error)) from error
 

@@ -33,11 +33,12 @@ from segkit.deprecations import SegkitWarning
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import BUNDLED, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.contract import blamed, names_of
+from segkit.plugins.contract import blamed
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Perturbation
-from segkit.running.folder import Record, check, disk_error, prepare, read_lines, write_text
+from segkit.running.folder import Record, disk_error, read_lines, write_text
 from segkit.running.graph import Graph
+from segkit.running.ledger import note_files
 from segkit.running.plan import Plan
 from segkit.running.recipe import make_step, recorded, to_toml
 from segkit.running.session import (
@@ -49,13 +50,19 @@ from segkit.running.session import (
     end,
     line_of,
     opened,
+    reader_of,
     work_through,
 )
+from segkit.running.sources import RunImages
+from segkit.running.takeup import Session
 from segkit.running.work import Work
 from segkit.values.types import Prompts
 
 PICTURE = 200
 """Height of the panels of example pictures."""
+
+FILES = ("robustness.toml", "robustness.json", "robustness.csv")
+"""What stands beside the recipes' folders."""
 
 
 def examine_plans(
@@ -164,9 +171,10 @@ class _Run:
     ) -> None:
         self.plans, self.directory, self.seed = plans, directory, seed
         self.dataset = common_dataset(plans)
-        self.images = len(names_of(self.dataset))  # first: a folder without images leaves no trace
+        with blamed(self.dataset):
+            self.images = RunImages.of(self.dataset)  # first: a folder without leaves no trace
         self.ids = class_ids(plans, classes)
-        self.damaged = Damaged.of(self.dataset, on_images, levels, seed)
+        self.levels = levels
         self.catalog = catalog or Catalog()
         self.graph = Graph()
         self.branches = {name: self.graph.branch(plan) for name, plan in plans.items()}
@@ -201,15 +209,25 @@ class _Run:
         self, chunk: int, device: str, resume: bool, overwrite: bool, watch: Observers
     ) -> None:
         """Do it, and leave the recipes' folders complete."""
-        check(self.directory, resume=resume, overwrite=overwrite)
+        session = Session(
+            self.directory,
+            self.images,
+            self.plans,
+            self.records,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        session.check(FILES)
+        self._check_same(resume and not overwrite)
         last = [s for plan in self.plans.values() for s in (*plan.metrics, *plan.writers)]
         steps = [self.dataset, *self.graph.steps.values(), *last, *self.on_images]
         try:
             with opened(steps, device):
-                self._start(resume, overwrite)
+                session.start(reader_of(self.dataset), needs="robustness", files=FILES)
+                self._start()
                 done = sum(len(r.finished) for r in self.records.values())
-                recipes = tuple(self.plans)
-                watch.tell("segkit_before_run", recipes=recipes, images=self.images, done=done)
+                recipes, images = tuple(self.plans), len(self.images)
+                watch.tell("segkit_before_run", recipes=recipes, images=images, done=done)
                 self._walk(chunk, watch)
             summaries = end(self.records, self.totals)
         except BaseException as error:
@@ -220,21 +238,22 @@ class _Run:
         for sentence in watch.dropped:
             warnings.warn(sentence, SegkitWarning, stacklevel=3)
 
-    def _start(self, resume: bool, overwrite: bool) -> None:
-        """Make the folders; refuse to go on with what was asked otherwise."""
+    def _check_same(self, resume: bool) -> None:
+        """Refuse to go on with what was asked otherwise."""
         path = self.directory / "robustness.toml"
-        there = prepare(self.directory, resume=resume, overwrite=overwrite)
-        if there and path.exists() and path.read_text(encoding="utf-8") != self.text:
+        if resume and path.exists() and path.read_text(encoding="utf-8") != self.text:
             raise UsageError(
                 f"--resume: {self.directory} was run with other perturbations or levels (see its "
                 "robustness.toml); ask for the same, or choose another folder"
             )
+
+    def _start(self) -> None:
+        """Say what was asked for, and take up what is done."""
         try:
-            write_text(path, self.text)
+            write_text(self.directory / "robustness.toml", self.text)
         except OSError as error:
             raise disk_error(error, self.directory, 0) from error
         for name, record in self.records.items():
-            record.start(resume=resume, overwrite=overwrite, needs="robustness")
             for line in record.finished.values():
                 self.totals[name].add(line)
                 if any("picture" in entry for entry in line["robustness"]):
@@ -242,8 +261,12 @@ class _Run:
 
     def _walk(self, chunk: int, watch: Observers) -> None:
         """Take each outcome to the image and recipe that it belongs to."""
-        places = self.damaged.places
-        finished = {name: record.finished for name, record in self.records.items()}
+        damaged = Damaged.of(
+            self.dataset, self.on_images, self.levels, self.seed, self.images.names
+        )
+        places = damaged.places
+        skipped = self.images.skipped
+        finished = {name: {*record.finished} | skipped for name, record in self.records.items()}
         skip: dict[str, set[str]] = {}
         for branch in self.branches:
             recipe = self.asked[branch][0] if branch in self.asked else branch
@@ -255,7 +278,7 @@ class _Run:
         # Each branch's outcomes come in the order of its places.
         coming = {b: iter([p for p in places if p.label not in skip[b]]) for b in self.branches}
         work = Work(self.ids, self.seed, watch)
-        for outcome in work_through(self.branches, self.damaged, work, chunk, skip):
+        for outcome in work_through(self.branches, damaged, work, chunk, skip):
             place = next(coming[outcome.recipe])
             recipe, damage, level = self.asked.get(
                 outcome.recipe, (outcome.recipe, place.damage, place.level)
@@ -314,6 +337,7 @@ class _Run:
         iou = true_iou(outcome)
         target = self.directory / "examples" / f"{name}.jpg"
         try:
+            note_files(self.directory, f"examples/{target.name}")
             target.parent.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory() as folder, blamed(writer, let=(OSError,)):
                 (made,) = writer.write(
@@ -329,9 +353,12 @@ class _Run:
         record = self.records[recipe]
         outcome = done.reference
         try:
+            if outcome.error is None:
+                record.begin(place.name)
             line = line_of(self.plans[recipe], outcome, record.directory, self.ids, watch)
             good = line["status"] == "ok"
             line["name"] = place.name
+            line["source"] = self.images.source(place.name, outcome.image, outcome.truth)
             line["true_iou"] = true_iou(outcome) if good else None
             line["robustness"] = done.entries if good else []
             line |= done.picture

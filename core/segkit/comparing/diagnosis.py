@@ -29,7 +29,8 @@ from segkit.comparing.sweep import as_before, sweep_plans
 from segkit.errors import PlanError
 from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import Prompter
-from segkit.running.folder import disk_error, read_lines, write_text
+from segkit.running.folder import check_free, disk_error, read_lines, write_text
+from segkit.running.ledger import note_files
 from segkit.running.plan import Plan
 from segkit.running.session import Outcome
 from segkit.values.types import BACKGROUND, VOID, Labels, Masks, Prompt, Prompts, Truth
@@ -218,6 +219,7 @@ def diagnose_plans(plans: Mapping[str, Plan], directory: Path, **how: Any) -> Di
         }
 
     companions = {name: plan for plan, name in oracles.items()}
+    check_free(directory, ("diagnosis.json",))
     board = sweep_plans(plans, directory, companions=companions, note=note, **how)
     losses = []
     order = [row.recipe for row in board.rows]
@@ -237,6 +239,7 @@ def diagnose_plans(plans: Mapping[str, Plan], directory: Path, **how: Any) -> Di
     diagnosis = Diagnosis(tuple(m for m in made if m is not None), tuple(losses), board)
     try:
         text = json.dumps(diagnosis.to_dict(), indent=2) + "\n"
+        note_files(directory, "diagnosis.json")
         write_text(directory / "diagnosis.json", text)
     except OSError as error:
         raise disk_error(error, directory, board.images) from error

@@ -19,7 +19,8 @@ from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
-from segkit.running.folder import comparable, disk_error, read_lines, write_text
+from segkit.running.folder import check_free, comparable, disk_error, read_lines, write_text
+from segkit.running.ledger import note_files, noted_files
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe, recorded
 from segkit.running.session import Outcome, run
@@ -28,6 +29,9 @@ from segkit.values.images import distinct
 HEATMAP_MAKERS = ("saliency", "transform")
 """The kinds that a recipe drops if nothing in it reads heatmaps."""
 
+
+FILES = ("leaderboard.json", "leaderboard.csv")
+"""What stands beside the recipes' folders."""
 
 LONGEST = 80
 """Letters of a recipe's name, which is also its folder's."""
@@ -138,6 +142,7 @@ def sweep_plans(
         names = as_before(plans, directory, seed=seed, classes=classes, catalog=catalog)
         plans = {names[name]: plan for name, plan in plans.items()}
         options = {names[name]: found for name, found in (options or {}).items()}
+    check_free(directory, FILES)
     run(
         plans,
         directory,
@@ -164,8 +169,10 @@ def sweep_plans(
         seed=seed,
     )
     try:
-        if note is None:  # a diagnosis of other recipes would stand beside these
+        if note is None and "diagnosis.json" in noted_files(directory):
+            # A diagnosis of other recipes would stand beside these.
             (directory / "diagnosis.json").unlink(missing_ok=True)
+        note_files(directory, *FILES)
         write_text(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
         write_text(directory / "leaderboard.csv", board.to_csv())
     except OSError as error:

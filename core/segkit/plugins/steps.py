@@ -226,8 +226,9 @@ def _type_name(made: Any) -> str:
 class Dataset(Step):
     """A sequence of images, with or without truth.
 
-    Subclasses define `names`, `__getitem__` and, where they know them, `classes` and `groups`.
-    Listing the names must be cheap: a resumed run reads only the images that are missing.
+    Subclasses define `names`, `__getitem__` and, where they know them, `files_of`, `classes` and
+    `groups`. Listing names and files must be cheap: a run that goes on reads only the images that
+    are missing or whose files have changed; without `files_of` it has to read all of them.
     """
 
     kind = "dataset"
@@ -257,6 +258,15 @@ class Dataset(Step):
         images may be left out.
         """
         return {}
+
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The files that the image comes from: its own first, then those of its truth.
+
+        Empty where it comes from none, such as a generated picture; then a hash of its pixels tells
+        whether it is the same. Files are not opened and need not be there. A run never writes over
+        them; where one goes on, a file of another size or time of change is an image to do again.
+        """
+        return ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -390,7 +400,8 @@ class Writer(Step):
     """Files for each image: `write(self, directory, ...)`, and `finish(directory)` once.
 
     `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
-    paths of the files it made, inside `directory`.
+    paths of the files it made, inside `directory`. `--overwrite` removes files that were returned,
+    and no others.
     """
 
     kind = "writer"
@@ -409,8 +420,13 @@ class Writer(Step):
     )
     gives = (tuple[Path, ...],)
 
-    def finish(self, directory: Path) -> None:
-        """Write what needs all images, once after the last."""
+    def finish(self, directory: Path) -> tuple[Path, ...] | None:
+        """Write what needs all images, once after the last, and return the paths of these files.
+
+        With them go those that `write` keeps for all images. Where it returns None, the files that
+        are new when it has ended count as its own.
+        """
+        return None
 
 
 INTERFACES: dict[str, type[Step]] = {kind: globals()[KINDS[kind].interface] for kind in KINDS}

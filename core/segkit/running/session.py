@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ from segkit.plugins.contract import (
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Step
 from segkit.running.calling import Failure, Task
-from segkit.running.folder import UNWRITABLE, Record, check, disk_error, prepare
+from segkit.running.folder import UNWRITABLE, Record, disk_error
 from segkit.running.graph import Branch, Graph
 from segkit.running.plan import Plan
 from segkit.running.prompting import Asked, union
 from segkit.running.recipe import recorded
+from segkit.running.sources import RunImages
+from segkit.running.takeup import Session
 from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 
@@ -105,12 +107,16 @@ def work_through(
     work: Work,
     chunk: int,
     skip: Mapping[str, Collection[str]],
+    names: Sequence[str] | None = None,
 ) -> Iterator[Outcome]:
-    """What `walk` yields, of steps that are open already."""
-    names = names_of(dataset)
+    """What `walk` yields, of steps that are open already; `names`: in place of the data set's."""
+    own = names is None
+    names = names_of(dataset) if names is None else names
     wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
     uses = _uses(branches.values())
     for places, tasks in _read_ahead(dataset, names, wanted, chunk):
+        if not own:
+            tasks = {i: _called(task, names[i]) for i, task in tasks.items()}
         for place in places:
             work.observers.tell("segkit_before_image", name=names[place])
         for recipe, branch in branches.items():
@@ -157,7 +163,8 @@ def run(
     directory = Path(directory)
     watch = Observers(observers)
     dataset = common_dataset(plans)
-    images = len(names_of(dataset))  # first: a folder without images leaves no trace
+    with blamed(dataset):
+        images = RunImages.of(dataset)  # first: a folder without images leaves no trace
     ids = class_ids(plans, classes)
     nested = len(plans) > 1 if nested is None else nested
     records: dict[str, Record] = {}
@@ -170,7 +177,8 @@ def run(
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
         records[name] = Record(directory / "recipes" / name if nested else directory, content)
         totals[name] = Totals(plan, content, ids)
-    check(directory, resume=resume, overwrite=overwrite)
+    session = Session(directory, images, plans, records, resume=resume, overwrite=overwrite)
+    session.check()
     graph = Graph()
     branches = {
         name: graph.branch(plan, note is not None)
@@ -180,28 +188,28 @@ def run(
         # Before the folder is touched: what cannot be opened leaves everything as it was.
         last = [step for plan in plans.values() for step in (*plan.metrics, *plan.writers)]
         with opened([dataset, *graph.steps.values(), *last], device):
-            if nested:
-                prepare(directory, resume=resume, overwrite=overwrite)
-            for record in records.values():
-                needs = None if note is None else "notes"
-                record.start(resume=resume, overwrite=overwrite, needs=needs)
+            session.start(reader_of(dataset), needs=None if note is None else "notes")
             for name, record in records.items():
                 for line in record.finished.values():
                     totals[name].add(line)
             done = sum(len(r.finished) for r in records.values())
-            watch.tell("segkit_before_run", recipes=tuple(plans), images=images, done=done)
-            skip = {name: set(r.finished) for name, r in records.items()}
+            watch.tell("segkit_before_run", recipes=tuple(plans), images=len(images), done=done)
+            skip = {name: {*r.finished} | images.skipped for name, r in records.items()}
             # A companion has nothing to do for images that every plan has finished.
             skip |= dict.fromkeys(companions or (), set.intersection(*skip.values()))
             work = Work(ids, seed, watch)
-            for outcome in work_through(branches, dataset, work, chunk_size(chunk, device), skip):
+            size = chunk_size(chunk, device)
+            for outcome in work_through(branches, dataset, work, size, skip, images.names):
                 noted = note(outcome) if note is not None and outcome.error is None else None
                 if outcome.recipe not in records:
                     continue
                 record = records[outcome.recipe]
                 finished = totals[outcome.recipe].images
                 try:
+                    if outcome.error is None:
+                        record.begin(outcome.name)
                     line = line_of(plans[outcome.recipe], outcome, record.directory, ids, watch)
+                    line["source"] = images.source(outcome.name, outcome.image, outcome.truth)
                     if note is not None:
                         line["notes"] = None if noted is None else dict(noted)
                     record.append(line)
@@ -314,7 +322,7 @@ def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str
         try:
             for writer in total.plan.writers:
                 with _collected(faults), blamed(writer, let=(OSError,)):
-                    writer.finish(record.directory)
+                    record.note_finish(writer.finish)
             record.finish(summaries[name])
         except OSError as error:
             raise disk_error(error, record.directory, total.images) from error
@@ -484,6 +492,23 @@ def _read_ahead(
             tasks = ahead.pop().result()
             ahead = [reader.submit(read, following) for following in chunks[index + 1 : index + 2]]
             yield places, tasks
+
+
+def _called(task: Task | Failure, name: str) -> Task | Failure:
+    """The image under this name."""
+    if isinstance(task, Failure) or task.image.name == name:
+        return task
+    return Task(replace(task.image, name=name), task.truth)
+
+
+def reader_of(dataset: Dataset) -> Callable[[int], tuple[Image | None, Truth | None]]:
+    """Reads the image at a place, and its truth, without a word of what cannot be read."""
+
+    def read(index: int) -> tuple[Image | None, Truth | None]:
+        task = read_task(dataset, index, "")
+        return (None, None) if isinstance(task, Failure) else (task.image, task.truth)
+
+    return read
 
 
 def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
