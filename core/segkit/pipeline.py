@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit.comparing.leaderboard import Leaderboard
-from segkit.comparing.sweep import sweep_plans
+from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.errors import SegkitError, UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Step
 from segkit.reporting import write_report
-from segkit.running.graph import Branch, Graph
+from segkit.running.engines.local import Local, Opened
+from segkit.running.job import Job
 from segkit.running.plan import Plan
 from segkit.running.recipe import Part, Recipe, make_step
-from segkit.running.session import Outcome, class_ids, device_named, opened, run, work_through
-from segkit.running.work import Work
+from segkit.running.session import RunOptions, Session, device_named
+from segkit.running.walk import Outcome
 from segkit.values.images import distinct, read_image
 from segkit.values.types import Heatmap, Image, Labels, Masks, Prompts, Truth
 
@@ -126,7 +126,7 @@ class Pipeline:
             self.recipe = _with_option(self.recipe, flag, value)
         self._plan = self.plan(_Given())
         self._stack = ExitStack()
-        self._branch: Branch | None = None
+        self._opened: Opened | None = None
 
     def plan(
         self, dataset: Dataset, *, metrics: Sequence[Step] | None = None, write: bool = False
@@ -162,27 +162,38 @@ class Pipeline:
                 self.catalog,
             )
 
-    def run(self, dataset: Dataset, directory: str | Path, **how: Any) -> dict[str, Any]:
+    def run(
+        self,
+        dataset: Dataset,
+        directory: str | Path,
+        *,
+        chunk: int | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        observers: Iterable[object] = (),
+    ) -> dict[str, Any]:
         """Run over a data set as `segkit run` does, and return summary.json.
 
-        `how` as `segkit.run` takes it.
+        The other arguments are those of `segkit.run`.
         """
-        summary = run(
-            {"run": self.plan(dataset, write=True)},
-            Path(directory),
-            seed=self.recipe.seed,
-            device=device_named(self.device),
-            classes=self.recipe.classes,
-            catalog=self.catalog,
-            **how,
-        )["run"]
+        options = replace(
+            self._options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
+        )
+        plans = {"run": self.plan(dataset, write=True)}
+        summary = Session(Job(plans, Path(directory), nested=False), options).run()["run"]
         write_report(Path(directory), self.catalog)
         return summary
+
+    @property
+    def _options(self) -> RunOptions:
+        """How it is run: the recipe's settings on its device."""
+        recipe, device = self.recipe, device_named(self.device)
+        return RunOptions(recipe.seed, device, recipe.classes, catalog=self.catalog)
 
     def close(self) -> None:
         """Drop the loaded models; the next call loads them again."""
         self._stack.close()
-        self._branch = None
+        self._opened = None
 
     def __enter__(self) -> Pipeline:
         return self
@@ -194,14 +205,15 @@ class Pipeline:
         return f"Pipeline({self._plan.words.removeprefix('given > ')})"
 
     def _outcome(self, image: Image) -> Outcome:
-        if self._branch is None:
-            graph = Graph()
-            branch = graph.branch(self._plan)
-            self._stack.enter_context(opened([*graph.steps.values()], device_named(self.device)))
-            self._branch = branch
-        ids = class_ids({"": self._plan}, self.recipe.classes)
-        work = Work(ids, self.recipe.seed, Observers())
-        return next(work_through({"": self._branch}, _Given.of(image), work, 1, {}))
+        job = Job({"": replace(self._plan, dataset=_Given.of(image))}, Path(), nested=False)
+        if self._opened is None:
+            options = self._options
+            engine = Local().opened(
+                job, classes=options.classes, seed=options.seed, device=options.device
+            )
+            self._opened = self._stack.enter_context(engine)
+        self._opened.job = job
+        return next(self._opened.outcomes([image.name], {}))
 
 
 def sweep(
@@ -211,12 +223,16 @@ def sweep(
     *,
     sort_by: str | None = None,
     metrics: Sequence[Step] | None = None,
-    **how: Any,
+    chunk: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    observers: Iterable[object] = (),
 ) -> Leaderboard:
     """Compare pipelines on one data set in one run; what they have in common is computed once.
 
     `directory` keeps what `segkit sweep` leaves (left out: nothing is kept); `metrics` default to
-    all that fit; `how` as `segkit.run` takes it. Seed, classes and device are the first one's.
+    all that fit; the other arguments are those of `segkit.run`. Seed, classes and device are the
+    first one's.
     """
     if not pipelines:
         raise UsageError("there is nothing to compare; give at least one pipeline")
@@ -226,16 +242,10 @@ def sweep(
         for name, pipeline in pipelines.items()
     }
     with tempfile.TemporaryDirectory() as scratch:
-        board = sweep_plans(
-            plans,
-            Path(directory or scratch),
-            sort_by=sort_by,
-            seed=first.recipe.seed,
-            classes=first.recipe.classes,
-            device=device_named(first.device),
-            catalog=first.catalog,
-            **how,
+        options = replace(
+            first._options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
         )
+        board = sweep_plans(plans, Path(directory or scratch), options, Shown(sort_by))
         if directory is not None:
             write_report(Path(directory), first.catalog)
         return board

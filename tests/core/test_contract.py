@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from toys import Bright, Flood, Paint, Peak, Right, Squares
+from toys import Bright, Flood, Paint, Peak, Right, Squares, walk
 
 from segkit import Counts, Heatmap, Labels, PluginError, Prompt, Scores, plan
 from segkit.errors import BadValueError, PluginExitError, error_line, plugin_code
@@ -22,7 +22,7 @@ from segkit.plugins.contract import (
     numbers,
     scores_of,
 )
-from segkit.running.session import run, walk
+from segkit.running.session import run
 
 # ---- what is raised ----------------------------------------------------------------------------
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from toys import Flood, Squares
+from toys import Flood, Squares, walk
 
 from segkit import Catalog, PluginError, SegkitWarning, plan
-from segkit.running.session import opened, run, walk
+from segkit.running.session import run
+from segkit.running.walk import opened
 
 FAULTY = """\
 from pydantic import ValidationError

@@ -26,6 +26,7 @@ from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.sweep import sweep_plans
 from segkit.running.ledger import LEDGER
 from segkit.running.recipe import recorded, to_toml
+from segkit.running.session import RunOptions
 from segkit_plugins.perturbation.gaussian_blur import GaussianBlur
 from segkit_plugins.writer.coco import Coco
 from segkit_plugins.writer.masks import MaskFiles
@@ -41,9 +42,9 @@ def one(chosen, out, **how):
 
 COMMANDS = {
     "run": lambda chosen, out, **how: run({"run": chosen}, out, **how),
-    "sweep": lambda chosen, out, **how: sweep_plans({"a": chosen}, out, **how),
+    "sweep": lambda chosen, out, **how: sweep_plans({"a": chosen}, out, RunOptions(**how)),
     "robustness": lambda chosen, out, **how: examine_plans(
-        {"a": chosen}, out, perturbations=[GaussianBlur()], levels=1, **how
+        {"a": chosen}, out, RunOptions(**how), perturbations=[GaussianBlur()], levels=1
     ),
 }
 
@@ -166,12 +167,12 @@ def test_a_sweep_leaves_a_diagnosis_that_is_not_its_own(tmp_path):
     photographs(tmp_path / "photos", "a")
     sweep_plans({"a": made(tmp_path / "photos")}, tmp_path / "out")
     (tmp_path / "out/diagnosis.json").write_text("mine")
-    sweep_plans({"a": made(tmp_path / "photos")}, tmp_path / "out", resume=True)
+    sweep_plans({"a": made(tmp_path / "photos")}, tmp_path / "out", RunOptions(resume=True))
     assert (tmp_path / "out/diagnosis.json").read_text() == "mine"
     truth = photographs(tmp_path / "truth", "a").parent
     steps = files(tmp_path / "photos", masks=truth), Bright(), Peak(), Flood()
     with pytest.raises(UsageError, match=r"diagnosis.json is no file of this run, and would be"):
-        diagnose_plans({"a": plan(steps)}, tmp_path / "out", resume=True)
+        diagnose_plans({"a": plan(steps)}, tmp_path / "out", RunOptions(resume=True))
     assert (tmp_path / "out/diagnosis.json").read_text() == "mine"
 
 
@@ -316,7 +317,7 @@ def test_a_recipe_s_folder_of_the_user_s_is_found_before_anything_goes(tmp_path)
     (out / "recipes/b/notes.txt").write_text("mine")
     before = contents(out)
     with pytest.raises(UsageError, match="recipes/b holds files, but no run of segkit"):
-        sweep_plans({"b": chosen}, out, overwrite=True)
+        sweep_plans({"b": chosen}, out, RunOptions(overwrite=True))
     assert contents(out) == before
 
 

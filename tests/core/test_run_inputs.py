@@ -22,6 +22,7 @@ from segkit import Dataset, Image, Pipeline, Truth, UsageError, plan, read_image
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.sweep import sweep_plans
+from segkit.running.session import RunOptions
 from segkit_plugins.dataset.files import Files
 from segkit_plugins.dataset.folder import Folder
 from segkit_plugins.metric.iou import IoU
@@ -42,10 +43,10 @@ def pipeline(chosen, out, **how):
 
 COMMANDS = {
     "run": lambda chosen, out, **how: run({"run": chosen}, out, **how),
-    "sweep": lambda chosen, out, **how: sweep_plans({"a": chosen}, out, **how),
-    "diagnose": lambda chosen, out, **how: diagnose_plans({"a": chosen}, out, **how),
+    "sweep": lambda chosen, out, **how: sweep_plans({"a": chosen}, out, RunOptions(**how)),
+    "diagnose": lambda chosen, out, **how: diagnose_plans({"a": chosen}, out, RunOptions(**how)),
     "robustness": lambda chosen, out, **how: examine_plans(
-        {"a": chosen}, out, perturbations=[GaussianBlur()], levels=1, **how
+        {"a": chosen}, out, RunOptions(**how), perturbations=[GaussianBlur()], levels=1
     ),
     "Pipeline.run": pipeline,
 }

@@ -28,6 +28,7 @@ from toys import Counting, Right
 from segkit import Dataset, Image, Labels, SegkitWarning, Truth, plan, read_image, run, write_png
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.sweep import sweep_plans
+from segkit.running.session import RunOptions
 from segkit.running.sources import RunImages
 from segkit_plugins.perturbation.gaussian_blur import GaussianBlur
 from segkit_plugins.writer.masks import MaskFiles
@@ -55,9 +56,11 @@ class Told:
             if command == "run":
                 self.summary = run({"run": chosen}, out, **how)["run"]
             elif command == "sweep":
-                sweep_plans({"a": chosen}, out, **how)
+                sweep_plans({"a": chosen}, out, RunOptions(**how))
             else:
-                examine_plans({"a": chosen}, out, perturbations=[GaussianBlur()], levels=1, **how)
+                examine_plans(
+                    {"a": chosen}, out, RunOptions(**how), perturbations=[GaussianBlur()], levels=1
+                )
         self.done = list(dict.fromkeys(step._log.calls))
         self.said = [str(w.message) for w in caught if issubclass(w.category, SegkitWarning)]
 
@@ -164,9 +167,9 @@ def test_recipes_of_one_sweep_agree_on_names(photos, tmp_path):
     sweep_plans({"x": plans["x"]}, out)
     photograph(photos / "a.bmp")
     fresh = {n: plan([files(photos), Light(level=v), Names()]) for n, v in (("x", 50), ("y", 60))}
-    sweep_plans({"y": fresh["y"]}, out, resume=True)
+    sweep_plans({"y": fresh["y"]}, out, RunOptions(resume=True))
     assert where(out / "recipes/y")["a"] == "a.png"
-    board = sweep_plans(fresh, out, resume=True)
+    board = sweep_plans(fresh, out, RunOptions(resume=True))
     assert where(out / "recipes/x") == where(out / "recipes/y")
     assert board.images == 4
 

@@ -22,8 +22,10 @@ from segkit.kinds import BUNDLED, KINDS
 
 if TYPE_CHECKING:
     from segkit.comparing.robustness import Robustness
+    from segkit.comparing.sweep import Shown
     from segkit.plugins.catalog import Catalog
     from segkit.running.plan import Plan
+    from segkit.running.session import RunOptions
 
 
 class _Command(PlanCommand):
@@ -117,12 +119,16 @@ def _robustness(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -
 
 
 def _examined(
-    damage: Mapping[str, Any], plans: Mapping[str, Plan], directory: Path, **how: Any
+    damage: Mapping[str, Any],
+    plans: Mapping[str, Plan],
+    directory: Path,
+    options: RunOptions,
+    shown: Shown,
 ) -> Robustness:
     """The result; what failed under damage is told, as failed images are while they are run."""
     from segkit.comparing.damaged_run import examine_plans
 
-    found = examine_plans(plans, directory, **damage, **how)
+    found = examine_plans(plans, directory, options, shown, **damage)
     for one in found.errors:
         if one["level"]:
             place = f"{one['image']} under {one['perturbation']}, level {one['level']}"

@@ -15,7 +15,7 @@ from segkit.errors import BadImageError, BadValueError, plugin_code
 from segkit.plugins.contract import check_output, named, names_of, why_failed
 from segkit.plugins.steps import Dataset, Perturbation
 from segkit.running.calling import Failure, Task, randomness
-from segkit.running.session import Outcome, read_task
+from segkit.running.walk import Outcome, read_task
 from segkit.values.types import BACKGROUND, VOID, Heatmap, Image, Prompts, Truth
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from segkit.errors import BadImageError, SegkitError
 from segkit.plugins.contract import classes_of, groups_of, has_truth, item_of, names_of
-from segkit.running.session import opened
+from segkit.running.walk import opened
 from segkit.values.images import palette
 from segkit.values.types import BACKGROUND, VOID, Image, Truth
 

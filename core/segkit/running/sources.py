@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from segkit.plugins.contract import names_of
 from segkit.plugins.steps import Dataset
+from segkit.running.calling import Failure
 from segkit.running.folder import files_named
+from segkit.running.walk import read_task
 from segkit.values.images import distinct, folded
 from segkit.values.types import Image, Truth
 
@@ -269,3 +271,13 @@ def _sha256(*arrays: NDArray[Any]) -> str:
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def reader_of(dataset: Dataset) -> Read:
+    """Reads the image at a place, and its truth, without a word of what cannot be read."""
+
+    def read(index: int) -> tuple[Image | None, Truth | None]:
+        task = read_task(dataset, index, "")
+        return (None, None) if isinstance(task, Failure) else (task.image, task.truth)
+
+    return read

@@ -36,7 +36,7 @@ from segkit.errors import (
 from segkit.plugins.contract import named
 from segkit.plugins.steps import Dataset
 from segkit.plugins.trainable import Examples, Trainable, read_trained, trained_bytes, write_whole
-from segkit.running.session import opened
+from segkit.running.walk import opened
 from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
 from segkit.training.losses import Criterion
