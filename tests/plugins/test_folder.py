@@ -11,9 +11,6 @@ import pytest
 from segkit import BadImageError, UsageError, palette, write_png
 from segkit_plugins.dataset.folder import Folder
 
-ECSSD = Path(__file__).parents[3] / "shared" / "data" / "ecssd"
-VOC = Path(__file__).parents[3] / "shared" / "data" / "VOCdevkit" / "VOC2012"
-
 
 def make(root: Path, colours: np.ndarray | None = None, **masks: list[int]) -> dict[str, Path]:
     """Images of one row, one for each mask; the options that name the two folders."""
@@ -120,18 +117,18 @@ def test_folders_that_are_not_there(tmp_path):
         _ = Folder(images=tmp_path / "image", masks=options["masks"]).names
 
 
-@pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ../shared/data/ecssd")
-def test_ecssd():
-    data = Folder(images=ECSSD / "images", masks=ECSSD / "masks")
-    assert len(data) == 300
+@pytest.mark.data("ecssd")
+def test_ecssd(real_data):
+    data = Folder(images=real_data / "images", masks=real_data / "masks")
+    assert len(data) == len([*(real_data / "images").iterdir()])
     assert data.classes == {1: "object"}
     image, truth = data[0]
     assert truth.labels.ids.shape == image.size
     assert set(np.unique(truth.labels.ids)) == {0, 1}
 
 
-@pytest.mark.skipif(not VOC.is_dir(), reason="needs ../shared/data/VOCdevkit")
-def test_voc_masks():
-    data = Folder(images=VOC / "JPEGImages", masks=VOC / "SegmentationClass")
+@pytest.mark.data("VOCdevkit/VOC2012")
+def test_voc_masks(real_data):
+    data = Folder(images=real_data / "JPEGImages", masks=real_data / "SegmentationClass")
     assert data.classes == {}
     assert set(np.unique(data[0][1].labels.ids)) <= {*range(21), 255}
