@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segkit import MissingExtraError, UsageError
 from segkit_plugins.shared.hub import model_folder, quiet
+from segkit_plugins.shared.sentences import first_line
 from segkit_plugins.shared.weights import load_torch
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def clip_vision(what: str, settings: Mapping[str, Any]) -> nn.Module:
             model: Any = CLIPVisionModel(config)
     except Exception as error:  # what settings can do to the library has no class in common
         raise UsageError(
-            f"{what} has settings that make no CLIP ({_first_line(error)}); fetch or save it again"
+            f"{what} has settings that make no CLIP ({first_line(error)}); fetch or save it again"
         ) from None
     return model
 
@@ -152,7 +153,3 @@ def image_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(key.startswith(BEGINS) for key in tensors):
         tensors = {k.removeprefix(BEGINS): v for k, v in tensors.items() if k.startswith(BEGINS)}
     return {k: v for k, v in tensors.items() if not k.endswith("position_ids")}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:160]

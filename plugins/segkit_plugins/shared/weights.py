@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit import UsageError, Weights
+from segkit_plugins.shared.sentences import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -102,8 +103,7 @@ def _check_there(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
     return (
-        f"the weights {path} cannot be read ({reason}); the file is truncated or no weight file: "
-        "fetch it again"
+        f"the weights {path} cannot be read ({first_line(error)}); the file is truncated or no "
+        "weight file: fetch it again"
     )

@@ -15,6 +15,7 @@ from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hook
 from segkit_plugins.prompt._detection import as_prompts, read_names, renamed
 from segkit_plugins.prompt.yolo.heads import Head, head_of, suppress
 from segkit_plugins.prompt.yolo.letterbox import GREY, Letterbox
+from segkit_plugins.shared.sentences import first_line
 
 SIDE = 640
 """Longer side of the input where neither the model nor the user says."""
@@ -156,7 +157,7 @@ class Yolo(Prompter):
             session = onnxruntime.InferenceSession(str(self.weights), options, there)
         except Exception as error:  # ONNX Runtime's errors share no other class
             raise UsageError(
-                f"--yolo.weights {self.weights} cannot be loaded as ONNX ({_reason(error)}); "
+                f"--yolo.weights {self.weights} cannot be loaded as ONNX ({first_line(error)}); "
                 "export the model again, as for Ultralytics by: yolo export format=onnx "
                 "model=NAME.pt"
             ) from None
@@ -244,7 +245,7 @@ class Yolo(Prompter):
         except Exception as error:  # as above
             raise UsageError(
                 f"--yolo.weights {self.weights} does not take a picture of {pixels.shape[1]}x"
-                f"{pixels.shape[0]} ({_reason(error)}); export it again"
+                f"{pixels.shape[0]} ({first_line(error)}); export it again"
             ) from None
         return [
             np.asarray(o, np.float32) if np.asarray(o).dtype.kind == "f" else np.asarray(o)
@@ -261,10 +262,6 @@ def _metadata(texts: Mapping[str, str]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             found[key] = text
     return found
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _shown(shape: Sequence[Any]) -> str:
