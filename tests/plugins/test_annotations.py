@@ -94,6 +94,14 @@ def test_a_damaged_list_of_classes(tmp_path, text):
     )
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_images_may_have_the_name_of_the_list_of_classes(tmp_path, name):
+    writer = make_step(CATALOG, "writer", name, {})
+    for image in ("classes", "z"):
+        written = writer.write(tmp_path, picture(name=image), masks=masks_of(blobs(1)))
+        assert all(path.is_file() for path in written)
+
+
 # ---- files ------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,8 @@
-"""Objects with names, class ids that hold for a whole run, and files that are written whole.
+"""Annotation formats: objects with names, class ids that hold for a whole run, whole files.
 
-For the writers of annotation formats. Each has a folder of its own in the run's folder, with a
-file `classes.json` of the class ids that its files use. A run that was cut off and goes on finds
-the ids there, and the files of the images that it need not do again.
+Each format has a folder of its own in the run's folder, with a file `classes.json` of the class
+ids that its files use. A run that was cut off and goes on finds the ids there, and the files of
+the images that it need not do again.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +25,66 @@ from segkit import (
     Image,
     Labels,
     Masks,
+    PluginError,
     Prompts,
     UsageError,
+    Writer,
     id_of,
 )
+from segkit_plugins.shared.object_names import NAMELESS, object_names
+from segkit_plugins.writer._pictures import file_for
 
-NAMELESS = "object"
-"""The class of objects that have none."""
+
+class AnnotationWriter(Writer):
+    """A format of annotations: `write` gathers what there is of an image for `annotate`."""
+
+    def write(
+        self,
+        directory: Path,
+        image: Image,
+        masks: Masks | None = None,
+        prompts: Prompts | None = None,
+        labels: Labels | None = None,
+        classes: Mapping[int, str] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write an image's files, and the photo where the format's option `images` asks for it.
+
+        Raises `UsageError` if there are neither masks nor labels, and what the format's own
+        `annotate` raises.
+        """
+        objects = objects_in(self.name, masks, prompts, labels, classes)
+        annotated = Annotated(image, objects, labels, classes, directory / self.name)
+        return self.annotate(directory, annotated)
+
+    def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
+        """Write the files of an image with its objects in a format; their paths."""
+        # Each format overrides this; said as the kinds' own missing parts are.
+        raise PluginError(f"{type(self).__name__} should define 'annotate', but does not")
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """An image and what is to be said of it."""
+
+    image: Image
+    objects: Sequence[AnnotatedObject]
+    labels: Labels | None
+    classes: Mapping[int, str] | None
+    """The data set's classes."""
+    folder: Path
+    """The format's folder."""
+
+    @cached_property
+    def ids(self) -> ClassIds:
+        """The folder's class ids; a format that uses them saves them before its files."""
+        return ClassIds(self.folder, self.classes)
 
 
 # ---- objects ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class AnnotatedObject:
     """One object of an image."""
 
     name: str
@@ -56,7 +103,7 @@ def objects_in(
     prompts: Prompts | None,
     labels: Labels | None,
     classes: Mapping[int, str] | None,
-) -> list[Found]:
+) -> list[AnnotatedObject]:
     """The objects of an image: its masks, or without masks one for each class of the class map.
 
     A mask's class is its own name, else its prompt's, else the one that most of its pixels have in
@@ -74,25 +121,22 @@ def objects_in(
     if masks is None:
         assert labels is not None
         return [
-            Found(name, labels.ids == i, wanted=i) for i, name in named_ids(labels, classes).items()
+            AnnotatedObject(name, labels.ids == i, wanted=i)
+            for i, name in named_ids(labels, classes).items()
         ]
-    nameless = set((classes or {}).values()) == {NAMELESS}
-    found = []
-    for mask, score, prompt, own in zip(
-        masks.masks, masks.scores, masks.prompt, masks.names, strict=True
-    ):
-        asked = prompts[prompt].name if prompts and prompt < len(prompts) else None
-        name: str | None = NAMELESS if nameless else own or asked
-        wanted = None
+    objects = []
+    names = object_names(masks, prompts, classes)
+    for mask, score, name in zip(masks.masks, masks.scores, names, strict=True):
         if not mask.any():
             continue
+        wanted = None
         if name is None and labels is not None:
             wanted = _most_common(labels.ids[mask])
             if wanted == BACKGROUND:
                 continue
             name = name_of(wanted, labels, classes)
-        found.append(Found(name or NAMELESS, mask, round(float(score), 6), wanted))
-    return found
+        objects.append(AnnotatedObject(name or NAMELESS, mask, round(float(score), 6), wanted))
+    return objects
 
 
 def named_ids(labels: Labels, classes: Mapping[int, str] | None) -> dict[int, str]:
@@ -183,17 +227,25 @@ def write_json(path: Path, content: object) -> Path:
     return write_whole(path, json.dumps(content).encode())
 
 
-def write_photo(path: Path, image: Image) -> Path:
-    """Write the image's pixels as the file's suffix says: a PNG, or a JPEG of high quality."""
+def photo_for(directory: Path, folder: str, image: Image, form: str) -> Path:
+    """The photo's file in a folder of the run; `form`: jpg, png, or none (then as if jpg)."""
+    return file_for(directory, folder, image.name, ".png" if form == "png" else ".jpg")
+
+
+def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
+    """Write the image's pixels without loss as PNG, or as a JPEG of high quality, or not (none)."""
     import PIL.Image
+
+    if form == "none":
+        return ()
 
     content = io.BytesIO()
     picture = PIL.Image.fromarray(image.pixels)
-    if path.suffix == ".png":
+    if form == "png":
         picture.save(content, "PNG")
     else:
         picture.save(content, "JPEG", quality=95, subsampling=0)
-    return write_whole(path, content.getvalue())
+    return (write_whole(path, content.getvalue()),)
 
 
 def finished_files(directory: Path, folder: str) -> list[Path]:
