@@ -19,7 +19,7 @@ from segkit import Catalog, Image, Prompt, Prompts, SegkitError, Truth
 from segkit_training.measure import interior, overlap
 
 LEAST = 100 / 256**2
-"""Objects that show a smaller share of the picture are left out, as `training.measure` does."""
+"""Objects that show a smaller share of the picture are left out, as `measure` does."""
 
 
 class Answer(NamedTuple):
