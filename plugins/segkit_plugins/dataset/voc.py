@@ -120,10 +120,10 @@ class Voc(Dataset):
 
     def _shows_only(self, stem: str, wanted: set[int]) -> bool:
         try:
-            found = set(_present(self._class_ids(stem)).tolist())
+            ids = set(_present(self._class_ids(stem)).tolist())
         except BadImageError:
             return True  # said when its turn comes
-        return found <= {BACKGROUND, VOID, *wanted}
+        return ids <= {BACKGROUND, VOID, *wanted}
 
     def _id_of(self, name: str) -> int:
         ids = {known: i for i, known in CLASSES.items()}

@@ -65,20 +65,20 @@ def clip_settings(option: str, model: str) -> ClipSettings:
             f"{option} {model} has no config.json; give a folder as save_pretrained writes it"
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        kind = found.get("model_type")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config.get("model_type")
     except (OSError, ValueError, AttributeError):
         raise UsageError(
             f"{option} {model} has a config.json that cannot be read; fetch or save it again"
         ) from None
     if kind == "clip":
-        found = found.get("vision_config") or {}
+        config = config.get("vision_config") or {}
     elif kind != "clip_vision_model":
         raise UsageError(
             f"{option} {model} is of type {kind}, and a CLIP (clip or clip_vision_model) is "
             "wanted; choose another model"
         )
-    return {key: found[key] for key in SETTINGS if key in found}
+    return {key: config[key] for key in SETTINGS if key in config}
 
 
 def clip_vision(what: str, settings: Mapping[str, Any]) -> nn.Module:
@@ -112,9 +112,9 @@ def load_clip(option: str, model: str) -> tuple[nn.Module, ClipSettings]:
     settings = clip_settings(option, model)
     path = clip_weights(option, model)
     network = clip_vision(f"{option} {model}", settings)
-    found = image_half(load_torch(path))
+    tensors = image_half(load_torch(path))
     wanted = image_half(network.state_dict())
-    unfit = sorted(k for k, v in wanted.items() if k not in found or found[k].shape != v.shape)
+    unfit = sorted(k for k, v in wanted.items() if k not in tensors or tensors[k].shape != v.shape)
     if unfit:
         raise UsageError(
             f"{option} {model} is no whole CLIP: of its image half {len(unfit)} weights are "
@@ -124,7 +124,7 @@ def load_clip(option: str, model: str) -> tuple[nn.Module, ClipSettings]:
 
     with torch.no_grad():
         for key, tensor in wanted.items():  # they share the network's memory
-            tensor.copy_(found[key])
+            tensor.copy_(tensors[key])
     return network, settings
 
 
