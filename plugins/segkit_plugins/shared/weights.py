@@ -1,4 +1,4 @@
-"""Weight files: where the bundled ones lie, and reading any without running code in it."""
+"""Weight files: where the bundled ones lie, and reading any so that no code in them runs."""
 
 from __future__ import annotations
 

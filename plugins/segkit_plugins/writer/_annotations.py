@@ -1,4 +1,4 @@
-"""Annotation formats: objects with names, class ids that hold for a whole run, whole files.
+"""Annotation formats: an image's objects with their names, class ids that hold for a whole run.
 
 Each format has a folder of its own in the run's folder, with a file `classes.json` of the class
 ids that its files use. A run that was cut off and goes on finds the ids there, and the files of
@@ -7,10 +7,8 @@ the images that it need not do again.
 
 from __future__ import annotations
 
-import io
 import json
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +30,7 @@ from segkit import (
     id_of,
 )
 from segkit_plugins.shared.object_names import NAMELESS, object_names
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.writer._files import write_json
 
 
 class AnnotationWriter(Writer):
@@ -201,74 +199,3 @@ class ClassIds:
                 f"'{self.path}' should hold the class names by id, but is damaged; run again "
                 "with --overwrite"
             ) from None
-
-
-# ---- files ------------------------------------------------------------------------------------
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file that is either whole or not there; missing folders are made.
-
-    Raises `OSError` where the file cannot be written; then nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
-
-
-def write_json(path: Path, content: object) -> Path:
-    """Write a JSON file, in ASCII: a name need not be text that UTF-8 can say."""
-    return write_whole(path, json.dumps(content).encode())
-
-
-def photo_for(directory: Path, folder: str, image: Image, form: str) -> Path:
-    """The photo's file in a folder of the run; `form`: jpg, png, or none (then as if jpg)."""
-    return file_for(directory, folder, image.name, ".png" if form == "png" else ".jpg")
-
-
-def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
-    """Write the image's pixels without loss as PNG, or as a JPEG of high quality, or not (none)."""
-    import PIL.Image
-
-    if form == "none":
-        return ()
-
-    content = io.BytesIO()
-    picture = PIL.Image.fromarray(image.pixels)
-    if form == "png":
-        picture.save(content, "PNG")
-    else:
-        picture.save(content, "JPEG", quality=95, subsampling=0)
-    return (write_whole(path, content.getvalue()),)
-
-
-def finished_files(directory: Path, folder: str) -> list[Path]:
-    """The files in a folder of the run that belong to finished images, sorted by name.
-
-    These are those that results.jsonl names, which holds the images that were done before a run
-    was cut off, too; without that file, all in the folder.
-    """
-    results = directory / "results.jsonl"
-    if not results.exists():
-        return sorted((directory / folder).glob("*"))
-    return sorted(set(_recorded(results, directory, folder)))
-
-
-def _recorded(results: Path, directory: Path, folder: str) -> Iterator[Path]:
-    # Only \n ends a line: names may hold what str.splitlines takes for an end.
-    for text in results.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if not isinstance(line, dict) or line.get("status") != "ok":
-            continue
-        for file in line.get("files", ()):
-            if Path(file).parent == Path(folder):
-                yield directory / file

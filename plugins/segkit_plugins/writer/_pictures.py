@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import BACKGROUND, VOID, BadValueError, Prompts, palette
+from segkit import BACKGROUND, VOID, Prompts, palette
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -259,34 +257,3 @@ def _caption(
             break
         draw.rectangle([x + 12, top + 4, x + 23, top + 15], class_colour(i))
         x = write(name, x + 29)
-
-
-# ---- files ------------------------------------------------------------------------------------
-
-
-def file_for(directory: Path, folder: str, name: str, suffix: str) -> Path:
-    """The file for an image's name in a folder of the run.
-
-    Raises `BadValueError` for a name that would lead out of the folder.
-    """
-    if Path(name).name != name or "\\" in name or "\0" in name:
-        raise BadValueError(
-            f"an image's name should be a file's name, but is {name!r}; "
-            "the data set should name its images with segkit.unique_names"
-        )
-    return directory / folder / f"{name}{suffix}"
-
-
-def write_jpeg(path: Path, picture: PIL.Image.Image) -> None:
-    """Write a JPEG that is either whole or not there; missing folders are made.
-
-    Raises `OSError` where the file cannot be written; then nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        picture.save(part, "JPEG", quality=90, subsampling=0)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

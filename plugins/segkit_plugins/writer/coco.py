@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit import MissingExtraError, Writer, hookimpl
-from segkit_plugins.writer._annotations import (
-    Annotated,
-    AnnotationWriter,
-    ClassIds,
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
+from segkit_plugins.writer._files import (
+    file_for,
     finished_files,
     photo_for,
     write_json,
     write_photo,
 )
-from segkit_plugins.writer._pictures import file_for
 
 PARTS = "coco/parts"
 

@@ -9,15 +9,9 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat
 
 from segkit import Writer, hookimpl
-from segkit_plugins.writer._annotations import (
-    Annotated,
-    AnnotationWriter,
-    photo_for,
-    write_json,
-    write_photo,
-)
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
 from segkit_plugins.writer._contours import polygons
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.writer._files import file_for, photo_for, write_json, write_photo
 
 VERSION = "5.5.0"
 """The version of labelme whose files these are like."""

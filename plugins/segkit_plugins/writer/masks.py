@@ -18,7 +18,7 @@ from segkit import (
     write_png,
 )
 from segkit_plugins.shared.object_names import NAMELESS
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.writer._files import file_for
 
 
 class MaskFiles(Writer):

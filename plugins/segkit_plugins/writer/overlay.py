@@ -22,18 +22,17 @@ from segkit import (
     Writer,
     hookimpl,
 )
+from segkit_plugins.writer._files import file_for, write_jpeg
 from segkit_plugins.writer._pictures import (
     RGB,
     Panel,
     Scale,
-    file_for,
     heat_colours,
     heated,
     marked,
     outline,
     side_by_side,
     tinted,
-    write_jpeg,
 )
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from segkit import Writer, hookimpl
-from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, write_whole
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
+from segkit_plugins.writer._files import file_for, write_whole
 
 
 class Supervision(AnnotationWriter):

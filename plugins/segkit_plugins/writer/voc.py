@@ -19,16 +19,14 @@ from segkit import (
     palette,
     write_png,
 )
-from segkit_plugins.writer._annotations import (
-    Annotated,
-    AnnotationWriter,
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, named_ids
+from segkit_plugins.writer._files import (
+    file_for,
     finished_files,
-    named_ids,
     photo_for,
     write_photo,
     write_whole,
 )
-from segkit_plugins.writer._pictures import file_for
 
 ROOT = "voc/VOCdevkit/VOC2012"
 

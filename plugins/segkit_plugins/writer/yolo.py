@@ -9,16 +9,9 @@ from typing import Literal
 from pydantic import NonNegativeFloat
 
 from segkit import Writer, hookimpl
-from segkit_plugins.writer._annotations import (
-    Annotated,
-    AnnotationWriter,
-    ClassIds,
-    photo_for,
-    write_photo,
-    write_whole,
-)
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
 from segkit_plugins.writer._contours import Polygon, one_polygon, polygons
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.writer._files import file_for, photo_for, write_photo, write_whole
 
 WITHIN = 0.1
 """How far into its pixel a vertex is written. Readers that cut off what follows the point, as
