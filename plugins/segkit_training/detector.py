@@ -74,9 +74,9 @@ class Detector(nn.Module):
 
         Sides: how many pixels the box reaches to the left, up, right and down of the cell's middle.
         """
-        found = self.blocks(self.stem(pixels))
-        sides = self.sides(found).float().flatten(2).transpose(1, 2)
-        logits = self.scores(found).float().flatten(2).transpose(1, 2)
+        features = self.blocks(self.stem(pixels))
+        sides = self.sides(features).float().flatten(2).transpose(1, 2)
+        logits = self.scores(features).float().flatten(2).transpose(1, 2)
         return sides.clamp(max=4).exp() * STRIDE, logits
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def of_boxes(segmenter: Any, root: Path, count: int) -> list[float]:
     voc: Any = Catalog(third_party=False).load("dataset", "voc")
     dataset = voc(root=root, split="val")
     listed = json.loads((root / "boxes.json").read_text(encoding="utf-8"))
-    found = []
+    ious = []
     for index, name in list(enumerate(dataset.names))[:count]:
         image, truth = dataset[index]
         encoding = segmenter.encode(image)
@@ -108,8 +108,8 @@ def of_boxes(segmenter: Any, root: Path, count: int) -> list[float]:
             inside = np.zeros(ids.shape, bool)
             inside[y0 : y1 + 1, x0 : x1 + 1] = True
             mask = answers.masks[answers.prompt == i][0]
-            found.append(overlap(mask, inside & (ids == known), ids == 255))
-    return found
+            ious.append(overlap(mask, inside & (ids == known), ids == 255))
+    return ious
 
 
 def mean(values: list[float]) -> str:
@@ -129,8 +129,8 @@ def main(data: Path | None, count: int, seed: int, checkpoint: Path | None) -> N
     """Print a line for each data set."""
     catalog = Catalog(third_party=False)
     backgrounds = data / "cifar10_test.npz" if data else None
-    made = {"count": count, "seed": seed, "backgrounds": backgrounds}
-    sets: list[tuple[str, dict[str, Any]]] = [("scenes", made), ("shapes", made)]
+    generated = {"count": count, "seed": seed, "backgrounds": backgrounds}
+    sets: list[tuple[str, dict[str, Any]]] = [("scenes", generated), ("shapes", generated)]
     if data:
         sets.append(("pets", {"root": data / "oxford-iiit-pet", "positions": "odd"}))
         ecssd = data / "ecssd"

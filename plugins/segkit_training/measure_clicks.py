@@ -19,7 +19,7 @@ from segkit import Catalog, Image, Prompt, Prompts, SegkitError, Truth
 from segkit_training.measure import interior, overlap
 
 LEAST = 100 / 256**2
-"""Objects that show a smaller share of the picture are left out, as `training.measure` does."""
+"""Objects that show a smaller share of the picture are left out, as `measure` does."""
 
 
 class Answer(NamedTuple):
@@ -42,13 +42,13 @@ def clicked(
     prompts = Prompts(tuple(Prompt(points=[place]) for place in places))
     answers = segmenter(image=image, prompts=prompts, encoding=segmenter.encode(image))
     void = truth.labels.ids == 255
-    found = []
+    answered = []
     for place, own in enumerate(seen):
         mine = np.flatnonzero(answers.prompt == place)
         best = answers.masks[mine[answers.scores[mine].argmax()]]
         ious = [overlap(best, mask, void) for mask in masks]
-        found.append(Answer(ious[own] > 0 and int(np.argmax(ious)) == own, ious[own]))
-    return found
+        answered.append(Answer(ious[own] > 0 and int(np.argmax(ious)) == own, ious[own]))
+    return answered
 
 
 def _random(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[int, int]:
@@ -110,8 +110,8 @@ def main(
     for index in range(count):
         rng = np.random.default_rng([seed, index, 1])  # not the stream that drew the picture
         image, truth = pictures[index]
-        if found := clicked(asked, image, truth, clicks, rng):
-            answers.append(found)
+        if of_image := clicked(asked, image, truth, clicks, rng):
+            answers.append(of_image)
     own = mean([[float(a.own) for a in of] for of in answers])
     iou = mean([[a.iou for a in of] for of in answers])
     click.echo(f"{sum(map(len, answers))} {clicks} clicks   own object {own}   iou {iou}")

@@ -40,10 +40,10 @@ def main(count: int, seed: int, backgrounds: Path | None) -> None:
         right.append(heatmap.name == names[-1])
         hit.append(bool(truth.labels.ids.ravel()[heatmap.values.argmax()]))
     for name in ("all", *pictures.classes.values()):
-        of = [i for i, found in enumerate(names) if name in ("all", found)]
-        if of:
-            accuracy, pointing = np.mean(np.array(right)[of]), np.mean(np.array(hit)[of])
-            click.echo(f"{name:9}{len(of):5}  accuracy {accuracy:.3f}  pointing {pointing:.3f}")
+        rows = [i for i, own in enumerate(names) if name in ("all", own)]
+        if rows:
+            accuracy, pointing = np.mean(np.array(right)[rows]), np.mean(np.array(hit)[rows])
+            click.echo(f"{name:9}{len(rows):5}  accuracy {accuracy:.3f}  pointing {pointing:.3f}")
 
 
 if __name__ == "__main__":

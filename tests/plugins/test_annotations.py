@@ -13,7 +13,8 @@ from found import CATALOG, SIZE, blobs, labels, masks_of, picture
 
 from segkit import BadValueError, MissingExtraError, Prompt, Prompts, UsageError
 from segkit.running.recipe import make_step
-from segkit_plugins.writer._annotations import ClassIds, finished_files, objects_in
+from segkit_plugins.writer._annotations import ClassIds, objects_in
+from segkit_plugins.writer._files import finished_files
 
 WRITERS = ("coco", "labelme", "supervision", "voc", "yolo")
 LEFT, RIGHT = np.array([[1, 1, 0, 0]], bool), np.array([[0, 0, 1, 1]], bool)
@@ -92,6 +93,14 @@ def test_a_damaged_list_of_classes(tmp_path, text):
         f"'{tmp_path / 'classes.json'}' should hold the class names by id, but is damaged; "
         "run again with --overwrite"
     )
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_images_may_have_the_name_of_the_list_of_classes(tmp_path, name):
+    writer = make_step(CATALOG, "writer", name, {})
+    for image in ("classes", "z"):
+        written = writer.write(tmp_path, picture(name=image), masks=masks_of(blobs(1)))
+        assert all(path.is_file() for path in written)
 
 
 # ---- files ------------------------------------------------------------------------------------

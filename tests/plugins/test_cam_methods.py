@@ -184,7 +184,7 @@ def test_scales_that_a_network_does_not_take_are_told(vit, tmp_path):
         opened("gradcam", **vit[1], scales=("1", "1.5"))
     assert str(error.value) == (
         "--gradcam.scales: timm:vit_tiny_patch16_224 cannot be looked into at 336x336 pixels "
-        "(Input height (336) doesn't match model (224).); choose scales nearer to 1, none, or "
+        "(Input height (336) doesn't match model (224)); choose scales nearer to 1, none, or "
         "another model"
     )
     torch.save(swin_t(num_classes=3).state_dict(), tmp_path / "s.pth")

@@ -599,21 +599,22 @@ def test_a_download_is_checked_and_its_failure_told(tmp_path):
     """From a file instead of the network, by the same client."""
     import hashlib
 
-    from segkit_plugins.saliency._classifiers import _download
+    from segkit_plugins.saliency._networks import ClassifierOptions, _download
 
     content = b"weights" * 1000
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "w.pth").write_bytes(content)
-    step, url = gradcam(model="torchvision:resnet18"), (tmp_path / "w.pth").as_uri()
+    options = ClassifierOptions("gradcam", model="torchvision:resnet18")
+    url = (tmp_path / "w.pth").as_uri()
     good = tmp_path / "cache" / f"resnet18-{digest[:8]}.pth"
-    _download(step, url, good)
+    _download(options, url, good)
     assert good.read_bytes() == content
     bad = tmp_path / "cache/resnet18-0123abcd.pth"
     with pytest.raises(UsageError, match=r"could not be fetched from .* \(invalid hash value"):
-        _download(step, url, bad)
+        _download(options, url, bad)
     assert not bad.exists()
     with pytest.raises(UsageError) as error:
-        _download(step, url.replace("w.pth", "gone.pth"), bad)
+        _download(options, url.replace("w.pth", "gone.pth"), bad)
     assert str(error.value).startswith("the weights of torchvision:resnet18 could not be fetched")
     assert str(error.value).endswith("; try again, or give --gradcam.checkpoint FILE")
 

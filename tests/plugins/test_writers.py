@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ from segkit import (
     UsageError,
     palette,
     read_mask,
+    write_png,
 )
+from segkit.cli.main import main
 from segkit_plugins.writer import _pictures as pictures
 from segkit_plugins.writer._pictures import Panel, Scale, class_colour, heat_colours, outline
 from segkit_plugins.writer.masks import MaskFiles
@@ -309,6 +312,46 @@ def test_the_contracts_of_the_writers():
         assert writer.output() == tuple[Path, ...]
 
 
+@pytest.mark.parametrize(
+    ("given", "named", "shown"),
+    [
+        ([0, 1, 7, 8, 200], False, [0, 1, 7, 8, 200]),
+        ([0, 1, 2, 3], True, [0, 1, 3, 2]),  # cat, owl and dog, of which the data set lacks the owl
+    ],
+)
+def test_a_class_has_one_colour_in_all_files_of_a_run(tmp_path, given, named, shown):
+    """Whether the data set knows a class, or it came with the class map."""
+    ids = np.repeat(np.array(given, np.uint8), 60)[None].repeat(300, 0)
+    write_png(tmp_path / "images/a.png", np.full((*ids.shape, 3), 120, np.uint8))
+    write_png(tmp_path / "maps/a.png", ids)
+    write_png(tmp_path / "masks/a.png", (ids == 1).astype(np.uint8))
+    source = [str(tmp_path / "images")]
+    if named:
+        folders = ("--folder.images", *source, "--folder.masks", str(tmp_path / "masks"))
+        source = ["--dataset", "folder", "--folder.values", "ids", *folders]
+        source += ["--folder.class-names", "cat", "--folder.class-names", "dog"]
+        for name in ("cat", "owl", "dog"):
+            source += ["--class-maps.names", name]
+    maps = ("--segmenter", "class-maps", "--class-maps.folder", str(tmp_path / "maps"))
+    writers = ("--write", "masks", "--write", "overlay", "--write", "voc")
+    with pytest.raises(SystemExit) as end:
+        main(["run", *source, *maps, *writers, "-o", str(tmp_path / "run")])
+    assert end.value.code in (None, 0)
+
+    (class_map,) = (tmp_path / "run").rglob("SegmentationClass/a.png")
+    middles, ids = 30 + 60 * np.arange(len(shown)), np.array(shown)
+    for path in (tmp_path / "run/masks/a.png", class_map):
+        with PIL.Image.open(path) as file:
+            colours = np.asarray(file.convert("RGB"))[150, middles]
+        assert np.array_equal(colours, palette()[ids]), path
+    strip = PIL.Image.open(tmp_path / "run/overlay/a.jpg")
+    panels = json.loads(strip.info["comment"].removeprefix(b"segkit "))["panels"]
+    (left, top) = next(panel[1:3] for panel in panels if panel[0].startswith("mask"))
+    tints = np.asarray(strip)[top + 150, left + middles].astype(int)
+    expected = np.where(ids[:, None] > 0, (120 + palette()[ids].astype(int)) / 2, 120)
+    assert np.abs(tints - expected).max() <= 6
+
+
 # ---- the drawing itself -----------------------------------------------------------------------
 
 
@@ -321,12 +364,20 @@ def test_heat_colours_are_turbo():
     assert np.array_equal(found[0, [0, -1]], np.rint(expected[0, [0, -1]]))
 
 
-def test_colours_of_neighbouring_ids_differ():
-    colours = np.array([class_colour(i) for i in range(1, 22)], int)
-    apart = np.abs(colours[:, None] - colours[None]).sum(-1) + 999 * np.eye(21, dtype=int)
-    assert apart.min() > 30
-    assert np.diag(apart, 1).min() > 250
+def test_a_class_has_the_colour_of_the_palette_and_void_is_grey():
+    assert [class_colour(i) for i in range(1, 255)] == [tuple(c) for c in palette()[1:255].tolist()]
     assert class_colour(255) == (128, 128, 128)
+
+
+def test_a_white_line_sets_dark_classes_off_but_not_void():
+    ids = np.zeros((20, 40), int)
+    ids[5:15, 5:15], ids[5:15, 25:35] = 64, 255
+    shown = pictures.tinted(np.zeros((20, 40, 3), np.uint8), ids, outline(ids))
+    white = (shown == 255).all(axis=2)
+    assert white[4, 5:15].all()
+    assert white[5:15, 15].all()
+    assert white.sum() == 40  # once around the class
+    assert (shown[5, 5:15] == palette()[64]).all()  # its own outline lies within
 
 
 def test_outline_by_hand():

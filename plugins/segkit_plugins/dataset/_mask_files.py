@@ -18,6 +18,7 @@ from segkit import (
     find_images,
     read_mask,
 )
+from segkit_plugins.shared.object_names import NAMELESS
 
 MaskValues = Literal["auto", "object", "ids"]
 """What the values of masks mean; see `MaskFolder`."""
@@ -75,7 +76,7 @@ class MaskFolder:
     @cached_property
     def classes(self) -> Mapping[int, str]:
         """Class id to name; empty where masks hold ids and nobody named them."""
-        names = self.class_names or (("object",) if self.one_object else ())
+        names = self.class_names or ((NAMELESS,) if self.one_object else ())
         ids = [i for i in range(1, len(names) + 2) if i != VOID]
         return dict(zip(ids, names, strict=False))
 

@@ -163,19 +163,19 @@ class Coco(Dataset):
     @cached_property
     def _annotations(self) -> Mapping[int, Sequence[_Annotation]]:
         """Image id to its annotations, in the file's order."""
-        found: dict[int, list[_Annotation]] = defaultdict(list)
+        by_image: dict[int, list[_Annotation]] = defaultdict(list)
         for annotation in self._file.annotations:
-            found[annotation.image_id].append(annotation)
-        return found
+            by_image[annotation.image_id].append(annotation)
+        return by_image
 
     @cached_property
     def _class_id(self) -> Mapping[int, int]:
         """Category id to class id."""
-        given = sorted(category.id for category in self._file.categories)
-        if given and given[0] > BACKGROUND and VOID not in given:
-            return {i: i for i in given}
-        free = (i for i in range(1, len(given) + 2) if i != VOID)
-        return dict(zip(given, free, strict=False))
+        category_ids = sorted(category.id for category in self._file.categories)
+        if category_ids and category_ids[0] > BACKGROUND and VOID not in category_ids:
+            return {i: i for i in category_ids}
+        free = (i for i in range(1, len(category_ids) + 2) if i != VOID)
+        return dict(zip(category_ids, free, strict=False))
 
     @cached_property
     def _file(self) -> _File:
@@ -199,15 +199,15 @@ class Coco(Dataset):
         categories = self._once("category id", [category.id for category in file.categories])
         self._once("category name", [category.name for category in file.categories])
         self._once("annotation id", [a.id for a in file.annotations if a.id is not None])
-        for one in file.annotations:
+        for annotation in file.annotations:
             for what, wanted, there in (
-                ("image", one.image_id, photos),
-                ("category", one.category_id, categories),
+                ("image", annotation.image_id, photos),
+                ("category", annotation.category_id, categories),
             ):
                 if wanted not in there:
                     raise UsageError(
-                        f"'{self.annotations}' has an annotation (id {one.id}) of {what} {wanted}, "
-                        f"but lists no such {what}; add it or drop the annotation"
+                        f"'{self.annotations}' has an annotation (id {annotation.id}) of {what} "
+                        f"{wanted}, but lists no such {what}; add it or drop the annotation"
                     )
         return file
 

@@ -10,13 +10,13 @@ from segkit import (
     Dataset,
     Image,
     Truth,
-    UsageError,
     find_images,
     hookimpl,
     read_image,
     unique_names,
 )
 from segkit_plugins.dataset._mask_files import MaskFolder, MaskValues
+from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
 
 
 class Folder(Dataset):
@@ -75,22 +75,8 @@ class Folder(Dataset):
     @cached_property
     def _named(self) -> tuple[str, ...]:
         """The class names, read from their file if they are in one."""
-        names = self.class_names
-        if len(names) == 1 and (Path(names[0]).is_file() or names[0].endswith(".txt")):
-            try:
-                text = Path(names[0]).read_text(encoding="utf-8", errors="replace")
-            except OSError as error:
-                raise UsageError(
-                    f"the class names '{names[0]}' cannot be read ({error.strerror}); "
-                    "give a text file with a name a line, or the names themselves"
-                ) from None
-            names = tuple(line.strip() for line in text.splitlines() if line.strip())
-        if names and names[0].lower() == "background":
-            names = names[1:]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UsageError(f"the class names hold '{twice}' twice; give each class its own name")
-        return names
+        names = class_names(self.class_names)
+        return names[1:] if names and names[0].lower() == BACKGROUND_NAME else names
 
 
 @hookimpl

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
 from segkit import Dataset, Image, PluginError, Truth, UsageError, hookimpl, read_image
+from segkit_plugins.shared.sentences import did_you_mean
 
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -52,8 +52,7 @@ class Samples(Dataset):
         there = [name for name, file in PHOTOGRAPHS.items() if (self._folder / file).is_file()]
         for name in self.only:
             if name not in there:
-                close = difflib.get_close_matches(name, there, n=1)
-                advice = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(there)}"
+                advice = did_you_mean(name, there, f"it has {', '.join(there)}")
                 raise UsageError(f"the data set 'samples' has no picture '{name}'; {advice}")
         return tuple(dict.fromkeys(self.only)) or tuple(there)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from segkit import (
     read_mask,
     unique_names,
 )
+from segkit_plugins.shared.sentences import did_you_mean
 
 CLASSES = dict(
     enumerate(
@@ -136,17 +136,16 @@ class Voc(Dataset):
 
     def _shows_only(self, stem: str, wanted: set[int]) -> bool:
         try:
-            found = set(_present(self._class_ids(stem)).tolist())
+            ids = set(_present(self._class_ids(stem)).tolist())
         except BadImageError:
             return True  # said when its turn comes
-        return found <= {BACKGROUND, VOID, *wanted}
+        return ids <= {BACKGROUND, VOID, *wanted}
 
     def _id_of(self, name: str) -> int:
-        for i, known in CLASSES.items():
-            if known == name:
-                return i
-        close = difflib.get_close_matches(name.lower(), CLASSES.values(), n=1)
-        advice = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(CLASSES.values())}"
+        ids = {known: i for i, known in CLASSES.items()}
+        if name in ids:
+            return ids[name]
+        advice = did_you_mean(name.lower(), ids, f"it has {', '.join(ids)}")
         raise UsageError(f"--voc.only-classes: VOC has no class '{name}'; {advice}")
 
     def _listed(self) -> tuple[str, ...]:

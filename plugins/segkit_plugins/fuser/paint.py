@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segkit import BACKGROUND, VOID, Fuser, Image, Labels, Masks, Prompts, hookimpl, id_of
-
-NAMELESS = "object"
-"""The class of masks that have none."""
+from segkit_plugins.shared.object_names import NAMELESS, object_names
 
 
 class Paint(Fuser):
@@ -35,21 +33,18 @@ class Paint(Fuser):
     ) -> Labels:
         """The class map (H, W) with the classes of the data set, the class map and the masks."""
         names = dict(classes or {})
-        nameless = set(names.values()) == {NAMELESS}
         ids = np.zeros(image.size, np.int32)
         if labels is not None:
-            found = [int(i) for i in np.unique(labels.ids)]
-            for i in found:
+            for i in np.unique(labels.ids).tolist():
                 if i not in (BACKGROUND, VOID) and i not in labels.classes:
                     names.setdefault(i, f"class {i}")
             ids[:] = labels.ids
             for i, name in labels.classes.items():
                 ids[labels.ids == i] = id_of(name, names)
         if masks is not None:
-            for mask, prompt, own in zip(masks.masks, masks.prompt, masks.names, strict=True):
-                asked = prompts[prompt].name if prompts and prompt < len(prompts) else None
-                name = NAMELESS if nameless else own or asked or NAMELESS
-                ids[mask] = id_of(name, names)
+            asked = object_names(masks, prompts, classes)
+            for mask, object_name in zip(masks.masks, asked, strict=True):
+                ids[mask] = id_of(object_name or NAMELESS, names)
         return Labels(ids, names)
 
 

@@ -94,18 +94,18 @@ class Vote(Fuser):
         values = None if ids.max(initial=0) < 256 else np.unique(ids)
         codes = ids if values is None else np.searchsorted(values, ids)
         small = values is None or len(values) <= 256
-        made: NDArray[Any] = codes.astype(np.uint8 if small else np.intp).ravel()
+        painted: NDArray[Any] = codes.astype(np.uint8 if small else np.intp).ravel()
         void = VOID if values is None else _place(values, VOID)
-        if void is not None and not (made == void).any():
+        if void is not None and not (painted == void).any():
             void = None
 
-        pixels: NDArray[Any] = masks.masks.reshape(len(masks), made.size)
-        seen = made if self.mode == "rewriting" else made.copy()
-        free = np.ones(made.shape, bool) if self.overlap == "first" else None
-        best = np.zeros(made.shape) if self.overlap == "purest" else None
-        room = np.empty(made.shape, bool)  # made once, for new memory costs more than the work
+        pixels: NDArray[Any] = masks.masks.reshape(len(masks), painted.size)
+        seen = painted if self.mode == "rewriting" else painted.copy()
+        free = np.ones(painted.shape, bool) if self.overlap == "first" else None
+        best = np.zeros(painted.shape) if self.overlap == "purest" else None
+        room = np.empty(painted.shape, bool)  # kept, for new memory costs more than the work
         for i, first, end in self._spans(pixels, masks.scores):
-            inside, target = pixels[i, first:end], made[first:end]
+            inside, target = pixels[i, first:end], painted[first:end]
             code, share = _majority(seen[first:end], inside, void, room[first:end])
             if code is None or share < self.purity:
                 continue
@@ -116,8 +116,9 @@ class Vote(Fuser):
                 inside = inside & (best[first:end] < share)
                 best[first:end][inside] = share
             changes = np.not_equal(target, code, out=room[first:end])
-            np.copyto(target, made.dtype.type(code), where=np.logical_and(changes, inside, changes))
-        voted = made if values is None else values[made]
+            np.logical_and(changes, inside, changes)
+            np.copyto(target, painted.dtype.type(code), where=changes)
+        voted = painted if values is None else values[painted]
         return voted.astype(np.int32).reshape(ids.shape)
 
     def _spans(

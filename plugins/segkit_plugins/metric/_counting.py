@@ -1,4 +1,4 @@
-"""Predictions compared with truth: what the metrics count.
+"""Predictions compared with truth: pixels and points, as the metrics count them.
 
 Pixels whose truth is void (255) are left out of everything here.
 """
@@ -6,6 +6,7 @@ Pixels whose truth is void (255) are left out of everything here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +14,44 @@ from numpy.typing import NDArray
 from segkit import BACKGROUND, VOID, BadValueError, Counts, Labels, Masks, Scores, Truth
 
 
+class Overlap(NamedTuple):
+    """Pixels of an image that is compared with its truth."""
+
+    right: int
+    """In both, and where classes count of the right class in both."""
+    both: int
+    """In both, of whatever class."""
+    predicted: int
+    true: int
+
+    @property
+    def union(self) -> int:
+        """In either."""
+        return self.predicted + self.true - self.both
+
+
+def share(part: float, whole: float) -> float:
+    """`part` / `whole`, and 1 where there is nothing to be found and nothing was."""
+    return part / whole if whole else 1
+
+
 def foreground(
     metric: str, labels: Labels | None, masks: Masks | None, truth: Truth
 ) -> NDArray[np.bool_]:
-    """(H, W) bool: what was found, of whatever class: labels > 0, or else the union of all masks.
+    """(H, W) bool: the prediction, of whatever class: labels > 0, or else the union of all masks.
 
     Raises `BadValueError` if there are neither labels nor masks, or of another size than truth.
     """
     if labels is not None:
-        found = labels.ids != BACKGROUND
+        predicted = labels.ids != BACKGROUND
     elif masks is not None:
-        found = masks.masks.any(axis=0)
+        predicted = masks.masks.any(axis=0)
     else:
         raise BadValueError(
             f"{metric} needs 'labels' or 'masks', and nothing before it makes one; add --segmenter"
         )
-    same_size(metric, found, truth)
-    return found
+    same_size(metric, predicted, truth)
+    return predicted
 
 
 def same_size(metric: str, values: NDArray[np.generic], truth: Truth) -> None:
@@ -41,37 +63,29 @@ def same_size(metric: str, values: NDArray[np.generic], truth: Truth) -> None:
         )
 
 
-def overlap(found: NDArray[np.bool_], truth: Truth) -> tuple[int, int, int] | None:
-    """How many pixels are in both, in `found` (H, W), and in the true foreground.
-
-    None if every pixel is void.
-    """
+def overlap(predicted: NDArray[np.bool_], truth: Truth) -> Overlap | None:
+    """How a predicted foreground (H, W) overlaps the true one; None if every pixel is void."""
     ids = truth.labels.ids
     kept = ids != VOID
     if not kept.any():
         return None
     true = (ids != BACKGROUND) & kept
-    return (
-        int(np.count_nonzero(found & true)),
-        int(np.count_nonzero(found & kept)),
-        int(np.count_nonzero(true)),
-    )
+    both = int(np.count_nonzero(predicted & true))
+    return Overlap(both, both, int(np.count_nonzero(predicted & kept)), int(np.count_nonzero(true)))
 
 
-def class_overlap(metric: str, labels: Labels, truth: Truth) -> tuple[int, int, int, int] | None:
-    """How many pixels show the right class, a found one, a true one, and both of any class.
+def class_overlap(metric: str, labels: Labels, truth: Truth) -> Overlap | None:
+    """How a class map overlaps the true one; background is no class. None if every pixel is void.
 
-    Background is no class. None if every pixel is void. Raises `BadValueError` if labels and truth
-    differ in size.
+    Raises `BadValueError` if labels and truth differ in size.
     """
     same_size(metric, labels.ids, truth)
-    counted = overlap(labels.ids != BACKGROUND, truth)
-    if counted is None:
+    foregrounds = overlap(labels.ids != BACKGROUND, truth)
+    if foregrounds is None:
         return None
     ids = truth.labels.ids
-    both, found, true = counted
     right = (labels.ids == ids) & (ids != BACKGROUND) & (ids != VOID)
-    return int(np.count_nonzero(right)), found, true, both
+    return foregrounds._replace(right=int(np.count_nonzero(right)))
 
 
 def region(truth: Truth, name: str | None, classes: Mapping[int, str] | None) -> NDArray[np.bool_]:

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from segkit import VOID, Counts, Labels, Masks, Metric, Scores, Truth, hookimpl
-from segkit_plugins.metric._counting import foreground, means
+from segkit import VOID, Counts, Labels, Masks, Metric, Truth, hookimpl
+from segkit_plugins.metric._counting import foreground, share
+from segkit_plugins.metric._per_image import PerImage
 
 
-class BoundaryIoU(Metric):
+class BoundaryIoU(PerImage):
     """Boundary IoU (Cheng et al. 2021, equation 2) of the foreground, the mean over images.
 
     Of the found and of the true foreground only the pixels are compared that lie within d pixels
@@ -31,21 +32,17 @@ class BoundaryIoU(Metric):
         self, truth: Truth, labels: Labels | None = None, masks: Masks | None = None
     ) -> Counts:
         """{'boundary-iou': the image's figure in [0, 1], 'images': 1}, or 0 if all is void."""
-        found = foreground(self.name, labels, masks, truth)
+        predicted = foreground(self.name, labels, masks, truth)
         ids = truth.labels.ids
         kept = ids != VOID
         if not kept.any():
-            return {self.name: 0, "images": 0}
+            return self.counted(None)
         steps = max(1, round(self.width * float(np.hypot(*ids.shape))))
         # Void is cut out of both, so its edge is an outline of both.
-        one, other = band(found & kept, steps), band((ids > 0) & kept, steps)
-        union = int(np.count_nonzero(one | other))
-        both = int(np.count_nonzero(one & other))
-        return {self.name: both / union if union else 1, "images": 1}
-
-    def score(self, counts: Counts) -> Scores:
-        """{'boundary-iou': mean over images, in [0, 1]}."""
-        return means(counts, [self.name], per="images")
+        predicted, true = band(predicted & kept, steps), band((ids > 0) & kept, steps)
+        union = int(np.count_nonzero(predicted | true))
+        both = int(np.count_nonzero(predicted & true))
+        return self.counted(share(both, union))
 
 
 def band(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
@@ -54,8 +51,8 @@ def band(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
 
     # That many erosions leave the pixels whose chessboard distance to the outside is greater.
     away = distance_transform_cdt(np.pad(mask, 1), metric="chessboard")[1:-1, 1:-1]
-    found: NDArray[np.bool_] = mask & (away <= steps)
-    return found
+    rim: NDArray[np.bool_] = mask & (away <= steps)
+    return rim
 
 
 @hookimpl

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segkit import Counts, Labels, Metric, Scores, Truth, hookimpl
-from segkit_plugins.metric._counting import class_overlap, means
+from segkit import Metric, hookimpl
+from segkit_plugins.metric._counting import Overlap, share
+from segkit_plugins.metric._per_image import OfClasses
 
 
-class ClassDice(Metric):
+class ClassDice(OfClasses):
     """Twice the pixels of the right class over all non-background pixels, the mean over images.
 
     The sum below is that of the truth's and of the result's non-background pixels. It is the F1
@@ -18,17 +19,9 @@ class ClassDice(Metric):
 
     name = "class-dice"
 
-    def count(self, truth: Truth, labels: Labels) -> Counts:
-        """{'class-dice': the image's figure in [0, 1], 'images': 1}, both 0 if all is void."""
-        counted = class_overlap(self.name, labels, truth)
-        if counted is None:
-            return {"class-dice": 0, "images": 0}
-        right, found, true, _ = counted
-        return {"class-dice": 2 * right / (found + true) if found + true else 1, "images": 1}
-
-    def score(self, counts: Counts) -> Scores:
-        """{'class-dice': mean over images, in [0, 1]}."""
-        return means(counts, ["class-dice"], per="images")
+    def ratio(self, overlap: Overlap) -> float:
+        """2 |right| / (|predicted| + |true|)."""
+        return share(2 * overlap.right, overlap.predicted + overlap.true)
 
 
 @hookimpl

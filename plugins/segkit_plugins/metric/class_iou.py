@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segkit import Counts, Labels, Metric, Scores, Truth, hookimpl
-from segkit_plugins.metric._counting import class_overlap, means
+from segkit import Metric, hookimpl
+from segkit_plugins.metric._counting import Overlap, share
+from segkit_plugins.metric._per_image import OfClasses
 
 
-class ClassIoU(Metric):
+class ClassIoU(OfClasses):
     """Pixels of the right class over the union of non-background pixels, the mean over images.
 
     Background is no class: a pixel counts as right only if it shows an object in truth and has
@@ -18,18 +19,9 @@ class ClassIoU(Metric):
 
     name = "class-iou"
 
-    def count(self, truth: Truth, labels: Labels) -> Counts:
-        """{'class-iou': the image's figure in [0, 1], 'images': 1}, both 0 if all is void."""
-        counted = class_overlap(self.name, labels, truth)
-        if counted is None:
-            return {"class-iou": 0, "images": 0}
-        right, found, true, both = counted
-        union = found + true - both
-        return {"class-iou": right / union if union else 1, "images": 1}
-
-    def score(self, counts: Counts) -> Scores:
-        """{'class-iou': mean over images, in [0, 1]}."""
-        return means(counts, ["class-iou"], per="images")
+    def ratio(self, overlap: Overlap) -> float:
+        """|right| / |predicted ∪ true|."""
+        return share(overlap.right, overlap.union)
 
 
 @hookimpl

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segkit import Counts, Labels, Masks, Metric, Scores, Truth, hookimpl
-from segkit_plugins.metric._counting import foreground, means, overlap
+from segkit import Metric, hookimpl
+from segkit_plugins.metric._counting import Overlap, share
+from segkit_plugins.metric._per_image import OfForeground
 
 
-class Dice(Metric):
+class Dice(OfForeground):
     """Twice the overlap over the sum of both foregrounds (Dice 1945), the mean over images.
 
     Foreground is every class: labels > 0, or the union of all masks where there are no labels,
@@ -17,19 +18,9 @@ class Dice(Metric):
 
     name = "dice"
 
-    def count(
-        self, truth: Truth, labels: Labels | None = None, masks: Masks | None = None
-    ) -> Counts:
-        """{'dice': the image's Dice in [0, 1], 'images': 1}, both 0 if every pixel is void."""
-        counted = overlap(foreground(self.name, labels, masks, truth), truth)
-        if counted is None:
-            return {"dice": 0, "images": 0}
-        both, found, true = counted
-        return {"dice": 2 * both / (found + true) if found + true else 1, "images": 1}
-
-    def score(self, counts: Counts) -> Scores:
-        """{'dice': mean over images, in [0, 1]}."""
-        return means(counts, ["dice"], per="images")
+    def ratio(self, overlap: Overlap) -> float:
+        """2 |predicted ∩ true| / (|predicted| + |true|)."""
+        return share(2 * overlap.both, overlap.predicted + overlap.true)
 
 
 @hookimpl

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segkit import VOID, Counts, Labels, Metric, Scores, Truth, hookimpl
-from segkit_plugins.metric._counting import means, same_size
+from segkit import VOID, Counts, Labels, Metric, Truth, hookimpl
+from segkit_plugins.metric._counting import same_size
+from segkit_plugins.metric._per_image import PerImage
 
 
-class MeanIoU(Metric):
+class MeanIoU(PerImage):
     """IoU of each class, the mean over the classes in the image's truth, then over images.
 
     Background is a class. A class that is found but not in the truth of its image lowers the
@@ -24,20 +25,16 @@ class MeanIoU(Metric):
         """{'miou': the image's mean IoU in [0, 1], 'images': 1}, both 0 if all is void."""
         same_size(self.name, labels.ids, truth)
         kept = truth.labels.ids != VOID
-        true, found = truth.labels.ids[kept], labels.ids[kept]
+        true, predicted = truth.labels.ids[kept], labels.ids[kept]
         if not true.size:
-            return {"miou": 0, "images": 0}
+            return self.counted(None)
         n = int(true.max()) + 1
-        trues = np.bincount(true, minlength=n)
-        founds = np.bincount(found[found < n], minlength=n)
-        both = np.bincount(true[true == found], minlength=n)
-        present = trues > 0
-        ious = both[present] / (trues + founds - both)[present]
-        return {"miou": float(ious.mean()), "images": 1}
-
-    def score(self, counts: Counts) -> Scores:
-        """{'miou': mean over images, in [0, 1]}."""
-        return means(counts, ["miou"], per="images")
+        true_pixels = np.bincount(true, minlength=n)
+        predicted_pixels = np.bincount(predicted[predicted < n], minlength=n)
+        both = np.bincount(true[true == predicted], minlength=n)
+        present = true_pixels > 0
+        ious = both[present] / (true_pixels + predicted_pixels - both)[present]
+        return self.counted(float(ious.mean()))
 
 
 @hookimpl

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segkit import VOID, Counts, Heatmap, Metric, Scores, Truth, hookimpl
-from segkit_plugins.metric._counting import means, region, same_size
+from segkit import VOID, Counts, Heatmap, Metric, Truth, hookimpl
+from segkit_plugins.metric._counting import region, same_size
+from segkit_plugins.metric._per_image import PerImage
 
 
-class PointingGame(Metric):
+class PointingGame(PerImage):
     """Share of images whose brightest heatmap pixel lies on the object (Zhang et al. 2018).
 
     The object is the region of the heatmap's class if the data set knows that class by name, else
@@ -36,13 +37,7 @@ class PointingGame(Metric):
                 hits.append(False)
             elif truth.labels.ids.flat[brightest] != VOID:
                 hits.append(bool(region(truth, heatmap.name, classes).flat[brightest]))
-        if not hits:
-            return {"pointing-game": 0, "images": 0}
-        return {"pointing-game": sum(hits) / len(hits), "images": 1}
-
-    def score(self, counts: Counts) -> Scores:
-        """{'pointing-game': mean over images, in [0, 1]}."""
-        return means(counts, ["pointing-game"], per="images")
+        return self.counted(sum(hits) / len(hits) if hits else None)
 
 
 @hookimpl

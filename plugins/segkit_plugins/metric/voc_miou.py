@@ -40,14 +40,14 @@ class VocMeanIoU(Metric):
         """
         same_size(self.name, labels.ids, truth)
         kept = truth.labels.ids != VOID
-        true, found = truth.labels.ids[kept], labels.ids[kept]
-        trues, ids = _present(true), _present(true, found)
+        true, predicted = truth.labels.ids[kept], labels.ids[kept]
+        trues, ids = _present(true), _present(true, predicted)
         known = {*ids.tolist()} - {VOID}
         if classes:
             known &= {BACKGROUND, *classes, *trues.tolist()}
         place = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
         place[ids] = np.arange(len(ids))
-        cells = np.bincount(place[true] * len(ids) + place[found], minlength=len(ids) ** 2)
+        cells = np.bincount(place[true] * len(ids) + place[predicted], minlength=len(ids) ** 2)
         counts: Counts = {}
         for cell in np.flatnonzero(cells).tolist():
             i, j = int(ids[cell // len(ids)]), int(ids[cell % len(ids)])
@@ -57,8 +57,8 @@ class VocMeanIoU(Metric):
 
     def score(self, counts: Counts) -> Scores:
         """{'voc-miou': mean over the classes, in [0, 1]}."""
-        _, both, true, found = _totals(counts)
-        union = true + found - both
+        _, both, true, predicted = _totals(counts)
+        union = true + predicted - both
         shown = union > 0
         return {"voc-miou": float((both[shown] / union[shown]).mean())} if shown.any() else {}
 
@@ -69,7 +69,7 @@ class VocMeanIoU(Metric):
         matrix has `names` (those of its columns) and `pixels`: a row for each class in truth, a
         column for what was found; a last column 'other' if anything was.
         """
-        ids, both, true, found = _totals(counts)
+        ids, both, true, predicted = _totals(counts)
         names = [_name(i, classes) for i in ids]
         rows = [
             {
@@ -80,7 +80,7 @@ class VocMeanIoU(Metric):
                 "pixels": int(t),
                 "found": int(f),
             }
-            for i, name, b, t, f in zip(ids, names, both, true, found, strict=True)
+            for i, name, b, t, f in zip(ids, names, both, true, predicted, strict=True)
             if t + f
         ]
         columns: list[int | str] = [
@@ -112,8 +112,8 @@ def _totals(counts: Counts) -> tuple[tuple[int, ...], Pixels, Pixels, Pixels]:
     right = rows == columns
     both: Pixels = np.bincount(rows[right], pixels[right], n)
     true: Pixels = np.bincount(rows, pixels, n)
-    found: Pixels = np.bincount(columns, pixels, n + 1)[:n]  # the last place is 'other'
-    return ids, both, true, found
+    predicted: Pixels = np.bincount(columns, pixels, n + 1)[:n]  # the last place is 'other'
+    return ids, both, true, predicted
 
 
 @lru_cache(maxsize=16)
@@ -126,7 +126,7 @@ def _cells(keys: tuple[str, ...]) -> tuple[tuple[int, ...], NDArray[np.intp], ND
     ids = sorted({int(i) for cell in cells for i in cell if i != OTHER})
     place = {str(i): k for k, i in enumerate(ids)} | {OTHER: len(ids)}
     rows = np.array([place[true] for true, _ in cells], np.intp)
-    columns = np.array([place[found] for _, found in cells], np.intp)
+    columns = np.array([place[predicted] for _, predicted in cells], np.intp)
     return tuple(ids), rows, columns
 
 

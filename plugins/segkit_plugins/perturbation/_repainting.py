@@ -1,4 +1,4 @@
-"""Pictures with other values."""
+"""An image with other pixel values: rounded, clipped, of the same name."""
 
 from __future__ import annotations
 

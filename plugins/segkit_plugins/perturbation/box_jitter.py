@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from pydantic import PositiveFloat
 
-from segkit import Image, Perturbation, Prompts, hookimpl
+from segkit import Perturbation, Prompt, hookimpl
+from segkit_plugins.perturbation._jitter import Jitter, Points
 
 
-class BoxJitter(Perturbation):
+class BoxJitter(Jitter):
     """Each side of each box moves by its own draw from N(0, σ²), σ = `step` × level pixels.
 
     Sides stay inside the image, and two that pass each other change places; points and masks stay
@@ -20,24 +20,12 @@ class BoxJitter(Perturbation):
 
     name = "box-jitter"
 
-    step: PositiveFloat = 4.0
-    """How much the standard deviation grows with each level, in pixels."""
-
-    def __call__(
-        self, prompts: Prompts, image: Image, level: float, rng: np.random.Generator
-    ) -> Prompts:
-        """The same prompts with moved boxes; at level 0 the same boxes."""
-        if level == 0:
-            return prompts
-        last = np.array(image.size[::-1], np.float32) - 1
-        moved = []
-        for prompt in prompts:
-            if prompt.box is not None:
-                noise = rng.standard_normal((2, 2), np.float32) * np.float32(self.step * level)
-                corners = (prompt.box.reshape(2, 2) + noise).clip(0, last)
-                prompt = replace(prompt, box=np.sort(corners, axis=0).ravel())
-            moved.append(prompt)
-        return Prompts(tuple(moved))
+    def moved(self, prompt: Prompt, shift: Callable[[Points], Points]) -> Prompt:
+        """The prompt with its box moved; the same prompt if it has none."""
+        if prompt.box is None:
+            return prompt
+        corners = shift(prompt.box.reshape(2, 2))
+        return replace(prompt, box=np.sort(corners, axis=0).ravel())
 
 
 @hookimpl

@@ -39,8 +39,8 @@ class MotionBlur(Perturbation):
         angle = rng.uniform(-90, 90) if self.angle is None else self.angle
         line = _line(1 + self.step * level, math.radians(angle))
         pixels = image.pixels.astype(np.float32)
-        made = [convolve(pixels[..., c], line, mode="nearest") for c in range(3)]
-        return repainted(image, np.stack(made, axis=-1))
+        channels = [convolve(pixels[..., c], line, mode="nearest") for c in range(3)]
+        return repainted(image, np.stack(channels, axis=-1))
 
 
 def _line(length: float, angle: float) -> NDArray[np.float32]:

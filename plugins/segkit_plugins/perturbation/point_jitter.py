@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-from pydantic import PositiveFloat
-
-from segkit import Image, Perturbation, Prompts, hookimpl
+from segkit import Perturbation, Prompt, hookimpl
+from segkit_plugins.perturbation._jitter import Jitter, Points
 
 
-class PointJitter(Perturbation):
+class PointJitter(Jitter):
     """Each point moves by N(0, σ²) in x and in y, σ = `step` × level pixels.
 
     Points stay inside the image; boxes and masks stay as they are. With the same `rng` a point
@@ -20,22 +18,9 @@ class PointJitter(Perturbation):
 
     name = "point-jitter"
 
-    step: PositiveFloat = 4.0
-    """How much the standard deviation grows with each level, in pixels."""
-
-    def __call__(
-        self, prompts: Prompts, image: Image, level: float, rng: np.random.Generator
-    ) -> Prompts:
-        """The same prompts with moved points; at level 0 the same points."""
-        if level == 0:
-            return prompts
-        last = np.array(image.size[::-1], np.float32) - 1
-        moved = []
-        for prompt in prompts:
-            noise = rng.standard_normal(prompt.points.shape, np.float32)
-            points = prompt.points + noise * np.float32(self.step * level)
-            moved.append(replace(prompt, points=points.clip(0, last)))
-        return Prompts(tuple(moved))
+    def moved(self, prompt: Prompt, shift: Callable[[Points], Points]) -> Prompt:
+        """The prompt with its points moved."""
+        return replace(prompt, points=shift(prompt.points))
 
 
 @hookimpl

@@ -46,16 +46,16 @@ def renamed(
     messages. Raises `UsageError` for a table that cannot be used or keeps none of the names, and
     for a class to keep that no name becomes.
     """
-    found: list[str | None] = list(names)
+    targets: list[str | None] = list(names)
     if table is not None:
-        targets = load_table(table)
-        found = [targets.get(name) for name in names]
-        if not any(found):
+        target_of = load_table(table)
+        targets = [target_of.get(name) for name in names]
+        if not any(targets):
             raise UsageError(
                 f"{option}.table {table} has none of the model's class names, such as "
                 f"'{names[0] if names else ''}'; give the table of its names, or other names"
             )
-    known = dict.fromkeys(name for name in found if name is not None)
+    known = dict.fromkeys(name for name in targets if name is not None)
     for name in classes:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1) or list(known)[:1]
@@ -63,7 +63,7 @@ def renamed(
                 f"{option}.classes names '{name}', which the detector does not know; "
                 f"it has {len(known)} classes, among them '{near[0] if near else ''}'"
             )
-    return tuple(name if not classes or name in classes else None for name in found)
+    return tuple(name if not classes or name in classes else None for name in targets)
 
 
 def to_pixels(edges: ArrayLike, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

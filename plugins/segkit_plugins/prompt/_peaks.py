@@ -56,9 +56,9 @@ def _apart(values: NDArray[np.float32], k: int, min_distance: int) -> list[int]:
     height, width = values.shape
     left = values.copy()
     chosen: list[int] = []
-    while len(chosen) < k and (found := _first(left, values)):
-        chosen += found
-        y, x = divmod(found[0], width)
+    while len(chosen) < k and (brightest := _first(left, values)):
+        chosen += brightest
+        y, x = divmod(brightest[0], width)
         rows = np.arange(max(y - min_distance, 0), min(y + min_distance + 1, height))
         columns = np.arange(max(x - min_distance, 0), min(x + min_distance + 1, width))
         near = (rows[:, None] - y) ** 2 + (columns - x) ** 2 < min_distance**2

@@ -14,14 +14,14 @@ Region = NDArray[np.bool_]
 def hot(values: NDArray[np.float32], level: float) -> Region:
     """The pixels of `values` (H, W) of at least `level` × the maximum; none without heat."""
     top = float(values.max())
-    found: Region = (values >= level * top) & (values > 0)
-    return found
+    region: Region = (values >= level * top) & (values > 0)
+    return region
 
 
 def cold(values: NDArray[np.float32], level: float) -> Region:
     """The pixels below `level` × the maximum; all of them without heat."""
-    found: Region = ~hot(values, level)
-    return found
+    region: Region = ~hot(values, level)
+    return region
 
 
 def parts(region: Region, most: int, least: int = 1) -> list[Region]:
@@ -42,8 +42,8 @@ def depth(region: Region) -> NDArray[np.float32]:
     """(H, W): of each pixel of a region the distance to its border or the image's, in pixels."""
     from scipy import ndimage
 
-    found = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    return np.asarray(found, np.float32)
+    distances = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    return np.asarray(distances, np.float32)
 
 
 def middle(region: Region) -> tuple[float, float]:

@@ -43,18 +43,18 @@ class AdaptiveBackground(Prompter):
         if not heatmap.values.any():
             return None
         far = cold(heatmap.values, self.cold)
-        made = tuple(
+        refined = tuple(
             self._held_back(prompt, masks.masks[masks.prompt == i].any(axis=0), far)
             for i, prompt in enumerate(prompts)
         )
-        changed = any(new is not old for new, old in zip(made, prompts, strict=True))
-        return Prompts(made) if changed else None
+        changed = any(new is not old for new, old in zip(refined, prompts, strict=True))
+        return Prompts(refined) if changed else None
 
     def _held_back(self, prompt: Prompt, mask: Region, far: Region) -> Prompt:
         least = max(1, round(self.least * np.count_nonzero(mask)))
-        found = [middle(part) for part in parts(mask & far, self.points, least)]
+        middles = [middle(part) for part in parts(mask & far, self.points, least)]
         known = {tuple(point) for point in prompt.points.tolist()}
-        new = [point for point in found if point not in known]
+        new = [point for point in middles if point not in known]
         if not new:
             return prompt
         return replace(

@@ -17,7 +17,7 @@ from segkit_plugins.prompt._detection import to_pixels
 from segkit_plugins.shared.name_tables import class_names, load_table
 
 
-class Found(NamedTuple):
+class FileBox(NamedTuple):
     """One box of a file."""
 
     edges: tuple[float, float, float, float]
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     """Whether the id is a place from 0 among the classes, as in YOLO's files."""
 
 
-Read = Callable[[Image], "list[Found] | None"]
+Read = Callable[[Image], "list[FileBox] | None"]
 """From an image to its boxes; None if the file does not know the image."""
 
 
@@ -85,51 +85,51 @@ class Boxes(Prompter):
 
     def __call__(self, image: Image, classes: Mapping[int, str] | None = None) -> Prompts:
         """A prompt with a box for each box of the image's; `BadImageError` where that cannot be."""
-        found = self._read(image)
-        if found is None:
+        boxes = self._read(image)
+        if boxes is None:
             raise BadImageError(
                 f"'{self.file}' has no boxes for the image '{image.name}'; add them, or leave the "
                 "image out"
             )
-        prompts = [self._prompt(box, image, classes or {}) for box in found]
+        prompts = [self._prompt(box, image, classes or {}) for box in boxes]
         sure = [p for p in prompts if p is not None]
         return Prompts(tuple(sorted(sure, key=lambda prompt: -prompt.score)))
 
-    def _prompt(self, found: Found, image: Image, classes: Mapping[int, str]) -> Prompt | None:
+    def _prompt(self, listed: FileBox, image: Image, classes: Mapping[int, str]) -> Prompt | None:
         """The box as a prompt; None if it is not wanted."""
-        (box,), (right,) = to_pixels(found.edges, image.size)
-        if not right or not math.isfinite(found.score):
+        (box,), (right,) = to_pixels(listed.edges, image.size)
+        if not right or not math.isfinite(listed.score):
             height, width = image.size
-            numbers = ", ".join(f"{v:g}" for v in (*found.edges, found.score))
+            numbers = ", ".join(f"{v:g}" for v in (*listed.edges, listed.score))
             raise BadImageError(
                 f"'{self.file}' has for the image '{image.name}' ({width}x{height}) the box "
                 f"{numbers} (first and last x and y, score), which is inverted, outside the image "
                 "or not finite; correct it there"
             )
-        name = self._name(found, image, classes)
+        name = self._name(listed, image, classes)
         if self.table is not None:
             name = self._table.get(name or "")
             if name is None:
                 return None
-        if (self.classes and name not in self.classes) or found.score < self.confidence:
+        if (self.classes and name not in self.classes) or listed.score < self.confidence:
             return None
-        return Prompt(box=box, name=name, score=found.score)
+        return Prompt(box=box, name=name, score=listed.score)
 
-    def _name(self, found: Found, image: Image, classes: Mapping[int, str]) -> str | None:
+    def _name(self, listed: FileBox, image: Image, classes: Mapping[int, str]) -> str | None:
         """The box's class name; None if the file says nothing of it."""
-        if not isinstance(found.label, int):
-            return found.label
-        known = dict(enumerate(self._named, 0 if found.place else 1)) or dict(classes)
-        if not self._named and found.place:
+        if not isinstance(listed.label, int):
+            return listed.label
+        known = dict(enumerate(self._named, 0 if listed.place else 1)) or dict(classes)
+        if not self._named and listed.place:
             known = dict(enumerate(known[i] for i in sorted(known)))
-        if found.label not in known:
+        if listed.label not in known:
             among = f"only {min(known)} to {max(known)}" if known else "no classes"
             raise BadImageError(
                 f"'{self.file}' has for the image '{image.name}' a box of the class id "
-                f"{found.label}, but {'--boxes.names' if self._named else 'the data set'} names "
+                f"{listed.label}, but {'--boxes.names' if self._named else 'the data set'} names "
                 f"{among}; give --boxes.names, or a data set with these classes"
             )
-        return known[found.label]
+        return known[listed.label]
 
     @cached_property
     def _named(self) -> tuple[str, ...]:
@@ -180,12 +180,12 @@ class Boxes(Prompter):
             if isinstance(content, dict):
                 return _plain(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            found = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            fault = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         else:
-            found = f"it is a {type(content).__name__}"
+            fault = f"it is a {type(content).__name__}"
         raise UsageError(
             f"--boxes.file {path} holds JSON that is neither COCO's nor "
-            f"{{image: [[x1, y1, x2, y2, class], …]}} ({found}); correct it there"
+            f"{{image: [[x1, y1, x2, y2, class], …]}} ({fault}); correct it there"
         )
 
 
@@ -195,7 +195,7 @@ class Boxes(Prompter):
 def _folder(folder: Path, xml: bool) -> Read:
     """A folder of one file an image: VOC's if it has any, else YOLO's."""
 
-    def read(image: Image) -> list[Found] | None:
+    def read(image: Image) -> list[FileBox] | None:
         path = folder / f"{image.name}{'.xml' if xml else '.txt'}"
         if not path.is_file():
             return None if xml else []
@@ -204,12 +204,12 @@ def _folder(folder: Path, xml: bool) -> Read:
     return read
 
 
-def _voc(path: Path, image: Image) -> list[Found]:
+def _voc(path: Path, image: Image) -> list[FileBox]:
     """The objects of a VOC annotation."""
     try:
         root = ElementTree.parse(path).getroot()
         width, height = (int(float(root.findtext(f"size/{k}", "0"))) for k in ("width", "height"))
-        found = []
+        boxes = []
         for thing in root.iter("object"):
             box = thing.find("bndbox")
             if box is None:
@@ -218,7 +218,7 @@ def _voc(path: Path, image: Image) -> list[Found]:
                 float(box.findtext(k, "missing")) for k in ("xmin", "ymin", "xmax", "ymax")
             )
             label = (thing.findtext("name") or "").strip() or None
-            found.append(Found((x0 - 1, y0 - 1, x1, y1), label, 1.0))
+            boxes.append(FileBox((x0 - 1, y0 - 1, x1, y1), label, 1.0))
     except (ElementTree.ParseError, OSError, ValueError, OverflowError) as error:
         raise BadImageError(
             f"'{path}' cannot be read as a VOC annotation ({error}); correct it or leave the image "
@@ -229,13 +229,13 @@ def _voc(path: Path, image: Image) -> list[Found]:
             f"'{path}' is for an image of {width}x{height}, but '{image.name}' is "
             f"{image.size[1]}x{image.size[0]}; scale the image or the boxes"
         )
-    return found
+    return boxes
 
 
-def _yolo(path: Path, image: Image) -> list[Found]:
+def _yolo(path: Path, image: Image) -> list[FileBox]:
     """The lines of a YOLO label file."""
     height, width = image.size
-    found = []
+    boxes = []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -260,8 +260,8 @@ def _yolo(path: Path, image: Image) -> list[Found]:
             (x + w / 2) * width,
             (y + h / 2) * height,
         )
-        found.append(Found(edges, label, score[0] if score else 1.0, place=True))
-    return found
+        boxes.append(FileBox(edges, label, score[0] if score else 1.0, place=True))
+    return boxes
 
 
 def _coco(content: Mapping[str, Any]) -> Read:
@@ -269,62 +269,62 @@ def _coco(content: Mapping[str, Any]) -> Read:
     names = {int(c["id"]): str(c["name"]) for c in content.get("categories", ())}
     images: dict[Any, str] = {}
     sizes: dict[str, tuple[Any, Any]] = {}
-    for one in content["images"]:
-        name = Path(one["file_name"]).stem
-        if one["id"] in images or name in sizes:
-            raise ValueError(f"two of its images are called '{name}' or have the id {one['id']}")
-        images[one["id"]] = name
-        sizes[name] = (one.get("height"), one.get("width"))
-    found: dict[str, list[Found]] = {name: [] for name in sizes}
-    for one in content["annotations"]:
-        if one["image_id"] not in images:
+    for photo in content["images"]:
+        name = Path(photo["file_name"]).stem
+        if photo["id"] in images or name in sizes:
+            raise ValueError(f"two of its images are called '{name}' or have the id {photo['id']}")
+        images[photo["id"]] = name
+        sizes[name] = (photo.get("height"), photo.get("width"))
+    boxes_of: dict[str, list[FileBox]] = {name: [] for name in sizes}
+    for annotation in content["annotations"]:
+        if annotation["image_id"] not in images:
             raise ValueError(
-                f"the annotation {one.get('id')} is of the image {one['image_id']}, which 'images' "
-                "lacks"
+                f"the annotation {annotation.get('id')} is of the image {annotation['image_id']}, "
+                "which 'images' lacks"
             )
-        if not one.get("iscrowd"):
-            number = int(one["category_id"])
+        if not annotation.get("iscrowd"):
+            number = int(annotation["category_id"])
             label = names.get(number, number)
-            found[images[one["image_id"]]].append(_side_box(one, label))
+            boxes_of[images[annotation["image_id"]]].append(_side_box(annotation, label))
 
-    def read(image: Image) -> list[Found] | None:
+    def read(image: Image) -> list[FileBox] | None:
         said = sizes.get(image.name, (None, None))
         if None not in said and said != image.size:
             raise BadImageError(
                 f"the image '{image.name}' is {image.size[1]}x{image.size[0]}, but its boxes are "
                 f"for {said[1]}x{said[0]}; scale the image or the boxes"
             )
-        return found.get(image.name)
+        return boxes_of.get(image.name)
 
     return read
 
 
 def _detections(content: Sequence[Any]) -> Read:
     """COCO's form for what a detector found: images are named by their ids."""
-    found: dict[str, list[Found]] = {}
-    for one in content:
-        box = _side_box(one, int(one["category_id"]))
-        found.setdefault(str(one["image_id"]), []).append(box)
+    boxes_of: dict[str, list[FileBox]] = {}
+    for detection in content:
+        box = _side_box(detection, int(detection["category_id"]))
+        boxes_of.setdefault(str(detection["image_id"]), []).append(box)
 
-    def read(image: Image) -> list[Found]:
+    def read(image: Image) -> list[FileBox]:
         number = str(int(image.name)) if image.name.isdecimal() else image.name
-        return found.get(image.name) or found.get(number, [])  # nothing found is not listed
+        return boxes_of.get(image.name) or boxes_of.get(number, [])  # nothing found is not listed
 
     return read
 
 
-def _side_box(one: Mapping[str, Any], label: int | str) -> Found:
+def _side_box(entry: Mapping[str, Any], label: int | str) -> FileBox:
     """A box that is given by its first corner and its sides."""
-    x, y, w, h = (float(v) for v in one["bbox"])
-    score = one.get("score")
-    return Found((x, y, x + w, y + h), label, 1.0 if score is None else float(score))
+    x, y, w, h = (float(v) for v in entry["bbox"])
+    score = entry.get("score")
+    return FileBox((x, y, x + w, y + h), label, 1.0 if score is None else float(score))
 
 
 def _plain(content: Mapping[str, Any]) -> Read:
     """Image to boxes of first and last pixel."""
-    found = {}
+    boxes_of = {}
     for key, boxes in content.items():
-        several = []
+        listed = []
         for box in boxes:
             x0, y0, x1, y1 = (float(v) for v in box[:4])
             if len(box) > 6:
@@ -333,10 +333,10 @@ def _plain(content: Mapping[str, Any]) -> Read:
             score = box[5] if len(box) > 5 else 1.0
             if label is not None and not isinstance(label, str):
                 label = int(label)
-            several.append(Found((x0, y0, x1 + 1, y1 + 1), label, float(score)))
-        found[key] = several
-    stems = {Path(key).stem: boxes for key, boxes in found.items()}
-    return lambda image: found.get(image.name, stems.get(image.name))
+            listed.append(FileBox((x0, y0, x1 + 1, y1 + 1), label, float(score)))
+        boxes_of[key] = listed
+    stems = {Path(key).stem: boxes for key, boxes in boxes_of.items()}
+    return lambda image: boxes_of.get(image.name, stems.get(image.name))
 
 
 @hookimpl

@@ -25,9 +25,9 @@ class Cascade(Prompter):
 
     def refine(self, prompts: Prompts, masks: Masks) -> Prompts | None:
         """The prompts with their answers' logits; None if none gets one."""
-        made = tuple(self._again(prompt, i, masks) for i, prompt in enumerate(prompts))
-        changed = any(new is not old for new, old in zip(made, prompts, strict=True))
-        return Prompts(made) if changed else None
+        refined = tuple(self._again(prompt, i, masks) for i, prompt in enumerate(prompts))
+        changed = any(new is not old for new, old in zip(refined, prompts, strict=True))
+        return Prompts(refined) if changed else None
 
     def _again(self, prompt: Prompt, place: int, masks: Masks) -> Prompt:
         own = (masks.prompt == place).nonzero()[0]

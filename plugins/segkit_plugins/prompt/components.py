@@ -38,8 +38,8 @@ class Components(Prompter):
         """Prompts, or none."""
         values = heatmap.values
         least = max(1, round(self.min_area * values.size))
-        found = parts(hot(values, self.level), self.most, least)
-        return Prompts(tuple(self._asked(np.where(p, values, np.float32(0)), p) for p in found))
+        regions = parts(hot(values, self.level), self.most, least)
+        return Prompts(tuple(self._asked(np.where(p, values, np.float32(0)), p) for p in regions))
 
     def _asked(self, values: np.ndarray, part: Region) -> Prompt:
         points = brightest(values) if self.ask != "box" else ()

@@ -50,21 +50,21 @@ class Disagreement(Prompter):
         least = max(1, round(self.least * missed.size))
         part = next(iter(parts(missed, least)), None)
         nearest = None if part is None else _nearest(part, own, prompts)
-        made = []
+        refined = []
         for i, prompt in enumerate(prompts):
             leak = next(iter(parts(own[i] & far, least)), None)
-            made.append(self._clicked(prompt, part if i == nearest else None, leak))
-        changed = any(new is not old for new, old in zip(made, prompts, strict=True))
-        return Prompts(tuple(made)) if changed else None
+            refined.append(self._clicked(prompt, part if i == nearest else None, leak))
+        changed = any(new is not old for new, old in zip(refined, prompts, strict=True))
+        return Prompts(tuple(refined)) if changed else None
 
     def _clicked(self, prompt: Prompt, missed: Region | None, leaked: Region | None) -> Prompt:
         """The prompt with a click in the larger of the two regions, if there is one."""
-        found = [
+        regions = [
             (part, sign) for part, sign in ((missed, True), (leaked, False)) if part is not None
         ]
-        if not found:
+        if not regions:
             return prompt
-        part, sign = max(found, key=lambda one: np.count_nonzero(one[0]))
+        part, sign = max(regions, key=lambda pair: np.count_nonzero(pair[0]))
         point = middle(part)
         if point in {tuple(known) for known in prompt.points.tolist()}:
             return prompt

@@ -59,17 +59,17 @@ def _medoids(
         if chance.sum() <= 0:
             break
         chosen.append(int(rng.choice(len(weights), p=chance / chance.sum())))
-    found = np.array(chosen)
+    medoids = np.array(chosen)
     for _ in range(TURNS):
-        nearest = apart[:, found].argmin(axis=1)
-        moved = found.copy()
-        for i in range(len(found)):
+        nearest = apart[:, medoids].argmin(axis=1)
+        moved = medoids.copy()
+        for i in range(len(medoids)):
             own = np.flatnonzero(nearest == i)
             moved[i] = own[np.argmin(apart[np.ix_(own, own)] @ weights[own])]
-        if (moved == found).all():
+        if (moved == medoids).all():
             break
-        found = moved
-    return found
+        medoids = moved
+    return medoids
 
 
 @hookimpl

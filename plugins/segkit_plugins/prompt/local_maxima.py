@@ -63,9 +63,9 @@ def _peaks(values: NDArray[np.float32]) -> NDArray[np.float32]:
     order = np.lexsort((places, away, number[places]))
     first = np.r_[True, np.diff(number[places][order]) > 0]
     chosen = places[order][first]
-    found = np.zeros(values.size, np.float32)
-    found[chosen] = values.ravel()[chosen]
-    return found.reshape(values.shape)
+    peaks = np.zeros(values.size, np.float32)
+    peaks[chosen] = values.ravel()[chosen]
+    return peaks.reshape(values.shape)
 
 
 @hookimpl

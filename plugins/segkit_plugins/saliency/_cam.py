@@ -8,9 +8,9 @@ more than that, `explain`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from segkit import (
     Truth,
     Weights,
 )
+
+if TYPE_CHECKING:
+    from segkit_plugins.saliency._networks import ClassifierOptions
 
 CHUNK = 16
 """Images in one forward pass; bounds memory."""
@@ -123,7 +126,7 @@ class ClassActivationMap(Saliency):
         """
         from segkit_plugins.saliency._classifiers import load
 
-        self._classifier = load(self, device)
+        self._classifier = load(self._classifier_options(), device)
 
     def close(self) -> None:
         """Drop the classifier."""
@@ -131,9 +134,16 @@ class ClassActivationMap(Saliency):
 
     def weight_files(self) -> Mapping[str, Path]:
         """The classifier's weights."""
-        from segkit_plugins.saliency._classifiers import files
+        from segkit_plugins.saliency._networks import files
 
-        return files(self)
+        return files(self._classifier_options())
+
+    def _classifier_options(self) -> ClassifierOptions:
+        """The options of this step that its classifier depends on."""
+        from segkit_plugins.saliency._networks import ClassifierOptions
+
+        own = {field.name: getattr(self, field.name) for field in fields(ClassifierOptions)[1:]}
+        return ClassifierOptions(self.name, **own)
 
     @classmethod
     def known_weights(cls) -> tuple[Weights, ...]:
@@ -149,42 +159,41 @@ class ClassActivationMap(Saliency):
 
         Raises `BadValueError` for target `truth` if there is none or the model knows none of it.
         """
-        made: tuple[Heatmap, ...]
-        made = self.batch([{"image": image, "truth": truth, "classes": classes}])[0]
-        return made
+        (heatmaps,) = self.batch([{"image": image, "truth": truth, "classes": classes}])
+        return heatmaps
 
     def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
         """The heatmaps of several images of any sizes, 16 in a forward pass."""
         chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
-        return [made for chunk in chunks for made in self._chunk(chunk)]
+        return [heatmaps for chunk in chunks for heatmaps in self._chunk(chunk)]
 
     def _chunk(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
         """The heatmaps of images that go through the network together."""
         import torch
 
         classifier = self._classifier
-        pixels = torch.stack([classifier.prepared(one["image"].pixels) for one in inputs])
-        views = [(v, *classifier.look(v.pixels)) for v in self._views(pixels)]
-        scores = views[0][1]
-        chances = scores.detach().softmax(1)
+        pixels = torch.stack([classifier.prepared(values["image"].pixels) for values in inputs])
+        looks = [(view, *classifier.look(view.pixels)) for view in self._views(pixels)]
+        first_scores = looks[0][1].detach()
+        probabilities = first_scores.softmax(1)
         targets = [
-            self._targets(row, one.get("truth"), one.get("classes"))
-            for row, one in zip(scores.detach().cpu().numpy(), inputs, strict=True)
+            self._targets(row, values.get("truth"), values.get("classes"))
+            for row, values in zip(first_scores.cpu().numpy(), inputs, strict=True)
         ]
-        made: list[list[Heatmap]] = [[] for _ in inputs]
-        most = max(len(several) for several in targets)
+        heatmaps: list[list[Heatmap]] = [[] for _ in inputs]
+        most = max(len(own) for own in targets)
         for turn in range(most):  # the first class of every image, then the second …
-            rows = [i for i, several in enumerate(targets) if turn < len(several)]
-            chosen = [targets[i][turn][0] for i in rows]
+            rows = [i for i, own in enumerate(targets) if turn < len(own)]
+            outputs = [targets[i][turn][0] for i in rows]
             maps = [
-                view.upright(self.explain(Seen(view.pixels, found, activations, rows, chosen)))
-                for view, found, activations in views
+                view.upright(self.explain(Seen(view.pixels, scores, activations, rows, outputs)))
+                for view, scores, activations in looks
             ]
             for place, i in enumerate(rows):
-                number, name = targets[i][turn]
-                values = as_heat(_mean([m[place] for m in maps]), inputs[i]["image"].size)
-                made[i].append(Heatmap(values, name, float(chances[i, number])))
-        return [tuple(heatmaps) for heatmaps in made]
+                output, name = targets[i][turn]
+                heat = as_heat(_mean([m[place] for m in maps]), inputs[i]["image"].size)
+                heatmaps[i].append(Heatmap(heat, name, float(probabilities[i, output])))
+        return [tuple(own) for own in heatmaps]
 
     def explain(self, seen: Seen) -> Any:
         """Maps (n, h, w), a Tensor: one for each of the rows and its class."""
@@ -196,20 +205,16 @@ class ClassActivationMap(Saliency):
         (gradients,) = torch.autograd.grad(total, seen.activations, retain_graph=True)
         return self.combine(seen.activations.detach()[rows], gradients[rows])
 
-    def sides(self, size: int) -> tuple[int, ...]:
-        """The sides of the inputs to average over, in pixels, for a network's own `size`."""
-        return tuple(max(round(size * scale), 1) for scale in self.scales or (1.0,))
-
     def _views(self, pixels: Any) -> list[_View]:
         """The network's inputs to average over; the first decides which classes are likeliest."""
         import torch.nn.functional as F
 
-        side = pixels.shape[-1]
+        own = pixels.shape[-1]
         views = []
-        for now in self.sides(side):
+        for side in self._classifier.sides:
             sized = pixels
-            if now != side:
-                sized = F.interpolate(pixels, (now, now), mode="bilinear", antialias=now < side)
+            if side != own:
+                sized = F.interpolate(pixels, (side, side), mode="bilinear", antialias=side < own)
             views.append(_View(sized, False))
             if self.flip:
                 views.append(_View(sized.flip(-1), True))
@@ -228,12 +233,12 @@ class ClassActivationMap(Saliency):
         count = {"predicted": 1}.get(self.target)
         if self.target.startswith("top:"):
             count = int(self.target.removeprefix("top:"))
-        found = (
+        outputs = (
             [self._likeliest(self._classifier.numbers(self.target), scores)]
             if count is None
             else np.argsort(-scores, kind="stable")[:count]
         )
-        return [(int(i), names[i]) for i in found]
+        return [(int(i), names[i]) for i in outputs]
 
     def _true(
         self, scores: NDArray[np.float32], truth: Truth | None, classes: Mapping[int, str]
@@ -248,18 +253,18 @@ class ClassActivationMap(Saliency):
         names = {**classes, **truth.labels.classes}
         ids = [int(i) for i in np.unique(truth.labels.ids) if i not in (BACKGROUND, VOID)]
         wanted = [names.get(i, f"class {i}") for i in ids]
-        known = [(self._classifier.named(name), name) for name in wanted]
-        found = [(self._likeliest(numbers, scores), name) for numbers, name in known if numbers]
-        if not found:
+        named = [(self._classifier.named(name), name) for name in wanted]
+        known = [(self._likeliest(outputs, scores), name) for outputs, name in named if outputs]
+        if not known:
             raise BadValueError(
                 f"{option}: the model knows none of the image's classes "
                 f"({', '.join(wanted) or 'it has none'}); choose predicted or another model"
             )
-        return found
+        return known
 
-    def _likeliest(self, numbers: Sequence[int], scores: NDArray[np.float32]) -> int:
+    def _likeliest(self, outputs: Sequence[int], scores: NDArray[np.float32]) -> int:
         """Of several outputs with one name the one seen most of."""
-        return max(numbers, key=lambda i: float(scores[i]))
+        return max(outputs, key=lambda i: float(scores[i]))
 
 
 @dataclass(frozen=True)
@@ -305,14 +310,14 @@ def _mean(maps: Sequence[Any]) -> Any:
     return torch.stack(same).mean(dim=0)
 
 
-def as_heat(found: Any, size: tuple[int, int]) -> NDArray[np.float32]:
+def as_heat(heat: Any, size: tuple[int, int]) -> NDArray[np.float32]:
     """A map (h, w), a Tensor of values of at least 0, as a heatmap's values (H, W) in [0, 1]."""
     import torch.nn.functional as F
 
-    low = _stretched(found.float())
-    values = F.interpolate(low[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-    made: NDArray[np.float32] = _stretched(values).clamp(0, 1).cpu().numpy()
-    return made
+    low = _stretched(heat.float())
+    high = F.interpolate(low[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    values: NDArray[np.float32] = _stretched(high).clamp(0, 1).cpu().numpy()
+    return values
 
 
 def _stretched(values: Any) -> Any:

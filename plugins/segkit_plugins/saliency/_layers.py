@@ -48,8 +48,8 @@ def as_map(output: Any, images: int) -> tuple[Tensor, Callable[[Tensor], Tensor]
     if output.dim() == 4:
         _, first, second, third = output.shape
         if second != third and first == second > 1:
-            return output.permute(0, 3, 1, 2), lambda found: found.permute(0, 2, 3, 1)
-        return output, lambda found: found
+            return output.permute(0, 3, 1, 2), lambda features: features.permute(0, 2, 3, 1)
+        return output, lambda features: features
     if output.dim() != 3:
         return None
     count = output.shape[1]
@@ -59,8 +59,8 @@ def as_map(output: Any, images: int) -> tuple[Tensor, Callable[[Tensor], Tensor]
         return None
     kept = output[:, :others].detach()
 
-    def back(found: Tensor) -> Tensor:
-        return torch.cat([kept, found.flatten(2).transpose(1, 2)], dim=1)
+    def back(features: Tensor) -> Tensor:
+        return torch.cat([kept, features.flatten(2).transpose(1, 2)], dim=1)
 
     patches = output[:, others:].transpose(1, 2)
     return patches.reshape(*patches.shape[:2], side, side), back
@@ -81,9 +81,9 @@ def look_at(network: nn.Module, path: str) -> Look:
             laid = as_map(output, len(pixels))
             if laid is None:
                 raise LookupError(NO_MAP)
-            found, back = laid
+            features, back = laid
             # A layer that runs several times counts with its last run.
-            kept[:] = [found.detach().requires_grad_()]
+            kept[:] = [features.detach().requires_grad_()]
             # A copy: what follows may work in place, which a leaf does not allow.
             return back(kept[0].clone())
 
@@ -163,14 +163,14 @@ def layers_of(network: nn.Module, picture: Tensor) -> list[Layer]:
         network(picture)
     modules = dict(network.named_modules())
     count = max(sum(name in single for name in finished), 1)
-    found: list[Layer] = []
+    layers: list[Layer] = []
     done = 0
     for name, output in finished.items():
         done += name in single
         laid = as_map(output, len(picture))
         if name and laid is not None and _is_map(laid[0]):
-            found.append(_layer(name, laid[0], done / count, modules[name]))
-    return found
+            layers.append(_layer(name, laid[0], done / count, modules[name]))
+    return layers
 
 
 def default_layer(network: nn.Module, picture: Tensor) -> str | None:
@@ -182,7 +182,7 @@ def default_layer(network: nn.Module, picture: Tensor) -> str | None:
     if isinstance(network, torch.jit.ScriptModule):
         outside_in = reversed(list(_inside_out(network)))
         tried = (_try(network, name, picture) for name in outside_in)
-        return next((found.name for found in tried if found and found.convolves), None)
+        return next((layer.name for layer in tried if layer and layer.convolves), None)
     late = [x for x in layers_of(network, picture) if x.done >= 0.5]
     names = [x.name for x in late if x.convolves]
     names = names or [x.name for x in late if x.name.rpartition(".")[2] in FIRST_NORMS]
@@ -216,5 +216,5 @@ def _try(network: nn.Module, name: str, picture: Tensor) -> Layer | None:
     except (LookupError, RuntimeError):
         return None
     module = dict(network.named_modules())[name]
-    found = _is_map(output) and len(output) == len(picture)
-    return _layer(name, output, 1.0, module) if found else None
+    is_map = _is_map(output) and len(output) == len(picture)
+    return _layer(name, output, 1.0, module) if is_map else None

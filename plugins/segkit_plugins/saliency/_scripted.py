@@ -41,10 +41,10 @@ class ScriptedLayer:
         self._cuts: list[Cut] = []
         if path not in {name for name, _ in network.named_modules() if name}:
             raise LookupError("there is none of that name")
-        found = self._descend(network, "forward", path.split("."))
-        if found is None:
+        layer = self._descend(network, "forward", path.split("."))
+        if layer is None:
             raise LookupError("the TorchScript program does not call it in plain sequence")
-        self._module, self._method = found
+        self._module, self._method = layer
 
     def before(self, pixels: Any) -> tuple[Any, list[Sequence[Any]]]:
         """What the layer gives for `pixels`, and what `after` needs to go on."""
@@ -59,14 +59,14 @@ class ScriptedLayer:
                 values = values if isinstance(values, tuple) else (values,)
             return getattr(self._module, self._method)(*values), passed
 
-    def after(self, given: Any, passed: list[Sequence[Any]]) -> Any:
+    def after(self, output: Any, passed: list[Sequence[Any]]) -> Any:
         """What the network gives if the layer gives `given`."""
         import torch
 
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             for cut, values in zip(reversed(self._cuts), reversed(passed), strict=True):
-                given = cut.tail(cut.module._c, *values, given)
-        return given
+                output = cut.tail(cut.module._c, *values, output)
+        return output
 
     def _descend(self, module: Any, method: str, path: list[str]) -> tuple[Any, str] | None:
         """Cut along the path; the layer's module and method, or None if there is no way."""
@@ -80,11 +80,10 @@ class ScriptedLayer:
                 continue
             called, left = reduce(getattr, owner, module), path[len(owner) :]
             self._cuts.append(Cut(module, _head(graph, place), _tail(graph, place)))
-            found = (
-                self._descend(called, node.s("name"), left) if left else (called, node.s("name"))
-            )
-            if found is not None:
-                return found
+            here = (called, node.s("name"))
+            layer = self._descend(*here, left) if left else here
+            if layer is not None:
+                return layer
             self._cuts.pop()
         return None
 

@@ -84,12 +84,12 @@ class ShapesNet(nn.Module):
     def maps(self, pixels: Tensor) -> Tensor:
         """Evidence for each class at each place: (B, 5, 32, 32)."""
         with torch.no_grad():
-            found = features(self.backbone, pixels)[1:]
+            backbone_maps = features(self.backbone, pixels)[1:]
         total = self.stem(pixels)
-        for layer, each in zip(self.lateral, found, strict=True):
+        for layer, each in zip(self.lateral, backbone_maps, strict=True):
             total = total + F.interpolate(layer(each), total.shape[-2:], mode="bilinear")
-        made: Tensor = self.evidence(self.blocks(total))
-        return made
+        evidence: Tensor = self.evidence(self.blocks(total))
+        return evidence
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Class scores (B, 5)."""

@@ -24,15 +24,15 @@ class EigenCAM(ClassActivationMap):
         """Maps (n, h, w); scores and classes play no part."""
         import torch
 
-        found = seen.activations.detach()[list(seen.rows)].float()
-        places = found.flatten(2).transpose(1, 2)  # (n, h·w, C)
+        activations = seen.activations.detach()[list(seen.rows)].float()
+        places = activations.flatten(2).transpose(1, 2)  # (n, h·w, C)
         places = places - places.mean(dim=1, keepdim=True)
         main = torch.linalg.svd(places, full_matrices=False).Vh[:, :1]  # (n, 1, C)
         maps = (places * main).sum(dim=2)
-        strength = found.flatten(2).sum(dim=1)
+        strength = activations.flatten(2).sum(dim=1)
         turned = ((strength - strength.mean(dim=1, keepdim=True)) * maps).sum(dim=1, keepdim=True)
         maps = torch.where(turned < 0, -maps, maps)
-        return maps.view(len(maps), *found.shape[2:]).relu()
+        return maps.view(len(maps), *activations.shape[2:]).relu()
 
 
 @hookimpl

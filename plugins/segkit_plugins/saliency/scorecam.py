@@ -31,25 +31,25 @@ class ScoreCAM(ClassActivationMap):
 
         with torch.no_grad():
             pairs = zip(seen.rows, seen.classes, strict=True)
-            found = [self._one(seen.pixels[i], seen.activations[i], c) for i, c in pairs]
-            return torch.stack(found)
+            maps = [self._one(seen.pixels[i], seen.activations[i], c) for i, c in pairs]
+            return torch.stack(maps)
 
     def _one(self, pixels: Any, activations: Any, target: int) -> Any:
         """The map (h, w) of one image (3, S, S) for one class."""
         import torch
         import torch.nn.functional as F
 
-        found = activations.detach()
+        channels = activations.detach()
         kept = []
-        for several in found.split(self.channels_at_once):
+        for chunk in channels.split(self.channels_at_once):
             masks = F.interpolate(
-                several[:, None], pixels.shape[-2:], mode="bilinear", align_corners=False
+                chunk[:, None], pixels.shape[-2:], mode="bilinear", align_corners=False
             )
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low + 1e-8)  # a flat channel hides all
             kept.append(self._classifier.network(pixels * masks)[:, target])
         weights = torch.cat(kept).softmax(dim=0)
-        return (weights[:, None, None] * found).sum(dim=0).relu()
+        return (weights[:, None, None] * channels).sum(dim=0).relu()
 
 
 @hookimpl

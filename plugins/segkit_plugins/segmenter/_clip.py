@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segkit import MissingExtraError, UsageError
 from segkit_plugins.shared.hub import model_folder, quiet
+from segkit_plugins.shared.sentences import first_line
 from segkit_plugins.shared.weights import load_torch
 
 if TYPE_CHECKING:
@@ -64,20 +65,20 @@ def clip_settings(option: str, model: str) -> ClipSettings:
             f"{option} {model} has no config.json; give a folder as save_pretrained writes it"
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        kind = found.get("model_type")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config.get("model_type")
     except (OSError, ValueError, AttributeError):
         raise UsageError(
             f"{option} {model} has a config.json that cannot be read; fetch or save it again"
         ) from None
     if kind == "clip":
-        found = found.get("vision_config") or {}
+        config = config.get("vision_config") or {}
     elif kind != "clip_vision_model":
         raise UsageError(
             f"{option} {model} is of type {kind}, and a CLIP (clip or clip_vision_model) is "
             "wanted; choose another model"
         )
-    return {key: found[key] for key in SETTINGS if key in found}
+    return {key: config[key] for key in SETTINGS if key in config}
 
 
 def clip_vision(what: str, settings: Mapping[str, Any]) -> nn.Module:
@@ -97,7 +98,7 @@ def clip_vision(what: str, settings: Mapping[str, Any]) -> nn.Module:
             model: Any = CLIPVisionModel(config)
     except Exception as error:  # what settings can do to the library has no class in common
         raise UsageError(
-            f"{what} has settings that make no CLIP ({_first_line(error)}); fetch or save it again"
+            f"{what} has settings that make no CLIP ({first_line(error)}); fetch or save it again"
         ) from None
     return model
 
@@ -111,9 +112,9 @@ def load_clip(option: str, model: str) -> tuple[nn.Module, ClipSettings]:
     settings = clip_settings(option, model)
     path = clip_weights(option, model)
     network = clip_vision(f"{option} {model}", settings)
-    found = image_half(load_torch(path))
+    tensors = image_half(load_torch(path))
     wanted = image_half(network.state_dict())
-    unfit = sorted(k for k, v in wanted.items() if k not in found or found[k].shape != v.shape)
+    unfit = sorted(k for k, v in wanted.items() if k not in tensors or tensors[k].shape != v.shape)
     if unfit:
         raise UsageError(
             f"{option} {model} is no whole CLIP: of its image half {len(unfit)} weights are "
@@ -123,7 +124,7 @@ def load_clip(option: str, model: str) -> tuple[nn.Module, ClipSettings]:
 
     with torch.no_grad():
         for key, tensor in wanted.items():  # they share the network's memory
-            tensor.copy_(found[key])
+            tensor.copy_(tensors[key])
     return network, settings
 
 
@@ -152,7 +153,3 @@ def image_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(key.startswith(BEGINS) for key in tensors):
         tensors = {k.removeprefix(BEGINS): v for k, v in tensors.items() if k.startswith(BEGINS)}
     return {k: v for k, v in tensors.items() if not k.endswith("position_ids")}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:160]

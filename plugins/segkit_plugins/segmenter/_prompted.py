@@ -48,15 +48,15 @@ def alike(
 
 def gathered(answers: Iterable[Answer], prompts: Prompts, size: tuple[int, int]) -> Masks:
     """All answers in the order of the prompts, for an image of (H, W)."""
-    made = sorted(answers, key=lambda answer: answer[0])
-    if not made:
+    in_order = sorted(answers, key=lambda answer: answer[0])
+    if not in_order:
         return Masks.none(size)
     return Masks(
-        np.concatenate([masks for _, masks, _, _ in made]),
-        np.concatenate([scores for _, _, scores, _ in made]),
-        np.repeat([i for i, _, _, _ in made], [len(scores) for _, _, scores, _ in made]),
-        tuple(prompts[i].name for i, _, scores, _ in made for _ in scores),
-        np.concatenate([low for _, _, _, low in made]),
+        np.concatenate([masks for _, masks, _, _ in in_order]),
+        np.concatenate([scores for _, _, scores, _ in in_order]),
+        np.repeat([i for i, _, _, _ in in_order], [len(scores) for _, _, scores, _ in in_order]),
+        tuple(prompts[i].name for i, _, scores, _ in in_order for _ in scores),
+        np.concatenate([low for _, _, _, low in in_order]),
     )
 
 
@@ -89,8 +89,8 @@ class Frame:
         import torch.nn.functional as F
 
         rows, columns = self.covered
-        given = torch.from_numpy(mask.copy())[None, None]
-        resized = F.interpolate(given, (rows, columns), mode="bilinear", align_corners=False)
+        logits = torch.from_numpy(mask.copy())[None, None]
+        resized = F.interpolate(logits, (rows, columns), mode="bilinear", align_corners=False)
         padding = (0, self.low[1] - columns, 0, self.low[0] - rows)
         return F.pad(resized[0], padding, value=float(mask.min()))
 
@@ -120,12 +120,13 @@ class Frame:
 
         def resizing(known: int, kept: int, wanted: int) -> Tensor:
             """(wanted, known): one axis."""
-            found = torch.eye(known)[None, None]
+            weights = torch.eye(known)[None, None]
             if self.by_input:
-                found = F.interpolate(
-                    found, (self.side, known), mode="bilinear", align_corners=False
+                weights = F.interpolate(
+                    weights, (self.side, known), mode="bilinear", align_corners=False
                 )[:, :, :kept]
-            return F.interpolate(found, (wanted, known), mode="bilinear", align_corners=False)[0, 0]
+            size = (wanted, known)
+            return F.interpolate(weights, size, mode="bilinear", align_corners=False)[0, 0]
 
         down = resizing(self.low[0], self.inside[0], self.size[0])
         return down, resizing(self.low[1], self.inside[1], self.size[1]).T.contiguous()

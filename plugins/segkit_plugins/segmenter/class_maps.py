@@ -147,28 +147,28 @@ def _read(path: Path, size: tuple[int, int]) -> NDArray[np.int32]:
 def _array(path: Path) -> NDArray[Any]:
     """What a .npy file holds; pickled objects are refused, since reading them runs code."""
     try:
-        found = np.load(path, allow_pickle=False)
+        values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise BadImageError(
             f"the class map '{path}' cannot be read ({reason}); save it with numpy.save"
         ) from None
-    if not isinstance(found, np.ndarray):  # an .npz archive under another name
-        found.close()
+    if not isinstance(values, np.ndarray):  # an .npz archive under another name
+        values.close()
         raise BadImageError(f"the class map '{path}' is an archive; save it with numpy.save")
-    return found
+    return values
 
 
-def _whole(path: Path, found: NDArray[Any]) -> NDArray[np.int32]:
+def _whole(path: Path, values: NDArray[Any]) -> NDArray[np.int32]:
     """The values as class ids."""
-    if found.ndim == 2 and found.dtype.kind in "biu":
-        ids = found.astype(np.int32)
-        if np.array_equal(ids, found) and ids.min(initial=0) >= 0:
+    if values.ndim == 2 and values.dtype.kind in "biu":
+        ids = values.astype(np.int32)
+        if np.array_equal(ids, values) and ids.min(initial=0) >= 0:
             return ids
-    what = f"{found.dtype} of shape {found.shape}"
+    what = f"{values.dtype} of shape {values.shape}"
     raise BadImageError(
         f"the class map '{path}' should hold class ids from 0 as whole numbers of shape (H, W), "
-        f"but holds {what}{', some of them out of range' if found.ndim == 2 else ''}; save its ids"
+        f"but holds {what}{', some of them out of range' if values.ndim == 2 else ''}; save its ids"
     )
 
 

@@ -55,21 +55,21 @@ class GrabCut(Segmenter):
     def __call__(self, image: Image, heatmap: Heatmap, prompts: Prompts | None = None) -> Masks:
         """Masks (n, H, W), n at most the number of prompts."""
         asked: Sequence[Prompt] = (Prompt(),) if prompts is None else prompts.items
-        found: list[tuple[int, NDArray[np.bool_]]] = []
+        cuts: list[tuple[int, NDArray[np.bool_]]] = []
         for place, prompt in enumerate(asked):
             if prompts is not None and prompt.empty:
                 continue
             mask = self._cut(image, prompt, heatmap)
             if mask is not None:
-                found.append((place, mask))
-        if not found:
+                cuts.append((place, mask))
+        if not cuts:
             return Masks.none(image.size)
-        scores = [heatmap.values[m].mean() if m.any() else 0.0 for _, m in found]
+        scores = [heatmap.values[m].mean() if m.any() else 0.0 for _, m in cuts]
         return Masks(
-            np.stack([m for _, m in found]),
+            np.stack([m for _, m in cuts]),
             np.array(scores, np.float32),
-            [place for place, _ in found],
-            tuple(asked[place].name or heatmap.name for place, _ in found),
+            [place for place, _ in cuts],
+            tuple(asked[place].name or heatmap.name for place, _ in cuts),
         )
 
     def _cut(self, image: Image, prompt: Prompt, heatmap: Heatmap) -> NDArray[np.bool_] | None:
@@ -84,9 +84,17 @@ class GrabCut(Segmenter):
             return None
         bgr: Any = cv2.resize(image.pixels[..., ::-1], small[::-1], interpolation=cv2.INTER_AREA)
         cv2.setRNGSeed(0)  # the colour models start from k-means
-        one, other = np.zeros((1, 65)), np.zeros((1, 65))
+        background_model, foreground_model = np.zeros((1, 65)), np.zeros((1, 65))
         whole = (0, 0, 0, 0)  # not looked at: the marks say where to start
-        cv2.grabCut(bgr, marks, whole, one, other, self.iterations, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(
+            bgr,
+            marks,
+            whole,
+            background_model,
+            foreground_model,
+            self.iterations,
+            cv2.GC_INIT_WITH_MASK,
+        )
         mask: Any = np.isin(marks, (1, 3)).astype(np.float32)
         return np.asarray(cv2.resize(mask, (width, height)) > 0.5)
 
@@ -120,8 +128,8 @@ class GrabCut(Segmenter):
 def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     import cv2
 
-    made = cv2.resize(np.array(values), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(made, np.float32)
+    resized = cv2.resize(np.array(values), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)
 
 
 @hookimpl

@@ -160,10 +160,10 @@ class PointClip(Trainable):
             by_input=False,
         )
         each = torch.split(claims, [len(c) for c in clicks])
-        for (place, prompt, on), found in zip(asked, each, strict=True):
-            low = found[: len(on)].mean(dim=0)
-            if len(found) > len(on):
-                low = torch.minimum(low, low - found[len(on) :].amax(dim=0))
+        for (place, prompt, on), claim in zip(asked, each, strict=True):
+            low = claim[: len(on)].mean(dim=0)
+            if len(claim) > len(on):
+                low = torch.minimum(low, low - claim[len(on) :].amax(dim=0))
             mask = frame.masks(low[None, None])[0].cpu().numpy()
             if prompt.box is not None:  # cut at full size: a low pixel is many wide
                 rows, columns = inside(prompt.box, image.size, image.size)
@@ -212,13 +212,13 @@ def inside(
     Those whose middle is, or of cells larger than a pixel those that the box touches; the box's
     first and last pixels belong to it.
     """
-    found = []
+    axes = []
     for axis in (1, 0):
         cells, pixels = shape[1 - axis], size[1 - axis]
         middles = (np.arange(cells) + 0.5) * pixels / cells - 0.5
         reach = max(0.5, pixels / cells / 2)
-        found.append((middles >= box[axis] - reach) & (middles <= box[axis + 2] + reach))
-    return found[0], found[1]
+        axes.append((middles >= box[axis] - reach) & (middles <= box[axis + 2] + reach))
+    return axes[0], axes[1]
 
 
 def expected_iou(logits: Tensor) -> float:

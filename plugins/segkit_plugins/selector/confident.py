@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segkit import Masks, Prompts, Selector, hookimpl
-from segkit_plugins.selector._selecting import best_by
+from segkit_plugins.selector._best import best_by
 
 
 class Confident(Selector):

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import NonNegativeFloat
 
 from segkit import Heatmap, Masks, Selector, hookimpl
-from segkit_plugins.selector._selecting import best_by
+from segkit_plugins.selector._best import best_by
 
 
 class Coverage(Selector):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segkit import Masks, Selector, hookimpl
-from segkit_plugins.selector._selecting import best_by
+from segkit_plugins.selector._best import best_by
 
 
 class Largest(Selector):

@@ -75,11 +75,11 @@ class Drawing:
     @property
     def boxes(self) -> NDArray[np.int64]:
         """(n, 4) int64: first x, first y, last x, last y of each object's visible pixels."""
-        found = []
+        corners = []
         for i in range(1, len(self.classes) + 1):
             y, x = np.nonzero(self.instances == i)
-            found.append((x.min(), y.min(), x.max(), y.max()))
-        return np.array(found, np.int64).reshape(-1, 4)
+            corners.append((x.min(), y.min(), x.max(), y.max()))
+        return np.array(corners, np.int64).reshape(-1, 4)
 
 
 class Backgrounds:
@@ -222,16 +222,16 @@ def texture(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
 
     Smooth noise, a gradient, stripes, checks, patches of two colours, or a mixture of two.
     """
-    made = _plain_texture(rng, size)
+    pixels = _plain_texture(rng, size)
     mixture = rng.random()
     if mixture < 0.5:
-        return made
+        return pixels
     other = _plain_texture(rng, size)
     if mixture < 0.75:
         share = int(rng.integers(64, 193))
-        mixed = made.astype(np.int32) * share + other.astype(np.int32) * (256 - share)
+        mixed = pixels.astype(np.int32) * share + other.astype(np.int32) * (256 - share)
         return (mixed >> 8).astype(np.uint8)
-    return np.where(_patches(rng, size)[:, :, None], made, other)
+    return np.where(_patches(rng, size)[:, :, None], pixels, other)
 
 
 def _plain_texture(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:

@@ -178,17 +178,17 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     if suffix not in (".json", ".toml"):
         return _lines(path, text)
     try:
-        found = json.loads(text) if suffix == ".json" else _toml(text)
+        content = json.loads(text) if suffix == ".json" else _toml(text)
     except ValueError as error:
         raise UsageError(
             f"the name table '{path}' is no {suffix[1:].upper()} ({error}); correct it there"
         ) from None
-    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+    if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
         raise UsageError(
             f"the name table '{path}' should hold one name for each name, such as "
             '"couch": "sofa", but holds something else; correct it there'
         )
-    return [(source.strip(), target.strip()) for source, target in found.items()]
+    return [(source.strip(), target.strip()) for source, target in content.items()]
 
 
 def _toml(text: str) -> dict[str, Any]:

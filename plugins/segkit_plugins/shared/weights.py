@@ -1,4 +1,4 @@
-"""Weight files: where the bundled ones lie, and reading any without running code in it."""
+"""Weight files: where the bundled ones lie, and reading any so that no code in them runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit import UsageError, Weights
+from segkit_plugins.shared.sentences import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,13 +38,13 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 
     _check_there(path)
     try:
-        found = load_file(path)
+        tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UsageError(
             f"the weights {path} cannot be read as safetensors ({error}); the file is damaged or "
             "of another kind: fetch it again"
         ) from None
-    return {k: v.float() if v.is_floating_point() else v for k, v in found.items()}
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
 def load_torch(path: Path) -> dict[str, Tensor]:
@@ -58,7 +59,7 @@ def load_torch(path: Path) -> dict[str, Tensor]:
         return load_safetensors(path)
     _check_there(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported" in str(error) or "WeightsUnpickler" in str(error):
             raise UsageError(
@@ -69,28 +70,28 @@ def load_torch(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
         raise UsageError(_damaged(path, error)) from None
     for key in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not all(torch.is_tensor(v) for v in found.values()):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(torch.is_tensor(v) for v in content.values()):
         raise UsageError(
             f"the weights {path} hold no state_dict of tensors; save model.state_dict() instead"
         )
-    return dict(found)
+    return dict(content)
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Any], path: Path, what: str) -> None:
     """Load tensors into a network. Raises `UsageError` naming what does not fit."""
     wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in tensors.items()}
-    missing, extra = wanted.keys() - found.keys(), found.keys() - wanted.keys()
-    shapes = [k for k in wanted.keys() & found.keys() if wanted[k] != found[k]]
-    if missing or extra or shapes:
+    given = {k: tuple(v.shape) for k, v in tensors.items()}
+    missing, extra = wanted.keys() - given.keys(), given.keys() - wanted.keys()
+    unlike = [k for k in wanted.keys() & given.keys() if wanted[k] != given[k]]
+    if missing or extra or unlike:
         detail = (
             f"it lacks {len(missing)} tensors, such as {min(missing)}"
             if missing
             else f"it has {len(extra)} more, such as {min(extra)}"
             if extra
-            else f"{min(shapes)} is {found[min(shapes)]}, not {wanted[min(shapes)]}"
+            else f"{min(unlike)} is {given[min(unlike)]}, not {wanted[min(unlike)]}"
         )
         raise UsageError(f"the weights {path} are not of {what}: {detail}; choose another file")
     network.load_state_dict(dict(tensors))
@@ -102,8 +103,7 @@ def _check_there(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
     return (
-        f"the weights {path} cannot be read ({reason}); the file is truncated or no weight file: "
-        "fetch it again"
+        f"the weights {path} cannot be read ({first_line(error)}); the file is truncated or no "
+        "weight file: fetch it again"
     )

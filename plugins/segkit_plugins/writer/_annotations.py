@@ -1,17 +1,16 @@
-"""Objects with names, class ids that hold for a whole run, and files that are written whole.
+"""Annotation formats: an image's objects with their names, class ids that hold for a whole run.
 
-For the writers of annotation formats. Each has a folder of its own in the run's folder, with a
-file `classes.json` of the class ids that its files use. A run that was cut off and goes on finds
-the ids there, and the files of the images that it need not do again.
+Each format has a folder of its own in the run's folder, with a file `classes.json` of the class
+ids that its files use. A run that was cut off and goes on finds the ids there, and the files of
+the images that it need not do again.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +23,66 @@ from segkit import (
     Image,
     Labels,
     Masks,
+    PluginError,
     Prompts,
     UsageError,
+    Writer,
     id_of,
 )
+from segkit_plugins.shared.object_names import NAMELESS, object_names
+from segkit_plugins.writer._files import write_json
 
-NAMELESS = "object"
-"""The class of objects that have none."""
+
+class AnnotationWriter(Writer):
+    """A format of annotations: `write` gathers what there is of an image for `annotate`."""
+
+    def write(
+        self,
+        directory: Path,
+        image: Image,
+        masks: Masks | None = None,
+        prompts: Prompts | None = None,
+        labels: Labels | None = None,
+        classes: Mapping[int, str] | None = None,
+    ) -> tuple[Path, ...]:
+        """Write an image's files, and the photo where the format's option `images` asks for it.
+
+        Raises `UsageError` if there are neither masks nor labels, and what the format's own
+        `annotate` raises.
+        """
+        objects = objects_in(self.name, masks, prompts, labels, classes)
+        annotated = Annotated(image, objects, labels, classes, directory / self.name)
+        return self.annotate(directory, annotated)
+
+    def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
+        """Write the files of an image with its objects in a format; their paths."""
+        # Each format overrides this; said as the kinds' own missing parts are.
+        raise PluginError(f"{type(self).__name__} should define 'annotate', but does not")
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """An image and what is to be said of it."""
+
+    image: Image
+    objects: Sequence[AnnotatedObject]
+    labels: Labels | None
+    classes: Mapping[int, str] | None
+    """The data set's classes."""
+    folder: Path
+    """The format's folder."""
+
+    @cached_property
+    def ids(self) -> ClassIds:
+        """The folder's class ids; a format that uses them saves them before its files."""
+        return ClassIds(self.folder, self.classes)
 
 
 # ---- objects ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class AnnotatedObject:
     """One object of an image."""
 
     name: str
@@ -56,7 +101,7 @@ def objects_in(
     prompts: Prompts | None,
     labels: Labels | None,
     classes: Mapping[int, str] | None,
-) -> list[Found]:
+) -> list[AnnotatedObject]:
     """The objects of an image: its masks, or without masks one for each class of the class map.
 
     A mask's class is its own name, else its prompt's, else the one that most of its pixels have in
@@ -74,25 +119,22 @@ def objects_in(
     if masks is None:
         assert labels is not None
         return [
-            Found(name, labels.ids == i, wanted=i) for i, name in named_ids(labels, classes).items()
+            AnnotatedObject(name, labels.ids == i, wanted=i)
+            for i, name in named_ids(labels, classes).items()
         ]
-    nameless = set((classes or {}).values()) == {NAMELESS}
-    found = []
-    for mask, score, prompt, own in zip(
-        masks.masks, masks.scores, masks.prompt, masks.names, strict=True
-    ):
-        asked = prompts[prompt].name if prompts and prompt < len(prompts) else None
-        name: str | None = NAMELESS if nameless else own or asked
-        wanted = None
+    objects = []
+    names = object_names(masks, prompts, classes)
+    for mask, score, name in zip(masks.masks, masks.scores, names, strict=True):
         if not mask.any():
             continue
+        wanted = None
         if name is None and labels is not None:
             wanted = _most_common(labels.ids[mask])
             if wanted == BACKGROUND:
                 continue
             name = name_of(wanted, labels, classes)
-        found.append(Found(name or NAMELESS, mask, round(float(score), 6), wanted))
-    return found
+        objects.append(AnnotatedObject(name or NAMELESS, mask, round(float(score), 6), wanted))
+    return objects
 
 
 def named_ids(labels: Labels, classes: Mapping[int, str] | None) -> dict[int, str]:
@@ -162,66 +204,3 @@ class ClassIds:
                 f"'{self.path}' should hold the class names by id, but is damaged; run again "
                 "with --overwrite"
             ) from None
-
-
-# ---- files ------------------------------------------------------------------------------------
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file that is either whole or not there; missing folders are made.
-
-    Raises `OSError` where the file cannot be written; then nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
-
-
-def write_json(path: Path, content: object) -> Path:
-    """Write a JSON file, in ASCII: a name need not be text that UTF-8 can say."""
-    return write_whole(path, json.dumps(content).encode())
-
-
-def write_photo(path: Path, image: Image) -> Path:
-    """Write the image's pixels as the file's suffix says: a PNG, or a JPEG of high quality."""
-    import PIL.Image
-
-    content = io.BytesIO()
-    picture = PIL.Image.fromarray(image.pixels)
-    if path.suffix == ".png":
-        picture.save(content, "PNG")
-    else:
-        picture.save(content, "JPEG", quality=95, subsampling=0)
-    return write_whole(path, content.getvalue())
-
-
-def finished_files(directory: Path, folder: str) -> list[Path]:
-    """The files in a folder of the run that belong to finished images, sorted by name.
-
-    These are those that results.jsonl names, which holds the images that were done before a run
-    was cut off, too; without that file, all in the folder.
-    """
-    results = directory / "results.jsonl"
-    if not results.exists():
-        return sorted((directory / folder).glob("*"))
-    return sorted(set(_recorded(results, directory, folder)))
-
-
-def _recorded(results: Path, directory: Path, folder: str) -> Iterator[Path]:
-    # Only \n ends a line: names may hold what str.splitlines takes for an end.
-    for text in results.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if not isinstance(line, dict) or line.get("status") != "ok":
-            continue
-        for file in line.get("files", ()):
-            if Path(file).parent == Path(folder):
-                yield directory / file

@@ -31,13 +31,13 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
     first = np.array([columns[0], rows[0]])
     part = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
     edges = [e[:-1] for e in find_contours(part.astype(np.float32), 0.5, fully_connected="high")]
-    found = []
+    shapes = []
     for ring in sorted(_joined(part, edges), key=len, reverse=True):
         polygon = _corners(ring - 1)
         if tolerance > 0:
             polygon = _simplified(polygon, tolerance)
-        found.append(_at_least_three(polygon) + first)
-    return found
+        shapes.append(_at_least_three(polygon) + first)
+    return shapes
 
 
 def one_polygon(parts: list[Polygon]) -> Polygon:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import colorsys
 import json
-import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import BACKGROUND, VOID, BadValueError, Prompts
+from segkit import BACKGROUND, VOID, Prompts, palette
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -53,22 +50,26 @@ def heated(photo: RGB, values: NDArray[np.floating]) -> RGB:
 
 
 def class_colour(i: int) -> tuple[int, int, int]:
-    """A vivid colour for a class id; neighbouring ids differ most (hues by the golden ratio)."""
+    """The colour of a class id: that of `palette`, as in the files of `masks`; void is grey."""
     if i == VOID:
         return _GREY
-    hue = (0.58 + (i - 1) * 0.6180339887) % 1
-    return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.88, 1))  # type: ignore[return-value]
+    red, green, blue = palette()[i % 256].tolist()
+    return red, green, blue
 
 
 def tinted(photo: RGB, ids: NDArray[np.integer], edges: NDArray[np.bool_]) -> RGB:
-    """The photo with every object of (H, W) `ids` in its class's colour, and these edges solid."""
+    """The photo with every object of (H, W) `ids` in its class's colour, and these edges solid.
+
+    A white line around the objects sets them off, for some colours are as dark as a photo.
+    """
     picture = photo.astype(np.float32)
     for i in np.unique(ids[ids != BACKGROUND]).tolist():
         colour = np.array(class_colour(i), np.float32)
         inside = ids == i
         picture[inside] = picture[inside] * (1 - _TINT) + colour * _TINT
         picture[inside & edges] = colour if i != VOID else picture[inside & edges]
-    picture[edges & (ids == BACKGROUND)] = _PAPER
+    beside = outline((ids == BACKGROUND) | (ids == VOID), 1)
+    picture[(edges | beside) & (ids == BACKGROUND)] = _PAPER
     return np.rint(picture).astype(np.uint8)
 
 
@@ -256,34 +257,3 @@ def _caption(
             break
         draw.rectangle([x + 12, top + 4, x + 23, top + 15], class_colour(i))
         x = write(name, x + 29)
-
-
-# ---- files ------------------------------------------------------------------------------------
-
-
-def file_for(directory: Path, folder: str, name: str, suffix: str) -> Path:
-    """The file for an image's name in a folder of the run.
-
-    Raises `BadValueError` for a name that would lead out of the folder.
-    """
-    if Path(name).name != name or "\\" in name or "\0" in name:
-        raise BadValueError(
-            f"an image's name should be a file's name, but is {name!r}; "
-            "the data set should name its images with segkit.unique_names"
-        )
-    return directory / folder / f"{name}{suffix}"
-
-
-def write_jpeg(path: Path, picture: PIL.Image.Image) -> None:
-    """Write a JPEG that is either whole or not there; missing folders are made.
-
-    Raises `OSError` where the file cannot be written; then nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        picture.save(part, "JPEG", quality=90, subsampling=0)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

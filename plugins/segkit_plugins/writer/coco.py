@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import Image, Labels, Masks, MissingExtraError, Prompts, Writer, hookimpl
-from segkit_plugins.writer._annotations import (
-    ClassIds,
+from segkit import MissingExtraError, Writer, hookimpl
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
+from segkit_plugins.writer._files import (
+    file_for,
     finished_files,
-    objects_in,
+    photo_for,
     write_json,
     write_photo,
 )
-from segkit_plugins.writer._pictures import file_for
 
 PARTS = "coco/parts"
 
 
-class Coco(Writer):
+class Coco(AnnotationWriter):
     """`coco/annotations.json` for pycocotools, and the photos in `coco/images`.
 
     One annotation for each mask, with the score of the mask, or, where the result is a class map
@@ -45,49 +45,36 @@ class Coco(Writer):
         """Check that pycocotools is there."""
         _run_lengths()
 
-    def write(
-        self,
-        directory: Path,
-        image: Image,
-        masks: Masks | None = None,
-        prompts: Prompts | None = None,
-        labels: Labels | None = None,
-        classes: Mapping[int, str] | None = None,
-    ) -> tuple[Path, ...]:
+    def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
         """Write an image's part, and the photo if it is asked for.
 
-        Raises `MissingExtraError` without pycocotools, `UsageError` if there are neither masks nor
-        labels.
+        Raises `MissingExtraError` without pycocotools.
         """
         rle = _run_lengths()
+        image, ids = annotated.image, annotated.ids
         part = file_for(directory, PARTS, image.name, ".json")
-        found = objects_in(self.name, masks, prompts, labels, classes)
-        ids = ClassIds(directory / "coco", classes)
         annotations = []
-        for one in found:
-            coded = rle.encode(np.asfortranarray(one.mask, np.uint8))
+        for item in annotated.objects:
+            coded = rle.encode(np.asfortranarray(item.mask, np.uint8))
             annotations.append(
                 {
-                    "category_id": ids.id(one.name, one.wanted),
+                    "category_id": ids.id(item.name, item.wanted),
                     "segmentation": {
                         "size": list(image.size),
                         "counts": coded["counts"].decode("ascii"),
                     },
                     "area": int(rle.area(coded)),
-                    "bbox": _box(one.mask),
+                    "bbox": _box(item.mask),
                     "iscrowd": 0,
-                    "score": one.score,
+                    "score": item.score,
                 }
             )
         ids.save()
-        suffix = ".png" if self.images == "png" else ".jpg"
-        photo = file_for(directory, "coco/images", image.name, suffix)
+        photo = photo_for(directory, "coco/images", image, self.images)
         height, width = image.size
         head = {"file_name": photo.name, "width": width, "height": height}
-        made = [write_json(part, {"image": head, "annotations": annotations})]
-        if self.images != "none":
-            made.append(write_photo(photo, image))
-        return tuple(made)
+        written = write_json(part, {"image": head, "annotations": annotations})
+        return written, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
         """Write `annotations.json` from the parts of all finished images."""

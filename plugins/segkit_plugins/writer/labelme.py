@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import NonNegativeFloat
 
-from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
-from segkit_plugins.writer._annotations import objects_in, write_json, write_photo
+from segkit import Writer, hookimpl
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
 from segkit_plugins.writer._contours import polygons
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.writer._files import file_for, photo_for, write_json, write_photo
 
 VERSION = "5.5.0"
 """The version of labelme whose files these are like."""
 
 
-class Labelme(Writer):
+class Labelme(AnnotationWriter):
     """`labelme/NAME.json`, for labelme, with the photo beside it.
 
     Each part of an object is a polygon through the middles of its outermost pixels, so that
@@ -37,35 +37,24 @@ class Labelme(Writer):
     """How far a polygon may leave the mask's edge, in pixels; 1 or 2 leaves far fewer vertices to
     drag about."""
 
-    def write(
-        self,
-        directory: Path,
-        image: Image,
-        masks: Masks | None = None,
-        prompts: Prompts | None = None,
-        labels: Labels | None = None,
-        classes: Mapping[int, str] | None = None,
-    ) -> tuple[Path, ...]:
-        """Write an image's JSON, and the photo if it is asked for.
-
-        Raises `UsageError` if there are neither masks nor labels.
-        """
+    def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
+        """Write an image's JSON, and the photo if it is asked for."""
+        image = annotated.image
         path = file_for(directory, "labelme", image.name, ".json")
-        suffix = ".png" if self.images == "png" else ".jpg"
-        photo = file_for(directory, "labelme", image.name, suffix)
+        photo = photo_for(directory, "labelme", image, self.images)
         shapes: list[dict[str, Any]] = []
-        for number, one in enumerate(objects_in(self.name, masks, prompts, labels, classes), 1):
-            parts = polygons(one.mask, self.tolerance)
+        for number, item in enumerate(annotated.objects, 1):
+            parts = polygons(item.mask, self.tolerance)
             shapes += [
                 {
-                    "label": one.name,
+                    "label": item.name,
                     "points": part.astype(float).tolist(),
                     "group_id": number if len(parts) > 1 else None,
                     "description": "",
                     "shape_type": "polygon",
                     "flags": {},
                     "mask": None,
-                    "score": one.score,
+                    "score": item.score,
                 }
                 for part in parts
             ]
@@ -79,10 +68,7 @@ class Labelme(Writer):
             "imageHeight": height,
             "imageWidth": width,
         }
-        made = [write_json(path, content)]
-        if self.images != "none":
-            made.append(write_photo(photo, image))
-        return tuple(made)
+        return write_json(path, content), *write_photo(photo, image, self.images)
 
 
 @hookimpl

@@ -17,7 +17,8 @@ from segkit import (
     palette,
     write_png,
 )
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.shared.object_names import NAMELESS
+from segkit_plugins.writer._files import file_for
 
 
 class MaskFiles(Writer):
@@ -38,7 +39,7 @@ class MaskFiles(Writer):
                 f"a mask file should hold class ids up to 255, but {image.name} has {ids[-1]}; "
                 "number the data set's classes from 1"
             )
-        if set(labels.classes.values()) <= {"object"} and set(ids) <= {BACKGROUND, 1}:
+        if set(labels.classes.values()) <= {NAMELESS} and set(ids) <= {BACKGROUND, 1}:
             write_png(path, np.where(labels.ids > 0, 255, 0).astype(np.uint8))
         else:
             write_png(path, labels.ids.astype(np.uint8), palette())

@@ -22,18 +22,17 @@ from segkit import (
     Writer,
     hookimpl,
 )
+from segkit_plugins.writer._files import file_for, write_jpeg
 from segkit_plugins.writer._pictures import (
     RGB,
     Panel,
     Scale,
-    file_for,
     heat_colours,
     heated,
     marked,
     outline,
     side_by_side,
     tinted,
-    write_jpeg,
 )
 
 
@@ -41,8 +40,9 @@ class Overlay(Writer):
     """`overlay/NAME.jpg`: what each step made of the image, in panels side by side.
 
     A panel whose value nothing makes is left out. Of several heatmaps the first three have a panel
-    each, and the overlay shows the greatest value at each pixel. Foreground points are green dots,
-    background points red crosses, boxes green; void is grey.
+    each, and the overlay shows the greatest value at each pixel. Classes have the colours of
+    PASCAL VOC's palette, as in `masks`; masks without a class map have those of their numbers, and
+    void is grey. Foreground points are green dots, background points red crosses, boxes green.
     """
 
     name = "overlay"

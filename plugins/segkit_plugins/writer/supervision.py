@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
-from segkit_plugins.writer._annotations import ClassIds, objects_in, write_whole
-from segkit_plugins.writer._pictures import file_for
+from segkit import Writer, hookimpl
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
+from segkit_plugins.writer._files import file_for, write_whole
 
 
-class Supervision(Writer):
+class Supervision(AnnotationWriter):
     """`supervision/NAME.npz`, with all that a `Detections` of the image's objects holds.
 
     supervision's own files (its CSV and JSON sinks) hold no masks; this file is read back with
@@ -33,30 +33,21 @@ class Supervision(Writer):
 
     name = "supervision"
 
-    def write(
-        self,
-        directory: Path,
-        image: Image,
-        masks: Masks | None = None,
-        prompts: Prompts | None = None,
-        labels: Labels | None = None,
-        classes: Mapping[int, str] | None = None,
-    ) -> tuple[Path, ...]:
-        """Write an image's file. Raises `UsageError` if there are neither masks nor labels."""
+    def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
+        """Write an image's file."""
+        image, objects, ids = annotated.image, annotated.objects, annotated.ids
         path = file_for(directory, "supervision", image.name, ".npz")
-        found = objects_in(self.name, masks, prompts, labels, classes)
-        ids = ClassIds(directory / "supervision", classes)
         fields: dict[str, Any] = {
-            "xyxy": np.zeros((len(found), 4), np.float32),
-            "mask": np.zeros((len(found), *image.size), bool),
-            "confidence": np.array([one.score for one in found], np.float32),
-            "class_id": np.array([ids.id(one.name, one.wanted) for one in found], np.int64),
-            "class_name": np.array([one.name for one in found], np.str_),
+            "xyxy": np.zeros((len(objects), 4), np.float32),
+            "mask": np.zeros((len(objects), *image.size), bool),
+            "confidence": np.array([item.score for item in objects], np.float32),
+            "class_id": np.array([ids.id(item.name, item.wanted) for item in objects], np.int64),
+            "class_name": np.array([item.name for item in objects], np.str_),
         }
-        for i, one in enumerate(found):
-            columns, rows = np.flatnonzero(one.mask.any(0)), np.flatnonzero(one.mask.any(1))
+        for i, item in enumerate(objects):
+            columns, rows = np.flatnonzero(item.mask.any(0)), np.flatnonzero(item.mask.any(1))
             fields["xyxy"][i] = columns[0], rows[0], columns[-1], rows[-1]
-            fields["mask"][i] = one.mask
+            fields["mask"][i] = item.mask
         ids.save()
         content = io.BytesIO()
         np.savez_compressed(content, **fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,30 +14,24 @@ from segkit import (
     BACKGROUND,
     VOID,
     BadValueError,
-    Image,
-    Labels,
-    Masks,
-    Prompts,
     Writer,
     hookimpl,
     palette,
     write_png,
 )
-from segkit_plugins.writer._annotations import (
-    ClassIds,
-    Found,
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, named_ids
+from segkit_plugins.writer._files import (
+    file_for,
     finished_files,
-    named_ids,
-    objects_in,
+    photo_for,
     write_photo,
     write_whole,
 )
-from segkit_plugins.writer._pictures import file_for
 
 ROOT = "voc/VOCdevkit/VOC2012"
 
 
-class Voc(Writer):
+class Voc(AnnotationWriter):
     """`voc/VOCdevkit/VOC2012`, laid out as VOC 2012 is.
 
     torchvision reads it: `VOCSegmentation("DIR/voc", image_set="trainval")`.
@@ -60,46 +54,27 @@ class Voc(Writer):
     image_set: Literal["train", "val", "trainval"] = "trainval"
     """The list in `ImageSets/Segmentation` that names the images."""
 
-    def write(
-        self,
-        directory: Path,
-        image: Image,
-        masks: Masks | None = None,
-        prompts: Prompts | None = None,
-        labels: Labels | None = None,
-        classes: Mapping[int, str] | None = None,
-    ) -> tuple[Path, ...]:
+    def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
         """Write an image's two PNGs, and the photo if it is asked for.
 
         Raises `BadValueError` for class ids above 255 and for more than 254 objects, which a PNG
-        has not, `UsageError` if there are neither masks nor labels.
+        has not.
         """
+        image, ids = annotated.image, annotated.ids
         by_class = file_for(directory, f"{ROOT}/SegmentationClass", image.name, ".png")
         by_object = file_for(directory, f"{ROOT}/SegmentationObject", image.name, ".png")
-        found = objects_in(self.name, masks, prompts, labels, classes)
-        ids = ClassIds(directory / "voc", classes)
-        shown = np.zeros(image.size, np.int32)
-        if labels is None:
-            for one in found:
-                shown[one.mask] = ids.id(one.name)
-        else:
-            shown[labels.ids == VOID] = VOID
-            for i, name in named_ids(labels, classes).items():
-                shown[labels.ids == i] = ids.id(name, i)
-        if (shown > 255).any():
+        photo = photo_for(directory, f"{ROOT}/JPEGImages", image, self.images)
+        class_map = _class_map(annotated)
+        if (class_map > 255).any():
             raise BadValueError(
                 f"a VOC class map should hold class ids up to 255, but {image.name} has "
-                f"{shown.max()}; number the data set's classes from 1"
+                f"{class_map.max()}; number the data set's classes from 1"
             )
-        objects = _numbered(image, found, shown, ids)
+        numbers = _numbered(annotated, class_map)
         ids.save()
-        write_png(by_class, shown.astype(np.uint8), palette())
-        write_png(by_object, objects.astype(np.uint8), palette())
-        made = [by_class, by_object]
-        if self.images != "none":
-            photo = file_for(directory, f"{ROOT}/JPEGImages", image.name, ".jpg")
-            made.append(write_photo(photo, image))
-        return tuple(made)
+        write_png(by_class, class_map.astype(np.uint8), palette())
+        write_png(by_object, numbers.astype(np.uint8), palette())
+        return by_class, by_object, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
         """Write the list of finished images."""
@@ -109,26 +84,39 @@ class Voc(Writer):
         return (write_whole(listed, content), *ClassIds(directory / "voc").files)
 
 
-def _numbered(
-    image: Image, found: Sequence[Found], shown: NDArray[np.int32], ids: ClassIds
-) -> NDArray[np.int32]:
+def _class_map(annotated: Annotated) -> NDArray[np.int32]:
+    """(H, W): the class map with the run's ids, or without one the masks painted in order."""
+    labels, ids = annotated.labels, annotated.ids
+    class_map = np.zeros(annotated.image.size, np.int32)
+    if labels is None:
+        for item in annotated.objects:
+            class_map[item.mask] = ids.id(item.name)
+        return class_map
+    class_map[labels.ids == VOID] = VOID
+    for i, name in named_ids(labels, annotated.classes).items():
+        class_map[labels.ids == i] = ids.id(name, i)
+    return class_map
+
+
+def _numbered(annotated: Annotated, class_map: NDArray[np.int32]) -> NDArray[np.int32]:
     """(H, W): the objects from 1 that can be seen, in order; void as in the class map.
 
     Raises `BadValueError` for more than 254 objects.
     """
+    image, objects, ids = annotated.image, annotated.objects, annotated.ids
     painted = np.zeros(image.size, np.int32)
-    for number, one in enumerate(found, 1):
-        painted[one.mask & (shown == ids.id(one.name))] = number
-    seen = np.bincount(painted.ravel(), minlength=len(found) + 1) > 0
+    for number, item in enumerate(objects, 1):
+        painted[item.mask & (class_map == ids.id(item.name))] = number
+    seen = np.bincount(painted.ravel(), minlength=len(objects) + 1) > 0
     seen[BACKGROUND] = False
     if seen.sum() >= VOID:
         raise BadValueError(
             f"a VOC file should hold up to 254 objects, but {image.name} has {seen.sum()}; ask "
             "for fewer, or write them with --write coco"
         )
-    objects = (np.cumsum(seen) * seen).astype(np.int32)[painted]
-    objects[shown == VOID] = VOID
-    return objects
+    numbers = (np.cumsum(seen) * seen).astype(np.int32)[painted]
+    numbers[class_map == VOID] = VOID
+    return numbers
 
 
 @hookimpl

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import NonNegativeFloat
 
-from segkit import Image, Labels, Masks, Prompts, Writer, hookimpl
-from segkit_plugins.writer._annotations import ClassIds, objects_in, write_photo, write_whole
+from segkit import Writer, hookimpl
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
 from segkit_plugins.writer._contours import Polygon, one_polygon, polygons
-from segkit_plugins.writer._pictures import file_for
+from segkit_plugins.writer._files import file_for, photo_for, write_photo, write_whole
 
 WITHIN = 0.1
 """How far into its pixel a vertex is written. Readers that cut off what follows the point, as
 Ultralytics does, and readers that round then find the same pixel."""
 
 
-class Yolo(Writer):
+class Yolo(AnnotationWriter):
     """`yolo/labels/NAME.txt`, with one line an object.
 
     A line is the class's place in `yolo/data.yaml`, then a polygon's x and y as shares of the
@@ -42,34 +42,20 @@ class Yolo(Writer):
     tolerance: NonNegativeFloat = 0.0
     """How far a polygon may leave the mask's edge, in pixels, to have fewer vertices."""
 
-    def write(
-        self,
-        directory: Path,
-        image: Image,
-        masks: Masks | None = None,
-        prompts: Prompts | None = None,
-        labels: Labels | None = None,
-        classes: Mapping[int, str] | None = None,
-    ) -> tuple[Path, ...]:
-        """Write an image's text, and the photo if it is asked for.
-
-        Raises `UsageError` if there are neither masks nor labels.
-        """
+    def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
+        """Write an image's text, and the photo if it is asked for."""
+        image, ids = annotated.image, annotated.ids
         path = file_for(directory, "yolo/labels", image.name, ".txt")
-        found = objects_in(self.name, masks, prompts, labels, classes)
-        ids = ClassIds(directory / "yolo", classes)
+        photo = photo_for(directory, "yolo/images", image, self.images)
         lines = []
-        for one in found:
-            place = ids.place(one.name)
-            shapes = polygons(one.mask, self.tolerance)
+        for item in annotated.objects:
+            place = ids.place(item.name)
+            shapes = polygons(item.mask, self.tolerance)
             shapes = [one_polygon(shapes)] if self.parts == "join" else shapes
             lines += [f"{place} {_shares(shape, image.size)}\n" for shape in shapes]
         ids.save()
-        made = [write_whole(path, "".join(lines).encode("ascii"))]
-        if self.images != "none":
-            photo = file_for(directory, "yolo/images", image.name, f".{self.images}")
-            made.append(write_photo(photo, image))
-        return tuple(made)
+        written = write_whole(path, "".join(lines).encode("ascii"))
+        return written, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
         """Write `data.yaml`: where the photos are, and the class names by place."""

@@ -15,6 +15,7 @@ from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hook
 from segkit_plugins.prompt._detection import as_prompts, read_names, renamed
 from segkit_plugins.prompt.yolo.heads import Head, head_of, suppress
 from segkit_plugins.prompt.yolo.letterbox import GREY, Letterbox
+from segkit_plugins.shared.sentences import first_line
 
 SIDE = 640
 """Longer side of the input where neither the model nor the user says."""
@@ -124,13 +125,13 @@ class Yolo(Prompter):
             margin=NAS_MARGIN if head.family.startswith("YOLO-NAS") else 0,
         )
         outputs = self._run(fitted.apply(image.pixels), "BGR" if yolox else "RGB")
-        found = head.read(outputs, fitted.target, self.confidence)
+        detections = head.read(outputs, fitted.target, self.confidence)
         wanted = [i for i, name in enumerate(self._names) if name is None]
-        kept = ~np.isin(found[2], wanted)
-        found = (found[0][kept], found[1][kept], found[2][kept])
+        kept = ~np.isin(detections[2], wanted)
+        detections = (detections[0][kept], detections[1][kept], detections[2][kept])
         if not head.final:
-            found = suppress(found, self.iou, self.most)
-        boxes, scores, classes = found
+            detections = suppress(detections, self.iou, self.most)
+        boxes, scores, classes = detections
         best = np.argsort(-scores, kind="stable")[: self.most]
         edges = fitted.back(boxes[best])
         return as_prompts(edges, scores[best], classes[best], self._names, image.size)
@@ -156,7 +157,7 @@ class Yolo(Prompter):
             session = onnxruntime.InferenceSession(str(self.weights), options, there)
         except Exception as error:  # ONNX Runtime's errors share no other class
             raise UsageError(
-                f"--yolo.weights {self.weights} cannot be loaded as ONNX ({_reason(error)}); "
+                f"--yolo.weights {self.weights} cannot be loaded as ONNX ({first_line(error)}); "
                 "export the model again, as for Ultralytics by: yolo export format=onnx "
                 "model=NAME.pt"
             ) from None
@@ -164,10 +165,12 @@ class Yolo(Prompter):
         shape = inputs[0].shape if inputs else []
         fits = len(inputs) == 1 and len(shape) == 4 and inputs[0].type in TYPES
         if not fits or (isinstance(shape[1], int) and shape[1] != 3):
-            found = ", ".join(f"{i.name} {_shown(i.shape)} {i.type}" for i in inputs) or "none"
+            inputs_shown = (
+                ", ".join(f"{i.name} {_shown(i.shape)} {i.type}" for i in inputs) or "none"
+            )
             raise UsageError(
                 f"--yolo.weights {self.weights} is no image detector: its input should be "
-                f"(1, 3, H, W) of float or bytes, but is {found}; choose another file"
+                f"(1, 3, H, W) of float or bytes, but is {inputs_shown}; choose another file"
             )
         if isinstance(shape[0], int) and shape[0] > 1:
             raise UsageError(
@@ -234,17 +237,17 @@ class Yolo(Prompter):
     def _run(self, pixels: NDArray[np.uint8], order: str) -> list[Any]:
         """The outputs, float32 where they are of floats, for an input (h, w, 3)."""
         wanted = self._session.get_inputs()[0]
-        given: NDArray[Any] = pixels[..., ::-1] if order == "BGR" else pixels
+        values: NDArray[Any] = pixels[..., ::-1] if order == "BGR" else pixels
         kind = TYPES[wanted.type]
         if kind is not np.uint8:
-            given = given.astype(np.float32) / (1 if order == "BGR" else 255)
-        batch = np.ascontiguousarray(given.transpose(2, 0, 1)[None], dtype=kind)
+            values = values.astype(np.float32) / (1 if order == "BGR" else 255)
+        batch = np.ascontiguousarray(values.transpose(2, 0, 1)[None], dtype=kind)
         try:
             outputs = self._session.run(None, {wanted.name: batch})
         except Exception as error:  # as above
             raise UsageError(
                 f"--yolo.weights {self.weights} does not take a picture of {pixels.shape[1]}x"
-                f"{pixels.shape[0]} ({_reason(error)}); export it again"
+                f"{pixels.shape[0]} ({first_line(error)}); export it again"
             ) from None
         return [
             np.asarray(o, np.float32) if np.asarray(o).dtype.kind == "f" else np.asarray(o)
@@ -254,17 +257,13 @@ class Yolo(Prompter):
 
 def _metadata(texts: Mapping[str, str]) -> dict[str, Any]:
     """What a model's file says of itself; values that are Python literals are read as such."""
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for key, text in texts.items():
         try:
-            found[key] = ast.literal_eval(text)
+            metadata[key] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            found[key] = text
-    return found
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            metadata[key] = text
+    return metadata
 
 
 def _shown(shape: Sequence[Any]) -> str:

@@ -77,7 +77,7 @@ def head_of(
     return None
 
 
-def suppress(found: Found, iou: float, most: int, candidates: int = 30_000) -> Found:
+def suppress(detections: Found, iou: float, most: int, candidates: int = 30_000) -> Found:
     """The best boxes, each class for itself: none overlaps a better one by more than `iou`.
 
     Greedy non-maximum suppression of the `candidates` best; at most `most` are left, best first.
@@ -85,7 +85,7 @@ def suppress(found: Found, iou: float, most: int, candidates: int = 30_000) -> F
     import torch
     from torchvision.ops import nms
 
-    boxes, scores, classes = found
+    boxes, scores, classes = detections
     best = np.argsort(-scores, kind="stable")[:candidates]
     boxes, scores, classes = boxes[best], scores[best], classes[best]
     if not len(best):
@@ -132,8 +132,8 @@ def _ultralytics(classes: int) -> Callable[[Sequence[Any], Size, float], Found]:
 
     def read(outputs: Sequence[Any], size: Size, least: float) -> Found:
         table = outputs[0][0]
-        several = table[4 : 4 + classes]
-        table = table[:, several.max(axis=0) >= least].T  # few are: the rest is not looked at
+        class_scores = table[4 : 4 + classes]
+        table = table[:, class_scores.max(axis=0) >= least].T  # few are: the rest is not looked at
         return _best(_edges(table[:, :2], table[:, 2:4]), table[:, 4 : 4 + classes], least)
 
     return read

@@ -55,11 +55,11 @@ class Letterbox:
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The input (h, w, 3): the picture resized bilinearly, grey around it."""
-        found = pixels if self.content == self.picture else resized(pixels, self.content)
-        made = np.full((*self.target, 3), GREY, np.uint8)
+        fitted = pixels if self.content == self.picture else resized(pixels, self.content)
+        canvas = np.full((*self.target, 3), GREY, np.uint8)
         (top, left), (height, width) = self.offset, self.content
-        made[top : top + height, left : left + width] = found
-        return made
+        canvas[top : top + height, left : left + width] = fitted
+        return canvas
 
     def back(self, edges: NDArray[np.float32]) -> NDArray[np.float64]:
         """Boxes (n, 4) in the input as boxes in the picture, both by their edges.

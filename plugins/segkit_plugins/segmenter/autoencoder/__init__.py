@@ -54,9 +54,11 @@ class Autoencoder(TrainedSegmenter):
 
         from segkit_plugins.segmenter.autoencoder.network import RECONSTRUCTION
 
-        found = network.reconstruct(examples.pixels)
-        with torch.autocast(found.device.type, enabled=False):  # variances need the digits
-            return RECONSTRUCTION[self.reconstruction](found.float(), examples.pixels), None
+        reconstruction = network.reconstruct(examples.pixels)
+        with torch.autocast(reconstruction.device.type, enabled=False):  # variances need the digits
+            return RECONSTRUCTION[self.reconstruction](
+                reconstruction.float(), examples.pixels
+            ), None
 
 
 @hookimpl

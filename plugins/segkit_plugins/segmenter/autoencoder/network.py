@@ -61,8 +61,8 @@ class AutoencoderNet(nn.Module):
 
     def reconstruct(self, pixels: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1] to the same."""
-        found = self.decoder(self.encoder(pixels))
-        return F.interpolate(found, pixels.shape[-2:], mode="bilinear")
+        reconstruction = self.decoder(self.encoder(pixels))
+        return F.interpolate(reconstruction, pixels.shape[-2:], mode="bilinear")
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1] to logits (b, classes, h, w)."""
@@ -70,7 +70,7 @@ class AutoencoderNet(nn.Module):
         return F.interpolate(logits, pixels.shape[-2:], mode="bilinear")
 
 
-def ssim(found: Tensor, pixels: Tensor) -> Tensor:
+def ssim(reconstruction: Tensor, pixels: Tensor) -> Tensor:
     """1 − structural similarity (Wang et al. 2004): Gaussian windows of 11 pixels, σ 1.5."""
     try:
         from torchmetrics.functional.image import structural_similarity_index_measure
@@ -78,7 +78,7 @@ def ssim(found: Tensor, pixels: Tensor) -> Tensor:
         raise MissingExtraError(
             "--autoencoder.reconstruction ssim", "torchmetrics", "train"
         ) from None
-    similarity = structural_similarity_index_measure(found, pixels, data_range=1.0)
+    similarity = structural_similarity_index_measure(reconstruction, pixels, data_range=1.0)
     assert isinstance(similarity, Tensor)
     return 1 - similarity
 
@@ -94,10 +94,10 @@ def edges(pixels: Tensor) -> Tensor:
     return (F.conv2d(grey, both).square().sum(1, keepdim=True).sqrt() / 20**0.5).clamp(max=1)
 
 
-def boundary(found: Tensor, pixels: Tensor) -> Tensor:
+def boundary(reconstruction: Tensor, pixels: Tensor) -> Tensor:
     """The mean squared error, an edge's counting up to 5 times: objects are told by outlines."""
     weights = 1 + EDGE * edges(pixels)
-    return ((found - pixels).square() * weights).sum() / (weights.sum() * pixels.shape[1])
+    return ((reconstruction - pixels).square() * weights).sum() / (weights.sum() * pixels.shape[1])
 
 
 RECONSTRUCTION: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {

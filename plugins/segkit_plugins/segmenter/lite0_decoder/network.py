@@ -43,5 +43,7 @@ class Lite0Net(nn.Module):
         x = F.pad((pixels - self.mean) / self.std, pads)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             *earlier, last = features(self.backbone, x)
-        found = self.decoder(self.project(last), [*earlier[::-1], None] if self.skips else ())
-        return F.interpolate(self.head(found), x.shape[-2:], mode="bilinear")[..., :height, :width]
+        decoded = self.decoder(self.project(last), [*earlier[::-1], None] if self.skips else ())
+        return F.interpolate(self.head(decoded), x.shape[-2:], mode="bilinear")[
+            ..., :height, :width
+        ]

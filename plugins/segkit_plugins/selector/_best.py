@@ -1,4 +1,4 @@
-"""One mask for each prompt, by whatever figure."""
+"""The best mask of each prompt, by any figure."""
 
 from __future__ import annotations
 

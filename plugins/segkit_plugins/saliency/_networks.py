@@ -1,0 +1,277 @@
+"""The networks that a classifier's option `model` can name, with their weights.
+
+EfficientNet-Lite0, `shapes`, those of torchvision and timm, and TorchScript files; and what a step
+asks of its classifier.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from segkit import MissingExtraError, UsageError
+from segkit_plugins.shared import lite0
+from segkit_plugins.shared.sentences import did_you_mean, first_line
+from segkit_plugins.shared.weights import bundled, fill, load_torch
+
+IMAGENET = 1000
+"""ImageNet's number of classes, and what torchvision and timm make if not told otherwise."""
+
+WRAPPERS = ("module.", "model.", "network.", "net.")
+"""What training code puts before the names of a network's weights."""
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """What a step asks of its classifier; each is the option of that name, but for `step`."""
+
+    step: str
+    """The step's name: errors speak of `--STEP.model`."""
+    model: str = "efficientnet-lite0"
+    checkpoint: Path | None = None
+    pretrained: bool = False
+    class_names: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    layer: str = ""
+    target: str = "predicted"
+    size: int | None = None
+    scales: tuple[float, ...] = ()
+
+    def as_given(self, option: str) -> str:
+        """An option as it was given, for an error: '--gradcam.model shapes'."""
+        return f"--{self.step}.{option} {getattr(self, option)}"
+
+
+@dataclass
+class Model:
+    """A network and what its makers say of it."""
+
+    network: nn.Module
+    layer: str = ""
+    """Where to look if nothing else is asked for; empty: to be found."""
+    names: tuple[str, ...] = ()
+    """Class names in the order of the outputs; empty: to be found."""
+    size: int = lite0.SIZE
+    mean: tuple[float, ...] = lite0.MEAN
+    std: tuple[float, ...] = lite0.STD
+
+
+def files(options: ClassifierOptions) -> Mapping[str, Path]:
+    """The weight files of a step's model, as far as they are there."""
+    family, _, name = options.model.partition(":")
+    paths: dict[str, Path] = {}
+    if options.checkpoint:
+        paths[options.model] = options.checkpoint
+    elif options.model in ("efficientnet-lite0", "shapes"):
+        paths["efficientnet-lite0"] = lite0.weight_file()
+        if options.model == "shapes":
+            paths["shapes"] = bundled("shapes")
+    elif family == "torchvision":
+        paths[options.model] = _official(name)[0] if name in _torchvision_names() else Path()
+    elif family != "timm":
+        paths["torchscript"] = Path(options.model)
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def model_of(options: ClassifierOptions) -> Model:
+    """The network that a step names, with its weights.
+
+    Raises `UsageError` with what is wrong; `MissingExtraError` where timm is not installed.
+    """
+    family, _, name = options.model.partition(":")
+    if options.model == "efficientnet-lite0":
+        return _lite0(options)
+    if family == "torchvision" and name:
+        return _torchvision(options, name)
+    if family == "timm" and name:
+        return _timm(options, name)
+    if options.checkpoint:
+        raise UsageError(
+            f"--{options.step}.checkpoint goes with torchvision:NAME, timm:NAME or "
+            f"efficientnet-lite0, but the model is {options.model}; drop it or change the model"
+        )
+    if options.model == "shapes":
+        from segkit_plugins.saliency import _shapes_net as shapes_net
+
+        net = shapes_net
+        return Model(net.load(), net.LAYER, net.NAMES, net.SIZE, net.MEAN, net.STD)
+    return _torchscript(options)
+
+
+# ---- the families -------------------------------------------------------------------------------
+
+
+def _lite0(options: ClassifierOptions) -> Model:
+    if options.checkpoint is None:
+        return Model(lite0.load_lite0(), lite0.LAYER)
+    from efficientnet_lite_pytorch import EfficientNet
+
+    def build(count: int) -> nn.Module:
+        network: nn.Module = EfficientNet.from_name("efficientnet-lite0", num_classes=count)
+        return network
+
+    return Model(_filled(build, options.checkpoint, "efficientnet-lite0"), lite0.LAYER)
+
+
+def _torchvision_names() -> list[str]:
+    from torchvision import models
+
+    names: list[str] = models.list_models(module=models)
+    return names
+
+
+def _official(name: str) -> tuple[Path, Any]:
+    """Where torchvision keeps its best ImageNet weights of a model, and their description."""
+    from torchvision import models
+
+    weights = models.get_model_weights(name).DEFAULT
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    return folder / Path(urlparse(weights.url).path).name, weights
+
+
+def _torchvision(options: ClassifierOptions, name: str) -> Model:
+    from torchvision import models
+
+    known = _torchvision_names()
+    if name not in known:
+        raise UsageError(_unknown(options, name, known, "torchvision"))
+    cached, weights = _official(name)
+    path = options.checkpoint or cached
+    if not options.checkpoint and not cached.is_file():
+        if not options.pretrained:
+            raise UsageError(_needs_weights(options))
+        _download(options, weights.url, cached)
+    # These two scale ImageNet's normalisation to their own, and may have side outputs.
+    special = {"transform_input": True, "init_weights": False}
+    settings = special if name in ("googlenet", "inception_v3") else {}
+
+    def build(count: int) -> nn.Module:
+        network: nn.Module = models.get_model(name, weights=None, num_classes=count, **settings)
+        return network
+
+    network = _filled(build, path, f"torchvision's {name}")
+    preset = weights.transforms()
+    return Model(
+        network,
+        size=int(preset.crop_size[0]),
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
+
+
+def _download(options: ClassifierOptions, url: str, path: Path) -> None:
+    """Fetch a file into torch's own cache; its name ends in the start of its hash: it must fit."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = path.stem.rpartition("-")[2]
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(_not_fetched(options, url, error)) from None
+
+
+def _timm(options: ClassifierOptions, name: str) -> Model:
+    try:
+        import timm
+    except ImportError:
+        raise MissingExtraError(options.as_given("model"), "timm", "timm") from None
+    known = timm.list_models()
+    if name.partition(".")[0] not in known:
+        raise UsageError(_unknown(options, name, known, "timm"))
+
+    def build(count: int) -> nn.Module:
+        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=count)
+        return network
+
+    if options.checkpoint:
+        network = _filled(build, options.checkpoint, f"timm's {name}")
+    elif options.pretrained:
+        try:
+            network = timm.create_model(name, pretrained=True)
+        except Exception as error:  # whatever the hub's client raises
+            raise UsageError(_not_fetched(options, "the Hugging Face hub", error)) from None
+    else:
+        raise UsageError(_needs_weights(options))
+    config = timm.data.resolve_model_data_config(network)
+    return Model(
+        network,
+        size=int(config["input_size"][-1]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+
+
+def _torchscript(options: ClassifierOptions) -> Model:
+    path = Path(options.model)
+    if not path.is_file():
+        advice = did_you_mean(
+            options.model,
+            ["efficientnet-lite0", "shapes"],
+            "there is efficientnet-lite0, shapes, torchvision:NAME, timm:NAME or the path of a "
+            "TorchScript file",
+        )
+        raise UsageError(f"{options.as_given('model')}: there is no such model; {advice}")
+    try:
+        with warnings.catch_warnings():  # Torch would rather have another format.
+            warnings.simplefilter("ignore")
+            network = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        step = options.step
+        raise UsageError(
+            f"--{step}.model {path} cannot be read as TorchScript ({first_line(error)}); for a "
+            f"state_dict give --{step}.model torchvision:NAME --{step}.checkpoint FILE"
+        ) from None
+    return Model(network)
+
+
+def _filled(build: Callable[[int], nn.Module], path: Path, what: str) -> nn.Module:
+    """A network for as many classes as the weights have, with these weights."""
+    tensors = load_torch(path)
+    network = build(IMAGENET)
+    wanted = network.state_dict()
+    for prefix in WRAPPERS:
+        if all(k.startswith(prefix) for k in tensors):
+            if not any(k.startswith(prefix) for k in wanted):
+                tensors = {k.removeprefix(prefix): v for k, v in tensors.items()}
+            break
+    counts = {
+        tensors[k].shape[0]
+        for k, v in wanted.items()
+        if k in tensors
+        and v.dim() > 0
+        and v.shape[0] == IMAGENET
+        and tensors[k].shape[1:] == v.shape[1:]
+    }
+    if len(counts) == 1 and counts != {IMAGENET}:
+        network = build(counts.pop())
+    fill(network, tensors, path, what)
+    return network
+
+
+# ---- sentences ----------------------------------------------------------------------------------
+
+
+def _needs_weights(options: ClassifierOptions) -> str:
+    return (
+        f"{options.as_given('model')} needs its weights, and segkit downloads nothing by itself; "
+        f"give --{options.step}.checkpoint FILE, or allow it with --{options.step}.pretrained"
+    )
+
+
+def _not_fetched(options: ClassifierOptions, source: str, error: Exception) -> str:
+    return (
+        f"the weights of {options.model} could not be fetched from {source} ({first_line(error)}); "
+        f"try again, or give --{options.step}.checkpoint FILE"
+    )
+
+
+def _unknown(options: ClassifierOptions, name: str, known: list[str], owner: str) -> str:
+    advice = did_you_mean(name, known, f"{owner} has {', '.join(known[:4])} …")
+    return f"{options.as_given('model')}: there is no such model; {advice}"

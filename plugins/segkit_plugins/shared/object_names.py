@@ -1,0 +1,26 @@
+"""What the objects of masks are called: by the mask, else by its prompt, else not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from segkit import Masks, Prompts
+
+NAMELESS = "object"
+"""The class of objects that have none."""
+
+
+def object_names(
+    masks: Masks, prompts: Prompts | None, classes: Mapping[int, str] | None
+) -> list[str | None]:
+    """The class of each mask's object: the mask's own name, else its prompt's, else None.
+
+    Where the data set (`classes`) knows one class, 'object', all are that.
+    """
+    if set((classes or {}).values()) == {NAMELESS}:
+        return [NAMELESS] * len(masks)
+    asked = [prompt.name for prompt in prompts or ()]
+    return [
+        own or (asked[prompt] if prompt < len(asked) else None)
+        for own, prompt in zip(masks.names, masks.prompt.tolist(), strict=True)
+    ]

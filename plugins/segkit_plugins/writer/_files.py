@@ -1,0 +1,101 @@
+"""Files of a run: named for their images, whole or not there, and which images are finished."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segkit import BadValueError, Image
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+
+def file_for(directory: Path, folder: str, name: str, suffix: str) -> Path:
+    """The file for an image's name in a folder of the run.
+
+    Raises `BadValueError` for a name that would lead out of the folder.
+    """
+    if Path(name).name != name or "\\" in name or "\0" in name:
+        raise BadValueError(
+            f"an image's name should be a file's name, but is {name!r}; "
+            "the data set should name its images with segkit.unique_names"
+        )
+    return directory / folder / f"{name}{suffix}"
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write a file that is either whole or not there; missing folders are made.
+
+    Raises `OSError` where the file cannot be written; then nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_json(path: Path, content: object) -> Path:
+    """Write a JSON file, in ASCII: a name need not be text that UTF-8 can say."""
+    return write_whole(path, json.dumps(content).encode())
+
+
+def photo_for(directory: Path, folder: str, image: Image, form: str) -> Path:
+    """The photo's file in a folder of the run; `form`: jpg, png, or none (then as if jpg)."""
+    return file_for(directory, folder, image.name, ".png" if form == "png" else ".jpg")
+
+
+def write_jpeg(path: Path, picture: PIL.Image.Image, quality: int = 90) -> Path:
+    """Write a picture as a JPEG whose colours have its full resolution, as `write_whole` does."""
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=quality, subsampling=0)
+    return write_whole(path, content.getvalue())
+
+
+def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
+    """Write the image's pixels without loss as PNG, or as a JPEG of high quality, or not (none)."""
+    import PIL.Image
+
+    if form == "none":
+        return ()
+    picture = PIL.Image.fromarray(image.pixels)
+    if form == "jpg":
+        return (write_jpeg(path, picture, quality=95),)
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return (write_whole(path, content.getvalue()),)
+
+
+def finished_files(directory: Path, folder: str) -> list[Path]:
+    """The files in a folder of the run that belong to finished images, sorted by name.
+
+    These are those that results.jsonl names, which holds the images that were done before a run
+    was cut off, too; without that file, all in the folder.
+    """
+    results = directory / "results.jsonl"
+    if not results.exists():
+        return sorted((directory / folder).glob("*"))
+    return sorted(set(_recorded(results, directory, folder)))
+
+
+def _recorded(results: Path, directory: Path, folder: str) -> Iterator[Path]:
+    # Only \n ends a line: names may hold what str.splitlines takes for an end.
+    for text in results.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if not isinstance(line, dict) or line.get("status") != "ok":
+            continue
+        for file in line.get("files", ()):
+            if Path(file).parent == Path(folder):
+                yield directory / file
