@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segkit import Writer, hookimpl
-from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
 from segkit_plugins.writer._files import file_for, write_whole
 
 

@@ -19,7 +19,7 @@ from segkit import (
     palette,
     write_png,
 )
-from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, named_ids
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds, named_ids
 from segkit_plugins.writer._files import (
     file_for,
     finished_files,
