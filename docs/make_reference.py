@@ -23,7 +23,8 @@ from segkit.cli.main import COMMANDS, make_group
 from segkit.cli.options import Chosen, plugin_options
 from segkit.kinds import KINDS, flag_of
 from segkit.plugins import hookspecs
-from segkit.plugins.catalog import Catalog, Entry
+from segkit.plugins.catalog import Catalog
+from segkit.plugins.entries import Entry
 from segkit.plugins.steps import INTERFACES
 from segkit.values import types
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -52,6 +52,28 @@ class MissingExtraError(PluginError):
         super().__init__(
             f"{what} needs {library}, which is not installed; run: pip install 'segkit[{extra}]'"
         )
+
+
+def did_you_mean(
+    word: str,
+    known: Iterable[str],
+    otherwise: str,
+    *,
+    shown: str = "'{}'",
+    cutoff: float = 0.6,
+) -> str:
+    """The end of a sentence about an unknown word: the nearest known one, or `otherwise`.
+
+    Of a mapping the keys are known, and the value is what is shown, in the form `shown`. `cutoff`:
+    how alike the words have to be, from 0 to 1.
+    """
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(word, list(known), 1, cutoff)
+    if not nearest:
+        return otherwise
+    meant = known[nearest[0]] if isinstance(known, Mapping) else nearest[0]
+    return f"did you mean {shown.format(meant)}?"
 
 
 # ---- what a plugin's code raises ---------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from segkit import Catalog, PluginError, Prompter, UsageError
 from segkit.kinds import KINDS, OBSERVER
 from segkit.plugins import hookspecs
-from segkit.plugins.catalog import Entry, plugin_record
+from segkit.plugins.entries import Entry, plugin_record
 from segkit.plugins.steps import INTERFACES
 
 GOOD = '''\
@@ -119,7 +119,8 @@ def test_the_entries_are_those_of_the_project_file():
 def test_listing_imports_no_plugin_and_nothing_heavy():
     program = """
 import json, sys
-from segkit.plugins.catalog import Catalog, plugin_record
+from segkit.plugins.catalog import Catalog
+from segkit.plugins.entries import plugin_record
 rows = [plugin_record(e) for e in Catalog(third_party=False).entries()]
 print(json.dumps([rows, sorted({m.partition(".")[0] for m in sys.modules})]))
 """

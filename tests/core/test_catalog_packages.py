@@ -10,7 +10,7 @@ import pytest
 
 from segkit import Catalog, PluginError, __version__
 from segkit.plugins import hookspecs
-from segkit.plugins.catalog import plugin_record
+from segkit.plugins.entries import plugin_record
 
 SOURCE = '''\
 """Prompt nothing at all."""

@@ -15,7 +15,7 @@ import click
 
 from segkit.cli.main import make_catalog
 from segkit.kinds import GROUPS, KINDS, OBSERVER, flag_of
-from segkit.plugins.catalog import Entry, plugin_record
+from segkit.plugins.entries import Entry, plugin_record
 
 NARROW = 32
 """A column of text that is narrower than this is hard to read."""

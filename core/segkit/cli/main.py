@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from segkit.deprecations import SegkitWarning
-from segkit.errors import PluginError, SegkitError, UsageError, error_line
+from segkit.errors import PluginError, SegkitError, UsageError, did_you_mean, error_line
 from segkit.plugins.catalog import Catalog
 
 COMMANDS = {
@@ -50,18 +50,10 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from difflib import get_close_matches
-
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            photo = Path(args[0]).exists()
-            hint = (
-                f"to segment it: segkit run {args[0]}"
-                if photo
-                else f"did you mean '{near[0]}'?"
-                if near
-                else f"there is {', '.join(COMMANDS)}"
-            )
+            hint = did_you_mean(args[0], [*COMMANDS], f"there is {', '.join(COMMANDS)}")
+            if Path(args[0]).exists():
+                hint = f"to segment it: segkit run {args[0]}"
             raise UsageError(f"segkit has no command '{args[0]}'; {hint}")
         return super().resolve_command(ctx, args)
 

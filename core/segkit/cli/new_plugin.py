@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
 from segkit.cli.main import make_catalog
-from segkit.errors import UsageError
+from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import KINDS
 
 
@@ -68,8 +67,7 @@ def _licence(text: str) -> str:
     known = {name.lower(): name for name in LICENCES}
     if text.lower() in known:
         return known[text.lower()]
-    near = get_close_matches(text.lower(), known, n=1, cutoff=0.3)
-    hint = f"did you mean '{known[near[0]]}'?" if near else f"there is {', '.join(LICENCES)}"
+    hint = did_you_mean(text.lower(), known, f"there is {', '.join(LICENCES)}", cutoff=0.3)
     raise UsageError(f"--licence {text}: its text is not at hand; {hint}")
 
 

@@ -10,7 +10,6 @@ import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.shell_completion import CompletionItem
 
-from segkit.errors import UsageError
+from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, SWEPT, flag_of
 from segkit.plugins.catalog import Catalog
 
@@ -352,8 +351,8 @@ def unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence
         return f"{flag} could mean more than one step; say which: {choices}"
     if owners:
         known = [f.replace("_", "-") for f in owners[0].step.model_fields]
-        near = get_close_matches(option, known, n=1)
-        hint = f"did you mean --{prefix}.{near[0]}?" if near else f"it has: {', '.join(known)}"
+        shown = f"--{prefix}.{{}}"
+        hint = did_you_mean(option, known, f"it has: {', '.join(known)}", shown=shown)
         return f"{flag}: {owners[0].name} has no option '{option}'; {hint}"
     entries = [e for e in catalog.entries() if prefix in (e.name, f"{flag_of(e.kind)}.{e.name}")]
     if entries:
@@ -362,6 +361,6 @@ def unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence
             f"{flag} is an option of the {entry.kind} plugin '{entry.name}', which is not chosen; "
             f"add --{flag_of(entry.kind)} {entry.name}"
         )
-    near = get_close_matches(prefix, [c.name for c in chosen], n=1)
-    hint = f"did you mean --{near[0]}.{option}?" if near else "see segkit list-plugins"
+    names, shown = [c.name for c in chosen], f"--{{}}.{option}"
+    hint = did_you_mean(prefix, names, "see segkit list-plugins", shown=shown)
     return f"{flag}: no plugin is named '{prefix}'; {hint}"

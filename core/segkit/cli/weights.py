@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.cli.main import make_catalog
-from segkit.errors import SegkitError, UsageError, plugin_code
+from segkit.errors import SegkitError, UsageError, did_you_mean, plugin_code
 
 if TYPE_CHECKING:
     from segkit.plugins.weights import Weights
@@ -113,10 +113,7 @@ def _fetch(name: str, plugin: tuple[str, ...]) -> None:
         return
     rows = known(plugin)
     if name not in rows:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, rows, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(rows)}"
+        hint = did_you_mean(name, [*rows], f"there is {', '.join(rows)}")
         raise UsageError(f"no plugin knows weights of the name '{name}'; {hint}")
     if not rows[name].url:
         fetch(rows[name])  # which says that there is nothing to fetch

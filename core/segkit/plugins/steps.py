@@ -32,11 +32,8 @@ kind's `gives`, never a union.
 
 from __future__ import annotations
 
-import inspect
 import json
-import typing
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,6 +41,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segkit.errors import PluginError, UsageError
 from segkit.kinds import KINDS
+from segkit.plugins.signatures import Inputs, inputs_of, option_error, output_of
 from segkit.values.types import (
     Counts,
     Heatmap,
@@ -57,18 +55,6 @@ from segkit.values.types import (
 
 if TYPE_CHECKING:
     from segkit.plugins.weights import Weights
-
-
-class Inputs(typing.NamedTuple):
-    """The names that a step's work method asks for."""
-
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Required and optional names."""
-        return self.required + self.optional
 
 
 class Step(BaseModel):
@@ -143,45 +129,12 @@ class Step(BaseModel):
     @classmethod
     def inputs_of(cls, method: str) -> Inputs:
         """What the method of this name asks for, likewise."""
-        function = getattr(cls, method, None)
-        if function is None or (method == "__call__" and "__call__" not in _defined(cls)):
-            raise PluginError(f"{cls.__name__} should define {method}(...), but does not")
-        takes = cls.takes if method == cls.work else cls.extras[method]
-        required: list[str] = []
-        optional: list[str] = []
-        for parameter in list(inspect.signature(function).parameters.values())[1:]:
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise PluginError(
-                    f"{cls.__name__}.{method} should name its inputs one by one, "
-                    f"but has '{parameter}'"
-                )
-            if parameter.name not in takes:
-                raise PluginError(
-                    f"{cls.__name__}.{method} asks for '{parameter.name}', but {method} of a "
-                    f"{cls.kind} can only ask for {', '.join(takes)}"
-                )
-            wanted = required if parameter.default is parameter.empty else optional
-            wanted.append(parameter.name)
-        return Inputs(tuple(required), tuple(optional))
+        return inputs_of(cls, method, cls.takes if method == cls.work else cls.extras[method])
 
     @classmethod
     def output(cls) -> Any:
         """The work method's return annotation, checked against the kind's `gives`."""
-        function = getattr(cls, cls.work)
-        try:
-            made = typing.get_type_hints(function).get("return")
-        except NameError as error:
-            raise PluginError(
-                f"{cls.__name__}.{cls.work} has an annotation that cannot be resolved: {error}"
-            ) from None
-        if cls.gives and made not in cls.gives:
-            wanted = " or ".join(_type_name(t) for t in cls.gives)
-            found = "nothing" if made is None else _type_name(made)
-            raise PluginError(
-                f"{cls.__name__}.{cls.work} should be annotated to return {wanted}, "
-                f"but says {found}"
-            )
-        return made
+        return output_of(cls, cls.work, cls.gives)
 
     def key(self) -> tuple[str, str, str]:
         """What makes two steps the same: kind, class and options. Loaded weights play no part."""
@@ -195,32 +148,6 @@ class Step(BaseModel):
 
     def __hash__(self) -> int:
         return hash(self.key())
-
-
-def _defined(cls: type) -> set[str]:
-    """The names that the classes below pydantic's own define."""
-    return {n for c in cls.__mro__ if c not in BaseModel.__mro__ for n in vars(c)}
-
-
-def option_error(cls: type[Step], error: ValidationError) -> str:
-    """The first thing that pydantic found wrong with a step's options, as a sentence."""
-    first = error.errors()[0]
-    option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        known = [n.replace("_", "-") for n in cls.model_fields]
-        near = get_close_matches(option, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
-        return f"{cls.name} has no option '{option}'; {hint}"
-    if first["type"] == "missing":
-        return f"{cls.kind} '{cls.name}' needs --{cls.name}.{option}; add it"
-    text = str(first["msg"]).removeprefix("Value error, ")
-    given = first.get("input")
-    shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""
-    return f"Invalid value for --{cls.name}{'.' if option else ''}{option}: {text}{shown}"
-
-
-def _type_name(made: Any) -> str:
-    return made.__name__ if isinstance(made, type) and not typing.get_args(made) else str(made)
 
 
 class Dataset(Step):

@@ -13,10 +13,10 @@ from typing import TypeAlias
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import KINDS, flag_of
 from segkit.plugins.contract import has_truth
+from segkit.plugins.signatures import Inputs
 from segkit.plugins.steps import (
     Dataset,
     Fuser,
-    Inputs,
     Metric,
     Prompter,
     Saliency,

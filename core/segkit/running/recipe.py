@@ -23,18 +23,18 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from segkit.errors import UsageError
+from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, MASK_WRITER, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
-from segkit.plugins.steps import Prompter, Step, option_error
+from segkit.plugins.signatures import option_error
+from segkit.plugins.steps import Prompter, Step
 from segkit.running.plan import Plan, asks, missing_input, plan
 from segkit.values.types import Masks
 
@@ -109,8 +109,7 @@ class Recipe:
         known = {*IN_RECIPES, "run", "record"}
         for key in found:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(IN_RECIPES)}"
+                hint = did_you_mean(key, known, f"known: {', '.join(IN_RECIPES)}")
                 raise UsageError(f"{where} has '{key}', which is no kind of step; {hint}")
         parts = {}
         for kind in IN_RECIPES:

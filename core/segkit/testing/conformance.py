@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +13,10 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from segkit.errors import SegkitError, UsageError, error_line, plugin_code
+from segkit.errors import SegkitError, UsageError, did_you_mean, error_line, plugin_code
 from segkit.kinds import KINDS
-from segkit.plugins.catalog import Catalog, Entry
+from segkit.plugins.catalog import Catalog
+from segkit.plugins.entries import Entry
 from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, line_of, named
 from segkit.testing.values import EDGES, MIRRORS, forget_changed
@@ -322,8 +322,7 @@ def _unknown(name: str, tests: type) -> Callable[[Any], None]:
 
     def fail(self: Any) -> None:
         known = [n.removeprefix("test_") for n in dir(tests) if n.startswith("test_")]
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(known)}"
+        hint = did_you_mean(name, known, f"there is {', '.join(known)}")
         raise Broken(f"skips names '{name}', and there is no such test; {hint}")
 
     return fail if tests is not Unusable else _skipped("it cannot be loaded")

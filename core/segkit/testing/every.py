@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from segkit.errors import error_line, plugin_code
-from segkit.plugins.steps import Step, option_error
+from segkit.plugins.signatures import option_error
+from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, named
 from segkit.testing.importing import HEAVY, IMPORTER
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from segkit.errors import error_line, plugin_code
 from segkit.kinds import BUNDLED, OBSERVER
-from segkit.plugins.catalog import Catalog, Entry
+from segkit.plugins.catalog import Catalog
+from segkit.plugins.entries import Entry
 from segkit.plugins.weights import Weights, cache_folder, sha256
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.errors import UsageError
+from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import BUNDLED, KINDS, flag_of
+from segkit.plugins.entries import NAME
 from segkit.plugins.hookspecs import API_VERSION
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from segkit.plugins.catalog import Catalog
 
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-"""What the catalog takes for a plugin's name."""
 
 LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause")
 """The licences whose texts are at hand, by their SPDX names."""
@@ -126,8 +124,7 @@ def kind_named(text: str) -> str:
     kinds = {kind: kind for kind in KINDS} | {flag_of(kind): kind for kind in KINDS}
     found = kinds.get(text.lower())
     if found is None:
-        near = get_close_matches(text.lower(), kinds, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(KINDS)}"
+        hint = did_you_mean(text.lower(), [*kinds], f"there is {', '.join(KINDS)}")
         raise UsageError(f"there is no kind of plugin '{text}'; {hint}")
     return found
 

@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-from segkit.errors import SegkitError, UsageError
+from segkit.errors import SegkitError, UsageError, did_you_mean
 from segkit.plugins.contract import classes_of, has_truth, item_of, names_of
 from segkit.plugins.steps import Dataset
 from segkit.plugins.trainable import squeezed
@@ -147,8 +146,7 @@ def _check_classes(asked: Sequence[str], known: Sequence[Mapping[int, str]]) -> 
     names = _joined(known)
     for name in asked:
         if name not in names:
-            near = get_close_matches(name, names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(names)}"
+            hint = did_you_mean(name, names, f"there is {', '.join(names)}")
             raise UsageError(f"--train.classes {name}: the data has no such class; {hint}")
 
 

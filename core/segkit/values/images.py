@@ -6,7 +6,6 @@ run can go on with the next image.
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import re
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.errors import BadImageError, BadValueError, UsageError
+from segkit.errors import BadImageError, BadValueError, UsageError, did_you_mean
 from segkit.values.types import Image
 
 if TYPE_CHECKING:
@@ -112,8 +111,8 @@ def _near(source: Path) -> str:
         there = os.listdir(source.parent)  # noqa: PTH208 - names are wanted
     except OSError:
         return f"its folder '{source.parent}' does not exist either"
-    close = difflib.get_close_matches(source.name, there, n=1)
-    return f"did you mean '{source.parent / close[0]}'?" if close else "check the name"
+    beside = {name: str(source.parent / name) for name in there}
+    return did_you_mean(source.name, beside, "check the name")
 
 
 def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
