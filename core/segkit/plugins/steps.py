@@ -295,7 +295,8 @@ class Metric(Step):
 
     `count(self, ...) -> Counts` for one image, naming any of `takes`; counts of several images
     are added key by key. `score(self, counts) -> Scores` makes figures of added counts; what is
-    averaged over what stands in the docstring.
+    averaged over what stands in the docstring. Both map names to finite numbers, which may be
+    numpy's.
     """
 
     kind = "metric"
