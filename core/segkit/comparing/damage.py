@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from segkit.comparing.diagnosis import foreground, iou_of
+from segkit.comparing.losses import foreground, iou_of
 from segkit.errors import BadImageError, BadValueError
 from segkit.plugins.steps import Dataset, Perturbation, check_output, named, why_failed
 from segkit.running.calling import Failure, Task, randomness

@@ -27,7 +27,8 @@ from segkit.comparing.damage import (
     prompts_moved,
     true_iou,
 )
-from segkit.comparing.robustness import Robustness, make_robustness
+from segkit.comparing.records import Robustness
+from segkit.comparing.robustness import make_robustness
 from segkit.comparing.sweep import as_before, check_figure
 from segkit.deprecations import SegkitWarning
 from segkit.errors import PlanError, UsageError
@@ -245,7 +246,7 @@ class _Run:
             record.start(resume=resume, overwrite=overwrite, needs="robustness")
             for line in record.finished.values():
                 self.totals[name].add(line)
-                if any("picture" in entry for entry in line["robustness"]):
+                if any(entry.picture is not None for entry in line.robustness):
                     self.example = -1  # there are pictures of an image that is finished
 
     def _walk(self, chunk: int, watch: Observers) -> None:
@@ -341,10 +342,10 @@ class _Run:
             line["true_iou"] = true_iou(outcome) if good else None
             line["robustness"] = done.entries if good else []
             line |= done.picture
-            record.append(line)
+            added = record.append(line)
         except OSError as error:
             raise disk_error(error, record.directory, self.totals[recipe].images) from error
-        self.totals[recipe].add(line)
+        self.totals[recipe].add(added)
         what = {"name": place.name, "recipe": recipe}
         if good:
             watch.tell("segkit_after_image", result=line, **what)

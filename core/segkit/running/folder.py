@@ -18,6 +18,7 @@ from typing import Any
 
 from segkit.errors import SegkitError, UsageError
 from segkit.running.recipe import Recipe, recorded_weights, to_toml
+from segkit.running.records import ResultLine, RunSummary, read_results
 
 OURS = (
     *("recipe.toml", "results.jsonl", "summary.json", "report.html", "leaderboard.json"),
@@ -84,7 +85,7 @@ class Record:
     def __init__(self, directory: Path, recipe: Mapping[str, Any]) -> None:
         self.directory = directory
         self.results = directory / "results.jsonl"
-        self.finished: dict[str, dict[str, Any]] = {}
+        self.finished: dict[str, ResultLine] = {}
         """Image name to its line, for the images that need no second run."""
         self._recipe = dict(recipe)
 
@@ -102,9 +103,10 @@ class Record:
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
         write_text(self.directory / "recipe.toml", text)
 
-    def append(self, line: Mapping[str, Any]) -> None:
+    def append(self, line: Mapping[str, Any]) -> ResultLine:
         """Add one image's line; on a full disk the file ends with the last whole line."""
-        text = json.dumps(line) + "\n"  # ASCII: a file name need not be UTF-8
+        added = ResultLine.model_validate(line)
+        text = added.text()
         before = self.results.stat().st_size if self.results.exists() else 0
         try:
             with self.results.open("a", encoding="utf-8") as file:
@@ -113,10 +115,11 @@ class Record:
             with contextlib.suppress(OSError):
                 os.truncate(self.results, before)
             raise
+        return added
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        text = json.dumps(summary, indent=2) + "\n"
+        text = json.dumps(RunSummary.model_validate(summary).to_dict(), indent=2) + "\n"
         write_text(self.directory / "summary.json", text)
 
     def _check_same_recipe(self) -> None:
@@ -151,27 +154,16 @@ class Record:
         self.finished = {
             name: line
             for name, line in lines.items()
-            if line.get("status") == "ok" and (needs is None or needs in line)
+            if line.ok and (needs is None or line.has(needs))
         }
         if not self.results.exists():
             return
-        kept = [json.dumps(line) + "\n" for line in self.finished.values()]
-        write_text(self.results, "".join(kept))
+        write_text(self.results, "".join(line.text() for line in self.finished.values()))
 
 
-def read_lines(path: Path) -> dict[str, dict[str, Any]]:
-    """Image name to its line of results.jsonl, of two the later; lines cut off are left out."""
-    lines: dict[str, dict[str, Any]] = {}
-    if path.exists():
-        # Only \n ends a line: names may hold what str.splitlines takes for an end.
-        for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(line, dict) and "name" in line:
-                lines[str(line["name"])] = line
-    return lines
+def read_lines(path: Path) -> dict[str, ResultLine]:
+    """Image name to its line of results.jsonl; none where there is no such file."""
+    return read_results(path).lines if path.exists() else {}
 
 
 def comparable(recipe: Recipe) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from segkit.running.graph import Branch, Graph
 from segkit.running.plan import Plan
 from segkit.running.prompting import Asked, union
 from segkit.running.recipe import recorded
+from segkit.running.records import ResultLine
 from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 
@@ -178,8 +179,8 @@ def run(
                 needs = None if note is None else "notes"
                 record.start(resume=resume, overwrite=overwrite, needs=needs)
             for name, record in records.items():
-                for line in record.finished.values():
-                    totals[name].add(line)
+                for earlier in record.finished.values():
+                    totals[name].add(earlier)
             done = sum(len(r.finished) for r in records.values())
             watch.tell("segkit_before_run", recipes=tuple(plans), images=images, done=done)
             skip = {name: set(r.finished) for name, r in records.items()}
@@ -196,10 +197,10 @@ def run(
                     line = line_of(plans[outcome.recipe], outcome, record.directory, ids, watch)
                     if note is not None:
                         line["notes"] = None if noted is None else dict(noted)
-                    record.append(line)
+                    added = record.append(line)
                 except OSError as error:
                     raise disk_error(error, record.directory, finished) from error
-                totals[outcome.recipe].add(line)
+                totals[outcome.recipe].add(added)
                 what = {"name": outcome.name, "recipe": outcome.recipe}
                 if line["error"] is None:
                     watch.tell("segkit_after_image", result=line, **what)
@@ -273,13 +274,13 @@ class Totals:
         self.counts: dict[str, dict[str, float]] = {}
         self.seconds: dict[str, float] = {}
 
-    def add(self, line: Mapping[str, Any]) -> None:
+    def add(self, line: ResultLine) -> None:
         """Add one line of results.jsonl."""
         self.images += 1
-        self.failed += line["status"] != "ok"
-        for metric, counts in line["counts"].items():
+        self.failed += not line.ok
+        for metric, counts in line.counts.items():
             _add(self.counts.setdefault(metric, {}), counts)
-        _add(self.seconds, line["seconds"])
+        _add(self.seconds, line.seconds)
 
     def summary(self) -> dict[str, Any]:
         """What summary.json holds."""
