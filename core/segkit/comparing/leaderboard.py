@@ -24,10 +24,7 @@ from segkit.comparing.statistics import (
     permutation_p,
 )
 from segkit.plugins.steps import Metric
-from segkit.running.records import ResultLine
-
-Lines = Mapping[str, ResultLine]
-"""Image name to its line of results.jsonl."""
+from segkit.running.records import Lines, ResultLine
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ def make_leaderboard(
         for worse in order[i + 1 :]
         if figure in drawn[better].draws and figure in drawn[worse].draws
     )
-    rows = tuple(
+    rows = [
         Row(
             recipe=name,
             options=dict((options or {}).get(name, {})),
@@ -167,18 +164,11 @@ def make_leaderboard(
             failed=sum(not line.ok for line in results[name].values()),
         )
         for name in order
-    )
-    missed = sort_by or "" if sort_by != figure else ""
-    return Leaderboard(
-        figure,
-        not lower,
-        len(common),
-        _with_verdicts(rows, pairs),
-        pairs,
-        _failed(results),
-        skipped,
-        missed,
-    )
+    ]
+    told = _with_verdicts(rows, pairs)
+    missed = sort_by if sort_by and sort_by != figure else ""
+    failed = _failed(results)
+    return Leaderboard(figure, not lower, len(common), told, pairs, failed, skipped, missed)
 
 
 def _common(results: Mapping[str, Lines]) -> list[str]:
@@ -243,9 +233,8 @@ def _sentence(pair: Pair) -> str:
     )
 
 
-def _with_verdicts(rows: Sequence[Row], pairs: Iterable[Pair]) -> tuple[Row, ...]:
+def _with_verdicts(rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[Row, ...]:
     """Each row with its verdict against the next one; the last has none."""
-    pairs = list(pairs)
     told = []
     for row, following in pairwise(rows):
         pair = _pair_of(pairs, row.recipe, following.recipe)

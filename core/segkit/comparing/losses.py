@@ -20,10 +20,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.comparing.leaderboard import Lines
 from segkit.comparing.records import Diagnosis, ImageLosses, RecipeLosses
 from segkit.comparing.statistics import interval, resamples
-from segkit.running.records import LossNotes
+from segkit.running.records import Lines, LossNotes
 from segkit.values.types import BACKGROUND, VOID, Heatmap, Labels, Masks, Truth
 
 Mask = NDArray[np.bool_]

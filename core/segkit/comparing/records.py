@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -33,10 +32,6 @@ class ComparisonModel(FileModel):
     def to_dict(self) -> dict[str, Any]:
         """What the file holds, with None for NaN and infinity, which JSON does not have."""
         return dict(finite_json(super().to_dict()))
-
-    def text(self) -> str:
-        """The file's text."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
 def finite_json(value: Any) -> Any:
@@ -231,7 +226,7 @@ class DamageCurve(ComparisonModel):
     perturbation: Text
     images: int = 0
     """Those that every recipe has finished at every level; the figures are theirs."""
-    points: tuple[Level, ...]
+    points: tuple[Level, ...] = Field(min_length=1)
     """From level 0 up."""
     area: Estimate = Estimate()
     """The mean height of the curve, in the figure's own unit."""
@@ -290,7 +285,7 @@ class Robustness(ComparisonModel):
 
     figure: Text = "iou"
     higher_is_better: bool = True
-    levels: int
+    levels: int = Field(ge=0)
     """The greatest level."""
     images: int = 0
     limits: dict[Text, Number] = {}

@@ -113,11 +113,12 @@ def permutation_p(first: Bootstrap, second: Bootstrap, figure: str, difference: 
     metric, first_keys, first_table = first.tables[figure]
     _, second_keys, second_table = second.tables[figure]
     keys = list(dict.fromkeys((*first_keys, *second_keys)))
-    one = _columns(first_table, first_keys, keys)
-    other = _columns(second_table, second_keys, keys)
-    swapped = np.random.default_rng(0).integers(0, 2, (DRAWS, len(one))) @ (other - one)
-    left = _scores(metric, keys, one.sum(axis=0) + swapped).get(figure)
-    right = _scores(metric, keys, other.sum(axis=0) - swapped).get(figure)
+    first_table = _columns(first_table, first_keys, keys)
+    second_table = _columns(second_table, second_keys, keys)
+    swaps = np.random.default_rng(0).integers(0, 2, (DRAWS, len(first_table)))
+    swapped = swaps @ (second_table - first_table)
+    left = _scores(metric, keys, first_table.sum(axis=0) + swapped).get(figure)
+    right = _scores(metric, keys, second_table.sum(axis=0) - swapped).get(figure)
     if left is None or right is None:
         return 1.0
     apart = np.abs(left - right)

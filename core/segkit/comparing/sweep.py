@@ -189,7 +189,7 @@ def as_before(
     for name, plan in plans.items():
         content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
         now = comparable(Recipe.from_dict(content))
-        same = [old for old, found in before.items() if found == now]
+        same = [old for old, recipe in before.items() if recipe == now]
         same = [old for old in same if old not in names.values()]
         names[name] = name if name in same else next(iter(same), "")
     new = [name for name, known in names.items() if not known]
@@ -224,21 +224,21 @@ def _short(name: str) -> str:
 def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
     """A name for each plan, from the axes that differ; safe as a folder's."""
     values: dict[str, set[str]] = {}
-    for axis in dict.fromkeys(a for found in options for a in found):
-        values[axis] = {found[axis] for found in options if axis in found}
+    for axis in dict.fromkeys(a for axes in options for a in axes):
+        values[axis] = {axes[axis] for axes in options if axis in axes}
     kinds = ["recipe", *PIPELINE]
     order = sorted(values, key=lambda axis: kinds.index(axis) if axis in kinds else len(kinds))
     differing = [axis for axis in order if len(values[axis]) > 1]
     short = {axis: axis.rpartition(".")[2] for axis in differing}
     names = []
-    for found in options:
+    for axes in options:
         parts = []
         for axis in differing:
-            value = found.get(axis)
+            value = axes.get(axis)
             if value is None or (value == "none" and "." not in axis):
                 continue
             clear = list(short.values()).count(short[axis]) == 1
             parts.append(f"{short[axis] if clear else axis}={value}" if "." in axis else value)
-        fallback = found.get("recipe") or found.get("prompt") or "recipe"
+        fallback = axes.get("recipe") or axes.get("prompt") or "recipe"
         names.append(_short(re.sub(r"[^\w.=+,-]+", "_", "-".join(parts) or fallback)))
     return list(distinct(names))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -119,8 +118,7 @@ class Record:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        text = json.dumps(RunSummary.model_validate(summary).to_dict(), indent=2) + "\n"
-        write_text(self.directory / "summary.json", text)
+        write_text(self.directory / "summary.json", RunSummary.model_validate(summary).text())
 
     def _check_same_recipe(self) -> None:
         path = self.directory / "recipe.toml"

@@ -30,6 +30,10 @@ class FileModel(BaseModel):
         """What the file holds: the keys that were given, in the order of their declaration."""
         return self.model_dump(exclude_unset=True)
 
+    def text(self) -> str:
+        """The file's text. ASCII: a name may hold bytes that are no text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
 
 class Kept(FileModel):
     """The same of a file that is written again; keys that are not known stay behind the others."""
@@ -137,8 +141,12 @@ class ResultLine(Kept):
         return key in self.model_fields_set
 
     def text(self) -> str:
-        """The line with its end. ASCII: a file name need not be UTF-8."""
+        """The line with its end."""
         return json.dumps(self.to_dict()) + "\n"
+
+
+Lines = Mapping[str, ResultLine]
+"""Image name to its line."""
 
 
 @dataclass
