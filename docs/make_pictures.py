@@ -33,7 +33,8 @@ from segkit import (
     Truth,
     write_png,
 )
-from segkit.plugins.steps import KINDS, Step
+from segkit.kinds import KINDS
+from segkit.plugins.steps import Step
 from segkit_plugins.writer._pictures import (
     RGB,
     Panel,

@@ -21,9 +21,10 @@ import click
 
 from segkit.cli.main import COMMANDS, make_group
 from segkit.cli.options import Chosen, plugin_options
+from segkit.kinds import KINDS, flag_of
 from segkit.plugins import hookspecs
-from segkit.plugins.catalog import FLAGS, Catalog, Entry
-from segkit.plugins.steps import KINDS
+from segkit.plugins.catalog import Catalog, Entry
+from segkit.plugins.steps import INTERFACES
 from segkit.values import types
 
 DOCS = Path(__file__).parent
@@ -33,24 +34,6 @@ GENERATED = ("reference.md", "reference/*.md", "plugins/*.md", "plugins/*/*.md")
 NOTE = "Written by `python docs/make_reference.py` from the program; a test keeps it current."
 CONTEXT = click.Context(click.Command("segkit"), info_name="segkit")
 
-PLURAL = {
-    "dataset": "Data sets",
-    "perturbation": "Perturbations",
-    "saliency": "Saliency methods",
-    "transform": "Heatmap transforms",
-    "prompt": "Prompters",
-    "segmenter": "Segmenters",
-    "selector": "Selectors",
-    "fuser": "Fusers",
-    "metric": "Metrics",
-    "writer": "Writers",
-}
-ONE = {
-    "dataset": "Data set",
-    "saliency": "Saliency method",
-    "transform": "Heatmap transform",
-    "prompt": "Prompter",
-}
 CATALOG = Catalog(third_party=False)
 
 
@@ -119,10 +102,10 @@ def kinds_page() -> list[str]:
     ]
     out += ["", "| kind | flag | hook | entry points |", "|---|---|---|---|"]
     for kind in KINDS:
-        hook = hookspecs.REGISTRATION[kind]
+        hook = KINDS[kind].hook
         link = f"[`{kind}`](#kind-{kind})"
-        out.append(f"| {link} | `--{FLAGS[kind]}` | `{hook}` | `segkit.{kind}` |")
-    for kind, interface in KINDS.items():
+        out.append(f"| {link} | `--{flag_of(kind)}` | `{hook}` | `segkit.{kind}` |")
+    for kind, interface in INTERFACES.items():
         out += ["", f"## Kind `{kind}`", "", text_of(interface), ""]
         if kind != "dataset":
             asks = ", ".join(f"`{t}`" for t in interface.takes)
@@ -153,7 +136,7 @@ def hooks_page() -> list[str]:
     """Registration and watching."""
     out = ["# Hooks", "", NOTE, "", text_of(hookspecs), "", "## Registering plugins", ""]
     watching = False
-    registration = set(hookspecs.REGISTRATION.values())
+    registration = {kind.hook for kind in KINDS.values()}
     for name, function in vars(hookspecs).items():
         if not name.startswith("segkit_"):
             continue
@@ -200,11 +183,11 @@ def plugins_page(costs: dict[str, Any]) -> list[str]:
     out += ["too, beside those of other packages."]
     for kind in KINDS:
         entries = CATALOG.entries(kind)
-        out += ["", f"## {PLURAL[kind]}", ""]
+        out += ["", f"## {KINDS[kind].plural.capitalize()}", ""]
         if not entries:
             out.append("None is bundled.")
             continue
-        out += [f"| `--{FLAGS[kind]}` | what it does | cost |", "|---|---|---|"]
+        out += [f"| `--{flag_of(kind)}` | what it does | cost |", "|---|---|---|"]
         for e in entries:
             cost = seconds(costs["plugins"].get(f"{kind}/{e.name}", {}).get("seconds"))
             out.append(f"| [`{e.name}`]({kind}/{e.name}.md) | {cell(e.summary)} | {cost} |")
@@ -216,8 +199,8 @@ def plugin_page(entry: Entry, costs: dict[str, Any]) -> list[str]:
     """One plugin: what it does, a picture, options, what it reads and makes, cost, source."""
     kind, name = entry.kind, entry.name
     cls = CATALOG.load_entry(entry)
-    kind_name = ONE.get(kind, kind.capitalize())
-    out = [f"# `{name}`", "", f"{kind_name}, `--{FLAGS[kind]} {name}`", "", entry.summary, ""]
+    kind_name = KINDS[kind].plural.removesuffix("s").capitalize()
+    out = [f"# `{name}`", "", f"{kind_name}, `--{flag_of(kind)} {name}`", "", entry.summary, ""]
     known = costs["plugins"].get(f"{kind}/{name}", {})
     if known.get("picture"):
         alt = f"What {name} does to one picture: {known['shown']}"

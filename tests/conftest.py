@@ -1,6 +1,31 @@
-"""Tests run side by side; networks that each take every core would wait for each other."""
+"""What all tests share: how many cores each has, and where real photos lie."""
+
+from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side; networks that each take every core would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def real_data(request) -> Path:
+    """Where the real photos lie that the test's mark `data(path)` names.
+
+    `path` is one in the folder of $SEGKIT_DATA; where it is not there, the test is skipped. Tests
+    get real photos in no other way.
+    """
+    (path,) = request.node.get_closest_marker("data").args
+    folder = os.environ.get("SEGKIT_DATA")
+    if not folder:
+        pytest.skip(f"needs real photos; set SEGKIT_DATA to a folder that holds {path}")
+    root = request.config.invocation_params.dir / folder
+    if not root.is_dir():
+        pytest.fail(f"SEGKIT_DATA should name a folder, but there is no {root}; check the path")
+    if not (root / path).exists():
+        pytest.skip(f"needs real photos; put {path} into SEGKIT_DATA={folder}")
+    return root / path

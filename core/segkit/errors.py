@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SegkitError(Exception):
     """An error that is already a full sentence, so it needs no stack trace.
@@ -49,3 +52,40 @@ class MissingExtraError(PluginError):
         super().__init__(
             f"{what} needs {library}, which is not installed; run: pip install 'segkit[{extra}]'"
         )
+
+
+# ---- what a plugin's code raises ---------------------------------------------------------------
+
+
+class PluginExitError(Exception):
+    """In place of what a plugin raises that is no `Exception`, which is its cause.
+
+    `sys.exit` does so, and so do panics of compiled libraries and cancelled tasks. Let through,
+    they would end a run as if all were done.
+    """
+
+
+@contextmanager
+def plugin_code() -> Iterator[None]:
+    """Every call into a plugin's code stands in this, or in `segkit.plugins.contract.blamed`.
+
+    Raises what the code raises if it is an `Exception` or Ctrl-C, else `PluginExitError`.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginExitError(error_line(error)) from error
+
+
+def error_line(error: BaseException) -> str:
+    """What was raised, in one line: `KeyError: 'lost'`; for a `PluginExitError` its cause."""
+    try:
+        with plugin_code():
+            lines = str(error).strip().splitlines()
+    except Exception:  # the text of a plugin's own error can fail as well
+        lines = []
+    if isinstance(error, PluginExitError):
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

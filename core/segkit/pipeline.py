@@ -21,23 +21,26 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit.comparing.leaderboard import Leaderboard
-from segkit.comparing.sweep import sweep_plans
+from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.errors import SegkitError, UsageError
+from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.observers import Observers
-from segkit.plugins.packages import BUNDLED
 from segkit.plugins.steps import Dataset, Step
 from segkit.reporting import write_report
-from segkit.running.graph import Branch, Graph
+from segkit.running.engines.local import Local, Opened
+from segkit.running.job import Job
 from segkit.running.plan import Plan
-from segkit.running.recipe import DEFAULTS, PIPELINE, Part, Recipe, make_step
-from segkit.running.session import Outcome, class_ids, device_named, opened, run, work_through
-from segkit.running.work import Work
+from segkit.running.recipe import Part, Recipe, make_step
+from segkit.running.session import RunOptions, Session, device_named
+from segkit.running.walk import Outcome
 from segkit.values.images import distinct, read_image
 from segkit.values.types import Heatmap, Image, Labels, Masks, Prompts, Truth
 
-Steps: TypeAlias = "str | Step | Sequence[str | Step] | None"
-"""A plugin's name (prompters: also `a+b`), a step, several, `"none"`; None: the default."""
+Steps: TypeAlias = "str | Step | Sequence[str | Step | Sequence[str | Step]] | None"
+"""A plugin's name (prompters: also `a+b`), a step, several, `"none"`; None: the default.
+
+Among several prompters, a sequence of them makes one prompt together, as `a+b` does.
+"""
 
 Picture: TypeAlias = "str | Path | NDArray[np.uint8] | Image | Any"
 """A file, pixels (H, W, 3) uint8 RGB, an `Image`, or a picture of Pillow."""
@@ -58,7 +61,7 @@ class Result:
 
     def picture(self) -> bytes:
         """A JPEG of image, heatmap, overlay and mask with its prompts, side by side."""
-        writer: Any = make_step(self._catalog, "writer", f"{BUNDLED}:overlay", {})
+        writer: Any = make_step(self._catalog, "writer", f"{BUNDLED}:{PICTURE_WRITER}", {})
         there = {
             name: getattr(self, name)
             for name in ("image", "heatmaps", "prompts", "masks", "labels")
@@ -123,7 +126,7 @@ class Pipeline:
             self.recipe = _with_option(self.recipe, flag, value)
         self._plan = self.plan(_Given())
         self._stack = ExitStack()
-        self._branch: Branch | None = None
+        self._opened: Opened | None = None
 
     def plan(
         self, dataset: Dataset, *, metrics: Sequence[Step] | None = None, write: bool = False
@@ -159,27 +162,38 @@ class Pipeline:
                 self.catalog,
             )
 
-    def run(self, dataset: Dataset, directory: str | Path, **how: Any) -> dict[str, Any]:
+    def run(
+        self,
+        dataset: Dataset,
+        directory: str | Path,
+        *,
+        chunk: int | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        observers: Iterable[object] = (),
+    ) -> dict[str, Any]:
         """Run over a data set as `segkit run` does, and return summary.json.
 
-        `how` as `segkit.run` takes it.
+        The other arguments are those of `segkit.run`.
         """
-        summary = run(
-            {"run": self.plan(dataset, write=True)},
-            Path(directory),
-            seed=self.recipe.seed,
-            device=device_named(self.device),
-            classes=self.recipe.classes,
-            catalog=self.catalog,
-            **how,
-        )["run"]
+        options = replace(
+            self._options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
+        )
+        plans = {"run": self.plan(dataset, write=True)}
+        summary = Session(Job(plans, Path(directory), nested=False), options).run()["run"]
         write_report(Path(directory), self.catalog)
         return summary
+
+    @property
+    def _options(self) -> RunOptions:
+        """How it is run: the recipe's settings on its device."""
+        recipe, device = self.recipe, device_named(self.device)
+        return RunOptions(recipe.seed, device, recipe.classes, catalog=self.catalog)
 
     def close(self) -> None:
         """Drop the loaded models; the next call loads them again."""
         self._stack.close()
-        self._branch = None
+        self._opened = None
 
     def __enter__(self) -> Pipeline:
         return self
@@ -191,14 +205,15 @@ class Pipeline:
         return f"Pipeline({self._plan.words.removeprefix('given > ')})"
 
     def _outcome(self, image: Image) -> Outcome:
-        if self._branch is None:
-            graph = Graph()
-            branch = graph.branch(self._plan)
-            self._stack.enter_context(opened([*graph.steps.values()], device_named(self.device)))
-            self._branch = branch
-        ids = class_ids({"": self._plan}, self.recipe.classes)
-        work = Work(ids, self.recipe.seed, Observers())
-        return next(work_through({"": self._branch}, _Given.of(image), work, 1, {}))
+        job = Job({"": replace(self._plan, dataset=_Given.of(image))}, Path(), nested=False)
+        if self._opened is None:
+            options = self._options
+            engine = Local().opened(
+                job, classes=options.classes, seed=options.seed, device=options.device
+            )
+            self._opened = self._stack.enter_context(engine)
+        self._opened.job = job
+        return next(self._opened.outcomes([image.name], {}))
 
 
 def sweep(
@@ -208,12 +223,16 @@ def sweep(
     *,
     sort_by: str | None = None,
     metrics: Sequence[Step] | None = None,
-    **how: Any,
+    chunk: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    observers: Iterable[object] = (),
 ) -> Leaderboard:
     """Compare pipelines on one data set in one run; what they have in common is computed once.
 
     `directory` keeps what `segkit sweep` leaves (left out: nothing is kept); `metrics` default to
-    all that fit; `how` as `segkit.run` takes it. Seed, classes and device are the first one's.
+    all that fit; the other arguments are those of `segkit.run`. Seed, classes and device are the
+    first one's.
     """
     if not pipelines:
         raise UsageError("there is nothing to compare; give at least one pipeline")
@@ -223,16 +242,10 @@ def sweep(
         for name, pipeline in pipelines.items()
     }
     with tempfile.TemporaryDirectory() as scratch:
-        board = sweep_plans(
-            plans,
-            Path(directory or scratch),
-            sort_by=sort_by,
-            seed=first.recipe.seed,
-            classes=first.recipe.classes,
-            device=device_named(first.device),
-            catalog=first.catalog,
-            **how,
+        options = replace(
+            first._options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
         )
+        board = sweep_plans(plans, Path(directory or scratch), options, Shown(sort_by))
         if directory is not None:
             write_report(Path(directory), first.catalog)
         return board
@@ -282,21 +295,25 @@ def _image(picture: Picture) -> Image:
 def _parts(steps: Steps) -> tuple[Part, ...]:
     """Named or given steps as a recipe's parts."""
     several = [steps] if isinstance(steps, (str, Step)) else list(steps or ())
-    made: list[Part] = []
-    for step in several:
-        if isinstance(step, Step):
-            made.append(Part(step.name, step=step))
-        elif step != "none":
-            made += [Part(name, merge=i > 0) for i, name in enumerate(step.split("+"))]
-    return tuple(made)
+    parts: list[Part] = []
+    for together in several:
+        group = [together] if isinstance(together, (str, Step)) else together
+        merged: list[Part] = []
+        for step in group:
+            if isinstance(step, Step):
+                merged.append(Part(step.name, step=step))
+            elif step != "none":
+                merged += [Part(name) for name in step.split("+")]
+        parts += [replace(part, merge=place > 0) for place, part in enumerate(merged)]
+    return tuple(parts)
 
 
 def _with_option(recipe: Recipe, flag: str, value: Any) -> Recipe:
     """The recipe with one option, named as its flag is: `topk.k`."""
     name, _, option = flag.removeprefix("--").rpartition(".")
-    for kind in PIPELINE:
+    for kind in IN_RECIPES:
         there = [p.name.rpartition(":")[2] for p in recipe.parts.get(kind, ())]
-        there += () if kind in recipe.parts else DEFAULTS.get(kind, ())
+        there += () if kind in recipe.parts else KINDS[kind].defaults
         if name in there:
             return recipe.with_options(kind, name, {option.replace("-", "_"): value})
     raise UsageError(f"'{flag}' is an option of a plugin that takes no part; choose it too")

@@ -13,6 +13,7 @@ import pytest
 from segkit import Catalog, Recipe, run
 from segkit.comparing.sweep import sweep_plans
 from segkit.running.recipe import Part
+from segkit.running.session import RunOptions
 
 pytestmark = pytest.mark.benchmark
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
@@ -45,14 +46,14 @@ def test_nine_recipes_cost_little_more_than_the_dearest(tmp_path):
     together = []
     alone = {}
     start = time.perf_counter()
-    sweep_plans(plans, tmp_path / "first", catalog=catalog)
+    sweep_plans(plans, tmp_path / "first", RunOptions(catalog=catalog))
     together.append(time.perf_counter() - start)
     for name in NINE:
         start = time.perf_counter()
         run({name: plans[name]}, tmp_path / name, catalog=catalog)
         alone[name] = time.perf_counter() - start
     start = time.perf_counter()  # once before and once after, so that drift hits both
-    sweep_plans(plans, tmp_path / "second", catalog=catalog)
+    sweep_plans(plans, tmp_path / "second", RunOptions(catalog=catalog))
     together.append(time.perf_counter() - start)
     nine = sum(together) / 2
     dearest = max(alone, key=lambda name: alone[name])

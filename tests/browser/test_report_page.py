@@ -13,6 +13,7 @@ from toys import Best, Bright, Dim, Flood, Paint, Peak, Right, Squares
 
 from segkit import Heatmap, Image, Labels, Prompt, Prompter, Prompts, Writer, plan
 from segkit.comparing.diagnosis import diagnose_plans
+from segkit.comparing.sweep import Shown
 from segkit.reporting import write_report
 
 PROGRAM = find_browser()
@@ -65,7 +66,7 @@ def folder(tmp_path_factory):
         "right-of-it": plan([data, Bright(), Peak(dx=3), *end]),
         "off": plan([data, Bright(), Dim(), Stray(), *end]),
     }
-    diagnose_plans(plans, directory, sort_by="right")
+    diagnose_plans(plans, directory, None, Shown(sort_by="right"))
     # What a file may be called on the disk of a person who means no good.
     path = directory / "recipes" / "peak" / "results.jsonl"
     line = {"name": NASTY, "status": "failed", "error": f"'{NASTY}' is torn", "scores": {}}

@@ -12,9 +12,8 @@ import pytest
 
 from segkit import Catalog
 from segkit.cli.new_plugin import _git_user
-from segkit.plugins.catalog import FLAGS
-from segkit.plugins.hookspecs import REGISTRATION
-from segkit.plugins.steps import KINDS
+from segkit.kinds import KINDS, flag_of
+from segkit.plugins.steps import INTERFACES
 from segkit.tools import scaffold
 
 if sys.version_info >= (3, 11):
@@ -88,7 +87,7 @@ def test_the_packages_name_is_as_good_as_the_plugins(segkit, tmp_path):
 @pytest.mark.parametrize("flag", ["select", "write", "Prompt"])
 def test_a_kind_goes_by_its_flag_too(segkit, tmp_path, flag):
     assert segkit("new-plugin", flag, "mine").code == 0
-    kind = {flag: kind for kind, flag in FLAGS.items()}[flag.lower()]
+    kind = {flag_of(kind): kind for kind in KINDS}[flag.lower()]
     assert f"segkit.{kind}" in project(tmp_path / "segkit-mine")["entry-points"]
 
 
@@ -103,7 +102,7 @@ def test_any_name_makes_a_module_that_works(tmp_path, kind, name):
     (file,) = tmp_path.glob("src/*/__init__.py")
     cls = Catalog(third_party=False, files=(file,)).load(kind, f"__init__:{name}")
     assert cls.__name__.isidentifier()
-    assert issubclass(cls, KINDS[kind])
+    assert issubclass(cls, INTERFACES[kind])
     (test,) = tmp_path.glob("tests/test_*.py")
     compile(test.read_text(encoding="utf-8"), str(test), "exec")
 
@@ -201,7 +200,7 @@ def test_the_example_in_the_repository_is_such_a_distribution():
 
 def test_a_name_is_what_the_catalog_takes_for_one():
     assert importlib.import_module("segkit.plugins.catalog")._NAME.pattern == scaffold.NAME.pattern
-    assert set(scaffold.EXAMPLES) == set(REGISTRATION)
+    assert set(scaffold.EXAMPLES) == set(KINDS)
 
 
 # ---- what it refuses ---------------------------------------------------------------------------

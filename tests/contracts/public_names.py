@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import segkit
+from segkit.kinds import KINDS
 from segkit.plugins import hookspecs
-from segkit.plugins.steps import KINDS
+from segkit.plugins.steps import INTERFACES
 
 FILE = Path(__file__).with_suffix(".txt")
 
@@ -35,8 +36,8 @@ def hooks() -> list[str]:
 
 def kind_lines(kind: str) -> Iterator[str]:
     """What plugins of a kind may ask for and give back, and what the kind itself has."""
-    cls = KINDS[kind]
-    yield f"{kind}: group segkit.{kind}, hook {hookspecs.REGISTRATION[kind]}"
+    cls = INTERFACES[kind]
+    yield f"{kind}: group segkit.{kind}, hook {KINDS[kind].hook}"
     yield f"  {cls.work}({', '.join(cls.takes)}) -> {' or '.join(map(shown, cls.gives)) or 'any'}"
     for method, takes in cls.extras.items():
         yield f"  {method}({', '.join(takes)}), if it has one"
@@ -46,7 +47,7 @@ def kind_lines(kind: str) -> Iterator[str]:
 def name_lines(name: str) -> Iterator[str]:
     """A public name: its signature, or its value; a class with what it adds to its base."""
     thing = getattr(segkit, name)
-    if name in {cls.__name__ for cls in KINDS.values()}:
+    if name in {cls.__name__ for cls in INTERFACES.values()}:
         yield f"{name}: see kind {thing.kind}"
     elif inspect.isclass(thing):
         bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
@@ -68,7 +69,7 @@ def members(cls: type) -> Iterator[str]:
     annotated = {n: str(a) for n, a in vars(cls).get("__annotations__", {}).items()}
     own = {n for n in (*vars(cls), *annotated) if not n.startswith(("_", "model_"))}
     own |= {"__call__", "__getitem__", "__len__", "__iter__"} & vars(cls).keys()
-    if cls in KINDS.values():  # told above
+    if cls in INTERFACES.values():  # told above
         own -= {"kind", "takes", "gives", "extras"}
     for name in sorted(own):
         thing = inspect.getattr_static(cls, name, None)

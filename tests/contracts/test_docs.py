@@ -8,7 +8,7 @@ import re
 import pytest
 from pages import DOCS, PAGES, ROOT, label, make_reference
 
-from segkit.plugins.steps import KINDS
+from segkit.kinds import KINDS
 
 CATALOG = make_reference.CATALOG
 ENTRIES = [f"{kind}/{e.name}" for kind in KINDS for e in CATALOG.entries(kind)]

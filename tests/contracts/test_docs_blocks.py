@@ -126,17 +126,17 @@ def test_what_is_wrong_in_a_page_is_noticed(fence, code, desk, capsys, monkeypat
 def test_flags_with_a_dot_exist():
     """Every `--name.option` that a page mentions, in code or not, is some plugin's, or train's."""
     from segkit import Catalog
-    from segkit.plugins.catalog import FLAGS
+    from segkit.kinds import KINDS, flag_of
     from segkit.training.settings import Settings
 
     catalog = Catalog(third_party=False)
     names = [field.replace("_", "-") for field in Settings.model_fields]
     known = {f"--train.{no}{name}" for name in names for no in ("", "no-")}
     for entry in catalog.entries():
-        if entry.kind in FLAGS:
+        if entry.kind in KINDS:
             for field in catalog.load_entry(entry).model_fields:
                 option = field.replace("_", "-")
-                for prefix in (entry.name, f"{FLAGS[entry.kind]}.{entry.name}"):
+                for prefix in (entry.name, f"{flag_of(entry.kind)}.{entry.name}"):
                     known |= {f"--{prefix}.{option}", f"--{prefix}.no-{option}"}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

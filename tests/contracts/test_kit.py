@@ -252,7 +252,7 @@ def test_without_pytest_the_sentence_says_what_to_install():
 
 
 def test_all_kinds_have_tests():
-    from segkit.plugins.steps import KINDS
+    from segkit.kinds import KINDS
     from segkit.testing.kinds import TESTS
 
     assert set(TESTS) == set(KINDS)

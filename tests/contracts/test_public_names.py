@@ -38,7 +38,7 @@ def test_public_names_are_frozen():
 def test_the_frozen_text_tells_what_matters():
     text = (HERE / "public_names.txt").read_text()
     for line in (
-        "segkit_before_step(step: stages.Step, image: Image) -> None",
+        "segkit_before_step(step: Step, image: Image) -> None",
         "prompt: group segkit.prompt, hook segkit_prompters",
         "  __call__(image, heatmap, classes, rng) -> Prompts",
         "  batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]",

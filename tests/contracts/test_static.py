@@ -34,17 +34,34 @@ def test_the_checks_pass(command):
 
 
 def test_ci_runs_the_readmes_second_command():
-    commands = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert commands[1].strip() == (ROOT / ".ci/run").read_text().strip().splitlines()[-1]
+    readme, checks = (ROOT / "README.md").read_text(), (ROOT / ".ci/run").read_text()
+    commands = re.findall(r"```bash\n(.*?)\n```", readme, re.DOTALL)
+    (taken,) = re.findall(r"readme=\$\(grep -x '(.*)' README\.md\)", checks)
+    assert '\nbash -c "$readme"\n' in checks
+    assert re.findall(rf"^{taken}$", readme, re.MULTILINE) == [commands[1]]
+
+
+def test_nothing_lies_outside_of_the_project():
+    """What tests, benchmarks and scripts read is a part of it, or named by a variable (`data`)."""
+    outside = re.compile(r"""shared["']?\s*/\s*["']?data\b|parents\[([3-9]|\d\d)\]""")
+    files = [p for p in listed() if p.suffix in {".py", ".toml", ".md", ".sh"}]
+    assert len(files) > 400
+    found = [str(p) for p in files if outside.search((ROOT / p).read_text(encoding="utf-8"))]
+    assert found == []
+
+
+def listed():
+    """The project's files, below its root."""
+    done = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [Path(line) for line in done.stdout.splitlines()]
 
 
 def test_the_top_level_holds_what_it_should():
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    top = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    top = {path.parts[0] for path in listed()}
     allowed = {"pyproject.toml", "core", "plugins", "tests", "docs", "examples", "README.md"}
     assert {t for t in top if not t.startswith(".")} <= allowed | {"LICENSE"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from reports import reported
 
-from segkit.plugins.hookspecs import REGISTRATION
+from segkit.kinds import KINDS as ALL
 
 WRONG = Path(__file__).parent / "wrong"
-KINDS = {hook: kind for kind, hook in REGISTRATION.items()}
+KINDS = {kind.hook: kind.name for kind in ALL.values()}
 
 FOUND = {
     "asks-nothing": (
@@ -128,10 +128,23 @@ FOUND = {
         "fuser 'own-ids' calls the class id 1 'object 1', and the data set calls it 'cat'; "
         "take ids from the input 'classes' (segkit.id_of does)",
     ),
+    "quits": (
+        "an_edge",
+        "prompt 'quits' raises SystemExit on the picture 'no-heat': 0 (quits.py, line 18)",
+    ),
+    "promises-more": (
+        "an_ordinary_picture",
+        "finish of writer 'promises-more' names the file 'promises-more.txt', which is not there",
+    ),
     "remembers": (
         "answers_do_not_depend_on_the_order_of_calls",
         "the answer of transform 'remembers' depends on what it was asked before: its "
         "Heatmap.values",
+    ),
+    "set-not-count": (
+        "counts_are_numbers",
+        "metric 'set-not-count' from segkit-wrong 1.0 should make counts that are finite numbers, "
+        "but its 'seen' is a set (on the picture 'ordinary')",
     ),
     "share-not-count": (
         "counts_add",
@@ -176,6 +189,10 @@ FOUND = {
         "an_ordinary_picture",
         "segmenter 'wrong-dtype' fails on the picture 'ordinary': Masks.masks should be "
         "bool, but is uint8",
+    ),
+    "wrong-file": (
+        "files_are_there",
+        "dataset 'wrong-file' says that image 0 comes from 'a.nowhere', and there is no such file",
     ),
     "wrong-way-up": (
         "a_right_result_beats_a_wrong_one",

@@ -12,10 +12,10 @@ import pluggy
 import pytest
 
 from segkit import Catalog, PluginError, Prompter, UsageError
+from segkit.kinds import KINDS, OBSERVER
 from segkit.plugins import hookspecs
-from segkit.plugins.catalog import FLAGS, OBSERVER, Entry, plugin_record
-from segkit.plugins.hookspecs import REGISTRATION
-from segkit.plugins.steps import KINDS
+from segkit.plugins.catalog import Entry, plugin_record
+from segkit.plugins.steps import INTERFACES
 
 GOOD = '''\
 """Prompt nothing at all."""
@@ -92,10 +92,10 @@ def refused(kind, name, catalog=None):
 def test_bundled_plugins_come_in_the_order_in_which_values_flow():
     entries = Catalog(third_party=False).entries()
     kinds = [e.kind for e in entries]
-    assert kinds == sorted(kinds, key=list(REGISTRATION).index)
+    assert kinds == sorted(kinds, key=list(KINDS).index)
     assert {e.distribution for e in entries} == {"segkit"}
     assert {e.status for e in entries} == {"found"}
-    for kind in REGISTRATION:
+    for kind in KINDS:
         names = [e.name for e in entries if e.kind == kind]
         assert names == sorted(names)
         assert Catalog(third_party=False).entries(kind) == [e for e in entries if e.kind == kind]
@@ -171,7 +171,7 @@ def test_other_packages_can_be_left_out(install):
         ("prompter", "did you mean 'segkit.prompt'?"),
         ("Segmenters", "did you mean 'segkit.segmenter'?"),
         ("write", "did you mean 'segkit.writer'?"),
-        ("nonsense", f"there is segkit.{', segkit.'.join([*REGISTRATION, 'observer'])}"),
+        ("nonsense", f"there is segkit.{', segkit.'.join([*KINDS, 'observer'])}"),
     ],
 )
 def test_groups_that_are_no_kind_are_marked_and_refused(install, kind, hint):
@@ -694,15 +694,15 @@ def test_every_hook_is_documented():
 
 def test_every_registration_hook_has_a_kind():
     registering = {n for n, f in hooks().items() if not inspect.signature(f).parameters}
-    assert registering == set(REGISTRATION.values())
-    assert list(REGISTRATION) == list(KINDS) == list(FLAGS)
-    for kind, hook in REGISTRATION.items():
+    assert registering == {kind.hook for kind in KINDS.values()}
+    assert list(KINDS) == list(INTERFACES)
+    for kind, hook in ((kind.name, kind.hook) for kind in KINDS.values()):
         returned = inspect.signature(hooks()[hook]).return_annotation
-        assert returned == f"Sequence[type[stages.{KINDS[kind].__name__}]]"
+        assert returned == f"Sequence[type[{INTERFACES[kind].__name__}]]"
 
 
 def test_watching_hooks_come_in_threes():
-    watching = set(hooks()) - set(REGISTRATION.values())
+    watching = set(hooks()) - {kind.hook for kind in KINDS.values()}
     for what in ("step", "image", "run"):
         triple = {f"segkit_before_{what}", f"segkit_after_{what}", f"segkit_{what}_failed"}
         assert triple <= watching

@@ -21,8 +21,9 @@ from segkit import (
     sweep,
 )
 from segkit.comparing.diagnosis import TrueBox, TruePoint, diagnose_plans
-from segkit.comparing.sweep import Variant, build_all, sweep_plans
+from segkit.comparing.sweep import Shown, Variant, build_all, sweep_plans
 from segkit.running.recipe import Part, make_step
+from segkit.running.session import RunOptions
 
 CATALOG = Catalog(third_party=False)
 
@@ -105,7 +106,7 @@ def test_paths_in_names_are_safe_as_folders():
 
 def test_a_sweep_leaves_each_recipes_folder_and_the_board(tmp_path):
     chosen = plans("topk", "maxmin")
-    board = sweep_plans(chosen, tmp_path / "s", catalog=CATALOG)
+    board = sweep_plans(chosen, tmp_path / "s", RunOptions(catalog=CATALOG))
     assert board.images == 3
     for name in chosen:
         summary = json.loads((tmp_path / "s/recipes" / name / "summary.json").read_text())
@@ -118,14 +119,18 @@ def test_a_sweep_leaves_each_recipes_folder_and_the_board(tmp_path):
 
 
 def test_a_sweep_goes_on_with_more_recipes(tmp_path):
-    sweep_plans(plans("topk"), tmp_path / "s", catalog=CATALOG)
+    sweep_plans(plans("topk"), tmp_path / "s", RunOptions(catalog=CATALOG))
     before = (tmp_path / "s/recipes/topk/results.jsonl").read_text()
-    board = sweep_plans(plans("topk", "maxmin"), tmp_path / "s", catalog=CATALOG, resume=True)
+    board = sweep_plans(
+        plans("topk", "maxmin"), tmp_path / "s", RunOptions(catalog=CATALOG, resume=True)
+    )
     assert {row.recipe for row in board.rows} == {"topk", "maxmin"}
     assert (tmp_path / "s/recipes/topk/results.jsonl").read_text() == before
     with pytest.raises(UsageError, match="is not empty; add --resume"):
-        sweep_plans(plans("topk"), tmp_path / "s", catalog=CATALOG)
-    board = sweep_plans(plans("center"), tmp_path / "s", catalog=CATALOG, overwrite=True)
+        sweep_plans(plans("topk"), tmp_path / "s", RunOptions(catalog=CATALOG))
+    board = sweep_plans(
+        plans("center"), tmp_path / "s", RunOptions(catalog=CATALOG, overwrite=True)
+    )
     assert [p.name for p in (tmp_path / "s/recipes").iterdir()] == ["center"]
 
 
@@ -204,7 +209,7 @@ def test_refiners_go_with_any_foreground(tmp_path, first, refiner):
 
 def test_the_parts_add_up_and_the_files_agree(tmp_path):
     chosen = plans("topk", "centroid-grid", "box")
-    diagnosis = diagnose_plans(chosen, tmp_path / "d", catalog=CATALOG)
+    diagnosis = diagnose_plans(chosen, tmp_path / "d", RunOptions(catalog=CATALOG))
     assert len(diagnosis.rows) == 9
     for loss in diagnosis.rows:
         assert sum(loss.parts.values()) == pytest.approx(1 - loss.iou)
@@ -237,7 +242,7 @@ def test_true_prompts_are_what_they_say():
 
 
 def test_the_true_points_figure_equals_a_segmenter_asked_by_hand(tmp_path):
-    diagnosis = diagnose_plans(plans("topk"), tmp_path / "d", catalog=CATALOG)
+    diagnosis = diagnose_plans(plans("topk"), tmp_path / "d", RunOptions(catalog=CATALOG))
     sam = make_step(CATALOG, "segmenter", "sam", {})
     sam.open("cpu")
     dataset = shapes()
@@ -250,10 +255,10 @@ def test_the_true_points_figure_equals_a_segmenter_asked_by_hand(tmp_path):
 
 
 def test_a_diagnosis_goes_on_where_it_was_cut_off(tmp_path):
-    first = diagnose_plans(plans("topk"), tmp_path / "d", catalog=CATALOG)
+    first = diagnose_plans(plans("topk"), tmp_path / "d", RunOptions(catalog=CATALOG))
     path = tmp_path / "d/recipes/topk/results.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    again = diagnose_plans(plans("topk"), tmp_path / "d", catalog=CATALOG, resume=True)
+    again = diagnose_plans(plans("topk"), tmp_path / "d", RunOptions(catalog=CATALOG, resume=True))
     assert [x.iou for x in again.rows] == pytest.approx([x.iou for x in first.rows])
 
 
@@ -273,25 +278,32 @@ def test_what_cannot_be_diagnosed_is_told(tmp_path):
 
 
 def test_a_diagnosis_of_a_sweeps_folder_runs_what_lacks_it(tmp_path):
-    sweep_plans(plans("topk", "maxmin"), tmp_path / "d", catalog=CATALOG)
-    made = diagnose_plans(plans("topk", "maxmin"), tmp_path / "d", catalog=CATALOG, resume=True)
+    sweep_plans(plans("topk", "maxmin"), tmp_path / "d", RunOptions(catalog=CATALOG))
+    made = diagnose_plans(
+        plans("topk", "maxmin"), tmp_path / "d", RunOptions(catalog=CATALOG, resume=True)
+    )
     assert len(made.rows) == 6
     for name in ("topk", "maxmin"):
         text = (tmp_path / "d/recipes" / name / "results.jsonl").read_text()
         assert len(text.splitlines()) == 3
     # And a sweep that goes on with others has no use for it.
-    sweep_plans(plans("topk", "center"), tmp_path / "d", catalog=CATALOG, resume=True)
+    sweep_plans(plans("topk", "center"), tmp_path / "d", RunOptions(catalog=CATALOG, resume=True))
     assert not (tmp_path / "d/diagnosis.json").exists()
 
 
 def test_a_grid_that_grows_keeps_its_folders(tmp_path):
     first = build_all([variant("topk", k=5), variant("maxmin")], CATALOG)
     assert list(first.plans) == ["topk", "maxmin"]
-    sweep_plans(first.plans, tmp_path / "s", catalog=CATALOG, options=first.options)
+    sweep_plans(
+        first.plans, tmp_path / "s", RunOptions(catalog=CATALOG), Shown(labels=first.options)
+    )
     more = build_all([variant("topk", k=5), variant("topk", k=7), variant("maxmin")], CATALOG)
     assert list(more.plans) == ["topk-k=5", "topk-k=7", "maxmin"]
     board = sweep_plans(
-        more.plans, tmp_path / "s", catalog=CATALOG, options=more.options, resume=True
+        more.plans,
+        tmp_path / "s",
+        RunOptions(catalog=CATALOG, resume=True),
+        Shown(labels=more.options),
     )
     assert {row.recipe for row in board.rows} == {"topk", "topk-k=7", "maxmin"}
     assert {p.name for p in (tmp_path / "s/recipes").iterdir()} == {"topk", "topk-k=7", "maxmin"}
@@ -301,7 +313,7 @@ def test_names_that_are_no_folders_are_refused(tmp_path):
     (plan,) = plans("topk").values()
     for name in ("a/b", "..", ""):
         with pytest.raises(UsageError, match="a recipe's name is its folder's"):
-            sweep_plans({name: plan, "good": plan}, tmp_path / "s", catalog=CATALOG)
+            sweep_plans({name: plan, "good": plan}, tmp_path / "s", RunOptions(catalog=CATALOG))
     assert not (tmp_path / "s").exists()
 
 

@@ -21,7 +21,7 @@ from segkit import (
     Truth,
 )
 from segkit.comparing.damage import Damaged, heatmap_drift, mask_lost, prompts_moved, true_iou
-from segkit.running.session import Outcome
+from segkit.running.walk import Outcome
 
 RNG = np.random.default_rng(0)
 

@@ -117,7 +117,9 @@ def test_a_truth_that_is_none_is_the_plugins_fault_and_spoils_its_image_alone():
     assert len(list(found.look(Loose()))) == len(MADE)
     (problem,) = found.problems
     assert (problem.image, problem.problem) == ("picture-1", "unreadable")
-    assert problem.sentence.endswith("its truth is a Labels, not a Truth")
+    assert problem.sentence == (
+        "dataset 'loose' should make an Image and a Truth or None, but made a Labels"
+    )
 
 
 def test_void_does_not_cut_an_object_in_pieces():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from toys import Flood, Squares
+from toys import Flood, Squares, walk
 
 from segkit import Catalog, PluginError, SegkitWarning, plan
-from segkit.running.session import opened, run, walk
+from segkit.running.session import run
+from segkit.running.walk import opened
 
 FAULTY = """\
 from pydantic import ValidationError
@@ -35,6 +36,8 @@ class Faulty(Prompter):
     def __call__(self, image: Image) -> Prompts:
         if self.how == "call":
             raise KeyError("lost")
+        if self.how == "exit":
+            raise SystemExit(0)
         if self.how == "type":
             return [1]
         if self.how == "value":
@@ -118,6 +121,7 @@ PROMPT = "prompt 'faulty' from mine 1.0"
     ("how", "sentence"),
     [
         ("call", f"{PROMPT} raised KeyError: 'lost'"),
+        ("exit", f"{PROMPT} raised SystemExit: 0"),
         ("type", f"{PROMPT} should make Prompts, but made a list"),
         ("value", f"{PROMPT}: Prompt.points should be finite, but holds NaN or infinity"),
         ("picture", "square-0: is no photograph"),  # it is about a picture
@@ -176,6 +180,7 @@ def test_what_fails_at_the_end_keeps_the_images(faulty, tmp_path, kind, how, sen
         run(planned(faulty("prompt", ""), faulty(kind, how)), tmp_path / "out")
     assert str(error.value).startswith(sentence)
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
+    assert json.loads((tmp_path / "out/summary.json").read_text())["images"] == 2
 
 
 def test_a_class_derived_from_a_plugin_is_not_the_packages(faulty):

@@ -23,9 +23,10 @@ from segkit import Image, Perturbation, Prompts, plan, run
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.records import Diagnosis, LeaderboardFile, Robustness
-from segkit.comparing.sweep import sweep_plans
+from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.reporting import write_report
 from segkit.running.records import ResultLine, RunSummary, read_results
+from segkit.running.session import RunOptions
 
 KEPT = Path(__file__).parent / "run_files"
 
@@ -62,9 +63,9 @@ def small_plans():
 def make_files(folder: Path) -> dict[str, str]:
     """Name to text of each file; times are 0 and versions empty."""
     plans, skipped = small_plans(), [{"recipe": "box", "reason": "it has no heatmap"}]
-    options = {"beside": {"peak.dx": "5"}}
+    shown = Shown(labels={"beside": {"peak.dx": "5"}}, skipped=skipped)
     run({"run": plans["beside"]}, folder / "run")
-    sweep_plans(plans, folder / "sweep", options=options, skipped=skipped)
+    sweep_plans(plans, folder / "sweep", shown=shown)
     diagnose_plans(plans, folder / "diagnosis")
     examine_plans(plans, folder / "robustness", perturbations=[Dark(), Push()], levels=2)
     files = {
@@ -177,7 +178,7 @@ def test_images_whose_lines_make_no_sense_are_done_again(tmp_path):
     whole = path.read_text()
     path.write_text(whole.replace('"iou": 1.0, "best', '"iou": "all", "best'))
     (tmp_path / "d/diagnosis.json").unlink()
-    diagnose_plans(plans, tmp_path / "d", resume=True)
+    diagnose_plans(plans, tmp_path / "d", RunOptions(resume=True))
     assert _timeless(path.read_text()) == _timeless(whole)
     assert (tmp_path / "d/diagnosis.json").exists()
 

@@ -26,7 +26,9 @@ from segkit import (
     run,
 )
 from segkit.comparing.damaged_run import examine_plans
+from segkit.comparing.sweep import Shown
 from segkit.running.records import ResultLine
+from segkit.running.session import RunOptions
 
 
 class Dark(Perturbation):
@@ -73,8 +75,9 @@ def recipe(*steps, data=None, metrics=True):
 
 
 def examine(tmp_path, plans, *steps, **how):
-    how.setdefault("levels", 3)
-    return examine_plans(plans, tmp_path / "out", perturbations=steps or (Dark(),), **how)
+    damage = {"perturbations": steps or (Dark(),), "levels": how.pop("levels", 3)}
+    shown = Shown(how.pop("sort_by", None))
+    return examine_plans(plans, tmp_path / "out", RunOptions(**how), shown, **damage)
 
 
 def curve(found, name="r", damage="dark"):
@@ -369,7 +372,9 @@ def test_going_on_with_other_damage_is_refused(tmp_path):
 def test_chunks_make_no_difference(tmp_path):
     plans = {"a": recipe(), "b": recipe(Whole())}
     found = [
-        examine_plans(plans, tmp_path / f"{n}", perturbations=[Dark(), Push()], chunk=n).to_dict()
+        examine_plans(
+            plans, tmp_path / f"{n}", RunOptions(chunk=n), perturbations=[Dark(), Push()]
+        ).to_dict()
         for n in (1, 3, 50)
     ]
     assert found[0] == found[1] == found[2]

@@ -20,6 +20,7 @@ from toys import (
     Squares,
     Wander,
     Whole,
+    walk,
 )
 
 from segkit import (
@@ -42,7 +43,6 @@ from segkit import (
     run,
 )
 from segkit.plugins.hookspecs import hookimpl
-from segkit.running.session import walk
 
 END = (Best(), Paint(), Right(), Note())
 

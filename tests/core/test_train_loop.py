@@ -212,15 +212,22 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(bad_at, tmp_path):
     assert path.exists() == (epoch > 1)
 
 
-def test_a_network_that_fails_is_told(tmp_path):
+@pytest.mark.parametrize("where", ["network", "begin", "loss", "settings"])
+@pytest.mark.parametrize("error", [ValueError("no way"), SystemExit(0), GeneratorExit("no more")])
+def test_a_network_that_fails_is_told(tmp_path, where, error):
     class Failing(Linear):
         name = "failing"
 
-        def loss(self, *given):
-            raise ValueError("no way")
+    def fail(self, *given):
+        raise error
 
-    with pytest.raises(PluginError, match="training failing stopped: ValueError: no way; no weig"):
+    setattr(Failing, where, fail)
+    with pytest.raises(PluginError) as told:
         quick(tmp_path / "x.safetensors", Failing())
+    assert str(told.value) == (
+        f"training segmenter 'failing' stopped: {type(error).__name__}: {error}; "
+        "no weights are kept yet"
+    )
 
 
 def test_stages_follow_each_other(tmp_path):

@@ -50,9 +50,20 @@ def seeing(path, tables, scored, channel=0, top=1.0, kind=FLOAT, **how):
 
 
 def looking(path, family, classes, size, rng, meta=None):
-    """A network of random weights: each cell answers to the mean colour that it covers."""
+    """A network of random weights: each cell answers to the mean colour that it covers.
+
+    Each cell has a bias of its own. Without it, cells of one colour (all of the grey around a
+    picture) are equally sure, and which of them suppresses the other is nobody's to say.
+    """
     scale = 1 / 255 if family == "YOLOX" else 1.0
     width = 5 + classes if family == "YOLOX" else 4 + classes
+    # Middles of the cells, level by level and row by row.
+    cells = [
+        [(x + 0.5) * s, (y + 0.5) * s]
+        for s in (8, 16, 32)
+        for y in range(size[0] // s)
+        for x in range(size[1] // s)
+    ]
     nodes, constants, levels = [], {}, []
     for stride in (8, 16, 32):
         weight = rng.normal(0, 3, (width, 3, 1, 1)) * scale
@@ -67,10 +78,12 @@ def looking(path, family, classes, size, rng, meta=None):
         ]
         levels.append(f"r{stride}")
     constants["parts"] = np.array([4, width - 4])
+    constants["own"] = rng.normal(0, 0.1, (1, len(cells), width - 4)).astype(np.float32)
     nodes += [
         helper.make_node("Concat", levels, ["all"], axis=2),
         helper.make_node("Transpose", ["all"], ["rows"], perm=[0, 2, 1]),
-        helper.make_node("Split", ["rows", "parts"], ["raw", "logits"], axis=2),
+        helper.make_node("Split", ["rows", "parts"], ["raw", "common"], axis=2),
+        helper.make_node("Add", ["common", "own"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["scores"]),
     ]
     if family == "YOLOX":
@@ -81,12 +94,6 @@ def looking(path, family, classes, size, rng, meta=None):
         ]
         return write(path, nodes, constants, ["output"], size, meta=meta)
     # Edges around each cell's middle, as far as the random numbers say.
-    cells = [
-        [(x + 0.5) * s, (y + 0.5) * s]
-        for s in (8, 16, 32)
-        for y in range(size[0] // s)
-        for x in range(size[1] // s)
-    ]
     constants["middles"] = np.tile(np.array(cells, np.float32), (1, 1, 2)).reshape(1, -1, 4)
     constants["signs"] = np.array([-20, -20, 20, 20], np.float32)
     nodes += [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ from segkit.plugins.catalog import Catalog
 from segkit.running.recipe import Part, Recipe
 from segkit_plugins.prompt.boxes import Boxes
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-VOC = DATA / "VOCdevkit" / "VOC2012"
 CLASSES = {1: "cat", 2: "dog", 17: "sheep"}
 IMAGE = Image(np.zeros((40, 60, 3), np.uint8), "a")
 
@@ -235,24 +232,25 @@ def test_a_data_sets_classes_reach_the_prompts_and_the_labels(tmp_path):
     assert line["classes"] == {"1": "cat", "2": "dog"}
 
 
-@pytest.mark.skipif(not VOC.is_dir(), reason="needs ../shared/data/VOCdevkit")
-def test_vocs_boxes():
+@pytest.mark.data("VOCdevkit/VOC2012/boxes.json")
+def test_vocs_boxes(real_data):
     names = [f"class {i}" for i in range(1, 21)]
-    step = Boxes(file=VOC / "boxes.json", names=tuple(names))
-    train = (VOC / "ImageSets/Segmentation/train.txt").read_text().split()
+    step = Boxes(file=real_data, names=tuple(names))
+    root = real_data.parent
+    train = (root / "ImageSets/Segmentation/train.txt").read_text().split()
     for name in train[:20]:
-        image = read_image(VOC / "JPEGImages" / f"{name}.jpg")
+        image = read_image(root / "JPEGImages" / f"{name}.jpg")
         found = step(image)
         assert len(found)
         assert {p.name for p in found} <= set(names)
 
 
-@pytest.mark.skipif(not (DATA / "coco_cc").is_dir(), reason="needs ../shared/data/coco_cc")
-def test_cocos_boxes():
-    step = Boxes(file=DATA / "coco_cc/instances.json")
-    content = json.loads((DATA / "coco_cc/instances.json").read_text())
+@pytest.mark.data("coco_cc")
+def test_cocos_boxes(real_data):
+    step = Boxes(file=real_data / "instances.json")
+    content = json.loads((real_data / "instances.json").read_text())
     names = {c["name"] for c in content["categories"]}
-    images = [read_image(p) for p in find_images([DATA / "coco_cc/images"])]
+    images = [read_image(p) for p in find_images([real_data / "images"])]
     found = [p for image in images for p in step(image)]
     assert len(found) == sum(not a.get("iscrowd") for a in content["annotations"])
     assert {p.name for p in found} <= names

@@ -7,13 +7,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from pydantic import ValidationError
 
 from segkit import BadImageError, UsageError, palette, write_png
 from segkit_plugins.dataset.folder import Folder
-
-ECSSD = Path(__file__).parents[3] / "shared" / "data" / "ecssd"
-VOC = Path(__file__).parents[3] / "shared" / "data" / "VOCdevkit" / "VOC2012"
 
 
 def make(root: Path, colours: np.ndarray | None = None, **masks: list[int]) -> dict[str, Path]:
@@ -107,9 +103,9 @@ def test_what_values_mean_can_be_said(tmp_path):
 
 
 def test_options_are_checked(tmp_path):
-    with pytest.raises(ValidationError, match="masks"):
+    with pytest.raises(UsageError, match="masks"):
         Folder(images=tmp_path)
-    with pytest.raises(ValidationError, match="'auto', 'object' or 'ids'"):
+    with pytest.raises(UsageError, match="'auto', 'object' or 'ids'"):
         Folder(images=tmp_path, masks=tmp_path, values="colour")
 
 
@@ -121,18 +117,18 @@ def test_folders_that_are_not_there(tmp_path):
         _ = Folder(images=tmp_path / "image", masks=options["masks"]).names
 
 
-@pytest.mark.skipif(not ECSSD.is_dir(), reason="needs ../shared/data/ecssd")
-def test_ecssd():
-    data = Folder(images=ECSSD / "images", masks=ECSSD / "masks")
-    assert len(data) == 300
+@pytest.mark.data("ecssd")
+def test_ecssd(real_data):
+    data = Folder(images=real_data / "images", masks=real_data / "masks")
+    assert len(data) == len([*(real_data / "images").iterdir()])
     assert data.classes == {1: "object"}
     image, truth = data[0]
     assert truth.labels.ids.shape == image.size
     assert set(np.unique(truth.labels.ids)) == {0, 1}
 
 
-@pytest.mark.skipif(not VOC.is_dir(), reason="needs ../shared/data/VOCdevkit")
-def test_voc_masks():
-    data = Folder(images=VOC / "JPEGImages", masks=VOC / "SegmentationClass")
+@pytest.mark.data("VOCdevkit/VOC2012")
+def test_voc_masks(real_data):
+    data = Folder(images=real_data / "JPEGImages", masks=real_data / "SegmentationClass")
     assert data.classes == {}
     assert set(np.unique(data[0][1].labels.ids)) <= {*range(21), 255}

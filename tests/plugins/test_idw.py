@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pydantic import ValidationError
 
-from segkit import Heatmap
+from segkit import Heatmap, UsageError
 from segkit_plugins.transform.idw import DIRECT_UP_TO, InverseDistance
 
 
@@ -102,5 +101,5 @@ def test_broad_warmth_beats_a_thin_peak():
 
 @pytest.mark.parametrize("wrong", [{"radius": -1}, {"epsilon": 0}, {"epsilon": -1}, {"r": 3}])
 def test_wrong_options_are_refused(wrong):
-    with pytest.raises(ValidationError):
+    with pytest.raises(UsageError):
         InverseDistance(**wrong)

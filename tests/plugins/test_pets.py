@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import PIL.Image
 import pytest
-from pydantic import ValidationError
 
 from segkit import BadImageError, UsageError, write_png
 from segkit_plugins.dataset.pets import BREEDS, Pets
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "oxford-iiit-pet"
 NAMES = ("Bengal_7", "Egyptian_Mau_12", "basset_hound_3", "pug_1", "wire_fox_terrier_2")
 TRIMAP = [[2, 2, 3, 1], [2, 3, 1, 1]]
 
@@ -138,24 +134,25 @@ def test_a_folder_of_another_layout(tmp_path):
 
 
 def test_options_are_checked():
-    with pytest.raises(ValidationError, match="root"):
+    with pytest.raises(UsageError, match="root"):
         Pets()
-    with pytest.raises(ValidationError, match="'void', 'class' or 'object'"):
+    with pytest.raises(UsageError, match="'void', 'class' or 'object'"):
         Pets(root=".", border="pet")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/data/oxford-iiit-pet")
-def test_the_real_photos():
-    data = Pets(root=REAL)
-    files = sorted(p.name for p in (REAL / "images").glob("*.jpg"))
+@pytest.mark.data("oxford-iiit-pet")
+def test_the_real_photos(real_data):
+    data = Pets(root=real_data)
+    files = sorted(p.name for p in (real_data / "images").glob("*.jpg"))
     assert [f"{name}.jpg" for name in data.names] == files
-    even, odd = (Pets(root=REAL, positions=p) for p in ("even", "odd"))
+    even, odd = (Pets(root=real_data, positions=p) for p in ("even", "odd"))
     assert sorted([*even.names, *odd.names]) == sorted(data.names)
     assert [f"{name}.jpg" for name in even.names] == files[::2]
-    assert Pets(root=REAL, label="breeds").classes == dict(enumerate(BREEDS, 1))
+    assert Pets(root=real_data, label="breeds").classes == dict(enumerate(BREEDS, 1))
     for i in range(0, len(data), 7):
         image, truth = data[i]
-        trimap = np.asarray(PIL.Image.open(REAL / "annotations" / "trimaps" / f"{image.name}.png"))
+        trimap_file = real_data / "annotations" / "trimaps" / f"{image.name}.png"
+        trimap = np.asarray(PIL.Image.open(trimap_file))
         pet = 1 if image.name[0].isupper() else 2
         assert np.array_equal(truth.labels.ids == pet, trimap == 1)
         assert np.array_equal(truth.labels.ids == 255, trimap == 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,6 @@ from PIL import Image as PilImage
 from segkit import BadImageError, Catalog, UsageError
 from segkit_plugins.shared import drawing
 from segkit_plugins.shared.drawing import CLASSES, Backgrounds, Drawing, draw, resize
-
-CIFAR = Path(__file__).parents[3] / "shared/data/cifar10_train.npz"
-
 
 FROZEN = [
     *(3576445411, 94286173, 1321810980, 2063493510),  # one object
@@ -271,11 +267,9 @@ def test_a_broken_picture_of_a_folder_is_named(tmp_path):
         Backgrounds.load(tmp_path).crop(np.random.default_rng(0), 16)
 
 
-def test_cifar_backgrounds():
-    if not CIFAR.exists():
-        # The project has to pass without it; the archive is no part of it.
-        pytest.skip("the development data is not beside the project")
-    shapes = Catalog(third_party=False).load("dataset", "shapes")(count=2, backgrounds=CIFAR)
+@pytest.mark.data("cifar10_train.npz")
+def test_cifar_backgrounds(real_data):
+    shapes = Catalog(third_party=False).load("dataset", "shapes")(count=2, backgrounds=real_data)
     assert not np.array_equal(shapes[0][0].pixels, shapes[1][0].pixels)
 
 

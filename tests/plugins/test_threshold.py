@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pydantic import ValidationError
 
-from segkit import Heatmap
+from segkit import Heatmap, UsageError
 from segkit_plugins.segmenter.threshold import Threshold
 
 
@@ -51,5 +50,5 @@ def test_it_reads_the_heatmap_alone():
 
 @pytest.mark.parametrize("level", [0, -0.1, 1.01])
 def test_a_level_outside_of_zero_to_one_is_refused(level):
-    with pytest.raises(ValidationError):
+    with pytest.raises(UsageError):
         Threshold(level=level)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pydantic import ValidationError
 
-from segkit import Image, Labels, Masks, write_png
+from segkit import Image, Labels, Masks, UsageError, write_png
 from segkit.cli.main import make_group
 from segkit_plugins.fuser.vote import Vote
 
@@ -212,13 +211,13 @@ def test_the_preset_and_other_options():
     assert (step.mode, step.order, step.overlap, step.purity) == ("rewriting", "given", "last", 0)
     assert Vote.model_validate(step.model_dump(mode="json")) == step
     assert Vote(preset="sequential", purity="0.0") == step
-    with pytest.raises(ValidationError) as info:
+    with pytest.raises(UsageError) as info:
         Vote(preset="sequential", order="area")
     assert (
         "preset sequential means order given, but order is area; leave one of the two out"
         in str(info.value)
     )
-    with pytest.raises(ValidationError, match="'none' or 'sequential'"):
+    with pytest.raises(UsageError, match="'none' or 'sequential'"):
         Vote(preset="parallel")
 
 

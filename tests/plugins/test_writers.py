@@ -10,7 +10,6 @@ import PIL.Image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from segkit import (
     BadValueError,
@@ -21,6 +20,7 @@ from segkit import (
     Prompt,
     Prompts,
     Truth,
+    UsageError,
     palette,
     read_mask,
 )
@@ -272,7 +272,7 @@ def test_any_size_of_image(tmp_path, size):
 
 def test_height(tmp_path):
     assert panels_of(tmp_path, picture(), height=100)[0].shape == (100, 133, 3)
-    with pytest.raises(ValidationError, match="greater than or equal to 32"):
+    with pytest.raises(UsageError, match="greater than or equal to 32"):
         Overlay(height=5)
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from segkit.plugins.catalog import FLAGS
-from segkit.plugins.steps import KINDS
+from segkit.kinds import KINDS, flag_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,7 +112,7 @@ def check_in_use(installed: Environment, kind: str, folder: Path) -> None:
         return
     pictures = ("--dataset", name, f"--{name}.count", "1") if kind == "dataset" else SMALL
     light = () if kind == "saliency" else LIGHT
-    own = () if kind == "dataset" else (f"--{FLAGS[kind]}", name)
+    own = () if kind == "dataset" else (f"--{flag_of(kind)}", name)
     installed.segkit("run", *pictures, *light, *own, *QUIET, cwd=folder)
     (line,) = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["status"] == "ok"

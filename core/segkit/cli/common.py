@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segkit.plugins.catalog import Catalog
     from segkit.plugins.observers import Watcher
     from segkit.running.recipe import Recipe
+    from segkit.running.session import RunOptions
 
 
 def common_options() -> list[click.Option]:
@@ -76,6 +77,23 @@ def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:
     for flag, what in (("resume", "go on with"), ("overwrite", "replace")):
         if params[flag] and not params["output"]:
             raise UsageError(f"--{flag} needs the folder to {what}; add -o DIR")
+
+
+def run_options(
+    recipe: Recipe, params: Mapping[str, Any], catalog: Catalog, observers: Sequence[object]
+) -> RunOptions:
+    """How the flags say that plans are run. Raises `UsageError` for a device that is not there."""
+    from segkit.running.session import RunOptions, device_named
+
+    return RunOptions(
+        seed=recipe.seed,
+        device=device_named(params["device"]),
+        classes=recipe.classes,
+        resume=params["resume"],
+        overwrite=params["overwrite"],
+        catalog=catalog,
+        observers=tuple(observers),
+    )
 
 
 @contextmanager

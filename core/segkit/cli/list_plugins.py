@@ -14,8 +14,8 @@ from itertools import groupby
 import click
 
 from segkit.cli.main import make_catalog
-from segkit.plugins.catalog import FLAGS, GROUPS, Entry, plugin_record
-from segkit.plugins.hookspecs import REGISTRATION
+from segkit.kinds import GROUPS, KINDS, OBSERVER, flag_of
+from segkit.plugins.catalog import Entry, plugin_record
 
 NARROW = 32
 """A column of text that is narrower than this is hard to read."""
@@ -30,9 +30,9 @@ def command() -> click.Command:
         params=[
             click.Option(
                 ["--kind"],
-                type=click.Choice([*REGISTRATION, "observer"]),
+                type=click.Choice([*KINDS, OBSERVER]),
                 metavar="KIND",
-                help=f"Only this kind: {', '.join(REGISTRATION)} or observer.",
+                help=f"Only this kind: {', '.join(KINDS)} or {OBSERVER}.",
             ),
             click.Option(
                 ["--check"],
@@ -83,7 +83,7 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
     rows = []
     for kind, several in groupby(entries, key=lambda e: e.kind):
         known = f"segkit.{kind}" in GROUPS
-        flag = f"--{FLAGS.get(kind, kind)}" if known else f"segkit.{kind}"
+        flag = f"--{flag_of(kind)}" if known else f"segkit.{kind}"
         for entry in several:
             cells = [flag, entry.name]
             cells += [] if bundled_only else [_source(entry)]

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from segkit.deprecations import SegkitWarning
-from segkit.errors import PluginError, SegkitError, UsageError
+from segkit.errors import PluginError, SegkitError, UsageError, error_line
 from segkit.plugins.catalog import Catalog
 
 COMMANDS = {
@@ -127,15 +127,19 @@ def _run(args: list[str]) -> int:
         error.show()
         return 2
     except SegkitError as error:
-        if debug:
-            import traceback
-
-            traceback.print_exc()
+        _trace(debug)
         click.echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, (UsageError, PluginError)) else 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped", err=True)
         return 130
+    except SystemExit as stop:
+        if "_SEGKIT_COMPLETE" in os.environ:
+            raise  # so click ends when the shell asks which words there are
+        _trace(debug)
+        what = f"a plugin or a library has ended segkit ({error_line(stop)})"
+        click.echo(f"Error: {what}; add --debug to see where", err=True)
+        return 1
     except BrokenPipeError:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,6 +147,14 @@ def _run(args: list[str]) -> int:
     finally:
         warnings.formatwarning = shown
     return result if isinstance(result, int) else 0
+
+
+def _trace(debug: bool) -> None:
+    """Print the stack trace of the error at hand, if it was asked for."""
+    if debug:
+        import traceback
+
+        traceback.print_exc()
 
 
 def _warning(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:

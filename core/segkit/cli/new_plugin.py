@@ -9,7 +9,7 @@ import click
 
 from segkit.cli.main import make_catalog
 from segkit.errors import UsageError
-from segkit.plugins.hookspecs import REGISTRATION
+from segkit.kinds import KINDS
 
 
 def command() -> click.Command:
@@ -21,7 +21,7 @@ def command() -> click.Command:
         callback=_new_plugin,
         help="Make a package for a plugin of your own: a worked example of its kind, tests, "
         "README and licence. It installs, passes its tests and runs as it is; change it into "
-        f"what you want.\n\nKinds: {', '.join(REGISTRATION)}.\n\n"
+        f"what you want.\n\nKinds: {', '.join(KINDS)}.\n\n"
         "Example:  segkit new-plugin prompt warm-centre",
         params=[
             click.Argument(["kind"], metavar="KIND"),

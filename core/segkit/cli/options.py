@@ -19,8 +19,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from segkit.errors import UsageError
-from segkit.plugins.catalog import FLAGS, Catalog
-from segkit.plugins.packages import BUNDLED
+from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, SWEPT, flag_of
+from segkit.plugins.catalog import Catalog
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from segkit.comparing.sweep import Variant
     from segkit.plugins.steps import Step
     from segkit.running.recipe import Recipe
-
-SWEPT = ("saliency", "transform", "prompt", "segmenter", "selector", "fuser")
-"""The kinds that a grid may vary; data set, metrics and writers are the same for all recipes."""
-
-HELP = {
-    "dataset": "Where images come from: files (default, if some are named), samples (if none).",
-    "saliency": "What makes heatmaps; default gradcam, where something reads them.",
-    "transform": "What changes the heatmaps; repeats, in order.",
-    "prompt": "What makes the prompts; default distance-centers. Repeats for more objects; a+b "
-    "makes one prompt of two.",
-    "segmenter": "What makes masks or a class map; default sam. At most one of each.",
-    "selector": "What picks one mask per prompt; default score.",
-    "fuser": "What paints masks into one class map; default paint.",
-    "metric": "Figures to print; repeats. Default: all that fit, if there is truth.",
-    "writer": "Files to write; repeats. Default: masks and overlay.",
-}
-"""Kind to the help of its flag."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +41,7 @@ class Chosen:
     @property
     def prefix(self) -> str:
         """`KIND.NAME`, as in `--KIND.NAME.option`."""
-        return f"{FLAGS.get(self.kind, self.kind)}.{self.name}"
+        return f"{flag_of(self.kind)}.{self.name}"
 
     def target(self, field: str, length: str) -> str:
         """What Click calls the value of `--NAME.option` (`short`) or `--KIND.NAME.option`."""
@@ -88,15 +71,15 @@ class PluginName(click.ParamType[str]):
         ]
 
 
-def kind_options(kinds: Iterable[str] = tuple(HELP)) -> list[click.Option]:
+def kind_options(kinds: Iterable[str] = IN_RECIPES) -> list[click.Option]:
     """One flag for each kind that a run takes, or for some of them."""
     return [
         click.Option(
-            [f"--{FLAGS[kind]}", f"kind_{kind}"],
+            [f"--{flag_of(kind)}", f"kind_{kind}"],
             type=PluginName(kind),
             multiple=True,
             metavar="NAME",
-            help=HELP[kind],
+            help=KINDS[kind].help,
         )
         for kind in kinds
     ]
@@ -110,7 +93,7 @@ class PlanCommand(click.Command):
     """
 
     def __init__(
-        self, *args: Any, grid: bool = False, kinds: Sequence[str] = tuple(HELP), **kwargs: Any
+        self, *args: Any, grid: bool = False, kinds: Sequence[str] = IN_RECIPES, **kwargs: Any
     ) -> None:
         self.grid = grid
         self.kinds = kinds
@@ -131,7 +114,7 @@ class PlanCommand(click.Command):
         first = probe.make_context("probe", list(args), resilient_parsing=True).params
         catalog = make_catalog(first.get("plugin") or (), first.get("only") or ())
         bases = base_recipes(first, self.grid)
-        unused = dict.fromkeys((kind for kind in HELP if kind not in self.kinds), ())
+        unused = dict.fromkeys((kind for kind in IN_RECIPES if kind not in self.kinds), ())
         if unused:
             bases = [
                 replace(b, recipe=replace(b.recipe, parts={**b.recipe.parts, **unused}))
@@ -177,15 +160,15 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
     files = (files,) if isinstance(files, str) else files
     starts = [Variant(Recipe.load(Path(f)), {"recipe": Path(f).stem}) for f in files]
     axes: list[list[tuple[str, tuple[str, ...]]]] = []
-    for kind in HELP:
+    for kind in IN_RECIPES:
         given = params.get(f"kind_{kind}") or ()
         if "none" in given and len(given) > 1:
-            raise UsageError(f"--{FLAGS[kind]} none leaves nothing to add; drop the other ones")
+            raise UsageError(f"--{flag_of(kind)} none leaves nothing to add; drop the other ones")
         if given and grid and kind in SWEPT:
-            lists = [split(text, f"--{FLAGS[kind]}") for text in given]
+            lists = [split(text, f"--{flag_of(kind)}") for text in given]
             axes.append([(kind, one) for one in product(*lists)])
         elif given and grid:
-            axes.append([(kind, tuple(n for t in given for n in split(t, f"--{FLAGS[kind]}")))])
+            axes.append([(kind, tuple(n for t in given for n in split(t, f"--{flag_of(kind)}")))])
         elif given:
             axes.append([(kind, given)])
     made = []
@@ -216,16 +199,14 @@ def split(text: str, flag: str) -> list[str]:
 
 def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
     """The plugins that take part, or may as defaults, each once."""
-    from segkit.running.recipe import DEFAULTS
-
     found: dict[tuple[str, str], Chosen] = {}
-    for kind in HELP:
+    for kind in IN_RECIPES:
         if kind in recipe.parts:
             names: Iterable[str] = (p.name for p in recipe.parts[kind])
         elif kind == "metric":
             names = (e.full_name for e in catalog.entries(kind) if e.distribution == BUNDLED)
         else:
-            names = (f"{BUNDLED}:{name}" for name in DEFAULTS.get(kind, ()))
+            names = (f"{BUNDLED}:{name}" for name in KINDS[kind].defaults)
         for name in names:
             step = catalog.load(kind, name)
             found.setdefault((kind, step.name), Chosen(kind, step.name, step))
@@ -240,7 +221,7 @@ def plugin_options(
     sections: dict[str, list[click.Option]] = {}
     fields = [(c.name, field) for c in chosen for field in c.step.model_fields]
     for choice in chosen:
-        title = f"{choice.name} ({FLAGS[choice.kind]})"
+        title = f"{choice.name} ({flag_of(choice.kind)})"
         for field in choice.step.model_fields:
             unique = fields.count((choice.name, field)) == 1
             # The long form always works; it is shown only where the short one would be unclear.
@@ -374,12 +355,12 @@ def unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence
         near = get_close_matches(option, known, n=1)
         hint = f"did you mean --{prefix}.{near[0]}?" if near else f"it has: {', '.join(known)}"
         return f"{flag}: {owners[0].name} has no option '{option}'; {hint}"
-    entries = [e for e in catalog.entries() if prefix in (e.name, f"{FLAGS.get(e.kind)}.{e.name}")]
+    entries = [e for e in catalog.entries() if prefix in (e.name, f"{flag_of(e.kind)}.{e.name}")]
     if entries:
         entry = entries[0]
         return (
             f"{flag} is an option of the {entry.kind} plugin '{entry.name}', which is not chosen; "
-            f"add --{FLAGS.get(entry.kind, entry.kind)} {entry.name}"
+            f"add --{flag_of(entry.kind)} {entry.name}"
         )
     near = get_close_matches(prefix, [c.name for c in chosen], n=1)
     hint = f"did you mean --{near[0]}.{option}?" if near else "see segkit list-plugins"

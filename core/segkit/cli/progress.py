@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from segkit.errors import error_line
 from segkit.plugins.hookspecs import hookimpl
 
 
@@ -146,7 +147,7 @@ class Trace:
     def segkit_step_failed(self, step: Any, image: Any, error: Exception) -> None:
         """Print that it failed."""
         self._print("failed", _call(step, ""), image.name)
-        self._indented(f"{type(error).__name__}: {error}")
+        self._indented(error_line(error))
 
     def _print(self, time: str, call: str, image: str) -> None:
         self._console.print(f"{time:>9}  {call}  {image}")

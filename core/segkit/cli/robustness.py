@@ -18,17 +18,14 @@ from segkit.cli.options import (
     split,
 )
 from segkit.cli.sweep import run_grid, sweep_options
+from segkit.kinds import BUNDLED, KINDS
 
 if TYPE_CHECKING:
     from segkit.comparing.records import Robustness
+    from segkit.comparing.sweep import Shown
     from segkit.plugins.catalog import Catalog
     from segkit.running.plan import Plan
-
-USUAL = (
-    *("gaussian-noise", "gaussian-blur", "contrast-up", "contrast-down", "brightness-up"),
-    *("brightness-down", "occlusion", "salt-and-pepper"),
-)
-"""What is done where --perturb does not say."""
+    from segkit.running.session import RunOptions
 
 
 class _Command(PlanCommand):
@@ -44,18 +41,17 @@ class _Command(PlanCommand):
 
 def _asked(texts: tuple[str, ...], catalog: Catalog) -> list[str]:
     """The names that --perturb gives: `all` are the bundled ones."""
-    from segkit.plugins.packages import BUNDLED
-
     names = [one for text in texts for one in split(text, "--perturb")]
     if "all" in names:
         entries = catalog.entries("perturbation")
         own = [e.full_name for e in entries if e.distribution == BUNDLED]
         return [*own, *(name for name in names if name != "all")]
-    return names or [f"{BUNDLED}:{name}" for name in USUAL]
+    return names or [f"{BUNDLED}:{name}" for name in KINDS["perturbation"].defaults]
 
 
 def command() -> click.Command:
     """The command."""
+    damage = KINDS["perturbation"]
     changed = {
         "sort": click.Option(
             ["--sort"],
@@ -89,7 +85,7 @@ def command() -> click.Command:
                 type=PluginName("perturbation"),
                 multiple=True,
                 metavar="NAME",
-                help=f"Damage: a,b or all; repeats. Default: {', '.join(USUAL)}.",
+                help=f"{damage.help} Default: {', '.join(damage.defaults)}.",
             ),
             click.Option(
                 ["--levels"],
@@ -123,12 +119,16 @@ def _robustness(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -
 
 
 def _examined(
-    damage: Mapping[str, Any], plans: Mapping[str, Plan], directory: Path, **how: Any
+    damage: Mapping[str, Any],
+    plans: Mapping[str, Plan],
+    directory: Path,
+    options: RunOptions,
+    shown: Shown,
 ) -> Robustness:
     """The result; what failed under damage is told, as failed images are while they are run."""
     from segkit.comparing.damaged_run import examine_plans
 
-    robustness = examine_plans(plans, directory, **damage, **how)
+    robustness = examine_plans(plans, directory, options, shown, **damage)
     for failure in robustness.failed:
         if failure.level:
             place = f"{failure.image} under {failure.perturbation}, level {failure.level}"

@@ -14,6 +14,7 @@ from segkit.cli.common import (
     common_options,
     new_folder,
     page_of,
+    run_options,
     save,
     watching,
     with_settings,
@@ -56,21 +57,13 @@ def _run(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
             return 0
 
     from segkit.cli.progress import print_summary
-    from segkit.running.session import device_named, run
+    from segkit.running.job import Job
+    from segkit.running.session import Session
 
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog, directory) as observers:
-        summary = run(
-            {"run": plan},
-            directory,
-            seed=recipe.seed,
-            device=device_named(params["device"]),
-            classes=recipe.classes,
-            resume=params["resume"],
-            overwrite=params["overwrite"],
-            catalog=catalog,
-            observers=observers,
-        )["run"]
+        options = run_options(recipe, params, catalog, observers)
+        summary = Session(Job({"run": plan}, directory, nested=False), options).run()["run"]
     page = page_of(directory)
     if params["as_json"]:
         click.echo(json.dumps(summary, indent=2))

@@ -8,15 +8,14 @@ from typing import Any
 import click
 
 from segkit.cli.main import make_catalog
-from segkit.plugins.catalog import FLAGS
-from segkit.plugins.hookspecs import REGISTRATION
+from segkit.kinds import KINDS, flag_of
 
 
 class _Kind(click.Choice[str]):
     """A kind by its name or its flag."""
 
     def __init__(self) -> None:
-        super().__init__([*REGISTRATION, "select", "write"])
+        super().__init__(dict.fromkeys([*KINDS, *map(flag_of, KINDS)]))
 
 
 def command() -> click.Command:
@@ -46,7 +45,7 @@ def command() -> click.Command:
 
 
 def _kind(given: str) -> str:
-    return {flag: kind for kind, flag in FLAGS.items()}.get(given, given)
+    return {flag_of(kind): kind for kind in KINDS}.get(given, given)
 
 
 def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
@@ -61,7 +60,7 @@ def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
     step = catalog.load_entry(entry)
     inputs = step.inputs()
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(f"--{FLAGS[kind]} {entry.name}", style="bold cyan")
+    console.print(f"--{flag_of(kind)} {entry.name}", style="bold cyan")
     console.print(f"from {entry.distribution} {entry.version}, {entry.target}\n", style="dim")
     console.print(_flowing(inspect.cleandoc(step.__doc__ or "") or entry.summary) + "\n")
     if kind != "dataset":

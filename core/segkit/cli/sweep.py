@@ -16,6 +16,7 @@ from segkit.cli.common import (
     common_options,
     new_folder,
     page_of,
+    run_options,
     save,
     watching,
     with_settings,
@@ -136,8 +137,7 @@ def run_grid(
 
     What it makes is a `Leaderboard` or a `Diagnosis`: it has `to_dict()` and `failed`.
     """
-    from segkit.comparing.sweep import check_figure
-    from segkit.running.session import device_named
+    from segkit.comparing.sweep import Shown, check_figure
 
     catalog = ctx.obj[0]
     asked = asked_for(ctx, images, params)
@@ -156,20 +156,9 @@ def run_grid(
             return 0
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog, directory) as observers:
-        result = work(
-            built.plans,
-            directory,
-            sort_by=params["sort"],
-            seed=asked.first.seed,
-            device=device_named(params["device"]),
-            classes=asked.first.classes,
-            resume=params["resume"],
-            overwrite=params["overwrite"],
-            catalog=catalog,
-            observers=observers,
-            options=built.options,
-            skipped=built.skipped,
-        )
+        options = run_options(asked.first, params, catalog, observers)
+        shown = Shown(params["sort"], built.options, built.skipped)
+        result = work(built.plans, directory, options, shown)
     page = page_of(directory)
     if params["as_json"]:
         click.echo(json.dumps(result.to_dict(), indent=2))

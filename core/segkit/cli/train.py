@@ -146,7 +146,8 @@ def _trainable(catalog: Catalog, name: str) -> type[Trainable]:
 def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
     from pydantic import ValidationError
 
-    from segkit.running.recipe import make_step, option_error
+    from segkit.plugins.steps import option_error
+    from segkit.running.recipe import make_step
 
     catalog, chosen = ctx.obj
     if not params["output"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.cli.main import make_catalog
-from segkit.errors import SegkitError, UsageError
+from segkit.errors import SegkitError, UsageError, plugin_code
 
 if TYPE_CHECKING:
     from segkit.plugins.weights import Weights
@@ -54,7 +54,7 @@ def command() -> click.Command:
 
 def known(plugin: Sequence[str]) -> dict[str, Weights]:
     """Every weight file that an installed plugin knows, by name; broken plugins know none."""
-    from segkit.plugins.steps import KINDS
+    from segkit.kinds import KINDS
 
     catalog = make_catalog(plugin)
     found: dict[str, Weights] = {}
@@ -62,8 +62,9 @@ def known(plugin: Sequence[str]) -> dict[str, Weights]:
         if entry.kind not in KINDS or entry.status == "bad name":
             continue
         try:
-            several = catalog.load_entry(entry).known_weights()
-            found |= {weights.name: weights for weights in several if weights.name not in found}
+            with plugin_code():
+                several = catalog.load_entry(entry).known_weights()
+                found |= {weights.name: weights for weights in several if weights.name not in found}
         except Exception:  # other people's code
             continue
     return found

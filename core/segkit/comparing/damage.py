@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from segkit.comparing.losses import foreground, iou_of
-from segkit.errors import BadImageError, BadValueError
-from segkit.plugins.steps import Dataset, Perturbation, check_output, named, why_failed
+from segkit.errors import BadImageError, BadValueError, plugin_code
+from segkit.plugins.contract import check_output, named, names_of, why_failed
+from segkit.plugins.steps import Dataset, Perturbation
 from segkit.running.calling import Failure, Task, randomness
-from segkit.running.session import Outcome, read_task
+from segkit.running.walk import Outcome, read_task
 from segkit.values.types import BACKGROUND, VOID, Heatmap, Image, Prompts, Truth
 
 
@@ -50,20 +51,28 @@ class Damaged(Dataset):
 
     @classmethod
     def of(
-        cls, dataset: Dataset, damages: Sequence[Perturbation], levels: int, seed: int
+        cls,
+        dataset: Dataset,
+        damages: Sequence[Perturbation],
+        levels: int,
+        seed: int,
+        names: Sequence[str] | None = None,
     ) -> Damaged:
-        """The images of `dataset`, each with all of its damaged forms behind it."""
-        made = cls()
-        made._of, made._seed = dataset, seed
-        made._places = tuple(
+        """The images of `dataset`, each with all of its damaged forms behind it.
+
+        `names`: what to call them in place of its own names.
+        """
+        damaged = cls()
+        damaged._of, damaged._seed = dataset, seed
+        damaged._places = tuple(
             place
-            for index, name in enumerate(dataset.names)
+            for index, name in enumerate(names_of(dataset) if names is None else names)
             for place in (
                 Place(index, name),
                 *(Place(index, name, d, k) for d in damages for k in range(1, levels + 1)),
             )
         )
-        return made
+        return damaged
 
     @property
     def places(self) -> Sequence[Place]:
@@ -86,10 +95,12 @@ class Damaged(Dataset):
         task = self._last[1]
         if isinstance(task, Failure):
             raise BadImageError(task.error)
+        image = replace(task.image, name=place.name)
         if place.damage is None:
-            return task.image, task.truth
+            return image, task.truth
         try:
-            return _damaged(place.damage, place.level, task.image, self._seed), task.truth
+            with plugin_code():
+                return _damaged(place.damage, place.level, image, self._seed), task.truth
         except Exception as error:
             raise BadImageError(why_failed(place.damage, error)) from error
 
@@ -98,13 +109,13 @@ def _damaged(step: Perturbation, level: int, image: Image, seed: int) -> Image:
     rng = randomness(seed, step, image.name)
     there = {"image": image, "level": float(level), "rng": rng}
     work = getattr(step, step.work)
-    made = work(**{name: there[name] for name in type(step).inputs().all if name in there})
-    check_output(step, made, there)
-    if made.size != image.size:
+    damaged = work(**{name: there[name] for name in type(step).inputs().all if name in there})
+    check_output(step, damaged, there)
+    if damaged.size != image.size:
         raise BadValueError(
-            f"{named(step)} should keep the image's size {image.size}, but made {made.size}"
+            f"{named(step)} should keep the image's size {image.size}, but made {damaged.size}"
         )
-    return replace(made, name=image.name)
+    return replace(damaged, name=image.name)
 
 
 # ---- along the chain ---------------------------------------------------------------------------

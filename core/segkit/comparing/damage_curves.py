@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from segkit.comparing.records import CHAIN, DamageCurve, Estimate, Level
 from segkit.comparing.statistics import Bootstrap, Counted, estimate, mean_estimate, resamples
+from segkit.plugins.contract import scores_of
 from segkit.plugins.steps import Metric
 from segkit.running.records import DamageRecord, ResultLine
 
@@ -66,7 +67,7 @@ def damage_curve(
             level=level,
             figure=estimate(means[level], draws[level], count),
             change=estimate(means[level] - means[0], draws[level] - draws[0], count),
-            scores={name: float(value) for name, value in scores[level].items()},
+            scores=scores[level],
             **{name: _link(name, level, by_level, seed) for name in CHAIN},
         )
         for level in range(len(by_level))
@@ -142,4 +143,4 @@ def summed(metric: Metric, images: Iterable[Counted]) -> dict[str, float]:
     total: Counter[str] = Counter()
     for image in images:
         total.update(image.counts.get(metric.name, {}))
-    return metric.score(dict(total)) if total else {}
+    return scores_of(metric, total, finite=False) if total else {}

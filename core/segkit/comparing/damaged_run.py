@@ -9,12 +9,10 @@ in `segkit.comparing.robustness`.
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,57 +27,43 @@ from segkit.comparing.damage import (
 )
 from segkit.comparing.records import Robustness
 from segkit.comparing.robustness import make_robustness
-from segkit.comparing.sweep import as_before, check_figure
-from segkit.deprecations import SegkitWarning
+from segkit.comparing.sweep import Shown, resumed
 from segkit.errors import PlanError, UsageError
+from segkit.kinds import BUNDLED, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.observers import Observers
-from segkit.plugins.packages import BUNDLED
-from segkit.plugins.steps import Perturbation
-from segkit.running.folder import Record, check, disk_error, prepare, read_lines, write_text
-from segkit.running.graph import Graph
+from segkit.plugins.contract import blamed
+from segkit.plugins.steps import Dataset, Perturbation, Step
+from segkit.running.folder import disk_error, write_text
+from segkit.running.graph import Branch, Graph
+from segkit.running.job import Job, Skip, Write
+from segkit.running.ledger import note_files
+from segkit.running.lines import Line
 from segkit.running.plan import Plan
-from segkit.running.recipe import make_step, recorded, to_toml
-from segkit.running.session import (
-    Outcome,
-    Totals,
-    blamed,
-    chunk_size,
-    class_ids,
-    common_dataset,
-    line_of,
-    opened,
-    work_through,
-)
-from segkit.running.work import Work
+from segkit.running.recipe import make_step, to_toml
+from segkit.running.session import RunOptions, Session
+from segkit.running.walk import Outcome
 from segkit.values.types import Prompts
 
 PICTURE = 200
 """Height of the panels of example pictures."""
 
+FILES = ("robustness.toml", "robustness.json", "robustness.csv")
+"""What stands beside the recipes' folders."""
+
 
 def examine_plans(
     plans: Mapping[str, Plan],
     directory: Path,
+    options: RunOptions | None = None,
+    shown: Shown | None = None,
     *,
     perturbations: Sequence[Perturbation],
     levels: int = 4,
-    sort_by: str | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    classes: Sequence[str] = (),
-    chunk: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    catalog: Catalog | None = None,
-    observers: Iterable[object] = (),
-    options: Mapping[str, Mapping[str, str]] | None = None,
-    skipped: Sequence[Mapping[str, str]] = (),
 ) -> Robustness:
     """Run the plans on their data set, undamaged and damaged, and say what each one bears.
 
-    `sort_by` is the figure of the curves (left out: iou; without truth the agreement with level 0).
-    Other arguments are those of `sweep_plans`. DIR/recipes/NAME is each plan's folder as `run`
+    `shown.sort_by` is the figure of the curves (left out: iou; without truth the agreement with
+    level 0). DIR/recipes/NAME is each plan's folder as `run`
     makes it, of level 0; its results.jsonl has what came of the damaged images under `robustness`.
     DIR/robustness.toml holds what was asked for, DIR/robustness.json and .csv the result, and
     DIR/examples the first image under every damage, where overlays are written. `resume` goes on
@@ -88,37 +72,33 @@ def examine_plans(
     Raises `UsageError` as `run` does, and for perturbations that come twice; `PlanError` where
     they damage prompts alone and no plan has any.
     """
-    if sort_by is not None:
-        check_figure(plans, sort_by)
+    options, shown = options or RunOptions(), shown or Shown()
     on_images, on_prompts = _sorted(perturbations, plans)
-    if resume:
-        names = as_before(plans, directory, seed=seed, classes=classes, catalog=catalog)
-        plans = {names[name]: plan for name, plan in plans.items()}
+    plans, shown = resumed(plans, directory, options, shown)
     left_out = [
         {"recipe": name, "reason": f"it has no prompts that {step.name} could damage"}
         for name, plan in plans.items()
         if not plan.prompters
         for step in on_prompts
     ]
-    run = _Run(plans, directory, on_images, on_prompts, levels, seed, classes, catalog)
-    run.work(chunk_size(chunk, device), device, resume, overwrite, Observers(observers))
-    results = {name: read_lines(directory / "recipes" / name / "results.jsonl") for name in plans}
-    found = make_robustness(
-        results,
+    job = DamageJob(plans, directory, on_images, on_prompts, levels, options)
+    Session(job, options).run()
+    robustness = make_robustness(
+        job.results(),
         plans,
         perturbations,
         levels,
-        figure=sort_by,
-        seed=seed,
-        skipped=[*skipped, *left_out],
-        catalog=catalog,
+        figure=shown.sort_by,
+        seed=options.seed,
+        skipped=[*shown.skipped, *left_out],
+        catalog=options.catalog,
     )
     try:
-        write_text(directory / "robustness.json", json.dumps(found.to_dict(), indent=2) + "\n")
-        write_text(directory / "robustness.csv", found.to_csv())
+        write_text(directory / "robustness.json", robustness.text())
+        write_text(directory / "robustness.csv", robustness.to_csv())
     except OSError as error:
-        raise disk_error(error, directory, found.images) from error
-    return found
+        raise disk_error(error, directory, robustness.images) from error
+    return robustness
 
 
 def _sorted(
@@ -148,8 +128,10 @@ def _sorted(
     return on_images, on_prompts
 
 
-class _Run:
-    """One pass over the data set: what comes of each place goes to its image's line."""
+class DamageJob(Job):
+    """Each image as it is, then under every damage: all of it in one line a recipe."""
+
+    needs = "robustness"
 
     def __init__(
         self,
@@ -158,113 +140,94 @@ class _Run:
         on_images: Sequence[Perturbation],
         on_prompts: Sequence[Perturbation],
         levels: int,
-        seed: int,
-        classes: Sequence[str],
-        catalog: Catalog | None,
+        options: RunOptions,
     ) -> None:
-        self.plans, self.directory, self.seed = plans, directory, seed
-        self.dataset = common_dataset(plans)
-        with blamed(self.dataset):
-            self.images = len(self.dataset)  # first: a folder without images leaves no trace
-        self.ids = class_ids(plans, classes)
-        self.damaged = Damaged.of(self.dataset, on_images, levels, seed)
-        self.catalog = catalog or Catalog()
-        self.graph = Graph()
-        self.branches = {name: self.graph.branch(plan) for name, plan in plans.items()}
+        super().__init__(plans, directory, nested=True, files=FILES)
         self.on_images = on_images
-        self.asked: dict[str, tuple[str, Perturbation, int]] = {}
-        """Branch with damaged prompts to its recipe, perturbation and level."""
-        for name, plan in plans.items():
-            for step in on_prompts if plan.prompters else ():
-                for level in range(1, levels + 1):
-                    branch = "\0".join((name, step.name, str(level)))
-                    self.asked[branch] = (name, step, level)
-                    self.branches[branch] = self.graph.branch(plan, damage=(step, level))
-        contents = {
-            name: recorded(plan, catalog=catalog, seed=seed, classes=classes)
+        self.levels = levels
+        self.seed = options.seed
+        self.catalog = options.catalog or Catalog()
+        self.asked = {
+            "\0".join((name, step.name, str(level))): (name, step, level)
             for name, plan in plans.items()
+            for step in (on_prompts if plan.prompters else ())
+            for level in range(1, levels + 1)
         }
-        self.records = {n: Record(directory / "recipes" / n, c) for n, c in contents.items()}
-        self.totals = {n: Totals(plans[n], c, self.ids) for n, c in contents.items()}
+        """Branch with damaged prompts to its recipe, perturbation and level."""
         own = Counter(recipe for recipe, _, _ in self.asked.values())
-        self.expected = {n: len(on_images) * levels + own[n] for n in plans}
+        self.expected = {name: len(on_images) * levels + own[name] for name in plans}
         """How many damaged results an image has, for each recipe."""
         steps = [
             {"name": s.name, **s.model_dump(mode="json", exclude_none=True)}
             for s in (*on_images, *on_prompts)
         ]
         self.text = to_toml({"robustness": {"levels": levels}, "perturbation": steps})
-        self.open_images: dict[tuple[str, int], _Image] = {}
+        self.unfinished: dict[tuple[str, int], _Image] = {}
         self.example: int | None = None
         """The image of the example pictures, once it is known."""
+        self._places: Sequence[Place] = ()
+        self._skip: dict[str, set[str]] = {}
 
-    def work(
-        self, chunk: int, device: str, resume: bool, overwrite: bool, watch: Observers
-    ) -> None:
-        """Do it, and leave the recipes' folders complete."""
-        check(self.directory, resume=resume, overwrite=overwrite)
-        last = [s for plan in self.plans.values() for s in (*plan.metrics, *plan.writers)]
-        steps = [self.dataset, *self.graph.steps.values(), *last, *self.on_images]
-        try:
-            with opened(steps, device):
-                self._start(resume, overwrite)
-                done = sum(len(r.finished) for r in self.records.values())
-                recipes = tuple(self.plans)
-                watch.tell("segkit_before_run", recipes=recipes, images=self.images, done=done)
-                self._walk(chunk, watch)
-            summaries = {name: total.summary() for name, total in self.totals.items()}
-            for name, record in self.records.items():
-                try:
-                    for writer in self.plans[name].writers:
-                        with blamed(writer, let=(OSError,)):
-                            writer.finish(record.directory)
-                    record.finish(summaries[name])
-                except OSError as error:
-                    raise disk_error(error, record.directory, self.totals[name].images) from error
-        except BaseException as error:
-            if isinstance(error, Exception):
-                watch.tell("segkit_run_failed", error=error)
-            raise
-        watch.tell("segkit_after_run", summaries=summaries)
-        for sentence in watch.dropped:
-            warnings.warn(sentence, SegkitWarning, stacklevel=3)
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The perturbations of images are opened too; those of prompts are in the graph."""
+        return (*super().steps, *self.on_images)
 
-    def _start(self, resume: bool, overwrite: bool) -> None:
-        """Make the folders; refuse to go on with what was asked otherwise."""
+    def branches(self, graph: Graph) -> dict[str, Branch]:
+        """The plans, and each of them with damaged prompts."""
+        return super().branches(graph) | {
+            branch: graph.branch(self.plans[name], damage=(step, level))
+            for branch, (name, step, level) in self.asked.items()
+        }
+
+    def places(self, names: Sequence[str]) -> tuple[Dataset, Sequence[str]]:
+        """Each image with its damaged forms behind it."""
+        damaged = Damaged.of(self.dataset, self.on_images, self.levels, self.seed, names)
+        self._places = damaged.places
+        return damaged, [place.label for place in damaged.places]
+
+    def skip(self, done: Skip) -> Skip:
+        """Damaged prompts belong to the undamaged image; all else of an image goes together."""
+        self._skip = {
+            branch: {
+                place.label
+                for place in self._places
+                if place.name in done[recipe] or (branch in self.asked and place.damage is not None)
+            }
+            for branch, recipe in [
+                *((name, name) for name in self.plans),
+                *((branch, name) for branch, (name, _, _) in self.asked.items()),
+            ]
+        }
+        return self._skip
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse other perturbations or levels than those of the run to go on with."""
         path = self.directory / "robustness.toml"
-        there = prepare(self.directory, resume=resume, overwrite=overwrite)
-        if there and path.exists() and path.read_text(encoding="utf-8") != self.text:
+        if resume and path.exists() and path.read_text(encoding="utf-8") != self.text:
             raise UsageError(
                 f"--resume: {self.directory} was run with other perturbations or levels (see its "
                 "robustness.toml); ask for the same, or choose another folder"
             )
+
+    def start(self, finished: Mapping[str, Mapping[str, Line]]) -> None:
+        """Say what was asked for; see whether there are pictures of an image that is finished."""
         try:
-            write_text(path, self.text)
+            write_text(self.directory / "robustness.toml", self.text)
         except OSError as error:
             raise disk_error(error, self.directory, 0) from error
-        for name, record in self.records.items():
-            record.start(resume=resume, overwrite=overwrite, needs="robustness")
-            for line in record.finished.values():
-                self.totals[name].add(line)
-                if any(entry.picture is not None for entry in line.robustness):
-                    self.example = -1  # there are pictures of an image that is finished
+        done = (line for lines in finished.values() for line in lines.values())
+        if any("picture" in entry for line in done for entry in line["robustness"]):
+            self.example = -1
 
-    def _walk(self, chunk: int, watch: Observers) -> None:
+    def lines(self, outcomes: Iterator[Outcome], write: Write) -> Iterator[tuple[str, Line]]:
         """Take each outcome to the image and recipe that it belongs to."""
-        places = self.damaged.places
-        finished = {name: record.finished for name, record in self.records.items()}
-        skip: dict[str, set[str]] = {}
-        for branch in self.branches:
-            recipe = self.asked[branch][0] if branch in self.asked else branch
-            skip[branch] = {
-                p.label
-                for p in places
-                if p.name in finished[recipe] or (branch in self.asked and p.damage is not None)
-            }
         # Each branch's outcomes come in the order of its places.
-        coming = {b: iter([p for p in places if p.label not in skip[b]]) for b in self.branches}
-        work = Work(self.ids, self.seed, watch)
-        for outcome in work_through(self.branches, self.damaged, work, chunk, skip):
+        coming = {
+            branch: iter([place for place in self._places if place.label not in skipped])
+            for branch, skipped in self._skip.items()
+        }
+        for outcome in outcomes:
             place = next(coming[outcome.recipe])
             recipe, damage, level = self.asked.get(
                 outcome.recipe, (outcome.recipe, place.damage, place.level)
@@ -272,13 +235,25 @@ class _Run:
             key = recipe, place.image
             if damage is None:
                 picture = self._picture(recipe, place, outcome, "none-0")
-                self.open_images[key] = _Image(outcome, picture)
+                self.unfinished[key] = _Image(outcome, picture)
             else:
-                entry = self._entry(self.open_images[key].reference, outcome, damage, level)
+                entry = self._entry(self.unfinished[key].reference, outcome, damage, level)
                 entry |= self._picture(recipe, place, outcome, f"{damage.name}-{level}")
-                self.open_images[key].entries.append(entry)
-            if len(self.open_images[key].entries) == self.expected[recipe]:
-                self._close(recipe, place, self.open_images.pop(key), watch)
+                self.unfinished[key].entries.append(entry)
+            if len(self.unfinished[key].entries) == self.expected[recipe]:
+                yield recipe, self._line(recipe, place, self.unfinished.pop(key), write)
+
+    def _line(self, recipe: str, place: Place, image: _Image, write: Write) -> Line:
+        """An image's line, with its level 0 as `run` writes it."""
+        outcome = image.reference
+        line = write(recipe, outcome, place.name)
+        good = line["status"] == "ok"
+        return {
+            **line,
+            "true_iou": true_iou(outcome) if good else None,
+            "robustness": image.entries if good else [],
+            **image.picture,
+        }
 
     def _entry(
         self, before: Outcome, after: Outcome, damage: Perturbation, level: int
@@ -305,14 +280,16 @@ class _Run:
     def _picture(self, recipe: str, place: Place, outcome: Outcome, name: str) -> dict[str, Any]:
         """The first recipe's first image as its overlay writer shows it, in DIR/examples."""
         first = next(iter(self.plans))
-        wanted = any(w.name == "overlay" for w in self.plans[first].writers)
+        wanted = any(w.name == PICTURE_WRITER for w in self.plans[first].writers)
         if not wanted or recipe != first or outcome.error is not None:
             return {}
         if self.example is None:
             self.example = place.image
         if place.image != self.example:
             return {}
-        writer: Any = make_step(self.catalog, "writer", f"{BUNDLED}:overlay", {"height": PICTURE})
+        writer: Any = make_step(
+            self.catalog, "writer", f"{BUNDLED}:{PICTURE_WRITER}", {"height": PICTURE}
+        )
         there = {
             name: getattr(outcome, name)
             for name in ("image", "heatmaps", "prompts", "masks", "labels", "truth")
@@ -321,8 +298,9 @@ class _Run:
         iou = true_iou(outcome)
         target = self.directory / "examples" / f"{name}.jpg"
         try:
+            note_files(self.directory, f"examples/{target.name}")
             target.parent.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, blamed(writer, let=(OSError,)):
                 (made,) = writer.write(
                     Path(folder), scores={} if iou is None else {"iou": iou}, **there
                 )
@@ -330,27 +308,6 @@ class _Run:
         except OSError as error:
             raise disk_error(error, self.directory, 0) from error
         return {"picture": target.relative_to(self.directory).as_posix()}
-
-    def _close(self, recipe: str, place: Place, done: _Image, watch: Observers) -> None:
-        """Write an image's line, with its level 0 as `run` writes it."""
-        record = self.records[recipe]
-        outcome = done.reference
-        try:
-            line = line_of(self.plans[recipe], outcome, record.directory, self.ids, watch)
-            good = line["status"] == "ok"
-            line["name"] = place.name
-            line["true_iou"] = true_iou(outcome) if good else None
-            line["robustness"] = done.entries if good else []
-            line |= done.picture
-            added = record.append(line)
-        except OSError as error:
-            raise disk_error(error, record.directory, self.totals[recipe].images) from error
-        self.totals[recipe].add(added)
-        what = {"name": place.name, "recipe": recipe}
-        if good:
-            watch.tell("segkit_after_image", result=line, **what)
-        else:
-            watch.tell("segkit_image_failed", error=line["error"], **what)
 
 
 @dataclass

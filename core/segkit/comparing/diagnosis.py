@@ -6,7 +6,7 @@ its box. What the parts of the loss are, and how they come about, is in `segkit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,18 @@ from segkit.comparing.losses import (
     true_objects,
 )
 from segkit.comparing.records import Diagnosis
-from segkit.comparing.sweep import as_before, sweep_plans
+from segkit.comparing.sweep import FILES, Shown, compare, resumed
 from segkit.errors import PlanError
+from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import Prompter
-from segkit.running.folder import disk_error, read_lines, write_text
+from segkit.running.folder import disk_error, write_text
+from segkit.running.graph import Branch, Graph
+from segkit.running.job import Job, Skip, Write
+from segkit.running.ledger import note_files
+from segkit.running.lines import Line
 from segkit.running.plan import Plan
-from segkit.running.session import Outcome
+from segkit.running.session import RunOptions
+from segkit.running.walk import Outcome
 from segkit.values.types import Prompt, Prompts, Truth
 
 
@@ -68,61 +74,91 @@ class TrueBox(_Oracle):
         return Prompts(tuple(prompts))
 
 
-def diagnose_plans(plans: Mapping[str, Plan], directory: Path, **how: Any) -> Diagnosis:
-    """Run the plans as `sweep_plans` does, which takes `how`, and say where each loses its IoU.
+class DiagnosisJob(Job):
+    """A sweep with two more plans beside each: its segmenter asked by the truth.
+
+    Those plans have no folder; what comes of them is kept as `notes` in the line of the image.
+    """
+
+    needs = "notes"
+
+    def __init__(self, plans: Mapping[str, Plan], directory: Path) -> None:
+        super().__init__(plans, directory, nested=True, files=(*FILES, "diagnosis.json"))
+        self._oracles: dict[Plan, str] = {}
+        """Plan to its branch's name: recipes with one segmenter share them."""
+        self._of = {
+            name: {
+                oracle.name: self._oracles.setdefault(asked, f"{oracle.name} {len(self._oracles)}")
+                for oracle in (TruePoint(), TrueBox())
+                for asked in (_with(plan, oracle),)
+            }
+            for name, plan in plans.items()
+        }
+        """Recipe to what asks to its branch."""
+
+    def branches(self, graph: Graph) -> dict[str, Branch]:
+        """The oracles' first, so that what they reach is known when a recipe's line is made."""
+        oracles = {branch: graph.branch(plan, True) for plan, branch in self._oracles.items()}
+        return oracles | {name: graph.branch(plan, True) for name, plan in self.plans.items()}
+
+    def skip(self, done: Skip) -> Skip:
+        """An oracle has nothing to do for images that every recipe has finished."""
+        everywhere = set.intersection(*(set(names) for names in done.values()))
+        return {**done, **dict.fromkeys(self._oracles.values(), everywhere)}
+
+    def lines(self, outcomes: Iterator[Outcome], write: Write) -> Iterator[tuple[str, Line]]:
+        """Each recipe's line, with what the truth would have brought."""
+        reached: dict[tuple[str, str], float] = {}
+        for outcome in outcomes:
+            useful = outcome.error is None and bool(true_objects(outcome.truth))
+            if outcome.recipe in self.plans:
+                notes = self._notes(outcome, reached) if useful else None
+                yield outcome.recipe, {**write(outcome.recipe, outcome), "notes": notes}
+            elif useful:
+                reached[outcome.recipe, outcome.name] = best_candidate_iou(outcome)
+
+    def _notes(
+        self, outcome: Outcome, reached: Mapping[tuple[str, str], float]
+    ) -> dict[str, Any] | None:
+        """Where one recipe lost its IoU on one image; None if an oracle failed there."""
+        assert outcome.truth is not None  # there is an object in it
+        of = self._of[outcome.recipe]
+        true = {kind: reached.get((branch, outcome.name)) for kind, branch in of.items()}
+        if None in true.values():
+            return None
+        return {
+            "iou": iou_of(foreground(outcome.labels, outcome.masks), outcome.truth),
+            "best_candidate": best_candidate_iou(outcome),
+            "true_point": true["true-point"],
+            "true_box": true["true-box"],
+            "cause": "saliency" if heat_misses(outcome) else "placement",
+        }
+
+
+def diagnose_plans(
+    plans: Mapping[str, Plan],
+    directory: Path,
+    options: RunOptions | None = None,
+    shown: Shown | None = None,
+) -> Diagnosis:
+    """Run the plans as `sweep_plans` does, and say where each loses its IoU.
 
     DIR/diagnosis.json holds it, beside what a sweep leaves. Images without a true object take no
     part, and neither do those that not all plans have finished. Plans whose masks answer no prompts
     or are not the result are left out and named. Raises `PlanError` for a data set without truth,
     and if no plan is left.
     """
+    options, shown = options or RunOptions(), shown or Shown()
     plans, left_out = _suitable(plans)
-    if how.get("resume"):
-        same = {key: how[key] for key in ("seed", "classes", "catalog") if key in how}
-        names = as_before(plans, directory, **same)
-        plans = {names[name]: plan for name, plan in plans.items()}
-        how["options"] = {names[n]: o for n, o in (how.get("options") or {}).items() if n in names}
-    how["skipped"] = [*how.get("skipped", ()), *left_out]
-    oracles: dict[Plan, str] = {}
-    asks = {
-        name: {
-            oracle.name: oracles.setdefault(_with(plan, oracle), f"{oracle.name} {len(oracles)}")
-            for oracle in (TruePoint(), TrueBox())
-        }
-        for name, plan in plans.items()
-    }
-    oracle_iou: dict[tuple[str, str], float] = {}
-
-    def note(outcome: Outcome) -> dict[str, Any] | None:
-        truth = outcome.truth
-        if truth is None or not true_objects(truth):
-            return None
-        best = best_candidate_iou(outcome.candidates, outcome.masks, truth)
-        if outcome.recipe not in plans:
-            oracle_iou[outcome.recipe, outcome.name] = best
-            return None
-        true = {
-            kind: oracle_iou.get((name, outcome.name))
-            for kind, name in asks[outcome.recipe].items()
-        }
-        if None in true.values():
-            return None
-        return {
-            "iou": iou_of(foreground(outcome.labels, outcome.masks), truth),
-            "best_candidate": best,
-            "true_point": true["true-point"],
-            "true_box": true["true-box"],
-            "cause": "saliency" if heat_misses(outcome.heatmaps, truth) else "placement",
-        }
-
-    companions = {name: plan for plan, name in oracles.items()}
-    board = sweep_plans(plans, directory, companions=companions, note=note, **how)
-    results = {
-        row.recipe: read_lines(directory / "recipes" / row.recipe / "results.jsonl")
-        for row in board.rows
-    }
-    diagnosis = make_diagnosis(results, board.failed)
+    shown = replace(shown, skipped=[*shown.skipped, *left_out])
+    plans, shown = resumed(plans, directory, options, shown)
+    job = DiagnosisJob(plans, directory)
+    board = compare(job, options, shown)
+    results = job.results()
+    best_first = {row.recipe: results[row.recipe] for row in board.rows}
+    diagnosis = make_diagnosis(best_first, board.failed)
     try:
+        note_files(directory, "diagnosis.json")
         write_text(directory / "diagnosis.json", diagnosis.text())
     except OSError as error:
         raise disk_error(error, directory, board.images) from error
@@ -133,7 +169,7 @@ def _suitable(plans: Mapping[str, Plan]) -> tuple[dict[str, Plan], list[dict[str
     """The plans that can be taken apart like this, and why the others cannot."""
     kept, left_out = {}, []
     for name, plan in plans.items():
-        if not plan.dataset.has_truth:
+        if not has_truth(plan.dataset):
             raise PlanError(
                 f"a diagnosis needs truth, and the data set {plan.dataset.name} has none; choose "
                 "one with truth, or name its masks"

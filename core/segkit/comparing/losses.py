@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from segkit.comparing.records import Diagnosis, ImageLosses, RecipeLosses
 from segkit.comparing.statistics import interval, resamples
 from segkit.running.records import Lines, LossNotes
-from segkit.values.types import BACKGROUND, VOID, Heatmap, Labels, Masks, Truth
+from segkit.running.walk import Outcome
+from segkit.values.types import BACKGROUND, VOID, Labels, Masks, Truth
 
 Mask = NDArray[np.bool_]
 
@@ -70,12 +71,14 @@ def iou_of(mask: Mask, truth: Truth) -> float:
     return int(np.count_nonzero(mask & true)) / union if union else 1.0
 
 
-def best_candidate_iou(candidates: Masks | None, masks: Masks | None, truth: Truth) -> float:
+def best_candidate_iou(outcome: Outcome) -> float:
     """The IoU with every prompt answered by the candidate that serves it best.
 
-    Prompt by prompt, from the answer that was chosen, `masks` (or, where nobody chose, the one with
-    the highest score), until no exchange helps; so it is never below the recipe's own.
+    Prompt by prompt, from the answer that was chosen (or, where nobody chose, the one with the
+    highest score), until no exchange helps; so it is never below the recipe's own.
     """
+    candidates, masks, truth = outcome.candidates, outcome.masks, outcome.truth
+    assert truth is not None
     if candidates is None or not len(candidates):
         return iou_of(np.zeros(truth.labels.ids.shape, bool), truth)
     chosen: dict[int, Mask] = {}
@@ -97,11 +100,12 @@ def best_candidate_iou(candidates: Masks | None, masks: Masks | None, truth: Tru
     return best
 
 
-def heat_misses(heatmaps: Sequence[Heatmap], truth: Truth) -> bool:
+def heat_misses(outcome: Outcome) -> bool:
     """Whether the brightest pixel of every heatmap lies off the true objects."""
-    true = true_foreground(truth)
-    return bool(heatmaps) and not any(
-        true.ravel()[int(h.values.argmax())] and h.values.max() > 0 for h in heatmaps
+    assert outcome.truth is not None
+    true = true_foreground(outcome.truth)
+    return bool(outcome.heatmaps) and not any(
+        true.ravel()[int(h.values.argmax())] and h.values.max() > 0 for h in outcome.heatmaps
     )
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.comparing.records import Estimate
+from segkit.plugins.contract import blamed, scores_of
 from segkit.plugins.steps import Metric
 
 DRAWS = 2000
@@ -94,7 +95,8 @@ class Bootstrap:
             if not keys:
                 continue
             table = np.array([[by_key.get(key, 0.0) for key in keys] for by_key in counts])
-            self.figures |= metric.score(dict(zip(keys, table.sum(axis=0).tolist(), strict=True)))
+            sums = dict(zip(keys, table.sum(axis=0).tolist(), strict=True))
+            self.figures |= scores_of(metric, sums, finite=False)
             draws = _scores(metric, keys, weights @ table)
             self.draws |= draws
             self.tables |= dict.fromkeys(draws, (metric, keys, table))
@@ -143,9 +145,10 @@ def _scores(
     metric: Metric, keys: Sequence[str], sums: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Each of the metric's figures for rows of added counts; NaN where there is none."""
-    rows = [metric.score(dict(zip(keys, row, strict=True))) for row in sums.tolist()]
-    names = dict.fromkeys(name for scores in rows for name in scores)
-    return {
-        name: np.array([scores.get(name, math.nan) for scores in rows], np.float64)
-        for name in names
-    }
+    with blamed(metric):
+        rows = [metric.score(dict(zip(keys, row, strict=True))) for row in sums.tolist()]
+        names = dict.fromkeys(name for scores in rows for name in scores)
+        return {
+            name: np.array([scores.get(name, math.nan) for scores in rows], np.float64)
+            for name in names
+        }

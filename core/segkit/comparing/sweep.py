@@ -9,24 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
+from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
-from segkit.running.folder import comparable, disk_error, read_lines, write_text
+from segkit.running.folder import comparable, disk_error, write_text
+from segkit.running.job import Job
+from segkit.running.ledger import noted_files
 from segkit.running.plan import Plan
-from segkit.running.recipe import PIPELINE, Recipe, recorded
-from segkit.running.session import Outcome, run
+from segkit.running.recipe import Recipe
+from segkit.running.session import RunOptions, Session
 from segkit.values.images import distinct
 
 HEATMAP_MAKERS = ("saliency", "transform")
 """The kinds that a recipe drops if nothing in it reads heatmaps."""
 
+
+FILES = ("leaderboard.json", "leaderboard.csv")
+"""What stands beside the recipes' folders."""
 
 LONGEST = 80
 """Letters of a recipe's name, which is also its folder's."""
@@ -108,62 +113,66 @@ def build_all(variants: Iterable[Variant], catalog: Catalog, images: Sequence[st
 _EMPTY = "there is nothing to compare; name some recipes"
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a comparison is to show beside the figures."""
+
+    sort_by: str | None = None
+    """The figure that orders it; None: the first one."""
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Recipe to the axes in which it differs from the others, such as `{"prompt": "topk"}`."""
+    skipped: Sequence[Mapping[str, str]] = ()
+    """Recipes that take no part, each with `recipe` and `reason`."""
+
+
 def sweep_plans(
     plans: Mapping[str, Plan],
     directory: Path,
-    *,
-    sort_by: str | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    classes: Sequence[str] = (),
-    chunk: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    catalog: Catalog | None = None,
-    observers: Iterable[object] = (),
-    options: Mapping[str, Mapping[str, str]] | None = None,
-    skipped: Sequence[Mapping[str, str]] = (),
-    companions: Mapping[str, Plan] | None = None,
-    note: Callable[[Outcome], Mapping[str, Any] | None] | None = None,
+    options: RunOptions | None = None,
+    shown: Shown | None = None,
 ) -> Leaderboard:
     """Run the plans over their data set and compare them.
 
     DIR/recipes/NAME is each plan's folder, as `run` makes it; DIR/leaderboard.json and .csv hold
-    the comparison. Arguments are those of `segkit.run` and `make_leaderboard`.
+    the comparison. Raises `UsageError` and `SegkitError` as `Session.run` does.
     """
-    if sort_by is not None:
-        check_figure(plans, sort_by)
-    if resume:
-        names = as_before(plans, directory, seed=seed, classes=classes, catalog=catalog)
-        plans = {names[name]: plan for name, plan in plans.items()}
-        options = {names[name]: found for name, found in (options or {}).items()}
-    run(
-        plans,
-        directory,
-        seed=seed,
-        device=device,
-        classes=classes,
-        chunk=chunk,
-        resume=resume,
-        overwrite=overwrite,
-        catalog=catalog,
-        observers=observers,
-        nested=True,
-        companions=companions,
-        note=note,
-    )
-    results = {name: read_lines(directory / "recipes" / name / "results.jsonl") for name in plans}
+    options, shown = options or RunOptions(), shown or Shown()
+    plans, shown = resumed(plans, directory, options, shown)
+    return compare(Job(plans, directory, nested=True, files=FILES), options, shown)
+
+
+def resumed(
+    plans: Mapping[str, Plan], directory: Path, options: RunOptions, shown: Shown
+) -> tuple[Mapping[str, Plan], Shown]:
+    """The plans under the names that their folders have, if there is a run to go on with.
+
+    Raises `UsageError` where no metric of theirs gives the figure that orders them.
+    """
+    if shown.sort_by is not None:
+        check_figure(plans, shown.sort_by)
+    if not options.resume:
+        return plans, shown
+    names = as_before(plans, directory, options)
+    labels = {names[name]: label for name, label in shown.labels.items() if name in names}
+    return {names[name]: plan for name, plan in plans.items()}, replace(shown, labels=labels)
+
+
+def compare(job: Job, options: RunOptions, shown: Shown) -> Leaderboard:
+    """Run a job whose recipes have folders of their own, and compare them."""
+    plans, directory = job.plans, job.directory
+    Session(job, options).run()
     board = make_leaderboard(
-        results,
+        job.results(),
         {name: plan.metrics for name, plan in plans.items()},
-        sort_by=sort_by,
-        options=options,
+        sort_by=shown.sort_by,
+        options=shown.labels,
         words={name: plan.words for name, plan in plans.items()},
-        skipped=skipped,
-        seed=seed,
+        skipped=shown.skipped,
+        seed=options.seed,
     )
     try:
-        if note is None:  # a diagnosis of other recipes would stand beside these
+        if job.needs is None and "diagnosis.json" in noted_files(directory):
+            # A diagnosis of other recipes would stand beside these.
             (directory / "diagnosis.json").unlink(missing_ok=True)
         write_text(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
         write_text(directory / "leaderboard.csv", board.to_csv())
@@ -172,14 +181,7 @@ def sweep_plans(
     return board
 
 
-def as_before(
-    plans: Mapping[str, Plan],
-    directory: Path,
-    *,
-    seed: int = 0,
-    classes: Sequence[str] = (),
-    catalog: Catalog | None = None,
-) -> dict[str, str]:
+def as_before(plans: Mapping[str, Plan], directory: Path, options: RunOptions) -> dict[str, str]:
     """For each plan its folder's name so far, or a new one: a grid that grows renames recipes."""
     before = {}
     for path in sorted(directory.glob("recipes/*/recipe.toml")):
@@ -187,8 +189,7 @@ def as_before(
             before[path.parent.name] = comparable(Recipe.load(path))
     names: dict[str, str] = {}
     for name, plan in plans.items():
-        content = recorded(plan, catalog=catalog, seed=seed, classes=classes)
-        now = comparable(Recipe.from_dict(content))
+        now = comparable(Recipe.from_dict(options.content(plan)))
         same = [old for old, recipe in before.items() if recipe == now]
         same = [old for old in same if old not in names.values()]
         names[name] = name if name in same else next(iter(same), "")
@@ -226,7 +227,7 @@ def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
     values: dict[str, set[str]] = {}
     for axis in dict.fromkeys(a for axes in options for a in axes):
         values[axis] = {axes[axis] for axes in options if axis in axes}
-    kinds = ["recipe", *PIPELINE]
+    kinds = ["recipe", *IN_RECIPES]
     order = sorted(values, key=lambda axis: kinds.index(axis) if axis in kinds else len(kinds))
     differing = [axis for axis in order if len(values[axis]) > 1]
     short = {axis: axis.rpartition(".")[2] for axis in differing}

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit import deprecations
-from segkit.errors import PluginError, UsageError
+from segkit.errors import PluginError, UsageError, error_line, plugin_code
+from segkit.kinds import API_GROUP, BUNDLED, GROUPS, KINDS, OBSERVER, a, flag_of
 from segkit.plugins import hookspecs
-from segkit.plugins.hookspecs import REGISTRATION
 from segkit.plugins.observers import Watcher, manager_of
-from segkit.plugins.packages import API, BUNDLED, Package, installed, same_distribution
+from segkit.plugins.packages import Package, installed, same_distribution
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from segkit.plugins.steps import Step
-
-OBSERVER = "observer"
-"""The group of plugins that watch a run; they are no kind of step."""
-
-FLAGS = {kind: kind for kind in REGISTRATION} | {
-    "perturbation": "perturb",
-    "selector": "select",
-    "writer": "write",
-}
-"""Kind to its flag on the command line, without the dashes."""
-
-GROUPS = (*(f"segkit.{kind}" for kind in (*REGISTRATION, OBSERVER)), API)
-"""The groups of entry points that mean something."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DOCSTRING = re.compile(r"""\A(?:\s|\#[^\n]*\n)*[rR]?(\"{3}|'{3}|"|')\s*([^\n]*?)\s*(?:\1|\n)""")
@@ -201,7 +188,7 @@ class Catalog:
         if len(hits) > 1:
             choices = " or ".join(sorted(e.full_name for e in hits))
             raise UsageError(
-                f"--{FLAGS.get(kind, kind)} {name} is offered by more than one package; "
+                f"--{flag_of(kind)} {name} is offered by more than one package; "
                 f"say which: {choices}"
             )
         if hits:
@@ -209,7 +196,7 @@ class Catalog:
         raise UsageError(self._unknown(kind, name))
 
     def _unknown(self, kind: str, name: str) -> str:
-        flag = FLAGS.get(kind, kind)
+        flag = flag_of(kind)
         usable = [e for e in self.entries(kind) if e.status != "bad name"]
         known = sorted({e.name for e in usable})
         astray = [e for e in self.entries() if e.status == "bad group"]
@@ -219,8 +206,8 @@ class Catalog:
         other = [e for e in self.entries() if name in (e.name, e.full_name)]
         if other:
             return (
-                f"--{flag} {name}: '{name}' is {_one(other[0].kind)}, not {_one(kind)}; "
-                f"use --{FLAGS.get(other[0].kind, other[0].kind)} {name}"
+                f"--{flag} {name}: '{name}' is {a(other[0].kind)}, not {a(kind)}; "
+                f"use --{flag_of(other[0].kind)} {name}"
             )
         short = name.rpartition(":")[2]
         near = get_close_matches(short, known, n=1)
@@ -256,11 +243,11 @@ class Catalog:
             raise PluginError(str(entry.error))
         if entry.target not in self._modules:
             try:
-                self._modules[entry.target] = _import(entry.target)
-            except (Exception, SystemExit) as error:
+                with plugin_code():
+                    self._modules[entry.target] = _import(entry.target)
+            except Exception as error:
                 raise PluginError(
-                    f"{entry.described} could not be loaded: "
-                    f"{type(error).__name__}: {_first_line(error)}"
+                    f"{entry.described} could not be loaded: {error_line(error)}"
                 ) from error
         return self._modules[entry.target]
 
@@ -294,17 +281,30 @@ class Catalog:
         return replace(entry, status="ok") if entry.status == "found" else entry
 
     def _installed(self) -> list[Entry]:
-        found = []
+        """What the metadata of installed distributions names, as far as it may take part.
+
+        Raises `UsageError` for a name in `only` that no distribution and no plugin has.
+        """
+        entries: list[Entry] = []
+        known: set[str] = set()
         for package, points in installed():
             for point in points:
                 ours, _, kind = point.group.partition(".")
-                if ours != BUNDLED or not kind or point.group == API:
+                if ours != BUNDLED or not kind or point.group == API_GROUP:
                     continue
+                known |= {package.name, point.name}
                 wanted = not self.only or {package.name, point.name} & set(self.only)
                 if package.name == BUNDLED or (self.third_party and wanted):
                     names = (point.name, package.name, package.version, point.value)
-                    found.append(Entry(kind, *names, package=package))
-        return found
+                    entries.append(Entry(kind, *names, package=package))
+        for name in self.only:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else "see segkit list-plugins"
+                raise UsageError(
+                    f"--only {name}: no installed package or plugin has that name; {hint}"
+                )
+        return entries
 
     def _inline(self) -> list[Entry]:
         """The plugins of single files; these have to be imported to know what they offer."""
@@ -333,7 +333,7 @@ class Catalog:
             probe = Entry("", path.stem, str(path), "file", str(path))
             module = self.import_entry(probe)
             hooks = _registered(module, probe)
-            for kind in REGISTRATION:
+            for kind in KINDS:
                 for cls in _classes(module, kind, probe):
                     name = getattr(cls, "name", None)  # an option of that name hides it
                     if not isinstance(name, str) or not name:
@@ -342,7 +342,7 @@ class Catalog:
                             f"should have a name, as in name = '{path.stem.replace('_', '-')}'"
                         )
                     found.append(Entry(kind, name, path.stem, "file", str(path)))
-            if hooks - set(REGISTRATION.values()):
+            if hooks - {kind.hook for kind in KINDS.values()}:
                 found.append(Entry(OBSERVER, path.stem, path.stem, "file", str(path)))
             if not hooks:
                 raise UsageError(f"--plugin {path}: no function in it is marked with @hookimpl")
@@ -380,12 +380,13 @@ def _registered(module: ModuleType, entry: Entry) -> set[str]:
 def _manager(module: ModuleType, entry: Entry) -> PluginManager:
     # A manager for each module: one that raises, or names an unknown hook, disturbs no other.
     try:
-        return manager_of(module, entry.described)
-    except (Exception, SystemExit) as error:
+        with plugin_code():
+            return manager_of(module, entry.described)
+    except Exception as error:
         raise _hook_error(entry, error) from error
 
 
-def _hook_error(entry: Entry, error: BaseException) -> PluginError:
+def _hook_error(entry: Entry, error: Exception) -> PluginError:
     unknown = re.match(r"unknown hook '(\w+)'", str(error))
     if unknown is not None:  # pluggy's own sentence goes on with the module's repr
         near = get_close_matches(unknown[1], [n for n in vars(hookspecs) if n[:7] == "segkit_"], 1)
@@ -394,20 +395,20 @@ def _hook_error(entry: Entry, error: BaseException) -> PluginError:
             f"{entry.described} could not be loaded: there is no hook '{unknown[1]}'{hint}"
         )
     return PluginError(
-        f"{entry.described} could not be loaded: its hooks raise {type(error).__name__}: "
-        f"{_first_line(error)}"
+        f"{entry.described} could not be loaded: its hooks raise {error_line(error)}"
     )
 
 
 def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
     """What the module's registration hook of a kind returns, as a list."""
     manager = _manager(module, entry)
-    hook = REGISTRATION[kind]
+    hook = KINDS[kind].hook
     results: list[Any] = []
     try:
         for name in (hook, *deprecations.hooks_before(hook)):
-            results += getattr(manager.hook, name)()
-    except (Exception, SystemExit) as error:
+            with plugin_code():
+                results += getattr(manager.hook, name)()
+    except Exception as error:
         raise _hook_error(entry, error) from error
     offered: list[Any] = []
     for result in results:
@@ -417,36 +418,35 @@ def _offered(module: ModuleType, kind: str, entry: Entry) -> list[Any]:
 
 def _classes(module: ModuleType, kind: str, entry: Entry) -> list[type[Step]]:
     """What the module offers of a kind, after a check that these are classes of that kind."""
-    from segkit.plugins.steps import KINDS
+    from segkit.plugins.steps import INTERFACES
 
     offered = _offered(module, kind, entry)
     for one in offered:
-        if not (isinstance(one, type) and issubclass(one, KINDS[kind])):
+        if not (isinstance(one, type) and issubclass(one, INTERFACES[kind])):
             raise PluginError(
-                f"{entry.described} could not be used: {REGISTRATION[kind]} should return "
-                f"subclasses of {KINDS[kind].__name__}, but returns {_shown(one)}"
+                f"{entry.described} could not be used: {KINDS[kind].hook} should return "
+                f"subclasses of {KINDS[kind].interface}, but returns {_shown(one)}"
             )
     return offered
 
 
 def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
     """The class that an entry point names, checked."""
-    who, hook = entry.described, REGISTRATION[entry.kind]
+    who, hook = entry.described, KINDS[entry.kind].hook
     offered = _classes(module, entry.kind, entry)
     for cls in offered:
         if cls.name == entry.name:
             try:
-                cls.inputs()
-                cls.output()
-                for method in cls.extras:
-                    if hasattr(cls, method):
-                        cls.inputs_of(method)
+                with plugin_code():
+                    cls.inputs()
+                    cls.output()
+                    for method in cls.extras:
+                        if hasattr(cls, method):
+                            cls.inputs_of(method)
             except PluginError as error:
                 raise PluginError(f"{who} could not be used: {error}") from None
             except Exception as error:  # a signature or annotation that Python itself refuses
-                raise PluginError(
-                    f"{who} could not be used: {type(error).__name__}: {_first_line(error)}"
-                ) from error
+                raise PluginError(f"{who} could not be used: {error_line(error)}") from error
             return cls
     if not offered and (reason := _unregistered(entry, module)):
         raise PluginError(f"{who} could not be used: {reason}")
@@ -459,28 +459,23 @@ def _class_of(entry: Entry, module: ModuleType) -> type[Step]:
 
 def _unregistered(entry: Entry, module: ModuleType) -> str | None:
     """Why a module has no registration hook of its entry's kind; None if it has one."""
-    marked, hook = _registered(module, entry), REGISTRATION[entry.kind]
+    marked, hook = _registered(module, entry), KINDS[entry.kind].hook
     if marked & {hook, *deprecations.hooks_before(hook)}:
         return None
     if not marked:
         return f"no function in {module.__name__} is marked with @hookimpl"
     if callable(getattr(module, hook, None)):
         return f"{hook} in {module.__name__} is not marked with @hookimpl"
-    kinds = [kind for kind, one in REGISTRATION.items() if one in marked] or [OBSERVER]
+    kinds = [kind.name for kind in KINDS.values() if kind.hook in marked] or [OBSERVER]
     return (
         f"it stands in the group segkit.{entry.kind}, but {module.__name__} registers "
-        f"{' and '.join(f'{_one(kind)} (group segkit.{kind})' for kind in kinds)}"
+        f"{' and '.join(f'{a(kind)} (group segkit.{kind})' for kind in kinds)}"
     )
-
-
-def _one(kind: str) -> str:
-    """`a prompt`, `an observer`."""
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _marked(entries: Iterable[Entry]) -> list[Entry]:
     """The entries in order, with bad names and clashes marked."""
-    order = {kind: i for i, kind in enumerate((*REGISTRATION, OBSERVER))}
+    order = {kind: i for i, kind in enumerate((*KINDS, OBSERVER))}
     last = len(order)
     entries = sorted(
         entries, key=lambda e: (order.get(e.kind, last), e.kind, e.name, e.distribution)
@@ -539,7 +534,7 @@ def _astray(entry: Entry) -> str:
     if refusal:
         return f"{entry.described} {refusal}"
     known = {group.removeprefix("segkit."): group for group in GROUPS}
-    known |= {flag: f"segkit.{kind}" for kind, flag in FLAGS.items()}
+    known |= {flag_of(kind.name): kind.group for kind in KINDS.values()}
     near = get_close_matches(entry.kind.lower(), known, n=1)
     hint = f"did you mean '{known[near[0]]}'?" if near else f"there is {', '.join(GROUPS[:-1])}"
     return f"group 'segkit.{entry.kind}' of {entry.source} is no kind; {hint}"
@@ -551,10 +546,6 @@ def _shown(value: object) -> str:
         return f"the class {value.__name__}"
     name = getattr(value, "__name__", None)
     return f"the {type(value).__name__} {name}" if isinstance(name, str) else repr(value)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or "no message"
 
 
 def plugin_record(entry: Entry) -> Mapping[str, str | float | None]:

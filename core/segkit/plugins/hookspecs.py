@@ -7,14 +7,17 @@ that they want, as pluggy allows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from segkit.kinds import KINDS, Kind
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from segkit.plugins import steps as stages
+    from segkit.plugins.steps import Step
     from segkit.values.types import Image
 
 hookspec = pluggy.HookspecMarker("segkit")
@@ -31,83 +34,31 @@ OLDEST_API = 1
 # ---- registration: one hook a kind, in the order in which values flow -------------------------
 
 
-@hookspec
-def segkit_datasets() -> Sequence[type[stages.Dataset]]:  # type: ignore[empty-body]
-    """The data sets that this module offers."""
+def _registration(kind: Kind) -> Callable[[], Any]:
+    """The hook that registers the plugins of a kind, as `def segkit_…() -> Sequence[type[…]]`."""
+
+    def hook() -> Any:
+        pass
+
+    hook.__name__ = hook.__qualname__ = kind.hook
+    hook.__doc__ = f"The {kind.plural} that this module offers."
+    hook.__annotations__ = {"return": f"Sequence[type[{kind.interface}]]"}
+    return hookspec(hook)
 
 
-@hookspec
-def segkit_perturbations() -> Sequence[type[stages.Perturbation]]:  # type: ignore[empty-body]
-    """The perturbations that this module offers."""
-
-
-@hookspec
-def segkit_saliency() -> Sequence[type[stages.Saliency]]:  # type: ignore[empty-body]
-    """The saliency methods that this module offers."""
-
-
-@hookspec
-def segkit_transforms() -> Sequence[type[stages.Transform]]:  # type: ignore[empty-body]
-    """The heatmap transforms that this module offers."""
-
-
-@hookspec
-def segkit_prompters() -> Sequence[type[stages.Prompter]]:  # type: ignore[empty-body]
-    """The prompt strategies that this module offers."""
-
-
-@hookspec
-def segkit_segmenters() -> Sequence[type[stages.Segmenter]]:  # type: ignore[empty-body]
-    """The segmenters that this module offers."""
-
-
-@hookspec
-def segkit_selectors() -> Sequence[type[stages.Selector]]:  # type: ignore[empty-body]
-    """The mask selectors that this module offers."""
-
-
-@hookspec
-def segkit_fusers() -> Sequence[type[stages.Fuser]]:  # type: ignore[empty-body]
-    """The label fusers that this module offers."""
-
-
-@hookspec
-def segkit_metrics() -> Sequence[type[stages.Metric]]:  # type: ignore[empty-body]
-    """The metrics that this module offers."""
-
-
-@hookspec
-def segkit_writers() -> Sequence[type[stages.Writer]]:  # type: ignore[empty-body]
-    """The writers that this module offers."""
-
-
-REGISTRATION = {
-    "dataset": "segkit_datasets",
-    "perturbation": "segkit_perturbations",
-    "saliency": "segkit_saliency",
-    "transform": "segkit_transforms",
-    "prompt": "segkit_prompters",
-    "segmenter": "segkit_segmenters",
-    "selector": "segkit_selectors",
-    "fuser": "segkit_fusers",
-    "metric": "segkit_metrics",
-    "writer": "segkit_writers",
-}
-"""Kind to the name of its registration hook."""
+globals().update({kind.hook: _registration(kind) for kind in KINDS.values()})
 
 
 # ---- observers: before, after and failed, for a step, an image and a run ----------------------
 
 
 @hookspec
-def segkit_before_step(step: stages.Step, image: Image) -> None:
+def segkit_before_step(step: Step, image: Image) -> None:
     """Called before a step works on an image; images of one batch come one after another."""
 
 
 @hookspec
-def segkit_after_step(
-    step: stages.Step, image: Image, output: Any, seconds: float, method: str
-) -> None:
+def segkit_after_step(step: Step, image: Image, output: Any, seconds: float, method: str) -> None:
     """Called when a step has worked, with what it made; do not change it.
 
     `seconds`: how long it took; images that it worked on together share the time evenly.
@@ -116,7 +67,7 @@ def segkit_after_step(
 
 
 @hookspec
-def segkit_step_failed(step: stages.Step, image: Image, error: Exception) -> None:
+def segkit_step_failed(step: Step, image: Image, error: Exception) -> None:
     """Called when a step has raised, or has made what breaks its contract."""
 
 

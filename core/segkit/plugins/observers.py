@@ -9,6 +9,7 @@ from typing import Any
 import pluggy
 
 from segkit import deprecations
+from segkit.errors import error_line, plugin_code
 from segkit.plugins import hookspecs
 
 
@@ -71,10 +72,10 @@ class Observers:
     def _tell(self, hook: str, what: dict[str, Any]) -> None:
         for described, manager in tuple(self._managers):
             try:
-                getattr(manager.hook, hook)(**what)
+                with plugin_code():
+                    getattr(manager.hook, hook)(**what)
             except Exception as error:
                 self._managers.remove((described, manager))
                 self.dropped.append(
-                    f"the observer {described} was switched off: {hook} raised "
-                    f"{type(error).__name__}: {error}"
+                    f"the observer {described} was switched off: {hook} raised {error_line(error)}"
                 )

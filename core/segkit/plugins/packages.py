@@ -12,16 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from segkit.kinds import API_GROUP, BUNDLED
 from segkit.plugins import hookspecs
 
 if TYPE_CHECKING:
     from importlib_metadata import Distribution, EntryPoint
-
-BUNDLED = "segkit"
-"""The distribution whose plugins win a short name over other packages."""
-
-API = "segkit.api"
-"""The group in which a distribution says which version of the plugin API it was written for."""
 
 _API = re.compile(r"v([1-9][0-9]*)")
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
@@ -73,7 +68,7 @@ class Package:
         if found is None:
             return (
                 f"says that it was written for '{self.api}' of segkit's plugin API; the name of "
-                f"its entry point in the group {API} should be v{newest}"
+                f"its entry point in the group {API_GROUP} should be v{newest}"
             )
         asked = int(found.group(1))
         if oldest <= asked <= newest:
@@ -104,7 +99,7 @@ def installed() -> Iterable[tuple[Package, list[EntryPoint]]]:
             if "[segkit." not in (found.read_text("entry_points.txt") or ""):
                 continue
             points = list(found.entry_points)
-            api = next((point.name for point in points if point.group == API), None)
+            api = next((point.name for point in points if point.group == API_GROUP), None)
             package = Package.of(found, api)
             if package is None or normalised(package.name) in seen:
                 continue

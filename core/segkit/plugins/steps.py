@@ -35,13 +35,15 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segkit.errors import BadImageError, BadValueError, PluginError, SegkitError
+from segkit.errors import PluginError, UsageError
+from segkit.kinds import KINDS
 from segkit.values.types import (
     Counts,
     Heatmap,
@@ -95,6 +97,16 @@ class Step(BaseModel):
     """The optional methods of the kind, with the inputs that each may name."""
     came_from: ClassVar[str] = ""
     """The distribution and its version, or the single file; the catalog sets it."""
+
+    def __init__(self, **options: Any) -> None:
+        """Make a step of its options. Raises `UsageError` naming the first that does not fit."""
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise UsageError(option_error(type(self), error)) from None
+
+    # As pydantic's own: `model_validate` does not go through it and raises `ValidationError`.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     def open(self, device: str) -> None:
         """Load what the work needs, once before a run. `device`: 'cpu', 'cuda', 'cuda:1', 'mps'."""
@@ -190,6 +202,23 @@ def _defined(cls: type) -> set[str]:
     return {n for c in cls.__mro__ if c not in BaseModel.__mro__ for n in vars(c)}
 
 
+def option_error(cls: type[Step], error: ValidationError) -> str:
+    """The first thing that pydantic found wrong with a step's options, as a sentence."""
+    first = error.errors()[0]
+    option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        known = [n.replace("_", "-") for n in cls.model_fields]
+        near = get_close_matches(option, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
+        return f"{cls.name} has no option '{option}'; {hint}"
+    if first["type"] == "missing":
+        return f"{cls.kind} '{cls.name}' needs --{cls.name}.{option}; add it"
+    text = str(first["msg"]).removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""
+    return f"Invalid value for --{cls.name}{'.' if option else ''}{option}: {text}{shown}"
+
+
 def _type_name(made: Any) -> str:
     return made.__name__ if isinstance(made, type) and not typing.get_args(made) else str(made)
 
@@ -197,8 +226,9 @@ def _type_name(made: Any) -> str:
 class Dataset(Step):
     """A sequence of images, with or without truth.
 
-    Subclasses define `names`, `__getitem__` and, where they know them, `classes` and `groups`.
-    Listing the names must be cheap: a resumed run reads only the images that are missing.
+    Subclasses define `names`, `__getitem__` and, where they know them, `files_of`, `classes` and
+    `groups`. Listing names and files must be cheap: a run that goes on reads only the images that
+    are missing or whose files have changed; without `files_of` it has to read all of them.
     """
 
     kind = "dataset"
@@ -229,8 +259,21 @@ class Dataset(Step):
         """
         return {}
 
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The files that the image comes from: its own first, then those of its truth.
+
+        Empty where it comes from none, such as a generated picture; then a hash of its pixels tells
+        whether it is the same. Files are not opened and need not be there. A run never writes over
+        them; where one goes on, a file of another size or time of change is an image to do again.
+        """
+        return ()
+
     def __len__(self) -> int:
         return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[Image, Truth | None]]:  # type: ignore[override]
+        """The images with their truth, in order; not pydantic's pairs of option and value."""
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """The image and its truth. Raises `BadImageError` where the file cannot be used."""
@@ -357,7 +400,8 @@ class Writer(Step):
     """Files for each image: `write(self, directory, ...)`, and `finish(directory)` once.
 
     `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
-    paths of the files it made, inside `directory`.
+    paths of the files it made, inside `directory`. `--overwrite` removes files that were returned,
+    and no others.
     """
 
     kind = "writer"
@@ -376,111 +420,14 @@ class Writer(Step):
     )
     gives = (tuple[Path, ...],)
 
-    def finish(self, directory: Path) -> None:
-        """Write what needs all images, once after the last."""
+    def finish(self, directory: Path) -> tuple[Path, ...] | None:
+        """Write what needs all images, once after the last, and return the paths of these files.
+
+        With them go those that `write` keeps for all images. Where it returns None, the files that
+        are new when it has ended count as its own.
+        """
+        return None
 
 
-KINDS: dict[str, type[Step]] = {
-    cls.kind: cls
-    for cls in (
-        Dataset,
-        Perturbation,
-        Saliency,
-        Transform,
-        Prompter,
-        Segmenter,
-        Selector,
-        Fuser,
-        Metric,
-        Writer,
-    )
-}
-"""Kind name to interface, in the order in which values flow."""
-
-
-def named(step: Step) -> str:
-    """Which step it is, as sentences begin: kind, name, distribution and version."""
-    source = vars(type(step)).get("came_from")  # its own: not that of a class it is derived from
-    return f"{step.kind} '{step.name}'" + (f" from {source}" if source else "")
-
-
-def why_failed(step: Step, error: Exception, doing: str = "raised") -> str:
-    """What a step raised, as a sentence that names the step.
-
-    Sentences stay as they are, but those of other people's plugins get the step's name before
-    them, unless they are about a picture. `doing`: what went wrong, in front of the reason.
-    """
-    source = vars(type(step)).get("came_from", "")
-    if isinstance(error, SegkitError):
-        told = source in str(error)
-        ours = source.partition(" ")[0] == "segkit"
-        if told or ours or isinstance(error, BadImageError):
-            return str(error)
-        return f"{named(step)}: {error}"
-    reason = (str(error).strip() or "no message").splitlines()[0]
-    return f"{named(step)} {doing} {type(error).__name__}: {reason}"
-
-
-def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
-    """Return what a step made, or say what it should have made.
-
-    Checks the type against the step's annotation, array shapes against the image, points and
-    boxes against the image's border, and mask indices against the prompts.
-    """
-    image: Image | None = given.get("image")
-    who = named(step)
-    if step.kind == "saliency":
-        made = (made,) if isinstance(made, Heatmap) else made
-        if not isinstance(made, tuple) or not made or not all(isinstance(h, Heatmap) for h in made):
-            raise BadValueError(
-                f"{who} should make one Heatmap or a tuple of them, but made {_found(made)}"
-            )
-    elif step.kind == "writer":
-        made = tuple(made or ())
-    elif step.kind == "metric":
-        if not isinstance(made, dict):
-            raise BadValueError(f"{who} should make a dict of counts, but made {_found(made)}")
-    else:
-        wanted = type(step).output()
-        if not isinstance(made, wanted):
-            raise BadValueError(f"{who} should make {wanted.__name__}, but made {_found(made)}")
-    if image is not None:
-        for value in made if isinstance(made, tuple) else (made,):
-            _check_frame(who, value, image.size)
-    prompts = given.get("prompts")
-    if isinstance(made, Masks) and len(made):
-        if prompts is not None and made.prompt.max() >= len(prompts):
-            raise BadValueError(
-                f"{who} answers prompt {made.prompt.max()}, but was asked {len(prompts)} prompts"
-            )
-        if step.kind == "selector" and len(set(made.prompt.tolist())) != len(made):
-            raise BadValueError(f"{who} should leave one mask per prompt, but left several")
-    return made
-
-
-def _found(made: Any) -> str:
-    if isinstance(made, tuple):
-        return f"a tuple of {', '.join(sorted({type(m).__name__ for m in made})) or 'nothing'}"
-    return "None" if made is None else f"a {type(made).__name__}"
-
-
-def _check_frame(who: str, value: Any, size: tuple[int, int]) -> None:
-    """Refuse arrays of another size than the image and coordinates outside of it."""
-    arrays = {Heatmap: "values", Labels: "ids", Masks: "masks"}
-    field = arrays.get(type(value))
-    if field is not None:
-        shape = getattr(value, field).shape[-2:]
-        if shape != size:
-            raise BadValueError(
-                f"{who} should make {type(value).__name__} of the image's size {size}, "
-                f"but made {shape}"
-            )
-    if isinstance(value, Prompts):
-        height, width = size
-        for prompt in value:
-            for x, y in [*prompt.points, *([] if prompt.box is None else prompt.box.reshape(2, 2))]:
-                if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-                    raise BadValueError(
-                        f"{who} should stay inside the {width}x{height} image, "
-                        f"but points at x={x:g}, y={y:g}"
-                    )
+INTERFACES: dict[str, type[Step]] = {kind: globals()[KINDS[kind].interface] for kind in KINDS}
+"""Kind to its interface, in the order in which values flow."""

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.errors import BadImageError, BadValueError
+from segkit.errors import BadImageError, SegkitError
+from segkit.plugins.contract import classes_of, groups_of, has_truth, item_of, names_of
 from segkit.reporting.describe_objects import objects_in, pixels_by_id
-from segkit.running.session import opened
+from segkit.running.walk import opened
 from segkit.values.images import palette
 from segkit.values.types import BACKGROUND, VOID, Image, Truth
 
@@ -132,9 +133,9 @@ class Description:
         return cls(
             dataset.name,
             dataset.model_dump(mode="json", exclude_none=True),
-            len(dataset),
-            classes={i: ClassTally(name) for i, name in dataset.classes.items()},
-            groups={heading: Counter() for heading in dataset.groups},
+            len(names_of(dataset)),
+            classes={i: ClassTally(name) for i, name in classes_of(dataset).items()},
+            groups={heading: Counter() for heading in groups_of(dataset)},
         )
 
     def look(self, dataset: Dataset, samples: int = SAMPLES) -> Iterator[str]:
@@ -143,9 +144,9 @@ class Description:
         The data set is opened and closed. `samples`: how many pictures to keep. Raises what opening
         the data set raises.
         """
-        names = list(dataset.names)
-        groups = {heading: dict(of) for heading, of in dataset.groups.items()}
-        named = set(dataset.classes)
+        names = names_of(dataset)
+        groups = groups_of(dataset)
+        named = set(classes_of(dataset))
         shown = set(np.linspace(0, len(names) - 1, min(samples, len(names))).round().tolist())
         with opened([dataset], "cpu"):
             for index, name in enumerate(names):
@@ -164,23 +165,12 @@ class Description:
     def _read(self, dataset: Dataset, index: int, name: str) -> tuple[Image, Truth | None] | None:
         """The image and its truth, or None where it cannot be used, which is a problem."""
         try:
-            image, truth = dataset[index]
-            if not isinstance(image, Image):
-                raise BadValueError(f"it makes a {type(image).__name__}, not an Image")
-            if not isinstance(truth, Truth | None):
-                raise BadValueError(f"its truth is a {type(truth).__name__}, not a Truth")
-        except BadImageError as error:
-            known = error.cause if error.cause in PROBLEMS else "unreadable"
-            self._note(name, known, str(error))
+            image, truth = item_of(dataset, index)
+        except SegkitError as error:  # a plugin's own fault spoils this image alone
+            cause = error.cause if isinstance(error, BadImageError) else ""
+            self._note(name, cause if cause in PROBLEMS else "unreadable", str(error))
             return None
-        except Exception as error:  # a plugin's own fault spoils this image alone
-            self._note(
-                name,
-                "unreadable",
-                f"dataset '{dataset.name}' raised {type(error).__name__}: {error}",
-            )
-            return None
-        if truth is None and dataset.has_truth:
+        if truth is None and has_truth(dataset):
             self._note(name, "no truth", f"'{name}' has no truth, though the data set has")
         if truth is not None and truth.labels.ids.shape != image.size:
             height, width = truth.labels.ids.shape

@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segkit.errors import BadValueError
+from segkit.errors import BadValueError, plugin_code
+from segkit.plugins.contract import check_output, named, why_failed
 from segkit.plugins.observers import Observers
-from segkit.plugins.steps import Step, check_output, named, why_failed
+from segkit.plugins.steps import Step
 from segkit.running.graph import Node
 from segkit.values.types import Image, Truth
 
@@ -143,7 +144,8 @@ def _whole_batch(step: Step, inputs: Sequence[Values]) -> list[Any]:
 def _guarded(work: Callable[[], Any]) -> Any:
     """What `work` returns, or the exception that it raised."""
     try:
-        return work()
+        with plugin_code():
+            return work()
     except Exception as error:
         return error
 

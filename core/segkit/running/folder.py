@@ -1,34 +1,29 @@
 """A run's folder: what is written, when, and how a run goes on after it was cut off.
 
-recipe.toml     the whole plan, written first
-results.jsonl   one line for each finished image, appended as it finishes
-summary.json    written last
+segkit-run.jsonl  what marks the folder as a run's (see `segkit.running.ledger`)
+recipe.toml       the whole plan, written before the first image
+results.jsonl     one line for each finished image, appended as it finishes
+summary.json      written last
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
-import shutil
-from collections.abc import Mapping
-from pathlib import Path
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segkit.errors import SegkitError, UsageError
+from segkit.running.ledger import LEDGER, Ledger, is_run, older_files, older_recipes, record_of
 from segkit.running.recipe import Recipe, recorded_weights, to_toml
 from segkit.running.records import ResultLine, RunSummary, read_results
 
-OURS = (
-    *("recipe.toml", "results.jsonl", "summary.json", "report.html", "leaderboard.json"),
-    *("leaderboard.csv", "diagnosis.json"),
-    *("robustness.toml", "robustness.json", "robustness.csv", "examples"),
-    *("recipes", "masks", "overlay", "coco", "labelme", "supervision", "voc", "yolo"),
-)
-"""What `--overwrite` removes; other files in the folder stay."""
-
-MARKS = {"recipe.toml", "results.jsonl", "summary.json", "leaderboard.json", "robustness.toml"}
-"""One of these tells a run's folder from any other."""
+OWN = ("recipe.toml", "results.jsonl", "summary.json", "report.html")
+"""What every run leaves beside its mark; what else there is it notes in its ledger."""
 
 
 def check(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
@@ -39,43 +34,148 @@ def check(directory: Path, *, resume: bool = False, overwrite: bool = False) -> 
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"-o {directory} is a file; choose a folder")
     try:
-        content = {path.name for path in directory.iterdir()} if directory.exists() else set()
+        if not directory.exists() or not any(directory.iterdir()):
+            return False
     except OSError as error:
         raise UsageError(
             f"-o {directory} cannot be read: {error.strerror}; choose another folder"
         ) from None
-    if not content:
-        return False
+    asked = "--resume: " if resume else "--overwrite: " if overwrite else "-o "
+    if LEDGER in (record_of(directory) or {}).values() and not (directory / LEDGER).is_file():
+        raise UsageError(
+            f"{asked}{directory} holds the recipe.toml of a run, but no {LEDGER}, which marks a "
+            "run's folder; put it back, or choose another folder"
+        )
+    if not is_run(directory):
+        raise UsageError(
+            f"{asked}{directory} holds files, but no run of segkit; choose another folder"
+        )
     if not (resume or overwrite):
         raise UsageError(
             f"-o {directory} is not empty; add --resume to go on with it, --overwrite to "
             "start again, or choose another folder"
         )
-    if not content & MARKS and not any(directory.glob("recipes/*/recipe.toml")):
-        asked = "--resume" if resume else "--overwrite"
-        raise UsageError(
-            f"{asked}: {directory} holds files, but no run of segkit; choose another folder"
-        )
     return True
 
 
-def prepare(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
-    """Make a run's folder, or empty it if `overwrite` says so; whether there is one to go on with.
+def prepare(
+    directory: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    files: Iterable[str] = (),
+    recipes: Iterable[str] = (),
+) -> bool:
+    """Make and mark a run's folder; if `overwrite` says so, what an earlier run left goes first.
+
+    `files` and `recipes` are noted as the run's. Gives back whether there is a run to go on with.
 
     Raises `UsageError` as `check` does, and if the folder cannot be made or emptied.
     """
     there = check(directory, resume=resume, overwrite=overwrite)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in OURS if there and overwrite else ():
-            path = directory / name
-            whole = path.is_dir() and not path.is_symlink()
-            shutil.rmtree(path) if whole else path.unlink(missing_ok=True)
+        if there and overwrite:
+            remove_run(directory)
+        ledger = Ledger.open(directory)
+        ledger.note(files)
+        ledger.note_recipes(recipes)
     except OSError as error:
         raise UsageError(
             f"-o {directory} cannot be made: {error.strerror}; choose another folder"
         ) from None
     return there and resume and not overwrite
+
+
+# ---- whose a file is ---------------------------------------------------------------------------
+
+
+def run_folders(directory: Path) -> list[Path]:
+    """The folders of a run's recipes, then its own."""
+    ledger = Ledger.read(directory)
+    names = sorted(ledger.recipes) if ledger else older_recipes(directory)
+    nested = [directory / "recipes" / name for name in names]
+    return [*(path for path in nested if is_run(path)), directory]
+
+
+def owned_files(directory: Path) -> set[str]:
+    """The files that a run has made in its folder, without its recipes' folders.
+
+    Relative to the folder, with `/`. Of images that a crash has cut off, the files of the same sort
+    that finished ones have.
+    """
+    ledger = Ledger.read(directory)
+    lines = read_lines(directory / "results.jsonl")
+    files = {name: files_named(line) for name, line in lines.items()}
+    made = {file for several in files.values() for file in several}
+    made |= ledger.files if ledger else older_files(directory)
+    sorts = set()
+    for name, several in files.items():
+        for path in map(PurePosixPath, several):
+            if path.name.startswith(name):
+                sorts.add((path.parent, path.name[len(name) :]))
+    cut_off = ledger.begun - lines.keys() if ledger else set()
+    made |= {(parent / f"{name}{rest}").as_posix() for name in cut_off for parent, rest in sorts}
+    return made
+
+
+def files_named(line: Mapping[str, Any]) -> list[str]:
+    """The files that a line of results.jsonl names."""
+    files = line.get("files")
+    return [f for f in files if isinstance(f, str)] if isinstance(files, list) else []
+
+
+def files_in(directory: Path) -> set[str]:
+    """Every file below a folder; relative to it, with `/`. Links are listed, not followed."""
+    return {
+        Path(folder, name).relative_to(directory).as_posix()
+        for folder, _, names in os.walk(directory)
+        for name in names
+    }
+
+
+def remove_run(directory: Path) -> None:
+    """Remove what a run has made, and the folders that are empty then; all else stays."""
+    emptied: set[Path] = set()
+    folders = run_folders(directory)
+    for folder in folders:  # those of segkit 0.1.0 get a mark: this may be cut off
+        Ledger.open(folder)
+    for folder in folders:
+        own = [folder / name for name in owned_files(folder)]
+        own = [path for path in own if is_inside(path, folder) and not path.is_dir()]
+        around = {folder, *(path.parent for path in own)}
+        scraps = [p for place in around for p in place.glob(".*") if _SCRAP.fullmatch(p.name)]
+        # The mark last: where this is cut off, the rest is still known as the run's.
+        for path in (*scraps, *sorted(own, key=lambda path: path.name in OWN), folder / LEDGER):
+            path.unlink(missing_ok=True)
+        emptied |= {
+            p for place in around for p in (place, *place.parents) if directory in p.parents
+        }
+    for path in sorted(emptied, key=lambda p: -len(p.parts)):
+        with contextlib.suppress(OSError):  # something of the user's is in it
+            path.rmdir()
+
+
+_SCRAP = re.compile(rf"\.(?:[0-9a-f]{{32}}\.part|(?:{'|'.join(map(re.escape, OWN))})\.\d+)")
+"""Names of files that a crash has left half written (see `write_text` and `segkit.write_png`)."""
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path stays in a folder: no `..` leads out, and no folder that is a link."""
+    below = Path(os.path.relpath(path.parent, folder))
+    real = Path(os.path.realpath(folder), below)
+    return os.pardir not in below.parts and os.path.realpath(path.parent) == str(real)
+
+
+def check_free(directory: Path, names: Iterable[str]) -> None:
+    """Refuse to write over files in a run's folder that the run has not made."""
+    ledger = Ledger.read(directory)
+    for name in names:
+        if ledger is not None and name not in ledger.files and (directory / name).exists():
+            raise UsageError(
+                f"-o {directory}: {directory / name} is no file of this run, and would be written "
+                "over; move it, or choose another folder"
+            )
 
 
 class Record:
@@ -84,28 +184,83 @@ class Record:
     def __init__(self, directory: Path, recipe: Mapping[str, Any]) -> None:
         self.directory = directory
         self.results = directory / "results.jsonl"
-        self.finished: dict[str, ResultLine] = {}
+        self.finished: dict[str, dict[str, Any]] = {}
         """Image name to its line, for the images that need no second run."""
-        self._recipe = dict(recipe)
+        record = {**recipe.get("record", {}), "ledger": LEDGER}
+        self._recipe = {**recipe, "record": record}
+        self._ledger = Ledger(directory)
+        self._there: set[str] | None = None
+        """The files that were there before those of the first image; None once it is written."""
+        self._compared = False
+
+    def check(
+        self, writers: Iterable[str], images: Iterable[str], *, resume: bool, overwrite: bool
+    ) -> None:
+        """Refuse, before anything is touched, another recipe and what is in the way.
+
+        `writers` and `images`: the names of the steps and of the images that will have files.
+        Raises `UsageError`, also where `check` does.
+        """
+        if not check(self.directory, resume=resume, overwrite=overwrite):
+            return
+        if resume and not overwrite:
+            self._check_same_recipe()
+        check_free(self.directory, OWN)
+        ledger = Ledger.read(self.directory)
+        if ledger is None or not ledger.complete:
+            return  # of a run of segkit 0.1.0 it is not known what a crash has left
+        owned = owned_files(self.directory)
+        used = {name.partition("/")[0] for name in owned if "/" in name}
+        new = {*images} - ledger.begun
+        for folder in sorted({*writers} | used):
+            for file in sorted(files_in(self.directory / folder)):
+                name = f"{folder}/{file}"
+                if name not in owned and (folder not in used or PurePosixPath(file).stem in new):
+                    raise UsageError(
+                        f"-o {self.directory}: {self.directory / name} is no file of this run, and "
+                        "could be written over; move it, or choose another folder"
+                    )
 
     def start(
-        self, *, resume: bool = False, overwrite: bool = False, needs: str | None = None
-    ) -> None:
-        """Make or check the folder. Lines without the key `needs` count as unfinished.
+        self,
+        finished: Mapping[str, dict[str, Any]] | None = None,
+        left: Collection[str] = (),
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> Path | None:
+        """Make the folder, or take up the run that is there.
 
-        Raises `UsageError` if it is not empty and neither `resume` nor `overwrite` is asked for,
-        or if what is to be resumed was another recipe.
+        `finished`: its lines that stay, with no need to be done again; `left`: the files of others.
+        Those are moved to the folder that is given back.
+
+        Raises `UsageError` if the folder is not empty and neither `resume` nor `overwrite` is
+        asked for, or if it cannot be made.
         """
-        if prepare(self.directory, resume=resume, overwrite=overwrite):
-            self._check_same_recipe()
-            self._keep_finished(needs)
+        aside = None
+        if prepare(self.directory, resume=resume, overwrite=overwrite, files=OWN):
+            self.finished = dict(finished or {})
+            if self.results.exists():
+                kept = map(ResultLine.model_validate, self.finished.values())
+                write_text(self.results, "".join(line.text() for line in kept))
+            aside = self._set_aside(left)
+        self._ledger = Ledger.open(self.directory)
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
         write_text(self.directory / "recipe.toml", text)
+        return aside
 
-    def append(self, line: Mapping[str, Any]) -> ResultLine:
+    def begin(self, image: str) -> None:
+        """Note that an image's files are about to be written."""
+        self._ledger.begin(image)
+        if not self._compared:
+            self._compared, self._there = True, files_in(self.directory)
+
+    def append(self, line: Mapping[str, Any]) -> None:
         """Add one image's line; on a full disk the file ends with the last whole line."""
-        added = ResultLine.model_validate(line)
-        text = added.text()
+        if self._there is not None:  # what a writer shares between images is there from the first
+            self._ledger.note(files_in(self.directory) - self._there - {*files_named(line)})
+            self._there = None
+        text = ResultLine.model_validate(line).text()
         before = self.results.stat().st_size if self.results.exists() else 0
         try:
             with self.results.open("a", encoding="utf-8") as file:
@@ -114,7 +269,19 @@ class Record:
             with contextlib.suppress(OSError):
                 os.truncate(self.results, before)
             raise
-        return added
+
+    def note_finish(self, finish: Callable[[Path], Any]) -> None:
+        """Call a writer's `finish`, and note the files that it made.
+
+        These are the paths that it gives back, or, where it gives none, the files that are new.
+        """
+        before = files_in(self.directory)
+        made = finish(self.directory)
+        if isinstance(made, (tuple, list)) and all(isinstance(p, (str, Path)) for p in made):
+            names = {os.path.relpath(p, self.directory).replace(os.sep, "/") for p in made}
+        else:
+            names = files_in(self.directory) - before
+        self._ledger.note(names)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
@@ -122,10 +289,12 @@ class Record:
 
     def _check_same_recipe(self) -> None:
         path = self.directory / "recipe.toml"
+        if not path.exists() and not self.results.exists():
+            return  # it ended before it began
         if not path.exists():
             raise UsageError(
-                f"--resume: {self.directory} holds no recipe.toml, so it is no run of segkit; "
-                "choose another folder"
+                f"--resume: {self.directory} has lost its recipe.toml, so nobody can tell whether "
+                "this is the same recipe; put it back, or choose another folder"
             )
         before = comparable(Recipe.load(path))
         now = comparable(Recipe.from_dict(self._recipe))
@@ -143,25 +312,29 @@ class Record:
                     f"is {now.get(key)!r}; ask for the same, or choose another folder"
                 )
 
-    def _keep_finished(self, needs: str | None) -> None:
-        """Read the finished images, and leave only them in the file.
+    def _set_aside(self, files: Collection[str]) -> Path | None:
+        """Move files of images that are gone or have changed to a folder, and give that back."""
+        places = [self.directory / name for name in files]
+        there = [p for p in places if is_inside(p, self.directory) and p.is_file()]
+        if not there:
+            return None
+        number = itertools.count(2)
+        target = self.directory / "earlier"
+        while target.exists():
+            target = self.directory / f"earlier-{next(number)}"
+        moves = {path: target / path.relative_to(self.directory) for path in there}
+        Ledger.open(self.directory).note(
+            new.relative_to(self.directory).as_posix() for new in moves.values()
+        )
+        for old, new in moves.items():
+            new.parent.mkdir(parents=True, exist_ok=True)
+            old.replace(new)
+        return target
 
-        A line that a crash cut off, and images that failed, are dropped: they are run again.
-        """
-        lines = read_lines(self.results)
-        self.finished = {
-            name: line
-            for name, line in lines.items()
-            if line.ok and (needs is None or line.has(needs))
-        }
-        if not self.results.exists():
-            return
-        write_text(self.results, "".join(line.text() for line in self.finished.values()))
 
-
-def read_lines(path: Path) -> dict[str, ResultLine]:
-    """Image name to its line of results.jsonl; none where there is no such file."""
-    return read_results(path).lines if path.exists() else {}
+def read_lines(path: Path) -> dict[str, dict[str, Any]]:
+    """Image name to its line of results.jsonl, as a run works on it; see `records.read_results`."""
+    return {name: line.to_dict() for name, line in read_results(path).lines.items()}
 
 
 def comparable(recipe: Recipe) -> dict[str, Any]:

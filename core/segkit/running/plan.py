@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from segkit.errors import PlanError, UsageError
-from segkit.plugins.catalog import FLAGS
+from segkit.kinds import KINDS, flag_of
+from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import (
     Dataset,
     Fuser,
@@ -89,7 +90,7 @@ class Plan:
     def made(self) -> frozenset[str]:
         """The names of the values that its steps can ask for."""
         made = {"image", "classes", "rng", "directory", "scores"}
-        if self.dataset.has_truth:
+        if has_truth(self.dataset):
             made.add("truth")
         if self.saliency:
             made |= {"heatmap", "heatmaps"}
@@ -142,10 +143,10 @@ def plan(
             f"{names} make the same kind of result; choose one segmenter for masks and, if you "
             "like, one for class maps"
         )
-    for kind in ("dataset", "saliency", "selector", "fuser"):
-        if len(kinds.get(kind, [])) > 1:
+    for kind in KINDS:
+        if not KINDS[kind].several and len(kinds.get(kind, [])) > 1:
             names = " and ".join(s.name for s in kinds[kind])
-            raise UsageError(f"--{FLAGS[kind]} takes one step, but was given {names}; choose one")
+            raise UsageError(f"--{flag_of(kind)} takes one step, but was given {names}; choose one")
     if not kinds.get("dataset"):
         raise UsageError("a plan needs images; add --dataset or name some files")
 
@@ -237,7 +238,7 @@ def _check_inputs(chosen: Plan) -> None:
 
 def _check_readers(chosen: Plan) -> None:
     """Refuse a value that is made and never read: most likely a slip."""
-    readers = {kind: [s for s in chosen.steps if s.kind == kind] for kind in FLAGS}
+    readers = {kind: [s for s in chosen.steps if s.kind == kind] for kind in KINDS}
     after = {
         "heatmap": ("prompt", "segmenter", "selector", "metric", "writer"),
         "prompts": ("segmenter", "metric", "writer"),
@@ -256,7 +257,7 @@ def _check_readers(chosen: Plan) -> None:
         names = {value, f"{value}s"}
         read = any(names & set(asks(step).all) for kind in after[value] for step in readers[kind])
         if not read:
-            flag = FLAGS[maker.kind]
+            flag = flag_of(maker.kind)
             raise PlanError(
                 f"the {value} made by {maker.name} is never read; drop --{flag} {maker.name}, or "
                 f"add a step that reads it"

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from segkit.errors import BadValueError
-from segkit.plugins.steps import Prompter, Step, named
+from segkit.plugins.contract import named
+from segkit.plugins.steps import Prompter, Step
 from segkit.running.plan import Group
 from segkit.values.types import Heatmap, Masks, Prompts
 

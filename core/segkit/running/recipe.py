@@ -31,26 +31,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from segkit.errors import UsageError
+from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, MASK_WRITER, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.packages import BUNDLED
-from segkit.plugins.steps import KINDS, Prompter, Step
+from segkit.plugins.contract import blamed, has_truth
+from segkit.plugins.steps import Prompter, Step, option_error
 from segkit.running.plan import Plan, asks, missing_input, plan
 from segkit.values.types import Masks
 
-PIPELINE = tuple(kind for kind in KINDS if kind != "perturbation")
-"""The kinds that a recipe may name."""
-
-
-DEFAULTS = {
-    "dataset": ("files", "samples"),
-    "saliency": ("gradcam",),
-    "prompt": ("distance-centers",),
-    "segmenter": ("sam",),
-    "selector": ("score",),
-    "fuser": ("paint",),
-    "writer": ("masks", "overlay"),
-}
-"""Bundled plugins that may take part without being named."""
+MADE = "could not be made:"
+"""What a step's options may come to."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +58,10 @@ class Part:
     @property
     def fresh(self) -> Step | None:
         """A step of its own like the one at hand: two runs must not open and close the same."""
-        return None if self.step is None else type(self.step)(**self.step.model_dump())
+        if self.step is None:
+            return None
+        with blamed(self.step, MADE):
+            return type(self.step)(**self.step.model_dump())
 
 
 @dataclass(frozen=True)
@@ -90,7 +82,7 @@ class Recipe:
         """
         parts = dict(self.parts)
         if kind not in parts:
-            names = (name,) if kind == "dataset" else DEFAULTS.get(kind, (name,))
+            names = (name,) if kind == "dataset" else KINDS[kind].defaults or (name,)
             parts[kind] = tuple(Part(default) for default in names)
         parts[kind] = tuple(
             replace(p, options={**p.options, **given}) if _short(p.name) == name else p
@@ -114,14 +106,14 @@ class Recipe:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], where: str = "the recipe") -> Recipe:
         """Make a recipe of what a TOML file holds. Raises `UsageError` for unknown keys."""
-        known = {*PIPELINE, "run", "record"}
+        known = {*IN_RECIPES, "run", "record"}
         for key in found:
             if key not in known:
                 near = get_close_matches(key, known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(PIPELINE)}"
+                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(IN_RECIPES)}"
                 raise UsageError(f"{where} has '{key}', which is no kind of step; {hint}")
         parts = {}
-        for kind in PIPELINE:
+        for kind in IN_RECIPES:
             if kind in found:
                 tables = found[kind]
                 if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
@@ -156,36 +148,30 @@ class Recipe:
         options and plans that do not work, `PluginError` for plugins that do not.
         """
 
-        def chosen(kind: str, default: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
+        def chosen(kind: str, otherwise: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
             if kind not in self.parts:
-                return list(default())
+                return list(otherwise())
             return [
                 p.fresh or make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]
             ]
 
-        def bundled(kind: str, name: str, **options: Any) -> Step:
-            return make_step(catalog, kind, f"{BUNDLED}:{name}", options)
+        def default(kind: str, wanted: bool = True) -> list[Step]:
+            (name,) = KINDS[kind].defaults
+            return [make_step(catalog, kind, f"{BUNDLED}:{name}", {})] if wanted else []
 
         dataset = self.dataset(catalog, images)
-        segmenters = chosen("segmenter", lambda: [bundled("segmenter", "sam")])
+        segmenters = chosen("segmenter", lambda: default("segmenter"))
         makes_masks = any(type(s).output() is Masks for s in segmenters)
         transforms = chosen("transform")
         metrics = chosen("metric")
         writers = chosen("writer")
-        selectors = chosen("selector", lambda: [bundled("selector", "score")] * makes_masks)
-        fusers = chosen("fuser", lambda: [bundled("fuser", "paint")] * makes_masks)
+        selectors = chosen("selector", lambda: default("selector", makes_masks))
+        fusers = chosen("fuser", lambda: default("fuser", makes_masks))
         after = [*segmenters, *selectors, *metrics, *writers]
-        prompters = chosen(
-            "prompt",
-            lambda: [bundled("prompt", DEFAULTS["prompt"][0])] * _wanted(after, "prompts"),
-        )
+        prompters = chosen("prompt", lambda: default("prompt", _wanted(after, "prompts")))
         readers = [*transforms, *prompters, *after]
         saliency = chosen(
-            "saliency",
-            lambda: (
-                [bundled("saliency", "gradcam")]
-                * (_wanted(readers, "heatmap") or _wanted(readers, "heatmaps"))
-            ),
+            "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps"))
         )
         groups: list[list[Prompter]] = []
         for index, step in enumerate(prompters):
@@ -207,27 +193,28 @@ class Recipe:
         parts = self.parts.get("dataset", ())
         if len(parts) > 1:
             raise UsageError("--dataset takes one data set; choose one")
-        part = parts[0] if parts else Part("files" if images else "samples")
+        named, unnamed = KINDS["dataset"].defaults
+        part = parts[0] if parts else Part(named if images else unnamed)
         if part.step is not None:
             return part.step
-        if images and part.name not in ("files", f"{BUNDLED}:files"):
-            part = Part("files")  # a recipe's own data set gives way
+        if images and part.name not in (named, f"{BUNDLED}:{named}"):
+            part = Part(named)  # a recipe's own data set gives way
         options = dict(part.options) | ({"paths": tuple(images)} if images else {})
         return make_step(catalog, "dataset", part.name, options)
 
     def _extras(self, catalog: Catalog, made: Plan) -> list[Step]:
         """The metrics and writers that join in where none were chosen."""
         extras: list[Step] = []
-        if "metric" not in self.parts and made.dataset.has_truth:
+        if "metric" not in self.parts and has_truth(made.dataset):
             for entry in catalog.entries("metric"):
                 if entry.distribution == BUNDLED:
                     metric = make_step(catalog, "metric", entry.full_name, {})
                     if missing_input(metric, made.made) is None:
                         extras.append(metric)
-        names = ["overlay"] if "writer" not in self.parts else []
+        names = [PICTURE_WRITER] if "writer" not in self.parts else []
         # Masks are what a run is for: only `--write none` leaves them out.
         if "labels" in made.made and self.parts.get("writer", True):
-            names = ["masks"] * all(w.name != "masks" for w in made.writers) + names
+            names = [MASK_WRITER] * all(w.name != MASK_WRITER for w in made.writers) + names
         extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
         return extras
 
@@ -281,35 +268,25 @@ def _part(table: Mapping[str, Any], kind: str, where: str) -> Part:
     return Part(name, options, merge)
 
 
-def _wanted(steps: Iterable[Step], value: str) -> bool:
-    """Whether one of the steps cannot do without this value."""
-    return any(value in asks(s).required for s in steps)
+def _wanted(steps: Iterable[Step], *values: str) -> bool:
+    """Whether one of the steps cannot do without one of these values."""
+    return any(value in asks(step).required for step in steps for value in values)
 
 
 def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]) -> Step:
-    """One step with its options. Raises `UsageError` naming the option that does not fit."""
+    """One step with its options.
+
+    Raises `UsageError` naming the option that does not fit, `PluginError` where its class cannot
+    check or write down its options.
+    """
     cls = catalog.load(kind, name)
     try:
-        return cls.model_validate(dict(options))
+        with blamed(cls, MADE, let=(ValidationError,)):
+            step = cls.model_validate(dict(options))
+            step.key()  # what cannot be written down is told now, not when it is
+            return step
     except ValidationError as error:
         raise UsageError(option_error(cls, error)) from None
-
-
-def option_error(cls: type[Step], error: ValidationError) -> str:
-    """The first thing that pydantic found wrong with a step's options, as a sentence."""
-    first = error.errors()[0]
-    option = str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        known = [n.replace("_", "-") for n in cls.model_fields]
-        near = get_close_matches(option, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
-        return f"{cls.name} has no option '{option}'; {hint}"
-    if first["type"] == "missing":
-        return f"{cls.kind} '{cls.name}' needs --{cls.name}.{option}; add it"
-    text = str(first["msg"]).removeprefix("Value error, ")
-    given = first.get("input")
-    shown = f", not {given!r}" if isinstance(given, (str, int, float)) else ""
-    return f"Invalid value for --{cls.name}{'.' if option else ''}{option}: {text}{shown}"
 
 
 def recorded(
@@ -325,7 +302,7 @@ def recorded(
     """
     run = {"seed": seed, "rounds": made.rounds, "classes": list(classes)}
     found: dict[str, Any] = {"run": run}
-    for kind in PIPELINE:
+    for kind in IN_RECIPES:
         found[kind] = []
     found["dataset"] = [_table(made.dataset, catalog)]
     for step in made.steps:
@@ -339,7 +316,7 @@ def recorded(
     weights = {
         f"{step.name}/{name}": _sha256(path)
         for step in steps
-        for name, path in step.weight_files().items()
+        for name, path in _weight_files(step).items()
     }
     found["record"] = {
         "segkit": _version("segkit"),
@@ -349,6 +326,11 @@ def recorded(
         **_plugins(steps, catalog),
     }
     return found
+
+
+def _weight_files(step: Step) -> dict[str, Path]:
+    with blamed(step, "could not name its weight files:"):
+        return {name: Path(path) for name, path in step.weight_files().items()}
 
 
 def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:

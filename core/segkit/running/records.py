@@ -122,6 +122,8 @@ class ResultLine(Kept):
     masks: list[MaskRecord] = []
     classes: dict[int, Text] = {}
     """Id in the labels to class name."""
+    source: dict[Text, Any] | None = None
+    """Where the image came from: its file's path, size and time of change, or its pixels' hash."""
     notes: LossNotes | None = None
     """Of a diagnosis; None where the image takes no part in it."""
     true_iou: Number | None = None
@@ -160,10 +162,17 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Read results.jsonl; lines that make no sense are counted. Raises `OSError`."""
+    """Read results.jsonl, which need not be there; lines that make no sense are counted.
+
+    Raises `OSError` where it cannot be read.
+    """
     results = Results()
+    try:
+        content = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return results
     # Only \n ends a line: names may hold what str.splitlines takes for an end.
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for text in content.split("\n"):
         if text.strip():
             try:
                 line = ResultLine.model_validate(json.loads(text))

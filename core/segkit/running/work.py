@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from segkit.errors import SegkitError
+from segkit.errors import SegkitError, error_line, plugin_code
+from segkit.plugins.contract import named
 from segkit.plugins.steps import Segmenter, Selector, Step
 from segkit.running.calling import Call, Caller, Failure, Task, Values
 from segkit.running.graph import Node
@@ -52,13 +53,13 @@ class Work(Caller):
     def _values(self, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
         """What the node's role makes; an image that it cannot cope with becomes a `Failure`."""
         try:
-            return list(ROLES[node.role](self, node, tasks, needs))
+            with plugin_code():  # values are a plugin's too
+                return list(ROLES[node.role](self, node, tasks, needs))
         except Exception as error:
             if len(tasks) > 1:
                 pairs = zip(tasks, needs, strict=True)
                 return [self._values(node, [task], [need])[0] for task, need in pairs]
-            names = "+".join(step.name for step in node.steps)
-            return [Failure(f"{names}: {type(error).__name__}: {error}")]
+            return [Failure(f"{' and '.join(map(named, node.steps))} raised {error_line(error)}")]
 
 
 # ---- what is done, one function a role: (caller, node, tasks, their needs) -> values ------------

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from segkit.errors import SegkitError
-from segkit.plugins.steps import Step, check_output
+from segkit.errors import PluginExitError, SegkitError, error_line, plugin_code
+from segkit.plugins.contract import check_output
+from segkit.plugins.steps import Step
 
 
 class Broken(AssertionError):  # noqa: N818 - pytest shows it as a sentence, not as a class
@@ -78,7 +79,8 @@ def guarded(step: Step, method: str, given: Mapping[str, Any], where: str = "") 
     A `SegkitError` passes through: it is a sentence already, and tests may allow it.
     """
     try:
-        return getattr(step, method)(**given)
+        with plugin_code():
+            return getattr(step, method)(**given)
     except SegkitError:
         raise
     except Exception as error:
@@ -87,7 +89,7 @@ def guarded(step: Step, method: str, given: Mapping[str, Any], where: str = "") 
 
 def raised(step: Step, method: str, error: Exception, where: str) -> str:
     """The sentence for an exception, with the line of the plugin that it comes from."""
-    text = (str(error).strip() or "no message").splitlines()[0]
+    kind, _, text = error_line(error).partition(": ")
     if isinstance(error, ValueError) and "read-only" in text:
         return (
             f"{named(step)} writes into a value that it was given {where}"
@@ -95,11 +97,13 @@ def raised(step: Step, method: str, error: Exception, where: str) -> str:
         )
     what = "" if method == "__call__" else f" in {method}"
     line = line_of(type(step), error)
-    return f"{named(step)} raises {type(error).__name__}{what} {where}: {text}{line}"
+    return f"{named(step)} raises {kind}{what} {where}: {text}{line}"
 
 
 def line_of(step: type[Step], error: BaseException) -> str:
     """' (FILE, line N)': the last line of the plugin's own module that led to an error, if any."""
+    if isinstance(error, PluginExitError) and error.__cause__ is not None:
+        error = error.__cause__
     module = sys.modules.get(step.__module__)
     own = getattr(module, "__file__", None)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]

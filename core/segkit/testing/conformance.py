@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from segkit.errors import SegkitError, UsageError
+from segkit.errors import SegkitError, UsageError, error_line, plugin_code
+from segkit.kinds import KINDS
 from segkit.plugins.catalog import Catalog, Entry
-from segkit.plugins.hookspecs import REGISTRATION
 from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, line_of, named
 from segkit.testing.values import EDGES, MIRRORS, forget_changed
@@ -136,19 +136,22 @@ class Conformance:
 
     def new(self, chosen: int) -> Step:
         """A fresh step with the chosen set of options, not open."""
+        given = self.given(chosen)
         try:
-            return self.step_class.model_validate(self.given(chosen))
+            with plugin_code():
+                return self.step_class.model_validate(given)
         except ValidationError:  # said once, and not by dozens of tests
             pytest.skip("the options do not fit; see test_the_options_fit")
 
     def opened(self, step: Step) -> Step:
         """The step, open on the CPU."""
         try:
-            step.open("cpu")
+            with plugin_code():
+                step.open("cpu")
         except Exception as error:
             step.close()
             raise Broken(
-                f"{named(step)} cannot be opened on the CPU: {type(error).__name__}: {error}"
+                f"{named(step)} cannot be opened on the CPU: {error_line(error)}"
             ) from error
         return step
 
@@ -202,16 +205,15 @@ def look_up(wanted: type[Conformance]) -> Found:
         elif isinstance(plugin, Path) or plugin.endswith(".py"):
             path = Path(plugin)
             catalog = _with_file(path)
-            own = [e for e in catalog.entries() if e.target == str(path) and e.kind in REGISTRATION]
+            own = [e for e in catalog.entries() if e.target == str(path) and e.kind in KINDS]
             kind, name = _only([e for e in own if wanted.kind in ("", e.kind)], str(plugin))
         else:
             kind, name = wanted.kind, plugin
         if kind == "" and not isinstance(plugin, type):
             kind = _kind_of(catalog, name)
-        if kind not in REGISTRATION:
+        if kind not in KINDS:
             raise UsageError(
-                f"{wanted.__name__}: kind should be one of {', '.join(REGISTRATION)}, "
-                f"but is '{kind}'"
+                f"{wanted.__name__}: kind should be one of {', '.join(KINDS)}, but is '{kind}'"
             )
         entry = catalog.find(kind, name)
         cls = catalog.load_entry(entry)
@@ -255,7 +257,7 @@ def _kind_of(catalog: Catalog, name: str) -> str:
     """The one kind in which a plugin of this name is installed."""
     short = name.rpartition(":")[2]
     having = [e for e in catalog.entries() if short == e.name]
-    kinds = sorted({e.kind for e in having if e.kind in REGISTRATION})
+    kinds = sorted({e.kind for e in having if e.kind in KINDS})
     if len(kinds) > 1:
         raise UsageError(
             f"plugins of the kinds {' and '.join(kinds)} have the name '{name}'; say which is "
@@ -271,7 +273,7 @@ def _kind_of(catalog: Catalog, name: str) -> str:
     return kinds[0]
 
 
-def sentence(error: Exception, tests: type | None) -> str | None:
+def sentence(error: BaseException, tests: type | None) -> str | None:
     """What a test of the kit says instead of a traceback, or None for other tests and errors."""
     if tests is None or not issubclass(tests, Conformance) or not hasattr(tests, "_found"):
         return None
@@ -281,7 +283,7 @@ def sentence(error: Exception, tests: type | None) -> str | None:
     if isinstance(error, SegkitError):
         return f"{named(cls)} fails: {error}"
     line = line_of(cls, error)
-    return f"{named(cls)} raises {type(error).__name__}: {error}{line}" if line else None
+    return f"{named(cls)} raises {error_line(error)}{line}" if line else None
 
 
 def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from segkit.plugins.steps import Step
-from segkit.running.recipe import option_error
+from segkit.errors import error_line, plugin_code
+from segkit.plugins.steps import Step, option_error
 from segkit.testing.asking import Broken, named
 from segkit.testing.importing import HEAVY, IMPORTER
 
@@ -202,11 +202,12 @@ class Every(Conformance):
     def copied(self, step: Step, when: str = "") -> Step:
         """The step as another process gets it."""
         try:
-            again = pickle.loads(pickle.dumps(step))
+            with plugin_code():
+                again = pickle.loads(pickle.dumps(step))
         except Exception as error:
             raise Broken(
                 f"{named(step)} cannot be pickled{when}, so it cannot go to another process: "
-                f"{type(error).__name__}: {error}"
+                f"{error_line(error)}"
             ) from error
         if not isinstance(again, Step) or again != step:
             raise Broken(f"{named(step)} is another step once it was pickled{when}")
@@ -218,16 +219,17 @@ class Every(Conformance):
         """A run closes what could not be opened as well; to close twice does no harm."""
         step = self.new(chosen)
         try:
-            step.close()
-            self.opened(step)
-            step.close()
-            step.close()
+            with plugin_code():
+                step.close()
+                self.opened(step)
+                step.close()
+                step.close()
         except Broken:
             raise
         except Exception as error:
             raise Broken(
-                f"{named(step)} raises {type(error).__name__} in close(): {error}; it should do "
-                "nothing where nothing is open"
+                f"{named(step)} fails in close(): {error_line(error)}; it should do nothing where "
+                "nothing is open"
             ) from error
 
     def test_close_drops_what_open_loaded(self, chosen: int) -> None:

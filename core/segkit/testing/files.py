@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from segkit.errors import BadValueError, SegkitError
+from segkit.errors import BadValueError, SegkitError, plugin_code
+from segkit.plugins.contract import item_of, names_of
 from segkit.plugins.steps import Dataset, Step, Writer
 from segkit.testing import values as made_up
 from segkit.testing.asking import Broken, digest, inputs_for, named, raised
@@ -32,33 +33,19 @@ class DatasetTests(Every):
     def read(self, step: Dataset, index: int) -> tuple[Image, Truth | None]:
         """One item, of the right types."""
         try:
-            made = step[index]
-        except Exception as error:
-            raise Broken(
-                f"{named(step)} raises {type(error).__name__} for image {index}: {error}"
-            ) from error
-        right = isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Image)
-        if not right or not (made[1] is None or isinstance(made[1], Truth)):
-            raise Broken(
-                f"{named(step)} should make (Image, Truth or None) of an index, but makes a "
-                f"{type(made).__name__}"
-            )
-        return made
+            return item_of(step, index)
+        except SegkitError as error:
+            raise Broken(f"{error} (for image {index})") from error
 
     def test_names_are_different_texts(self, chosen: int) -> None:
         """Files of a run are named after images, so every name is there once."""
         step = self.data(chosen)
         try:
-            names = list(step.names)
-        except Exception as error:
-            raise Broken(
-                f"{named(step)} raises {type(error).__name__} when its names are listed: {error}"
-            ) from error
+            names = names_of(step)
+        except SegkitError as error:
+            raise Broken(f"{error} (when its names are listed)") from error
         if not names:
             raise Broken(f"{named(step)} has no images; give the tests options that find some")
-        wrong = next((n for n in names if not isinstance(n, str) or not n), None)
-        if wrong is not None:
-            raise Broken(f"{named(step)} names an image {wrong!r}; a name is a text")
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
             raise Broken(
@@ -92,6 +79,32 @@ class DatasetTests(Every):
             found = self.read(step, index)[0].name
             if found != name:
                 raise Broken(f"{named(step)} calls image {index} '{found}', and lists '{name}'")
+
+    def test_files_are_there(self, chosen: int) -> None:
+        """`files_of` names files, the same ones each time; a run sees by them what has changed."""
+        step = self.data(chosen)
+        for index in range(min(MOST, len(step))):
+            found = [self.files(one, index) for one in (step, step, self.new(chosen))]
+            if found[0] != found[1] or found[0] != found[2]:
+                raise Broken(f"{named(step)} names other files for image {index} the second time")
+            gone = next((path for path in found[0] if not path.is_file()), None)
+            if gone is not None:
+                raise Broken(
+                    f"{named(step)} says that image {index} comes from '{gone}', and there is no "
+                    "such file"
+                )
+
+    def files(self, step: Step, index: int) -> list[Path]:
+        """What `files_of` gives, of the right type."""
+        assert isinstance(step, Dataset)
+        try:
+            made = list(step.files_of(index))
+        except Exception as error:
+            raise Broken(raised(step, "files_of", error, f"for image {index}")) from error
+        wrong = next((path for path in made if not isinstance(path, Path)), None)
+        if wrong is not None:
+            raise Broken(f"files_of of {named(step)} gives {wrong!r}; return paths (pathlib.Path)")
+        return made
 
     def test_truth_is_there_if_it_says_so(self, chosen: int) -> None:
         """`has_truth` tells whether metrics can be used."""
@@ -186,23 +199,34 @@ class WriterTests(Every):
             given = {n: v for n, v in given.items() if n in required}
         name = values["image"].name
         try:
-            made = step.write(**given)  # type: ignore[attr-defined]
+            with plugin_code():
+                made = step.write(**given)  # type: ignore[attr-defined]
         except SegkitError:
             raise
         except Exception as error:
             raise Broken(raised(step, "write", error, f"on the picture '{name}'")) from error
+        return self.named_files(step, "write", made, folder)
+
+    def named_files(self, step: Step, method: str, made: Any, folder: Path) -> tuple[Path, ...]:
+        """The files that a method returns, all of them there and inside the folder."""
         if made is not None and not isinstance(made, tuple):
             raise Broken(
-                f"{named(step)} should return a tuple of the paths that it wrote, but returns a "
-                f"{type(made).__name__}"
+                f"{method} of {named(step)} should return a tuple of the paths that it wrote, but "
+                f"returns a {type(made).__name__}"
             )
         for path in made or ():
             if not isinstance(path, Path):
-                raise Broken(f"{named(step)} returns {path!r}; return paths (pathlib.Path)")
+                raise Broken(
+                    f"{method} of {named(step)} returns {path!r}; return paths (pathlib.Path)"
+                )
             if not path.resolve().is_relative_to(folder.resolve()):
-                raise Broken(f"{named(step)} writes '{path}', outside of the run's folder")
+                raise Broken(
+                    f"{method} of {named(step)} writes '{path}', outside of the run's folder"
+                )
             if not path.is_file():
-                raise Broken(f"{named(step)} names the file '{path.name}', which is not there")
+                raise Broken(
+                    f"{method} of {named(step)} names the file '{path.name}', which is not there"
+                )
         return tuple(made or ())
 
     def wrote(self, step: Step, name: str, folder: Path) -> tuple[Path, ...]:
@@ -213,12 +237,14 @@ class WriterTests(Every):
             raise Broken(f"{named(step)} fails on the picture '{name}': {error}") from error
 
     def finished(self, step: Step, folder: Path) -> None:
-        """Call `finish`."""
+        """Call `finish`; the files that it returns, if it does, are there."""
         assert isinstance(step, Writer)
         try:
-            step.finish(folder)
+            with plugin_code():
+                made = step.finish(folder)
         except Exception as error:
             raise Broken(raised(step, "finish", error, "after the last picture")) from error
+        self.named_files(step, "finish", made, folder)
 
     def test_an_ordinary_picture(self, chosen: int) -> None:
         """It writes files inside the run's folder and names them."""

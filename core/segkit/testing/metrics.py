@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import numpy as np
 
-from segkit.errors import SegkitError
+from segkit.errors import SegkitError, error_line, plugin_code
+from segkit.plugins.contract import details_of, numbers
 from segkit.plugins.steps import Metric, Step
 from segkit.testing.asking import Broken, named, picture
 from segkit.testing.property import holds_for_results
@@ -25,7 +25,7 @@ class MetricTests(Working):
         """Text to finite number, so that they can be added and written down."""
         step = self.step(chosen)
         for name in ("ordinary", "no-object", "all-void", "some-void", "no-prompts", "one-pixel"):
-            self._numbers(step, "counts", self.answer(step, name), name)
+            self.answer(step, name)
 
     def test_scores_are_numbers(self, chosen: int) -> None:
         """Text to finite number; a figure that nothing was counted for is left out."""
@@ -92,12 +92,9 @@ class MetricTests(Working):
             values = self.values(name)
             counts = self.answer(step, name)
             try:
-                json.dumps(dict(step.details(dict(counts), values["classes"])), allow_nan=False)
-            except Exception as error:
-                raise Broken(
-                    f"details of {named(step)} cannot be written to summary.json: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
+                details_of(step, counts, values["classes"])
+            except SegkitError as error:
+                raise Broken(f"{error} (for the picture '{name}')") from error
 
     def test_any_result(self, chosen: int) -> None:
         """Whatever the result and the truth, counts and scores are finite numbers."""
@@ -109,7 +106,6 @@ class MetricTests(Working):
                 counts = self.asked(step, values)
             except SegkitError as error:
                 raise Broken(f"{named(step)} fails {picture(values)}: {error}") from error
-            self._numbers(step, "counts", counts, what)
             self._score(step, counts, what)
 
         holds_for_results(holds)
@@ -119,28 +115,18 @@ class MetricTests(Working):
         if not counts:
             return {}
         try:
-            made = step.score(counts)
+            with plugin_code():
+                made = step.score(counts)
         except Exception as error:
+            kind, _, text = error_line(error).partition(": ")
             raise Broken(
-                f"score of {named(step)} raises {type(error).__name__} for the counts {counts!r} "
-                f"of the picture '{name}': {error}"
+                f"score of {named(step)} raises {kind} for the counts {counts!r} of the picture "
+                f"'{name}': {text}"
             ) from error
-        self._numbers(step, "scores", made, name)
-        return made
-
-    def _numbers(self, step: Step, what: str, made: Any, name: str) -> None:
-        if not isinstance(made, dict):
-            raise Broken(
-                f"{named(step)} should give its {what} as a dict, but gives a {type(made).__name__}"
-            )
-        for key, value in made.items():
-            number = isinstance(value, (int, float, np.integer, np.floating))
-            if not isinstance(key, str) or not number or not math.isfinite(value):
-                raise Broken(
-                    f"{named(step)} gives {key!r}: {value!r} among its {what} of the picture "
-                    f"'{name}'; {what} are texts with finite numbers, and a figure that nothing "
-                    "was counted for is left out"
-                )
+        try:
+            return numbers(step, "scores", made)
+        except SegkitError as error:
+            raise Broken(f"{error} (for the picture '{name}')") from error
 
 
 def _result(values: dict[str, Any], right: bool) -> dict[str, Any]:

@@ -32,7 +32,9 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> Generator[None, Any, Any]:
     """Report what the kit found as a sentence, without the kit's own source around it."""
     try:
         return (yield)
-    except Exception as error:
+    except (KeyboardInterrupt, pytest.skip.Exception, pytest.fail.Exception):
+        raise
+    except BaseException as error:  # a plugin may ask to end Python
         kit = sys.modules.get("segkit.testing.conformance")
         found = None if kit is None else kit.sentence(error, getattr(pyfuncitem, "cls", None))
         if found is None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from segkit.errors import BadImageError, SegkitError
+from segkit.errors import BadImageError, SegkitError, error_line, plugin_code
 from segkit.plugins.steps import Step
 from segkit.testing import values as made_up
 from segkit.testing.asking import (
@@ -197,11 +197,13 @@ class Working(Every):
             except SegkitError as error:
                 raise Broken(f"{named(step)} fails on the picture '{name}': {error}") from error
         try:
-            made = list(step.batch([inputs_for(step, self.values(name)) for name in alone]))
+            with plugin_code():
+                made = list(step.batch([inputs_for(step, self.values(name)) for name in alone]))
         except Exception as error:
+            kind, _, text = error_line(error).partition(": ")
             raise Broken(
-                f"{named(step)} raises {type(error).__name__} for a batch of pictures of several "
-                f"sizes, and not one by one: {error}"
+                f"{named(step)} raises {kind} for a batch of pictures of several sizes, and not "
+                f"one by one: {text}"
             ) from error
         if len(made) != len(alone):
             raise Broken(

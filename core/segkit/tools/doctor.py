@@ -19,8 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.plugins.catalog import OBSERVER, Catalog, Entry
-from segkit.plugins.packages import BUNDLED
+from segkit.errors import error_line, plugin_code
+from segkit.kinds import BUNDLED, OBSERVER
+from segkit.plugins.catalog import Catalog, Entry
 from segkit.plugins.weights import Weights, cache_folder, sha256
 
 if TYPE_CHECKING:
@@ -75,7 +76,11 @@ def examine(catalog: Catalog, output: Path = Path("segkit-out")) -> Iterator[Row
             yield from check()
         except Exception as error:  # a check that fails must not hide the others
             yield Row(
-                group, "check", BROKEN, f"could not be done: {_reason(error)}", f"reinstall: {MEND}"
+                group,
+                "check",
+                BROKEN,
+                f"could not be done: {error_line(error)}",
+                f"reinstall: {MEND}",
             )
 
 
@@ -261,7 +266,7 @@ def _probed() -> dict[str, Any]:
     try:
         import torch
     except BaseException as error:
-        return {"error": _reason(error)}
+        return {"error": error_line(error)}
     broken = {}
     try:
         import torchvision
@@ -269,7 +274,7 @@ def _probed() -> dict[str, Any]:
         _ = torchvision.ops.nms  # loads its compiled part
         torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
     except BaseException as error:
-        broken["torchvision"] = _reason(error)
+        broken["torchvision"] = error_line(error)
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     found: list[dict[str, str]] = []
     places = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -285,7 +290,7 @@ def _probed() -> dict[str, Any]:
             if float((square @ square).sum()) != 512:
                 wrong = "it computes wrongly"
         except Exception as problem:
-            wrong = _reason(problem)
+            wrong = error_line(problem)
         found.append({"name": place, "what": what, "error": wrong})
     return {
         "threads": torch.get_num_threads(),
@@ -324,14 +329,15 @@ def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
         if entry.kind == OBSERVER or entry.status in (BROKEN, "unsupported"):
             continue
         try:
-            for weights in catalog.load_entry(entry).known_weights():
-                known.setdefault(weights.name, weights)
+            with plugin_code():
+                for weights in catalog.load_entry(entry).known_weights():
+                    known.setdefault(weights.name, weights)
         except Exception as error:
             yield Row(
                 "weights",
                 entry.full_name,
                 BROKEN if entry.distribution == BUNDLED else WARNING,
-                f"cannot say which files it knows: {_reason(error)}",
+                f"cannot say which files it knows: {error_line(error)}",
                 MEND if entry.distribution == BUNDLED else _without(entry),
             )
     yield from weight_files(known.values())
@@ -347,7 +353,7 @@ def damaged_distributions() -> Iterator[Row]:
             _ = distribution.entry_points
             problem = "" if distribution.name and distribution.version else "no name or no version"
         except Exception as error:
-            problem = _reason(error)
+            problem = error_line(error)
         if problem:
             where = str(getattr(distribution, "_path", "one of the installed packages"))
             yield Row(
@@ -445,9 +451,3 @@ def place(name: str, folder: Path, advice: str, files: str = "") -> Row:
     if free < ROOM:
         return Row("places", name, WARNING, found, f"make room, or {advice}")
     return Row("places", name, OK, found)
-
-
-def _reason(error: BaseException) -> str:
-    """An error in a line."""
-    text = str(error).strip().split("\n")[0] or "no message"
-    return f"{type(error).__name__}: {text}"

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.errors import UsageError
-from segkit.plugins.catalog import FLAGS
-from segkit.plugins.hookspecs import API_VERSION, REGISTRATION
-from segkit.plugins.packages import BUNDLED
+from segkit.kinds import BUNDLED, KINDS, flag_of
+from segkit.plugins.hookspecs import API_VERSION
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -124,11 +123,11 @@ EXAMPLES = {
 
 def kind_named(text: str) -> str:
     """The kind that is meant, by its name or its flag. Raises `UsageError` for any other word."""
-    kinds = {kind: kind for kind in REGISTRATION} | {flag: kind for kind, flag in FLAGS.items()}
+    kinds = {kind: kind for kind in KINDS} | {flag_of(kind): kind for kind in KINDS}
     found = kinds.get(text.lower())
     if found is None:
         near = get_close_matches(text.lower(), kinds, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(REGISTRATION)}"
+        hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(KINDS)}"
         raise UsageError(f"there is no kind of plugin '{text}'; {hint}")
     return found
 
@@ -208,7 +207,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
 
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from segkit.plugins.steps import KINDS
+    from segkit.plugins.steps import INTERFACES
 
     environment = Environment(
         loader=PackageLoader("segkit.tools", "templates/plugin"),
@@ -219,7 +218,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
     )
     # A JSON string is a TOML string too, and has an escape for what cannot stand in one.
     environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
-    example, interface, module = EXAMPLES[kind], KINDS[kind], _module(name)
+    example, interface, module = EXAMPLES[kind], INTERFACES[kind], _module(name)
     fields = author_named(author)
     words: Mapping[str, Any] = {
         "api": API_VERSION,
@@ -230,7 +229,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
         "contract": _contract(kind),
         "dependencies": [f"segkit>={version('segkit')}", *example.imports, "pydantic>=2.7"],
         "distribution": distribution_of(name),
-        "flag": f"--{FLAGS[kind]}",
+        "flag": f"--{flag_of(kind)}",
         "interface": interface.__name__,
         "kind": kind,
         "licence": licence,
@@ -282,8 +281,6 @@ def _class_name(name: str, kind: str, environment: Environment) -> str:
 
     'heatmap', say, would hide segkit's `Heatmap`, and no class can be called `None` or `3d`.
     """
-    from segkit.plugins.steps import KINDS
-
     found = "".join(word.capitalize() for word in name.split("-"))
     assert environment.loader is not None
     used = "".join(
@@ -292,15 +289,15 @@ def _class_name(name: str, kind: str, environment: Environment) -> str:
     )
     taken = keyword.iskeyword(found) or hasattr(builtins, found)
     if taken or re.search(rf"\b{found}\b", used):
-        found += KINDS[kind].__name__
-    return found if found[0].isalpha() else KINDS[kind].__name__ + found
+        found += KINDS[kind].interface
+    return found if found[0].isalpha() else KINDS[kind].interface + found
 
 
 def _contract(kind: str) -> str:
     """What the kind's work method may ask for and has to make, in a sentence or two."""
     from textwrap import fill
 
-    from segkit.plugins.steps import KINDS
+    from segkit.plugins.steps import INTERFACES
 
     if kind == "dataset":
         text = (
@@ -308,7 +305,7 @@ def _contract(kind: str) -> str:
             "where that is not known; `classes` names the ids."
         )
     else:
-        interface = KINDS[kind]
+        interface = INTERFACES[kind]
         takes = ", ".join(f"`{one}`" for one in interface.takes)
         gives = " or ".join(f"`{_shown(one)}`" for one in interface.gives)
         more = "; `score` makes figures of added counts" if kind == "metric" else ""

@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-from segkit.errors import BadImageError, SegkitError, UsageError
+from segkit.errors import SegkitError, UsageError
+from segkit.plugins.contract import classes_of, has_truth, item_of, names_of
 from segkit.plugins.steps import Dataset
 from segkit.plugins.trainable import squeezed
 from segkit.training.settings import Settings
@@ -77,39 +78,39 @@ def read(
     sets have no truth, fewer than 2 images are left, or no class is.
     """
     for dataset in datasets:
-        if not dataset.has_truth:
+        if not has_truth(dataset):
             raise UsageError(
                 f"the data set '{dataset.name}' has no truth to learn from; give one with class "
                 "maps, such as --dataset folder with --folder.masks"
             )
-    total = sum(len(dataset) for dataset in datasets)
+    listed = [names_of(dataset) for dataset in datasets]
+    total = sum(map(len, listed))
     if total < 2:
         raise UsageError(
             f"training needs 2 images or more, one to learn from and one to validate, but the data "
             f"has {total}; add some"
         )
-    classes = list(settings.classes)
-    _check_classes(classes, datasets)
-    if not classes:
-        classes = list(dict.fromkeys(n for d in datasets for _, n in sorted(d.classes.items())))
+    known = [classes_of(dataset) for dataset in datasets]
+    _check_classes(settings.classes, known)
+    classes = list(settings.classes) or _joined(known)
     fixed = bool(settings.classes)
     pixels = _array((total, size, size, 3), folder)
     targets = _array((total, size, size), folder)
     names: list[str] = []
     counts: list[NDArray[np.int64]] = []
     skipped: list[str] = []
-    for dataset in datasets:
-        for index, name in enumerate(dataset.names):
+    for dataset, images, named in zip(datasets, listed, known, strict=True):
+        for index, name in enumerate(images):
             tell(len(names) + len(skipped), total)
             try:
-                image, truth = dataset[index]
-            except BadImageError as error:
+                image, truth = item_of(dataset, index)
+            except SegkitError as error:
                 skipped.append(str(error))
                 continue
             if truth is None:
                 skipped.append(f"'{name}' of {dataset.name} has no truth")
                 continue
-            ids = _classes_of(truth, dataset.classes, classes, fixed, size)
+            ids = _classes_of(truth, named, classes, fixed, size)
             learnt = _border(ids, settings.border)
             counts.append(np.bincount(learnt.ravel(), minlength=VOID + 1))
             if clicks:
@@ -134,15 +135,20 @@ def read(
     return Pool(pixels[:n], targets[:n], tuple(names), tuple(classes), found, tuple(skipped))
 
 
-def _check_classes(asked: Sequence[str], datasets: Sequence[Dataset]) -> None:
+def _joined(known: Sequence[Mapping[int, str]]) -> list[str]:
+    """The names of all data sets' classes, each once, by their ids."""
+    return list(dict.fromkeys(name for of in known for _, name in sorted(of.items())))
+
+
+def _check_classes(asked: Sequence[str], known: Sequence[Mapping[int, str]]) -> None:
     """Refuse a class that no data set has; one without names may show any."""
-    if not all(dataset.classes for dataset in datasets):
+    if not all(known):
         return
-    known = list(dict.fromkeys(n for d in datasets for _, n in sorted(d.classes.items())))
+    names = _joined(known)
     for name in asked:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(known)}"
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(names)}"
             raise UsageError(f"--train.classes {name}: the data has no such class; {hint}")
 
 

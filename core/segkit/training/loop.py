@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from segkit.errors import MissingExtraError, PluginError, SegkitError, UsageError
+from segkit.errors import (
+    MissingExtraError,
+    PluginError,
+    SegkitError,
+    UsageError,
+    error_line,
+    plugin_code,
+)
+from segkit.plugins.contract import named
 from segkit.plugins.steps import Dataset
 from segkit.plugins.trainable import Examples, Trainable, read_trained, trained_bytes, write_whole
+from segkit.running.walk import opened
 from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
 from segkit.training.losses import Criterion
@@ -90,10 +99,7 @@ def train(
     if settings.initial is not None and not going_on:
         initial = read_trained(settings.initial, None)
     size = settings.size or step.train_size
-    with ExitStack() as opened:
-        for dataset in datasets:
-            opened.callback(dataset.close)
-            dataset.open("cpu")
+    with opened(datasets, "cpu"):
         pool = read(datasets, settings, size, path.parent, clicks=step.clicks, tell=watch.reading)
     for sentence in pool.skipped:
         watch.left_out(sentence)
@@ -246,7 +252,7 @@ class _Stages:
                     "--train.patience learn more"
                 )
             self.watch.begins(stage, settings.epochs, len(order), done)
-            with _told(self.path, state, self.step), _interruptible(trainer):
+            with _told(self.path, state, self.step), _interruptible():
                 trainer.fit(
                     module,
                     load(lessons(seed, change), sampler=order),
@@ -483,16 +489,17 @@ def _kept(path: Path, state: State, step: Trainable) -> str:
 def _told(path: Path, state: State, step: Trainable) -> Iterator[None]:
     """Tell what goes wrong in a sentence."""
     try:
-        yield
-    except (SegkitError, KeyboardInterrupt):
+        with plugin_code():
+            yield
+    except SegkitError:
         raise
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else f"{error.strerror or error}"
+        found = "the disk is full" if full else f"{error.strerror or error}"
         mend = "make room" if full else "mend that"
         on = "go on with --resume" if state.rows else "train again with --overwrite"
         raise SegkitError(
-            f"writing {path} and what goes with it stopped ({reason}); "
+            f"writing {path} and what goes with it stopped ({found}); "
             f"{_kept(path, state, step)}: {mend} and {on}"
         ) from error
     except Exception as error:  # a plugin's network may raise anything
@@ -501,21 +508,20 @@ def _told(path: Path, state: State, step: Trainable) -> Iterator[None]:
             advice = "there is too little memory; lower --train.batch or --train.size"
             raise SegkitError(f"training {step.name} stopped: {advice} ({text[:80]})") from error
         raise PluginError(
-            f"training {step.name} stopped: {type(error).__name__}: {text[:200]}; "
-            f"{_kept(path, state, step)}"
+            f"training {named(step)} stopped: {error_line(error)[:200]}; {_kept(path, state, step)}"
         ) from error
 
 
 @contextmanager
-def _interruptible(trainer: Any) -> Iterator[None]:
+def _interruptible() -> Iterator[None]:
     """Ctrl+C as Python has it: Lightning ends the process and lets no second one through."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if main else None
     try:
         yield
-    except SystemExit:
-        if not trainer.interrupted:
-            raise
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise  # a plugin's
         raise KeyboardInterrupt from None
     finally:
         if main:

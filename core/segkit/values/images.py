@@ -127,20 +127,20 @@ def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
 
 def distinct(stems: Sequence[str]) -> tuple[str, ...]:
     """The names, each that came before with a number behind it, as `unique_names` says."""
-    reserved = {_folded(stem) for stem in stems}
+    reserved = {folded(stem) for stem in stems}
     used: set[str] = set()
     names = []
     for stem in stems:
         name, number = stem, 1
-        while _folded(name) in used or (number > 1 and _folded(name) in reserved):
+        while folded(name) in used or (number > 1 and folded(name) in reserved):
             number += 1
             name = f"{stem}-{number}"
-        used.add(_folded(name))
+        used.add(folded(name))
         names.append(name)
     return tuple(names)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """The same string for names that a file system may take as one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 

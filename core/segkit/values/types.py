@@ -75,6 +75,20 @@ def _finite(owner: str, name: str, array: NDArray[Any]) -> None:
         raise BadValueError(f"{owner}.{name} should be finite, but holds NaN or infinity")
 
 
+def _name(owner: str, name: Any) -> None:
+    """Refuse a class that is no text."""
+    if name is not None and not isinstance(name, str):
+        raise BadValueError(f"{owner}.name should be a string or None, but is {name!r}")
+
+
+def _score(owner: str, score: Any) -> float:
+    """Return `score` as a float; NaN and infinity are refused."""
+    score = float(score)
+    if not np.isfinite(score):
+        raise BadValueError(f"{owner}.score should be finite, but is {score}")
+    return score
+
+
 def _names(owner: str, names: Any, count: int) -> tuple[str | None, ...]:
     """Return `names` as a tuple of `count` strings or None; empty means None for each."""
     names = tuple(names) or (None,) * count
@@ -128,7 +142,8 @@ class Heatmap:
                 f"{values.min():.4g} to {values.max():.4g}"
             )
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "score", float(self.score))
+        _name("Heatmap", self.name)
+        object.__setattr__(self, "score", _score("Heatmap", self.score))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,9 +200,8 @@ class Prompt:
             mask = _array("Prompt", "mask", self.mask, np.float32, ("h", "w"))
             _finite("Prompt", "mask", mask)
             object.__setattr__(self, "mask", mask)
-        if self.name is not None and not isinstance(self.name, str):
-            raise BadValueError(f"Prompt.name should be a string or None, but is {self.name!r}")
-        object.__setattr__(self, "score", float(self.score))
+        _name("Prompt", self.name)
+        object.__setattr__(self, "score", _score("Prompt", self.score))
 
     @property
     def empty(self) -> bool:

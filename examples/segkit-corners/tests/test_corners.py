@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
-from segkit import Catalog, Heatmap
+from segkit import Catalog, Heatmap, UsageError
 from segkit.testing import Conformance
 
 from segkit_corners import Corners
@@ -56,7 +55,7 @@ def test_nothing_hot_is_no_prompt() -> None:
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1])
 def test_a_share_outside_its_range_is_refused(share: float) -> None:
-    with pytest.raises(ValidationError, match=r"share"):
+    with pytest.raises(UsageError, match=r"share"):
         Corners(share=share)
 
 

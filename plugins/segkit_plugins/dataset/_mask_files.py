@@ -79,6 +79,11 @@ class MaskFolder:
         ids = [i for i in range(1, len(names) + 2) if i != VOID]
         return dict(zip(ids, names, strict=False))
 
+    def files_of(self, image: Path) -> tuple[Path, ...]:
+        """The mask of an image file, if it has one."""
+        path = self.files.get(image.stem)
+        return () if path is None else (path,)
+
     def truth(self, image: Path, size: tuple[int, int]) -> Truth:
         """The truth of an image file of (H, W).
 

@@ -87,6 +87,10 @@ class Coco(Dataset):
         """The categories under their own ids; from 1 in order of ids if those hold 0 or 255."""
         return {self._class_id[c.id]: c.name for c in self._file.categories}
 
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The photo and the JSON file."""
+        return (self._path(self._photos[index]), self.annotations)
+
     def open(self, device: str) -> None:
         """Check that pycocotools is there."""
         rasteriser()

@@ -46,6 +46,11 @@ class Files(Dataset):
         """Whether a folder of masks is given."""
         return self.masks is not None
 
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The image, and its mask if there are masks."""
+        path = self._files[index]
+        return (path, *self._masks.files_of(path)) if self._masks else (path,)
+
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read an image, and its mask if there are masks; `BadImageError` if one cannot be."""
         path = self._files[index]

@@ -48,6 +48,11 @@ class Folder(Dataset):
         """The named ids; {1: 'object'} for masks of one nameless object."""
         return self._masks.classes
 
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The image and its mask."""
+        path = self._files[index]
+        return (path, *self._masks.files_of(path))
+
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read an image and its mask; `BadImageError` if one of them cannot be."""
         path = self._files[index]

@@ -82,11 +82,16 @@ class Pets(Dataset):
         files = zip(self.names, self._files, strict=True)
         return {heading: {name: _class_of(path, other) for name, path in files}}
 
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The photo and its trimap."""
+        path = self._files[index]
+        return (path, self._trimap(path))
+
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read a photo and its trimap; `BadImageError` if one of them cannot be."""
         path = self._files[index]
         image = read_image(path, self.names[index])
-        mask = self._trimaps / f"{path.stem}.png"
+        mask = self._trimap(path)
         if not mask.is_file():
             raise BadImageError(
                 f"'{path}' has no trimap '{mask}'; add it or take the photo out of its folder",
@@ -104,6 +109,9 @@ class Pets(Dataset):
         edge = {"void": VOID, "object": pet, "class": id_by_name.get("border", VOID)}[self.border]
         ids = np.array([BACKGROUND, pet, BACKGROUND, edge], np.int32)[trimap]
         return image, Truth(Labels(ids, self.classes))
+
+    def _trimap(self, photo: Path) -> Path:
+        return self._trimaps / f"{photo.stem}.png"
 
     @property
     def _trimaps(self) -> Path:

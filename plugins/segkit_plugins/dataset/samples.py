@@ -38,6 +38,10 @@ class Samples(Dataset):
         """Never."""
         return False
 
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The photograph."""
+        return (self._folder / PHOTOGRAPHS[self.names[index]],)
+
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read a photograph."""
         name = self.names[index]

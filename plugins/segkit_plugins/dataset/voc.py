@@ -69,20 +69,36 @@ class Voc(Dataset):
         """The 20 classes, aeroplane (1) to tvmonitor (20)."""
         return CLASSES
 
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The photo, its class map, and its objects where it has a file of them."""
+        stem = self._stems[index]
+        objects = self._objects(stem)
+        return (
+            self._photo(stem),
+            self._class_map(stem),
+            *((objects,) if objects.is_file() else ()),
+        )
+
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read a photo and its class map; `BadImageError` if one of them cannot be."""
         stem = self._stems[index]
         image = read_image(self._photo(stem), self.names[index])
         labels = Labels(self._class_ids(stem, image.size), CLASSES)
-        objects = self.root / "SegmentationObject" / f"{stem}.png"
+        objects = self._objects(stem)
         return image, Truth(labels, read_mask(objects, image.size) if objects.is_file() else None)
 
     def _photo(self, stem: str) -> Path:
         return self.root / "JPEGImages" / f"{stem}.jpg"
 
+    def _class_map(self, stem: str) -> Path:
+        return self.root / "SegmentationClass" / f"{stem}.png"
+
+    def _objects(self, stem: str) -> Path:
+        return self.root / "SegmentationObject" / f"{stem}.png"
+
     def _class_ids(self, stem: str, size: tuple[int, int] | None = None) -> NDArray[np.int32]:
         """(H, W) the class map of a photo. Raises `BadImageError` if there is none to be used."""
-        path = self.root / "SegmentationClass" / f"{stem}.png"
+        path = self._class_map(stem)
         if not path.is_file():
             raise BadImageError(
                 f"'{self._photo(stem)}' has no class map '{path}'; "

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import as_prompts, renamed
-from segkit_plugins.shared.hub import model_folder
+from segkit_plugins.shared.hub import from_folder, model_folder
 
 STRIP = 16
 """How many times longer than wide a picture may be as it is."""
@@ -66,27 +66,31 @@ class Detr(Prompter):
             raise MissingExtraError("--prompt detr", "transformers", "hf") from None
         folder = model_folder("--detr.model", self.model)
         self._check(folder)
+        asked = f"--detr.model {self.model}"
         try:
-            self._processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-            model, told = AutoModelForObjectDetection.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            self._processor = from_folder(AutoImageProcessor, folder, asked)
+            model, told = from_folder(
+                AutoModelForObjectDetection,
+                folder,
+                asked,
+                use_safetensors=True,
+                output_loading_info=True,
             )
+        except UsageError:
+            raise
         except ImportError as error:
             if "timm" in str(error):
-                raise MissingExtraError(f"--detr.model {self.model}", "timm", "timm") from None
-            raise UsageError(
-                f"--detr.model {self.model} cannot be loaded ({_reason(error)})"
-            ) from None
+                raise MissingExtraError(asked, "timm", "timm") from None
+            raise UsageError(f"{asked} cannot be loaded ({_reason(error)})") from None
         except Exception as error:  # transformers' and safetensors' errors share no other class
             raise UsageError(
-                f"--detr.model {self.model} cannot be loaded ({_reason(error)}); fetch or save it "
-                "again"
+                f"{asked} cannot be loaded ({_reason(error)}); fetch or save it again"
             ) from None
         missing = sorted(told["missing_keys"])
         if missing:
             raise UsageError(
-                f"--detr.model {self.model} has no weights for {len(missing)} of its parts, such "
-                f"as '{missing[0]}'; fetch or save it again"
+                f"{asked} has no weights for {len(missing)} of its parts, such as '{missing[0]}'; "
+                "fetch or save it again"
             )
         self._model = model.to(device).eval().requires_grad_(False)
         said = model.config.id2label

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
-from segkit_plugins.shared.hub import model_folder, quiet
+from segkit_plugins.shared.hub import from_folder, model_folder
 from segkit_plugins.shared.name_tables import load_table, numbered
 
 UNIVERSAL = ("mask2former", "maskformer")
@@ -166,37 +166,39 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
 
     kind = _kind(model, folder)
     universal = kind in UNIVERSAL
-    preparing: Any = transformers.AutoImageProcessor
     loader: Any = (
         transformers.AutoModelForUniversalSegmentation
         if universal
         else transformers.AutoModelForSemanticSegmentation
     )
-    with quiet():
-        try:
-            processor = preparing.from_pretrained(folder, local_files_only=True)
-            network, told = loader.from_pretrained(
-                folder,
-                dtype="float32",
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are told below
-            )
-        except ImportError as error:
-            if "timm" in str(error):
-                raise MissingExtraError(f"--dpt.model {model}", "timm", "timm") from None
-            raise UsageError(f"--dpt.model {model} cannot be loaded ({_reason(error)})") from None
-        except Exception as error:  # what the libraries raise has no other class in common
-            raise UsageError(
-                f"--dpt.model {model} cannot be loaded ({_reason(error)}); its files are damaged "
-                "or do not belong together: fetch or save it again"
-            ) from None
+    asked = f"--dpt.model {model}"
+    try:
+        processor = from_folder(transformers.AutoImageProcessor, folder, asked)
+        network, told = from_folder(
+            loader,
+            folder,
+            asked,
+            dtype="float32",
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below
+        )
+    except UsageError:
+        raise
+    except ImportError as error:
+        if "timm" in str(error):
+            raise MissingExtraError(asked, "timm", "timm") from None
+        raise UsageError(f"{asked} cannot be loaded ({_reason(error)})") from None
+    except Exception as error:  # what the libraries raise has no other class in common
+        raise UsageError(
+            f"{asked} cannot be loaded ({_reason(error)}); its files are damaged or do not belong "
+            "together: fetch or save it again"
+        ) from None
     unfit = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
     unfit = {key for key in unfit if not key.startswith(UNUSED)}
     if unfit:
         raise UsageError(
-            f"--dpt.model {model} is no whole model for class maps: of its weights {len(unfit)} "
+            f"{asked} is no whole model for class maps: of its weights {len(unfit)} "
             f"are missing or of another shape, such as {min(unfit)}; choose another one"
         )
     return network, processor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from segkit import MissingExtraError, UsageError
 
@@ -37,17 +38,50 @@ def model_folder(option: str, model: str) -> Path:
         ) from None
 
 
+def from_folder(
+    auto_class: Any,
+    folder: Path,
+    asked: str,
+    advice: str = "choose a model that transformers loads by itself",
+    **settings: Any,
+) -> Any:
+    """What `auto_class.from_pretrained(folder, **settings)` gives; no code of the model's is run.
+
+    `auto_class`: one of transformers' own, such as AutoImageProcessor. `asked`: what names the
+    model, such as '--dpt.model x'. Raises `UsageError`, which ends with `advice`, for a model that
+    cannot be loaded without running code that comes with it; else what transformers raises.
+    """
+    with quiet():
+        try:
+            return auto_class.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, **settings
+            )
+        except ValueError as error:
+            if "trust_remote_code" not in str(error):
+                raise
+    raise UsageError(
+        f"{asked} cannot be loaded without running code that comes with it (its settings have an "
+        f"auto_map), and that is never run; {advice}"
+    )
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars and reports of transformers' own."""
+    """No bars, reports and questions of transformers' own."""
+    from transformers import dynamic_module_utils
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    waits = dynamic_module_utils.TIME_OUT_REMOTE_CODE
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    # How many seconds it waits for an answer whether to run a model's code; with 0 it refuses. It
+    # does not hand trust_remote_code on to the models that are parts of a model, and would ask.
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     try:
         yield
     finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = waits
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()

@@ -142,6 +142,11 @@ class ClassIds:
         self.id(name)
         return list(self.names.values()).index(name)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, if there is one."""
+        return (self.path,) if self.path.exists() else ()
+
     def save(self) -> None:
         """Write the file, if it does not say the same already."""
         if self._stored() != self.names or not self.path.exists():

@@ -89,7 +89,7 @@ class Coco(Writer):
             made.append(write_photo(photo, image))
         return tuple(made)
 
-    def finish(self, directory: Path) -> None:
+    def finish(self, directory: Path) -> tuple[Path, ...]:
         """Write `annotations.json` from the parts of all finished images."""
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
@@ -99,15 +99,15 @@ class Coco(Writer):
             for one in part["annotations"]:
                 head = {"id": len(annotations) + 1, "image_id": len(images)}
                 annotations.append({**head, **one})
-        names = ClassIds(directory / "coco").names
+        ids = ClassIds(directory / "coco")
         whole = {
             "info": {"description": "Made by segkit"},
             "licenses": [],
             "images": images,
-            "categories": [{"id": i, "name": n, "supercategory": ""} for i, n in names.items()],
+            "categories": [{"id": i, "name": n, "supercategory": ""} for i, n in ids.names.items()],
             "annotations": annotations,
         }
-        write_json(directory / "coco/annotations.json", whole)
+        return (write_json(directory / "coco/annotations.json", whole), *ids.files)
 
 
 def _run_lengths() -> Any:

@@ -62,6 +62,10 @@ class Supervision(Writer):
         np.savez_compressed(content, **fields)
         return (write_whole(path, content.getvalue()),)
 
+    def finish(self, directory: Path) -> tuple[Path, ...]:
+        """Name `classes.json`, which is there since the first image."""
+        return ClassIds(directory / "supervision").files
+
 
 @hookimpl
 def segkit_writers() -> Sequence[type[Writer]]:

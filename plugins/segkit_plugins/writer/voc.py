@@ -101,11 +101,12 @@ class Voc(Writer):
             made.append(write_photo(photo, image))
         return tuple(made)
 
-    def finish(self, directory: Path) -> None:
+    def finish(self, directory: Path) -> tuple[Path, ...]:
         """Write the list of finished images."""
         stems = [p.stem for p in finished_files(directory, f"{ROOT}/SegmentationClass")]
         listed = directory / ROOT / "ImageSets/Segmentation" / f"{self.image_set}.txt"
-        write_whole(listed, b"".join(os.fsencode(stem) + b"\n" for stem in stems))
+        content = b"".join(os.fsencode(stem) + b"\n" for stem in stems)
+        return (write_whole(listed, content), *ClassIds(directory / "voc").files)
 
 
 def _numbered(

@@ -71,13 +71,13 @@ class Yolo(Writer):
             made.append(write_photo(photo, image))
         return tuple(made)
 
-    def finish(self, directory: Path) -> None:
+    def finish(self, directory: Path) -> tuple[Path, ...]:
         """Write `data.yaml`: where the photos are, and the class names by place."""
-        names = ClassIds(directory / "yolo").names.values()
-        listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(names)]
+        ids = ClassIds(directory / "yolo")
+        listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(ids.names.values())]
         head = "names:" if listed else "names: {}"
         text = "\n".join(["train: images", "val: images", head, *listed, ""])
-        write_whole(directory / "yolo/data.yaml", text.encode())
+        return (write_whole(directory / "yolo/data.yaml", text.encode()), *ids.files)
 
 
 def _shares(shape: Polygon, size: tuple[int, int]) -> str:

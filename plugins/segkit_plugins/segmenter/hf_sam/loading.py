@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segkit import MissingExtraError, UsageError
-from segkit_plugins.shared.hub import model_folder, quiet
+from segkit_plugins.shared.hub import from_folder, model_folder
 
 OPTION = "--hf-sam.model"
 
@@ -60,29 +60,31 @@ def load(model: str) -> tuple[Any, Any]:
     folder = model_folder(OPTION, model)
     kind = _kind(folder)
     _check_readable(weights_of(folder))
-    with quiet():
-        try:
-            network, report = transformers.AutoModelForMaskGeneration.from_pretrained(
-                folder,
-                dtype="float32",
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except ImportError:  # EdgeTAM's backbone
-            raise MissingExtraError(f"{OPTION} of {kind}", "timm", "timm") from None
-        except Exception as error:
-            # Settings that make no model, or tensors of other shapes: each its own kind of error.
-            raise UsageError(
-                f"{OPTION} {folder} cannot be loaded as {kind} ({_first_line(error)}); its "
-                "config.json and its weights do not belong together, or it is damaged"
-            ) from None
-        if lacking := sorted(report["missing_keys"]):
-            raise UsageError(
-                f"{OPTION} {folder} is not a whole {kind}: its weights lack {len(lacking)} "
-                f"tensors, such as {lacking[0]}; choose another folder"
-            )
-        return network, _processor(folder, kind, network.config)
+    try:
+        network, report = from_folder(
+            transformers.AutoModelForMaskGeneration,
+            folder,
+            f"{OPTION} {folder}",
+            dtype="float32",
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except UsageError:
+        raise
+    except ImportError:  # EdgeTAM's backbone
+        raise MissingExtraError(f"{OPTION} of {kind}", "timm", "timm") from None
+    except Exception as error:
+        # Settings that make no model, or tensors of other shapes: each its own kind of error.
+        raise UsageError(
+            f"{OPTION} {folder} cannot be loaded as {kind} ({_first_line(error)}); its "
+            "config.json and its weights do not belong together, or it is damaged"
+        ) from None
+    if lacking := sorted(report["missing_keys"]):
+        raise UsageError(
+            f"{OPTION} {folder} is not a whole {kind}: its weights lack {len(lacking)} "
+            f"tensors, such as {lacking[0]}; choose another folder"
+        )
+    return network, _processor(folder, kind, network.config)
 
 
 def _kind(folder: Path) -> str:
@@ -141,17 +143,21 @@ def _processor(folder: Path, kind: str, config: Any) -> Any:
     side = int(np.max(config.prompt_encoder_config.image_size))
     square = {"height": side, "width": side}
     if any((folder / name).is_file() for name in PROCESSORS):
+        asked = f"the image processor in {folder}"
+        usual = f"remove {' and '.join(PROCESSORS)} to use the usual settings"
         try:
-            found = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            found = from_folder(transformers.AutoImageProcessor, folder, asked, usual)
+        except UsageError:
+            raise
         except Exception as error:
             raise UsageError(
-                f"the image processor in {folder} cannot be loaded ({_first_line(error)}); fetch "
-                f"the model again, or remove {' and '.join(PROCESSORS)} to use the usual settings"
+                f"{asked} cannot be loaded ({_first_line(error)}); fetch the model again, or "
+                f"{usual}"
             ) from None
         made = {found.size.get(key) for key in ("height", "width", "longest_edge")} - {None}
         if made != {side}:
             raise UsageError(
-                f"the image processor in {folder} makes images of {_listed(made)} px, and its "
+                f"{asked} makes images of {_listed(made)} px, and its "
                 f"config.json wants {side} px; make them agree"
             )
         return found

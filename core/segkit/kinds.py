@@ -1,0 +1,179 @@
+"""The kinds of step, once: what each is called, how it is found, and what takes part by default.
+
+Everything else that goes kind by kind is made of this table: entry-point groups, hooks, flags,
+recipes, grids, tables of the docs. What a plugin of a kind may ask for and gives back says its
+interface in `plugins/steps.py`; where it stands in a run, `running/plan.py` and `running/graph.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BUNDLED = "segkit"
+"""The distribution of the bundled plugins, which win a short name over other packages."""
+
+OBSERVER = "observer"
+"""The group of plugins that watch a run; they are no kind of step."""
+
+API_GROUP = "segkit.api"
+"""The group in which a distribution says which version of the plugin API it was written for."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of step."""
+
+    name: str
+    """As in the entry-point group `segkit.NAME`, in `[[NAME]]` of a recipe and in sentences."""
+    interface: str
+    """The class that its plugins subclass, as `from segkit import …` knows it."""
+    hook: str
+    """The hook that registers its plugins."""
+    plural: str
+    """Its plugins, as headings and sentences call them."""
+    help: str
+    """The help of its flag."""
+    flag: str = ""
+    """Its flag on the command line without the dashes, where that is not its name."""
+    several: bool = False
+    """Whether a plan takes more than one step of it."""
+    swept: bool = False
+    """Whether a grid may vary it; else it is the same for all recipes of a sweep."""
+    recipe: bool = True
+    """Whether it is a part of recipes."""
+    defaults: tuple[str, ...] = ()
+    """The bundled plugins that may take part without being named: no other place names one."""
+
+    @property
+    def group(self) -> str:
+        """The group of its plugins' entry points."""
+        return f"{BUNDLED}.{self.name}"
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "dataset",
+            "Dataset",
+            "segkit_datasets",
+            "data sets",
+            "Where images come from: files (default, if some are named), samples (if none).",
+            defaults=("files", "samples"),
+        ),
+        Kind(
+            "perturbation",
+            "Perturbation",
+            "segkit_perturbations",
+            "perturbations",
+            "Damage to images or prompts: a,b or all; repeats.",
+            flag="perturb",
+            several=True,
+            recipe=False,
+            defaults=(
+                *("gaussian-noise", "gaussian-blur", "contrast-up", "contrast-down"),
+                *("brightness-up", "brightness-down", "occlusion", "salt-and-pepper"),
+            ),
+        ),
+        Kind(
+            "saliency",
+            "Saliency",
+            "segkit_saliency",
+            "saliency methods",
+            "What makes heatmaps; default gradcam, where something reads them.",
+            swept=True,
+            defaults=("gradcam",),
+        ),
+        Kind(
+            "transform",
+            "Transform",
+            "segkit_transforms",
+            "heatmap transforms",
+            "What changes the heatmaps; repeats, in order.",
+            several=True,
+            swept=True,
+        ),
+        Kind(
+            "prompt",
+            "Prompter",
+            "segkit_prompters",
+            "prompters",
+            "What makes the prompts; default distance-centers. Repeats for more objects; a+b makes "
+            "one prompt of two.",
+            several=True,
+            swept=True,
+            defaults=("distance-centers",),
+        ),
+        Kind(
+            "segmenter",
+            "Segmenter",
+            "segkit_segmenters",
+            "segmenters",
+            "What makes masks or a class map; default sam. At most one of each.",
+            several=True,  # one for masks and one for class maps
+            swept=True,
+            defaults=("sam",),
+        ),
+        Kind(
+            "selector",
+            "Selector",
+            "segkit_selectors",
+            "selectors",
+            "What picks one mask per prompt; default score.",
+            flag="select",
+            swept=True,
+            defaults=("score",),
+        ),
+        Kind(
+            "fuser",
+            "Fuser",
+            "segkit_fusers",
+            "fusers",
+            "What paints masks into one class map; default paint.",
+            swept=True,
+            defaults=("paint",),
+        ),
+        Kind(
+            "metric",
+            "Metric",
+            "segkit_metrics",
+            "metrics",
+            "Figures to print; repeats. Default: all that fit, if there is truth.",
+            several=True,
+        ),
+        Kind(
+            "writer",
+            "Writer",
+            "segkit_writers",
+            "writers",
+            "Files to write; repeats. Default: masks and overlay.",
+            flag="write",
+            several=True,
+            defaults=("masks", "overlay"),
+        ),
+    )
+}
+"""Kind by its name, in the order in which values flow."""
+
+GROUPS = (*(kind.group for kind in KINDS.values()), f"{BUNDLED}.{OBSERVER}", API_GROUP)
+"""The groups of entry points that mean something."""
+
+IN_RECIPES = tuple(kind.name for kind in KINDS.values() if kind.recipe)
+"""The kinds that a recipe may name."""
+
+SWEPT = tuple(kind.name for kind in KINDS.values() if kind.swept)
+"""The kinds that a grid may vary."""
+
+MASK_WRITER, PICTURE_WRITER = KINDS["writer"].defaults
+"""The bundled writer of what a run is for, and the one of pictures for people."""
+
+
+def flag_of(kind: str) -> str:
+    """A kind's flag on the command line, without the dashes; any other word stays."""
+    known = KINDS.get(kind)
+    return kind if known is None else known.flag or kind
+
+
+def a(kind: str) -> str:
+    """`a prompt`, `an observer`."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

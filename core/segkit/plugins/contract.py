@@ -1,0 +1,297 @@
+"""What a step's answers have to be, and what is wrong with them, as one sentence with its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+from segkit.errors import (
+    BadImageError,
+    BadValueError,
+    PluginError,
+    SegkitError,
+    error_line,
+    plugin_code,
+)
+from segkit.plugins.steps import Dataset, Metric, Step
+from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
+
+
+def named(step: Step | type[Step]) -> str:
+    """Which step it is, as sentences begin: kind, name, distribution and version."""
+    source = _source(step)
+    return f"{step.kind} '{step.name}'" + (f" from {source}" if source else "")
+
+
+def _source(step: Step | type[Step]) -> str:
+    """Where its class came from: its own, not that of a class it is derived from."""
+    cls = step if isinstance(step, type) else type(step)
+    return str(vars(cls).get("came_from", ""))
+
+
+def why_failed(step: Step | type[Step], error: Exception, doing: str = "raised") -> str:
+    """What a step raised, as a sentence that names the step.
+
+    Sentences stay as they are, but those of other people's plugins get the step's name before
+    them, unless they are about a picture. `doing`: what went wrong, in front of the reason.
+    """
+    source = _source(step)
+    if isinstance(error, SegkitError):
+        told = source in str(error)
+        ours = source.partition(" ")[0] == "segkit"
+        if told or ours or isinstance(error, BadImageError):
+            return str(error)
+        return f"{named(step)}: {error}"
+    return f"{named(step)} {doing} {error_line(error)}"
+
+
+@contextmanager
+def blamed(
+    step: Step | type[Step], doing: str = "raised", *, let: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """What a step raises outside its work on an image becomes one `PluginError` that names it.
+
+    Sentences that need no name before them, and the errors in `let`, are let through.
+    """
+    try:
+        with plugin_code():
+            yield
+    except let:
+        raise
+    except Exception as error:
+        text = why_failed(step, error, doing)
+        if text == str(error):
+            raise
+        raise PluginError(text) from error
+
+
+# ---- what a work method makes -------------------------------------------------------------------
+
+
+def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
+    """Return what a step made, or say what it should have made.
+
+    Checks the type against the step's annotation, array shapes against the image, points and
+    boxes against the image's border, and mask indices against the prompts.
+    """
+    image: Image | None = given.get("image")
+    who = named(step)
+    if step.kind == "saliency":
+        made = (made,) if isinstance(made, Heatmap) else made
+        if not isinstance(made, tuple) or not made or not all(isinstance(h, Heatmap) for h in made):
+            raise BadValueError(
+                f"{who} should make one Heatmap or a tuple of them, but made {_found(made)}"
+            )
+    elif step.kind == "writer":
+        made = tuple(made or ())
+    elif step.kind == "metric":
+        made = numbers(step, "counts", made)
+    else:
+        wanted = type(step).output()
+        if not isinstance(made, wanted):
+            raise BadValueError(f"{who} should make {wanted.__name__}, but made {_found(made)}")
+    if image is not None:
+        for value in made if isinstance(made, tuple) else (made,):
+            _check_frame(who, value, image.size)
+    prompts = given.get("prompts")
+    if isinstance(made, Masks) and len(made):
+        if prompts is not None and made.prompt.max() >= len(prompts):
+            raise BadValueError(
+                f"{who} answers prompt {made.prompt.max()}, but was asked {len(prompts)} prompts"
+            )
+        if step.kind == "selector" and len(set(made.prompt.tolist())) != len(made):
+            raise BadValueError(f"{who} should leave one mask per prompt, but left several")
+    return made
+
+
+def _found(made: Any) -> str:
+    if isinstance(made, tuple):
+        return f"a tuple of {', '.join(sorted({type(m).__name__ for m in made})) or 'nothing'}"
+    return "None" if made is None else f"a {type(made).__name__}"
+
+
+def _check_frame(who: str, value: Any, size: tuple[int, int]) -> None:
+    """Refuse arrays of another size than the image and coordinates outside of it."""
+    arrays = {Heatmap: "values", Labels: "ids", Masks: "masks"}
+    field = arrays.get(type(value))
+    if field is not None:
+        shape = getattr(value, field).shape[-2:]
+        if shape != size:
+            raise BadValueError(
+                f"{who} should make {type(value).__name__} of the image's size {size}, "
+                f"but made {shape}"
+            )
+    if isinstance(value, Prompts):
+        height, width = size
+        for prompt in value:
+            for x, y in [*prompt.points, *([] if prompt.box is None else prompt.box.reshape(2, 2))]:
+                if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+                    raise BadValueError(
+                        f"{who} should stay inside the {width}x{height} image, "
+                        f"but points at x={x:g}, y={y:g}"
+                    )
+
+
+# ---- what a data set says ----------------------------------------------------------------------
+
+
+def names_of(dataset: Dataset) -> list[str]:
+    """The names of its images, in order.
+
+    Raises `PluginError` where they cannot be listed, or one is no text: files are named after them.
+    """
+    with blamed(dataset):
+        names = list(dataset.names)
+        wrong = [name for name in names if not isinstance(name, str) or not name]
+        if wrong:
+            raise PluginError(f"{named(dataset)} should name images by texts, but has {wrong[0]!r}")
+        return names
+
+
+def classes_of(dataset: Dataset) -> dict[int, str]:
+    """Class id to name; empty where it knows no classes."""
+    with blamed(dataset):
+        return {int(i): str(name) for i, name in dict(dataset.classes).items()}
+
+
+def groups_of(dataset: Dataset) -> dict[str, dict[str, str]]:
+    """Heading to {image name: group}."""
+    with blamed(dataset):
+        return {
+            str(heading): {str(name): str(group) for name, group in dict(of).items()}
+            for heading, of in dict(dataset.groups).items()
+        }
+
+
+def has_truth(dataset: Dataset) -> bool:
+    """Whether its images come with truth."""
+    with blamed(dataset):
+        return bool(dataset.has_truth)
+
+
+def item_of(dataset: Dataset, index: int) -> tuple[Image, Truth | None]:
+    """The image at `index` and its truth.
+
+    Raises `BadImageError` where the data set says that they cannot be used, `PluginError` for
+    anything else that it raises, and where it makes something else.
+    """
+    with blamed(dataset):
+        image, truth = dataset[index]
+        wrong = truth if isinstance(image, Image) else image
+        if wrong is not truth or not isinstance(truth, Truth | None):
+            raise PluginError(
+                f"{named(dataset)} should make an Image and a Truth or None, but made "
+                f"{_found(wrong)}"
+            )
+        return image, truth
+
+
+# ---- what a metric says ------------------------------------------------------------------------
+
+
+def scores_of(metric: Metric, counts: Mapping[str, float], *, finite: bool = True) -> Scores:
+    """A metric's figures for added counts, checked as `numbers` does."""
+    with blamed(metric):
+        made = numbers(metric, "scores", metric.score(dict(counts)), finite=finite)
+        return {name: float(value) for name, value in made.items()}
+
+
+def details_of(
+    metric: Metric, counts: Mapping[str, float], classes: Mapping[int, str]
+) -> dict[str, Any]:
+    """A metric's details as JSON gives them back: keys are texts, tuples are lists.
+
+    Raises `PluginError` for what JSON cannot hold.
+    """
+    with blamed(metric):
+        made = metric.details(dict(counts), dict(classes))
+        who = f"{named(metric)} should make details that JSON can hold, but"
+        if not isinstance(made, Mapping):
+            raise PluginError(f"{who} made {_found(made)} in place of a dict")
+        details = {}
+        for key, value in made.items():
+            try:
+                details[_key(key)] = _json(value)
+            except _UnfitError as error:
+                raise PluginError(f"{who} its {key!r} holds {error}") from None
+        return details
+
+
+def numbers(step: Step, what: str, made: Any, *, finite: bool = True) -> Counts:
+    """A metric's counts or scores (`what`) as JSON holds them: text to int or float.
+
+    Numbers are also those of numpy, and arrays and tensors without axes. Raises `PluginError` for
+    anything else, and for NaN and infinity unless `finite` is False.
+    """
+    who = named(step)
+    if not isinstance(made, Mapping):
+        raise PluginError(f"{who} should make a dict of {what}, but made {_found(made)}")
+    for key in made:
+        if not isinstance(key, str):
+            raise PluginError(f"{who} should give {what} names, but one is called {key!r}")
+    found = {str(key): _number(value) for key, value in made.items()}
+    for key, number in found.items():
+        if number is None or (finite and not _finite(number)):
+            shown = _found(made[key]) if number is None else _beyond(number)
+            raise PluginError(
+                f"{who} should make {what} that are finite numbers, but its '{key}' is {shown}"
+            )
+    return found  # type: ignore[return-value]  # none is None by now
+
+
+class _UnfitError(Exception):
+    """What JSON cannot hold."""
+
+
+def _json(value: Any) -> Any:
+    """A value as JSON gives it back. Raises `_UnfitError`."""
+    plain = _item(value)
+    if plain is None or isinstance(plain, (str, bool)):
+        return plain
+    if isinstance(value, Mapping):
+        return {_key(key): _json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(one) for one in value]
+    number = _number(value)
+    if number is None:
+        raise _UnfitError(_found(value))
+    if not _finite(number):
+        raise _UnfitError(_beyond(number))
+    return number
+
+
+def _key(key: Any) -> str:
+    """A key as JSON writes it."""
+    name = key if isinstance(key, str) else _number(key)
+    if name is None:
+        raise _UnfitError(f"the key {key!r}")
+    return str(name)
+
+
+def _item(value: Any) -> Any:
+    """What a number of numpy's, or an array or tensor without axes, is in Python."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def _number(value: Any) -> int | float | None:
+    """A number as Python has it; None if it is none."""
+    value = _item(value)
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else None
+
+
+def _finite(number: float) -> bool:
+    """Whether it is a number that a float can hold."""
+    try:
+        return isfinite(number)
+    except OverflowError:
+        return False
+
+
+def _beyond(number: float) -> str:
+    """What a number is that is not finite."""
+    return "too large a number" if isinstance(number, int) else str(number)

@@ -1,0 +1,1 @@
+"""Who walks the images of a session: this process, or one day others."""

@@ -1,0 +1,59 @@
+"""The engine `local`: this process walks the images, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from segkit.plugins.observers import Observers
+from segkit.running.graph import Graph
+from segkit.running.job import Job, Skip, Write
+from segkit.running.lines import Line
+from segkit.running.walk import Outcome, opened, walk
+from segkit.running.work import Work
+
+
+class Opened:
+    """A job whose steps are open."""
+
+    def __init__(
+        self, job: Job, classes: Sequence[str], seed: int, chunk: int, observers: Observers
+    ) -> None:
+        self.job = job
+        self.graph = Graph()
+        self.branches = job.branches(self.graph)
+        self.chunk = chunk
+        self._work = Work(job.classes(classes), seed, observers)
+
+    def outcomes(self, names: Sequence[str], done: Skip) -> Iterator[Outcome]:
+        """What comes of the images of these names, without those that a recipe has done."""
+        dataset, labels = self.job.places(names)
+        return walk(self.branches, dataset, labels, self._work, self.chunk, self.job.skip(done))
+
+    def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
+        """Each finished line with its recipe."""
+        return self.job.lines(self.outcomes(names, done), write)
+
+
+class Local:
+    """Walks the images in this process."""
+
+    @contextmanager
+    def opened(
+        self,
+        job: Job,
+        *,
+        classes: Sequence[str] = (),
+        seed: int = 0,
+        device: str = "cpu",
+        chunk: int | None = None,
+        observers: Observers | None = None,
+    ) -> Iterator[Opened]:
+        """Open each step once; all are closed in the end, whatever happens.
+
+        `chunk`: how many images are worked on together; by default 4, on a GPU 16.
+        """
+        chunk = chunk or (4 if device == "cpu" else 16)
+        there = Opened(job, classes, seed, chunk, observers or Observers())
+        with opened([*job.steps, *there.graph.steps.values()], device):
+            yield there

@@ -1,0 +1,174 @@
+"""No run writes over what it reads: images, truth, and files of the steps in the run's folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from segkit.errors import UsageError
+from segkit.plugins.steps import Dataset, Step
+from segkit.running.folder import owned_files, run_folders
+from segkit.running.ledger import is_run
+from segkit.running.sources import RunImages
+
+SHARED = {"recipes", "examples"}
+"""Folders in the folder of several recipes' runs."""
+
+
+def keep_apart(
+    directory: Path, images: RunImages, steps: Sequence[Step], *, resume: bool = False
+) -> None:
+    """Refuse, before anything is touched, a run whose output could land on what it reads.
+
+    That is an image or a truth directly in the run's folder, in one of the folders in it that
+    writers write to (anywhere in it, where a writer's folder is not known yet), or reached from
+    there by a link; and a file of the run's own that a step reads. Where a run goes on, images that
+    are its own files are left out instead: a pattern has found them.
+
+    Raises `UsageError`.
+    """
+    try:
+        if not directory.is_dir() or not any(directory.iterdir()):
+            return
+        runs = run_folders(directory) if is_run(directory) else []
+        own = {run: owned_files(run) for run in runs}
+        folder = _Folder(directory, _written_to(directory, own, steps), images)
+    except OSError as error:
+        raise UsageError(
+            f"-o {directory} cannot be read: {error.strerror}; choose another folder"
+        ) from None
+    files = {os.path.join(_real(run), name) for run, names in own.items() for name in names}  # noqa: PTH118
+    for step in steps:
+        for flag, path in _named_by(step):
+            if isinstance(step, Dataset) and folder.holds(path):
+                _refuse(directory, f"{flag} {path} lies in that folder")
+            if isinstance(step, Dataset) and folder.is_itself(path) and not any(images.files):
+                _refuse(directory, f"{flag} {path} is that folder")  # its files are not known
+            real = _real(path)
+            if real in files or any(file.startswith(real + os.sep) for file in files):
+                _refuse(directory, f"{flag} {path} has files of the run in that folder")
+    if folder.link is not None:
+        link, path = folder.link
+        _refuse(directory, f"{link} in that folder is a link to '{path}', which the run reads")
+    for place, several in enumerate(images.files):
+        for index, path in enumerate(several):
+            if folder.holds(path):
+                if resume and index == 0 and _real(path) in files:
+                    images.left_out.add(place)
+                    break
+                what = "the truth" if index else "the image"
+                _refuse(directory, f"{what} {path} lies in that folder")
+    if images.left_out and not len(images):
+        _refuse(directory, f"all images are files of that run, such as {images.files[0][0]}")
+
+
+def _refuse(directory: Path, what: str) -> NoReturn:
+    raise UsageError(
+        f"-o {directory}: {what}, so the run could write over it; choose another folder"
+    )
+
+
+def _written_to(
+    directory: Path, own: dict[Path, set[str]], steps: Iterable[Step]
+) -> list[Path] | None:
+    """The folders in the run's folder that files are written to, or None if not all are known."""
+    names = {name.partition("/")[0] for name in own.get(directory, ()) if "/" in name}
+    if len(own) > 1:
+        names |= SHARED
+    for step in steps:
+        if step.kind == "writer":
+            source = vars(type(step)).get("came_from", "")
+            if step.name not in names and source.partition(" ")[0] != "segkit":
+                return None
+            names.add(step.name)
+    return [directory / name for name in sorted(names)]
+
+
+def _named_by(step: Step) -> Iterator[tuple[str, Path]]:
+    """The files and folders that a step's options name, each with its flag."""
+    for option in type(step).model_fields:
+        value = getattr(step, option)
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and path.exists():
+                yield f"--{step.name}.{option.replace('_', '-')}", path
+
+
+class _Folder:
+    """The run's folder, however it is spelt, with what links in it lead to."""
+
+    def __init__(
+        self, directory: Path, written_to: Sequence[Path] | None, images: RunImages
+    ) -> None:
+        self._itself = _identity(directory)
+        places = (directory,) if written_to is None else written_to
+        self._whole = {_identity(path) for path in places} - {None}
+        """Folders in which nothing may be read, however deep."""
+        self._known: dict[tuple[str, bool], bool] = {}
+        self.link: tuple[Path, Path] | None = None
+        """A link in them to a file that is read, and that file."""
+        found = [(path, status) for path in images.all_files if (status := _status(path))]
+        read = {(status.st_dev, status.st_ino): path for path, status in found}
+        hard = any(status.st_nlink > 1 for _, status in found)
+        for entry in (entry for place in places for entry in _entries(place)):
+            symbolic = entry.is_symlink()
+            if symbolic and entry.is_dir():
+                self._whole.add(_identity(Path(entry.path)))
+            elif symbolic or (hard and entry.is_file()):
+                path = read.get(_identity(Path(entry.path)) or (0, 0))
+                if path is not None and _real(path.parent) != _real(Path(entry.path).parent):
+                    self.link = Path(entry.path), path
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file lies where the run may write, or leads there; so for a folder."""
+        if path.is_dir():
+            return self._inside(_real(path), deep=True)
+        if path.is_symlink() and self._inside(os.path.dirname(_real(path))):  # noqa: PTH120
+            return True
+        return self._inside(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
+
+    def is_itself(self, path: Path) -> bool:
+        """Whether a path is the folder."""
+        return _identity(path) == self._itself
+
+    def _inside(self, place: str, *, deep: bool = False) -> bool:
+        """Whether a folder is one where nothing may be read; unless `deep`, also the run's own."""
+        key = place, deep
+        if key not in self._known:
+            real = Path(os.path.realpath(place))
+            own = not deep and _identity(real) == self._itself
+            self._known[key] = own or any(
+                _identity(path) in self._whole for path in (real, *real.parents)
+            )
+        return self._known[key]
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What lies in a folder, however deep; links to folders are not followed."""
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:  # there is none, or it may not be read: then nothing is written there either
+        return
+    for entry in entries:
+        yield entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(Path(entry.path))
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and number, which are one for all spellings and links of a file or folder."""
+    status = _status(path)
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)

@@ -1,0 +1,143 @@
+"""What a session does with each image: its plans, and what comes of their outcomes.
+
+A `Job` makes one line of results.jsonl for each plan and image. A diagnosis and an examination
+under damage are jobs of their own, which add branches to the graph and keys to the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeAlias
+
+from pydantic import PrivateAttr
+
+from segkit.errors import UsageError
+from segkit.plugins.contract import classes_of, item_of
+from segkit.plugins.steps import Dataset, Step
+from segkit.running.graph import Branch, Graph
+from segkit.running.lines import Line
+from segkit.running.plan import Plan
+from segkit.running.records import Lines, read_results
+from segkit.running.walk import Outcome
+from segkit.values.types import Image, Truth
+
+
+class Write(Protocol):
+    """Writes an image's files for a recipe, and makes its line."""
+
+    def __call__(self, recipe: str, outcome: Outcome, name: str = "") -> Line:
+        """`name`: the image's, where it is not the outcome's."""
+
+
+Skip: TypeAlias = Mapping[str, Collection[str]]
+"""Recipe or branch to the names of images that need not be done."""
+
+
+class Job:
+    """Plans over one data set, each image of it a line for each of them."""
+
+    needs: ClassVar[str | None] = None
+    """A key of its lines; those of an earlier run without it are done again."""
+
+    def __init__(
+        self,
+        plans: Mapping[str, Plan],
+        directory: Path,
+        *,
+        nested: bool,
+        files: Sequence[str] = (),
+    ) -> None:
+        """`nested`: each plan's folder is `directory/recipes/NAME`, else `directory` itself.
+
+        `files`: what will be written into `directory` beside the recipes' own files.
+
+        Raises `UsageError` for no plans, plans of different data sets, and names that cannot be a
+        folder's.
+        """
+        datasets = [plan.dataset for plan in plans.values()]
+        if not datasets:
+            raise UsageError("there is nothing to run; give at least one plan")
+        if any(dataset != datasets[0] for dataset in datasets):
+            raise UsageError("plans that run together need one data set; they have different ones")
+        for name in plans if nested else ():
+            if name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+                raise UsageError(
+                    f"a recipe's name is its folder's, so {name!r} cannot be one; choose a plain "
+                    "name"
+                )
+        self.plans = dict(plans)
+        self.directory = directory
+        self.nested = nested
+        self.files = tuple(files)
+        self.dataset: Dataset = datasets[0]
+
+    def folder(self, recipe: str) -> Path:
+        """The folder of a recipe's results."""
+        return self.directory / "recipes" / recipe if self.nested else self.directory
+
+    def results(self) -> dict[str, Lines]:
+        """What was written: recipe to image name to line. Raises `OSError`."""
+        return {
+            name: read_results(self.folder(name) / "results.jsonl").lines for name in self.plans
+        }
+
+    def classes(self, given: Sequence[str]) -> dict[int, str]:
+        """{id: name}: the names given, or those of the data set."""
+        return dict(enumerate(given, 1)) or classes_of(self.dataset)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps to open that are in no graph of work."""
+        last = [s for plan in self.plans.values() for s in (*plan.metrics, *plan.writers)]
+        return (self.dataset, *last)
+
+    def branches(self, graph: Graph) -> dict[str, Branch]:
+        """The work to do, by the name that its outcomes have."""
+        return {name: graph.branch(plan) for name, plan in self.plans.items()}
+
+    def places(self, names: Sequence[str]) -> tuple[Dataset, Sequence[str]]:
+        """What is walked, and what its parts are called: here the images, under these names."""
+        return Renamed.of(self.dataset, names), names
+
+    def skip(self, done: Skip) -> Skip:
+        """What each branch need not do, of what each recipe has done."""
+        return done
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse, with `UsageError`, to go on with what was asked otherwise."""
+
+    def start(self, finished: Mapping[str, Mapping[str, Line]]) -> None:
+        """The folders are made; `finished`: recipe to image name to line, of an earlier run."""
+
+    def lines(self, outcomes: Iterator[Outcome], write: Write) -> Iterator[tuple[str, Line]]:
+        """Each finished line with its recipe, as the outcomes come."""
+        for outcome in outcomes:
+            yield outcome.recipe, write(outcome.recipe, outcome)
+
+
+class Renamed(Dataset):
+    """A data set whose images have other names."""
+
+    name = "renamed"
+    _of: Dataset = PrivateAttr()
+    _names: Sequence[str] = PrivateAttr()
+
+    @classmethod
+    def of(cls, dataset: Dataset, names: Sequence[str]) -> Renamed:
+        """The images of a data set under these names, one for each."""
+        renamed = cls()
+        renamed._of, renamed._names = dataset, names
+        return renamed
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names that it was given."""
+        return self._names
+
+    def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
+        """The image under its new name, and its truth."""
+        image, truth = item_of(self._of, index)
+        name = self._names[index]
+        return image if image.name == name else replace(image, name=name), truth

@@ -1,0 +1,216 @@
+"""One image's line of results.jsonl, and what the lines of a plan add up to in summary.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from segkit.errors import SegkitError, plugin_code
+from segkit.plugins.contract import (
+    blamed,
+    check_output,
+    details_of,
+    scores_of,
+    why_failed,
+)
+from segkit.plugins.observers import Observers
+from segkit.running.folder import UNWRITABLE, Record, disk_error
+from segkit.running.plan import Plan
+from segkit.running.prompting import union
+from segkit.running.walk import Outcome
+from segkit.values.types import Counts, Masks, Prompts, Scores
+
+Line: TypeAlias = "dict[str, Any]"
+"""An image's line of results.jsonl."""
+
+Summary: TypeAlias = "dict[str, Any]"
+"""What summary.json holds."""
+
+
+def line_of(
+    plan: Plan, outcome: Outcome, directory: Path, classes: Mapping[int, str], watch: Observers
+) -> Line:
+    """One image's line of results.jsonl, after its files are written."""
+    error = outcome.error
+    files: list[str] = []
+    seconds = dict(outcome.seconds)
+    scores: Scores = {}
+    if error is None:
+        try:
+            scores = _scores(plan, outcome.counts)
+        except SegkitError as problem:
+            error = str(problem)
+    for writer in plan.writers if error is None else ():
+        what = {"step": writer, "image": outcome.image}
+        watch.tell("segkit_before_step", **what)
+        start = time.perf_counter()
+        try:
+            with plugin_code():
+                made = _written(writer, outcome, directory, classes, scores)
+        except Exception as problem:
+            if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
+                raise  # it concerns the run, not this image
+            watch.tell("segkit_step_failed", error=problem, **what)
+            error = why_failed(writer, problem)
+            break
+        seconds[writer.name] = spent = time.perf_counter() - start
+        output = tuple(directory / path for path in made)
+        watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **what)
+        files += made
+    failed = error is not None
+    return {
+        "name": outcome.name,
+        "status": "failed" if failed else "ok",
+        "error": error,
+        "scores": {} if failed else scores,
+        "counts": {} if failed else {k: v for k, v in outcome.counts.items() if v},
+        "seconds": {step: round(spent, 5) for step, spent in seconds.items()},
+        "files": files,
+        "prompts": [] if failed else _prompts_record(outcome.prompts),
+        "masks": [] if failed else _masks_record(outcome.masks),
+        "classes": dict(outcome.labels.classes) if outcome.labels and not failed else {},
+    }
+
+
+def _written(
+    writer: Any,
+    outcome: Outcome,
+    directory: Path,
+    classes: Mapping[int, str],
+    scores: Scores,
+) -> list[str]:
+    """The files that one writer makes for one image, relative to the run's folder."""
+    found: dict[str, Any] = {"directory": directory, "classes": dict(classes), "scores": scores}
+    found |= {
+        name: getattr(outcome, name)
+        for name in ("image", "truth", "heatmaps", "prompts", "masks", "labels")
+        if getattr(outcome, name) is not None
+    }
+    if outcome.heatmaps:
+        found["heatmap"] = union(outcome.heatmaps)
+    else:
+        found.pop("heatmaps", None)
+    names = type(writer).inputs().all
+    made = writer.write(**{n: found[n] for n in names if n in found})
+    paths = check_output(writer, made, {})
+    return [Path(p).relative_to(directory).as_posix() for p in paths]
+
+
+def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "points": p.points.tolist(),
+            "signs": p.signs.tolist(),
+            "box": None if p.box is None else p.box.tolist(),
+            "mask": p.mask is not None,
+            "name": p.name,
+            "score": round(p.score, 5),
+        }
+        for p in prompts or ()
+    ]
+
+
+def _masks_record(masks: Masks | None) -> list[dict[str, Any]]:
+    if masks is None:
+        return []
+    return [
+        {
+            "name": masks.names[i],
+            "score": round(float(masks.scores[i]), 5),
+            "prompt": int(masks.prompt[i]),
+            "pixels": int(masks.masks[i].sum()),
+        }
+        for i in range(len(masks))
+    ]
+
+
+def _scores(plan: Plan, counts: Mapping[str, Counts]) -> Scores:
+    """Every metric's figures; a metric that counted nothing has none."""
+    scores: Scores = {}
+    for metric in plan.metrics:
+        if counts.get(metric.name):
+            scores |= scores_of(metric, counts[metric.name])
+    return scores
+
+
+class Totals:
+    """Counts and seconds added up over a plan's finished images."""
+
+    def __init__(self, plan: Plan, content: Mapping[str, Any], classes: Mapping[int, str]) -> None:
+        self.plan = plan
+        self.content = content
+        self.classes = classes
+        self.images = 0
+        self.failed = 0
+        self.counts: dict[str, dict[str, float]] = {}
+        self.seconds: dict[str, float] = {}
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Add one line of results.jsonl."""
+        self.images += 1
+        self.failed += line["status"] != "ok"
+        for metric, counts in line["counts"].items():
+            _add(self.counts.setdefault(metric, {}), counts)
+        _add(self.seconds, line["seconds"])
+
+    def summary(self, faults: list[SegkitError]) -> Summary:
+        """What summary.json holds; what a metric does wrong is left out, and goes to `faults`."""
+        scores: Scores = {}
+        details = {}
+        for metric in self.plan.metrics:
+            counts = self.counts.get(metric.name)
+            if counts:
+                with _collected(faults):
+                    scores |= scores_of(metric, counts)
+                with _collected(faults):
+                    if made := details_of(metric, counts, self.classes):
+                        details[metric.name] = made
+        return {
+            "images": self.images,
+            "failed": self.failed,
+            "scores": scores,
+            "details": {**details, "counts": self.counts},
+            "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
+            "plan": dict(self.content),
+        }
+
+
+def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str, Summary]:
+    """Write the writers' last files and summary.json of each recipe; its summary by its name.
+
+    What a plugin does wrong in it is raised in the end: the first such `SegkitError`, when all that
+    the others have to write is written.
+    """
+    faults: list[SegkitError] = []
+    summaries = {}
+    for name, total in totals.items():
+        record = records[name]
+        summaries[name] = total.summary(faults)
+        try:
+            for writer in total.plan.writers:
+                with _collected(faults), blamed(writer, let=(OSError,)):
+                    record.note_finish(writer.finish)
+            record.finish(summaries[name])
+        except OSError as error:
+            raise disk_error(error, record.directory, total.images) from error
+    if faults:
+        raise faults[0]
+    return summaries
+
+
+@contextmanager
+def _collected(faults: list[SegkitError]) -> Iterator[None]:
+    """Keep a fault for later."""
+    try:
+        yield
+    except SegkitError as error:
+        faults.append(error)
+
+
+def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
+    """Add figures key by key."""
+    for key, value in more.items():
+        total[key] = total.get(key, 0) + value

@@ -1,0 +1,283 @@
+"""The images of a run: what they are called, which files they come from, and what has changed.
+
+An image is known by its file. Where a run goes on, the image of each file keeps the name that it
+had, whatever files came beside it; a file of another size or time of change is done again, and what
+is there no more leaves the results. What comes from no file is known by its pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.plugins.contract import names_of
+from segkit.plugins.steps import Dataset
+from segkit.running.calling import Failure
+from segkit.running.folder import files_named
+from segkit.running.walk import read_task
+from segkit.values.images import distinct, folded
+from segkit.values.types import Image, Truth
+
+Line = dict[str, Any]
+"""An image's line of results.jsonl."""
+
+SHOWN = 3
+"""So many names stand in a sentence."""
+
+
+@dataclass
+class RunImages:
+    """The images of a data set, as one run has them."""
+
+    dataset: Dataset
+    names: list[str]
+    """Each image's name in this run."""
+    files: list[tuple[Path, ...]]
+    """The files that each comes from, its own first, then those of its truth; empty: none."""
+    sources: list[Line | None]
+    """What is known of these files; None where there is none."""
+    left_out: set[int] = field(default_factory=set)
+    """Those that are files of the very run, such as a pattern finds."""
+    _told: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Verdict to the names of its images; a key of `_SENTENCES`."""
+    _hashes: dict[str, Line] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> RunImages:
+        """All images of a data set under its own names; files are looked up, not read.
+
+        That is before the first is read, so whatever changes from then on is found later.
+        """
+        names = names_of(dataset)
+        files = [tuple(map(Path, dataset.files_of(i))) for i in range(len(names))]
+        known: dict[Path, Line] = {}  # many images may have one file of annotations
+        for path in (path for several in files for path in several):
+            if path not in known:
+                known[path] = _stamp(path)
+        sources: list[Line | None] = []
+        for first, *truth in (several or (None,) for several in files):
+            found = None if first is None else dict(known[first])
+            if found is not None and truth:
+                found["truth"] = [known[path] for path in truth if path is not None]
+            sources.append(found)
+        return cls(dataset, names, files, sources)
+
+    def __len__(self) -> int:
+        return len(self.names) - len(self.left_out)
+
+    @property
+    def all_files(self) -> set[Path]:
+        """The files of all images and their truth."""
+        return {path for several in self.files for path in several}
+
+    @property
+    def skipped(self) -> set[str]:
+        """The names of those that are left out."""
+        return {self.names[i] for i in self.left_out}
+
+    def source(self, name: str, image: Image | None, truth: Truth | None) -> Line:
+        """What a line of results.jsonl keeps of where its image came from."""
+        known = self.sources[self._places[name]]
+        if known is None:
+            known = self._hashes.get(name) or _digest(image, truth)
+            self._hashes[name] = known
+        return known
+
+    # ---- going on ------------------------------------------------------------------------------
+
+    def rename(self, before: Iterable[Mapping[str, Line]]) -> None:
+        """Give the images the names that they had: image name to line, for each recipe's folder."""
+        named: dict[str, str] = {}
+        lines: dict[str, Line] = {}
+        for found in before:
+            paths = {name: _path(line) for name, line in found.items()}
+            times = Counter(paths.values())
+            for name, path in paths.items():
+                lines.setdefault(name, found[name])
+                if path is not None and times[path] == 1:
+                    named.setdefault(path, name)
+        now = [source["path"] if source else None for source in self.sources]
+        mine = [i not in self.left_out for i in range(len(now))]
+        times = Counter(path for path, own in zip(now, mine, strict=True) if own)
+        names: list[str | None] = [
+            named.get(path) if own and path is not None and times[path] == 1 else None
+            for path, own in zip(now, mine, strict=True)
+        ]
+        taken = {name for name in names if name is not None}
+        for i, name in enumerate(self.names):
+            if mine[i] and names[i] is None and name in lines and name not in taken:
+                path = _path(lines[name])
+                if path is None or times[path] != 1:  # no other image of today has had that name
+                    names[i] = name
+                    taken.add(name)
+        new = [i for i, name in enumerate(names) if name is None]
+        new.sort(key=lambda i: i in self.left_out)  # last: they shall take no name from others
+        fresh = distinct([*taken, *(self.names[i] for i in new)])[len(taken) :]
+        for i, name in zip(new, fresh, strict=True):
+            names[i] = name
+        self.names = [name for name in names if name is not None]
+        self.__dict__.pop("_places", None)  # it was that of the names before
+
+    def finished(
+        self, lines: Mapping[str, Line], written: float, read: Read, needs: str | None = None
+    ) -> tuple[dict[str, Line], set[str]]:
+        """The lines of images that need not be done again, and the files that other lines leave.
+
+        `written`: when these lines were last written, in seconds. `read` is asked for images that
+        have to be compared by their pixels. A line without the key `needs` is not finished.
+        """
+        kept: dict[str, Line] = {}
+        left: set[str] = set()
+        for name, line in lines.items():
+            place = self._places.get(name)
+            if place is None or place in self.left_out:
+                verdict = "gone"
+            elif line.get("status") != "ok" or (needs is not None and needs not in line):
+                continue
+            else:
+                verdict, source = self._compared(line, place, written, read)
+                if verdict in ("same", "unproved"):
+                    kept[name] = line | {"source": source}
+            if verdict not in ("same", "unproved"):
+                left.add(name)
+            self._told.setdefault(verdict, {})[name] = None
+        stay = {f for name, line in lines.items() if name not in left for f in files_named(line)}
+        return kept, {f for name in left for f in files_named(lines[name])} - stay
+
+    def told(self, aside: Iterable[Path | None]) -> list[str]:
+        """What a user should know of a run that goes on; `aside`: where files were moved to."""
+        places = sorted({str(path) for path in aside if path is not None})
+        made = []
+        for verdict, text in _SENTENCES.items():
+            names = [*self._told.get(verdict, ())]
+            if names:
+                many = len(names) > 1
+                shown = ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
+                count = f"{len(names)} image{'s' * many} ({shown})"
+                made.append(f"{count} {text[many]}")
+        if places:
+            more = f" and {len(places) - 1} more such folders" * (len(places) > 1)
+            made.append(
+                f"what was made of images that are gone or have changed is in {places[0]}{more}"
+            )
+        return made
+
+    def _compared(
+        self, line: Line, place: int, written: float, read: Read
+    ) -> tuple[str, Line | None]:
+        """What is to be said of a finished line, and the source of its image as it is today."""
+        before, now = line.get("source"), self.sources[place]
+        if not isinstance(before, dict):  # of segkit 0.1.0
+            if now is not None and self._stems[_stem(now)] > 1:
+                return "unclear", now
+            if now is not None and (now["modified"] is None or now["modified"] > written):
+                return "changed", now
+            return "unproved", now or self.source(self.names[place], *read(place))
+        if "sha256" in before:
+            found = _digest(*read(place))
+            return "same" if found == before else "changed", now or found
+        return "same" if now is not None and _alike(before, now) else "changed", now
+
+    @cached_property
+    def _stems(self) -> Counter[str]:
+        """How many images have each stem."""
+        there = [s for i, s in enumerate(self.sources) if i not in self.left_out]
+        return Counter(_stem(source) for source in there if source is not None)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+
+Read = Callable[[int], tuple[Image | None, Truth | None]]
+"""Reads the image at a place, and its truth; None where it cannot be read."""
+
+_SENTENCES = {
+    "changed": ("has changed and is done again", "have changed and are done again"),
+    "unclear": (
+        "is done again, for results of segkit 0.1.0 do not say of which file of that name it is",
+        "are done again, for results of segkit 0.1.0 do not say of which file of a name each is",
+    ),
+    "unproved": (
+        "was done by segkit 0.1.0, which did not note its file; it is taken to be the same",
+        "were done by segkit 0.1.0, which did not note their files; they are taken to be the same",
+    ),
+    "gone": ("is gone and leaves the results", "are gone and leave the results"),
+}
+"""Verdict to what is said of one image, and of several."""
+
+
+def _path(line: Line) -> str | None:
+    source = line.get("source")
+    return source.get("path") if isinstance(source, dict) else None
+
+
+def _stem(source: Line) -> str:
+    return folded(Path(source["path"]).stem)
+
+
+def _alike(before: Line, now: Line) -> bool:
+    """Whether an image's files have the sizes and times that they had, wherever they lie."""
+    pairs = zip_longest([before, *before.get("truth", ())], [now, *now.get("truth", ())])
+    return all(
+        one is not None
+        and other is not None
+        and one.get("size") == other.get("size")
+        and _at_once(one.get("modified"), other.get("modified"))
+        for one, other in pairs
+    )
+
+
+def _at_once(before: float | None, now: float | None) -> bool:
+    """Whether two times are one: some disks and archives keep whole seconds, or every other one."""
+    if before is None or now is None or before == now:
+        return before == now
+    return abs(before - now) < 2 and (before % 1 == 0 or now % 1 == 0)
+
+
+def _stamp(path: Path) -> Line:
+    where = os.path.abspath(path)  # noqa: PTH100 - keeps symbolic links
+    try:
+        found = path.stat()
+    except OSError:  # said when its turn comes
+        return {"path": where, "size": None, "modified": None}
+    return {"path": where, "size": found.st_size, "modified": found.st_mtime}
+
+
+def _digest(image: Image | None, truth: Truth | None) -> Line:
+    """Hashes of an image's pixels and of its truth; None for an image that could not be read."""
+    if image is None:
+        return {"sha256": None}
+    made: Line = {"sha256": _sha256(image.pixels)}
+    if truth is not None:
+        arrays = [truth.labels.ids] + ([] if truth.instances is None else [truth.instances])
+        made["truth"] = _sha256(*arrays)
+    return made
+
+
+def _sha256(*arrays: NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def reader_of(dataset: Dataset) -> Read:
+    """Reads the image at a place, and its truth, without a word of what cannot be read."""
+
+    def read(index: int) -> tuple[Image | None, Truth | None]:
+        task = read_task(dataset, index, "")
+        return (None, None) if isinstance(task, Failure) else (task.image, task.truth)
+
+    return read

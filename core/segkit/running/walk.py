@@ -1,0 +1,192 @@
+"""Walking the images: read ahead, worked on chunk by chunk, each value dropped when it is read.
+
+Writes nothing: what comes of each image goes on as an `Outcome`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from segkit.deprecations import SegkitWarning
+from segkit.errors import SegkitError, plugin_code
+from segkit.plugins.contract import blamed, item_of, why_failed
+from segkit.plugins.steps import Dataset, Step
+from segkit.running.calling import Failure, Task
+from segkit.running.graph import Branch
+from segkit.running.prompting import Asked
+from segkit.running.work import Work
+from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Truth
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one plan made of one image."""
+
+    recipe: str
+    """The plan's name."""
+    name: str
+    """The image's name."""
+    error: str | None = None
+    """Why the image failed, as a sentence; None if it did not."""
+    image: Image | None = None
+    truth: Truth | None = None
+    heatmaps: tuple[Heatmap, ...] = ()
+    prompts: Prompts | None = None
+    masks: Masks | None = None
+    candidates: Masks | None = None
+    """The masks before selection, if they were asked for."""
+    labels: Labels | None = None
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    """Metric name to its counts."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Step name to seconds; work that plans share counts for each of them."""
+
+
+def walk(
+    branches: Mapping[str, Branch],
+    dataset: Dataset,
+    names: Sequence[str],
+    work: Work,
+    chunk: int,
+    skip: Mapping[str, Collection[str]],
+) -> Iterator[Outcome]:
+    """Yield what each branch makes of each image; what branches have in common is computed once.
+
+    The steps are open. Images come in chunks: steps work on a chunk together, and what is no longer
+    needed is freed, so memory does not grow with the data set. `names` are the images' names,
+    `skip` those that a branch need not do. One image that fails does not stop the others.
+    """
+    wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
+    uses = _uses(branches.values())
+    for places, tasks in _read_ahead(dataset, names, wanted, chunk):
+        for place in places:
+            work.observers.tell("segkit_before_image", name=names[place])
+        for recipe, branch in branches.items():
+            todo = [i for i in places if names[i] not in skip.get(recipe, ())]
+            good = [t for i in todo if isinstance(t := tasks[i], Task)]
+            _evaluate(work, branch, good, uses)
+            for i in todo:
+                task = tasks[i]
+                if isinstance(task, Failure):
+                    yield Outcome(recipe, names[i], error=task.error)
+                else:
+                    yield _outcome(recipe, branch, task)
+                    _release(task, (n.key for n in _ends(branch)), uses)
+
+
+@contextmanager
+def opened(steps: Sequence[Step], device: str) -> Iterator[None]:
+    """Open each step once, and close all in the end, whatever happens."""
+    with ExitStack() as stack:
+        for step in steps:
+            # Closed even if opening fails halfway: part of it may have been loaded.
+            stack.callback(_close, step)
+            with blamed(step, f"could not be opened on {device}:"):
+                step.open(device)
+        yield
+
+
+def _close(step: Step) -> None:
+    """Close a step; the work is done by then, so what it raises is only told."""
+    try:
+        with plugin_code():
+            step.close()
+    except Exception as error:
+        warnings.warn(why_failed(step, error, "could not be closed:"), SegkitWarning, stacklevel=2)
+
+
+def _read_ahead(
+    dataset: Dataset, names: Sequence[str], wanted: Sequence[int], chunk: int
+) -> Iterator[tuple[Sequence[int], dict[int, Task | Failure]]]:
+    """Chunks of images, each read in a thread while the one before it is worked on."""
+    chunks = [wanted[i : i + chunk] for i in range(0, len(wanted), chunk)]
+
+    def read(places: Sequence[int]) -> dict[int, Task | Failure]:
+        return {i: read_task(dataset, i, names[i]) for i in places}
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = [reader.submit(read, places) for places in chunks[:1]]
+        for index, places in enumerate(chunks):
+            tasks = ahead.pop().result()
+            ahead = [reader.submit(read, following) for following in chunks[index + 1 : index + 2]]
+            yield places, tasks
+
+
+def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
+    """The image at `index` and its truth, or why it cannot be used."""
+    try:
+        image, truth = item_of(dataset, index)
+    except SegkitError as error:
+        return Failure(str(error))
+    if truth is not None and truth.labels.ids.shape != image.size:
+        return Failure(
+            f"{name}: the truth should have the image's size {image.size}, but has "
+            f"{truth.labels.ids.shape}"
+        )
+    return Task(image, truth)
+
+
+def _ends(branch: Branch) -> list[Any]:
+    return [*branch.values.values(), *branch.metrics]
+
+
+def _uses(branches: Iterable[Branch]) -> Counter[str]:
+    """How many nodes and plans read each node's value."""
+    uses: Counter[str] = Counter()
+    seen: set[str] = set()
+    for branch in branches:
+        for node in branch.nodes:
+            if node.key not in seen:
+                seen.add(node.key)
+                uses.update(need.key for need in node.needs.values())
+        uses.update(node.key for node in _ends(branch))
+    return uses
+
+
+def _evaluate(work: Work, branch: Branch, tasks: Sequence[Task], uses: Counter[str]) -> None:
+    """Do a branch's work, freeing each value after its last reader."""
+    for node in branch.nodes:
+        fresh = [t for t in tasks if node.key not in t.done]
+        work.evaluate(node, fresh)
+        for task in fresh:
+            _release(task, (need.key for need in node.needs.values()), uses)
+
+
+def _release(task: Task, keys: Iterable[str], uses: Counter[str]) -> None:
+    """Note that these values were read, and drop those that nobody else will read."""
+    for key in keys:
+        task.reads[key] += 1
+        if task.reads[key] == uses[key]:
+            del task.values[key]
+
+
+def _outcome(recipe: str, branch: Branch, task: Task) -> Outcome:
+    values = {name: task.values[node.key] for name, node in branch.values.items()}
+    counts = {node.steps[0].name: task.values[node.key] for node in branch.metrics}
+    failed = next((v for v in (*values.values(), *counts.values()) if isinstance(v, Failure)), None)
+    seconds: dict[str, float] = {}
+    for node in branch.nodes:
+        for step, spent in task.seconds.get(node.key, {}).items():
+            seconds[step] = seconds.get(step, 0.0) + spent
+    if failed is not None:
+        return Outcome(recipe, task.image.name, error=failed.error, seconds=seconds)
+    asked = values.get("prompts")
+    return Outcome(
+        recipe,
+        task.image.name,
+        image=task.image,
+        truth=task.truth,
+        heatmaps=values.get("heatmaps", ()),
+        prompts=asked.prompts if isinstance(asked, Asked) else None,
+        masks=values.get("masks"),
+        candidates=values.get("candidates"),
+        labels=values.get("labels"),
+        counts=counts,
+        seconds=seconds,
+    )
