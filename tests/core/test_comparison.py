@@ -210,8 +210,8 @@ def test_refiners_go_with_any_foreground(tmp_path, first, refiner):
 def test_the_parts_add_up_and_the_files_agree(tmp_path):
     chosen = plans("topk", "centroid-grid", "box")
     diagnosis = diagnose_plans(chosen, tmp_path / "d", RunOptions(catalog=CATALOG))
-    assert len(diagnosis.losses) == 9
-    for loss in diagnosis.losses:
+    assert len(diagnosis.rows) == 9
+    for loss in diagnosis.rows:
         assert sum(loss.parts.values()) == pytest.approx(1 - loss.iou)
         assert loss.best_candidate >= loss.iou - 1e-9
     for one in diagnosis.recipes:
@@ -222,11 +222,11 @@ def test_the_parts_add_up_and_the_files_agree(tmp_path):
         assert one.reading.startswith(
             f"{one.recipe} reaches an IoU of {one.iou:.3f}; the rest goes"
         )
-    assert [loss.iou for loss in diagnosis.losses] == sorted(x.iou for x in diagnosis.losses)
+    assert [loss.iou for loss in diagnosis.rows] == sorted(x.iou for x in diagnosis.rows)
     found = json.loads((tmp_path / "d/diagnosis.json").read_text())
-    assert found["rows"][0]["selection"] == pytest.approx(diagnosis.losses[0].parts["selection"])
+    assert found["rows"][0]["selection"] == pytest.approx(diagnosis.rows[0].parts["selection"])
     # One candidate: nothing can be lost to the selection.
-    assert all(x.parts["selection"] == 0 for x in diagnosis.losses if x.recipe == "box")
+    assert all(x.parts["selection"] == 0 for x in diagnosis.rows if x.recipe == "box")
 
 
 def test_true_prompts_are_what_they_say():
@@ -246,7 +246,7 @@ def test_the_true_points_figure_equals_a_segmenter_asked_by_hand(tmp_path):
     sam = make_step(CATALOG, "segmenter", "sam", {})
     sam.open("cpu")
     dataset = shapes()
-    for loss in diagnosis.losses:
+    for loss in diagnosis.rows:
         image, truth = dataset[list(dataset.names).index(loss.name)]
         masks = sam(image=image, prompts=TruePoint()(truth), encoding=sam.encode(image))
         true = truth.labels.ids > 0
@@ -259,7 +259,7 @@ def test_a_diagnosis_goes_on_where_it_was_cut_off(tmp_path):
     path = tmp_path / "d/recipes/topk/results.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     again = diagnose_plans(plans("topk"), tmp_path / "d", RunOptions(catalog=CATALOG, resume=True))
-    assert [x.iou for x in again.losses] == pytest.approx([x.iou for x in first.losses])
+    assert [x.iou for x in again.rows] == pytest.approx([x.iou for x in first.rows])
 
 
 def test_what_cannot_be_diagnosed_is_told(tmp_path):
@@ -282,7 +282,7 @@ def test_a_diagnosis_of_a_sweeps_folder_runs_what_lacks_it(tmp_path):
     made = diagnose_plans(
         plans("topk", "maxmin"), tmp_path / "d", RunOptions(catalog=CATALOG, resume=True)
     )
-    assert len(made.losses) == 6
+    assert len(made.rows) == 6
     for name in ("topk", "maxmin"):
         text = (tmp_path / "d/recipes" / name / "results.jsonl").read_text()
         assert len(text.splitlines()) == 3

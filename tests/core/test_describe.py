@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from segkit import BadImageError, Dataset, Image, Labels, Truth
-from segkit.reporting.describe import Description, objects_in, pixels_by_id, spread
-from segkit.reporting.description import chart, write_description
+from segkit.reporting.describe import Description, spread
+from segkit.reporting.describe_objects import objects_in, pixels_by_id
+from segkit.reporting.describe_page import chart, write_description
 
 
 class Made(Dataset):

@@ -9,6 +9,7 @@ import pytest
 
 from segkit import Metric
 from segkit.comparing.leaderboard import make_leaderboard
+from segkit.running.records import ResultLine
 
 
 class Share(Metric):
@@ -38,12 +39,12 @@ class Away(Share):
 
 def lines(values, metric="share", seconds=1.0):
     return {
-        f"i{i}": {
-            "name": f"i{i}",
-            "status": "ok",
-            "counts": {metric: {"sum": float(v), "n": 1}},
-            "seconds": {"step": seconds},
-        }
+        f"i{i}": ResultLine(
+            name=f"i{i}",
+            status="ok",
+            counts={metric: {"sum": float(v), "n": 1}},
+            seconds={"step": seconds},
+        )
         for i, v in enumerate(values)
     }
 
@@ -73,7 +74,7 @@ def test_the_interval_of_a_mean_is_students():
 def test_ratios_are_worked_out_of_added_counts():
     counts = {"a": (1, 10), "b": (9, 10), "c": (0, 80)}
     found = {
-        name: {**lines([0])["i0"], "counts": {"share": {"sum": s, "n": n}}}
+        name: ResultLine(name=name, status="ok", counts={"share": {"sum": s, "n": n}})
         for name, (s, n) in counts.items()
     }
     row = make_leaderboard({"r": found}, {"r": (Share(),)}, sort_by="share").rows[0]
@@ -135,7 +136,7 @@ def test_differences_of_random_sign_are_seldom_claimed():
 
 def test_only_images_that_all_recipes_finished_count():
     one, other = lines([1.0, 0.0, 0.5]), lines([1.0, 0.0, 0.5])
-    other["i1"] = {**other["i1"], "status": "failed", "counts": {}}
+    other["i1"] = ResultLine(name="i1", status="failed")
     found = make_leaderboard(
         {"a": one, "b": other}, {"a": (Share(),), "b": (Share(),)}, sort_by="share"
     )

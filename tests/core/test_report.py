@@ -18,9 +18,9 @@ import pytest
 from toys import Best, Bright, Flood, Paint, Peak, Right, Squares
 
 from segkit import Image, Labels, UsageError, Writer, palette, plan, run, write_png
+from segkit.comparing.records import RecipeLosses
 from segkit.reporting import charts, figure, recipe_in_words, write_report
 from segkit.reporting import pictures as pictures_module
-from segkit.reporting.folder import RecipeLosses
 from segkit.running.recipe import Recipe
 
 NASTY = "<b>&\"x'"
@@ -842,8 +842,16 @@ def test_a_histogram_of_large_figures_has_their_scale():
     assert (low, high) == (3.0, 40.0)
     assert 0 < one.median_x < 100
     (same,), low, high = charts.histograms([("a", [7.0, 7.0])])
-    assert (low, high) == (7.0, 7.0)
-    assert [bar.label for bar in same.bars] == ["7.00 to 7.00: 2 images"]
+    assert (low, high) == (6.5, 7.5)
+    assert [(bar.x, bar.label) for bar in same.bars] == [(150.5, "7.00 to 7.05: 2 images")]
+    assert same.median_x == 150
+
+
+def test_values_at_the_end_of_a_bin_count_for_the_next_one():
+    (one,), *_ = charts.histograms([("a", [i / 20 for i in range(20)])])
+    assert [bar.label for bar in one.bars] == [
+        f"{i / 20:.2f} to {(i + 1) / 20:.2f}: 1 image" for i in range(20)
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 1000])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from segkit.comparing.records import Estimate, Row
 from segkit.reporting.charts import curves
-from segkit.reporting.folder import Estimate, Row
 
 
 def row(mean, half=0.1, **options):

@@ -27,6 +27,7 @@ from segkit import (
 )
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.sweep import Shown
+from segkit.running.records import ResultLine
 from segkit.running.session import RunOptions
 
 
@@ -190,7 +191,7 @@ def test_intervals_are_the_leaderboards(tmp_path):
     lines = results(tmp_path / "out/recipes/r")
     for level in (1, 2, 3):
         damaged = {
-            name: {**line, "counts": line["robustness"][level - 1]["counts"]}
+            name: ResultLine(name=name, status="ok", counts=line["robustness"][level - 1]["counts"])
             for name, line in lines.items()
         }
         row = make_leaderboard({"r": damaged}, {"r": (Right(),)}).rows[0]
@@ -201,25 +202,25 @@ def test_a_stage_gives_way_where_it_passes_its_limit(tmp_path):
     found = examine(tmp_path, {"r": recipe()}, Dark(), Push())
     dark = curve(found)
     assert dark.gives_way == {"heatmap": None, "prompt": None, "mask": 3}
-    assert dark.first == ("mask", 3)
+    assert dark.gives_way_first == "mask"
     pushed = curve(found, damage="push")
     assert pushed.gives_way["prompt"] == 2  # 2 px of 20, more than a twentieth
-    assert pushed.first[0] == "prompt"
+    assert pushed.gives_way_first == "prompt"
 
 
 def test_the_result_is_read_out_in_words(tmp_path):
     found = examine(tmp_path, {"r": recipe()}, Dark(), Push())
     means = {c.perturbation: c.area.mean for c in found.curves}
     assert means["dark"] < means["push"]
-    assert found.reading("r") == (
+    assert found.recipes[0].reading == (
         "The recipe has right 1.000 without damage; dark harms it most (mean "
         f"{means['dark']:.3f}), push least ({means['push']:.3f}). "
         "Under dark the mask gives way first, at level 3."
     )
     found = examine(tmp_path, {"r": recipe()}, Push(), levels=4, overwrite=True)
-    assert found.reading("r").endswith("Under push the prompt gives way first, at level 2.")
+    assert found.recipes[0].reading.endswith("Under push the prompt gives way first, at level 2.")
     found = examine(tmp_path, {"r": recipe()}, Dark(step=10), levels=2, overwrite=True)
-    assert found.reading("r") == (
+    assert found.recipes[0].reading == (
         "The recipe has right 1.000 without damage; under dark its mean is 1.000. Under dark no "
         "stage gives way."
     )
@@ -258,7 +259,7 @@ def test_files_hold_the_same_as_the_result(tmp_path):
 
 def test_the_best_recipe_comes_first(tmp_path):
     found = examine(tmp_path, {"bad": recipe(Bright(), Peak(dx=6)), "good": recipe()})
-    assert list(found.words) == ["good", "bad"]
+    assert [r.recipe for r in found.recipes] == ["good", "bad"]
     assert [c.recipe for c in found.curves] == ["good", "bad"]
 
 
@@ -283,7 +284,7 @@ def test_recipes_without_prompts_take_no_part_in_damage_to_prompts(tmp_path):
     assert {(c.recipe, c.perturbation) for c in found.curves} == {
         *(("bare", "dark"), ("boxed", "dark"), ("r", "dark"), ("r", "push"))
     }
-    assert {s["recipe"]: s["reason"] for s in found.skipped} == {
+    assert {s.recipe: s.reason for s in found.skipped} == {
         "bare": "it has no prompts that push could damage",
         "boxed": "none of its prompts has anything that push moves",
     }
@@ -296,8 +297,8 @@ def test_one_image_that_fails_under_damage_is_left_out_of_that_curve_alone(tmp_p
     found = examine(tmp_path, {"r": recipe()}, Dark(), Moody())
     assert curve(found).images == 5
     assert curve(found, damage="moody").images == 4
-    assert found.failed == {"square-1": ["r"]}
-    assert [dict(e) for e in found.errors] == [
+    assert found.failed_images == {"square-1": ["r"]}
+    assert [dict(e) for e in found.failed] == [
         {
             "image": "square-1",
             "recipe": "r",
@@ -311,14 +312,14 @@ def test_one_image_that_fails_under_damage_is_left_out_of_that_curve_alone(tmp_p
 
 def test_one_image_that_cannot_be_read_fails_alone(tmp_path):
     found = examine(tmp_path, {"r": recipe(data=Squares(bad=(2,)))}, Dark(), Push())
-    assert found.failed == {"square-2": ["r"]}
+    assert found.failed_images == {"square-2": ["r"]}
     assert curve(found).images == curve(found, damage="push").images == 4
     assert results(tmp_path / "out/recipes/r")["square-2"]["status"] == "failed"
 
 
 def test_damage_that_makes_what_it_should_not_is_named(tmp_path):
     found = examine(tmp_path, {"r": recipe()}, Dark(), Push(keep=False), levels=1)
-    assert {e["error"] for e in found.errors} == {
+    assert {e.error for e in found.failed} == {
         "perturbation 'push' should make as many prompts as it is given, 1, but made 0"
     }
     assert {c.perturbation for c in found.curves} == {"dark"}
@@ -327,8 +328,8 @@ def test_damage_that_makes_what_it_should_not_is_named(tmp_path):
 def test_everything_failing_has_a_result_too(tmp_path):
     found = examine(tmp_path, {"r": recipe(data=Squares(count=2, bad=(0, 1)))})
     assert found.curves == ()
-    assert found.reading("r") == "r: there is no agreement to compare."
-    assert len(found.failed) == 2
+    assert found.recipes[0].reading == "r: there is no agreement to compare."
+    assert len(found.failed_images) == 2
 
 
 def test_wrong_use_is_said_before_anything_is_run(tmp_path):

@@ -140,7 +140,7 @@ def _files(output: str | None) -> list[Path]:
 
 
 def _write(found: Description, files: Sequence[Path]) -> None:
-    from segkit.reporting.description import write_description
+    from segkit.reporting.describe_page import write_description
     from segkit.running.folder import write_text
 
     for path in files:
@@ -210,7 +210,7 @@ def _bar(part: float) -> str:
 def _classes(found: Description) -> Table | None:
     """The classes with their images, objects and pixels; background and void below."""
     from segkit.reporting.describe import share
-    from segkit.reporting.description import percent
+    from segkit.reporting.describe_page import percent
 
     if not found.with_truth:
         return None

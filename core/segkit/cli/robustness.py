@@ -21,7 +21,7 @@ from segkit.cli.sweep import run_grid, sweep_options
 from segkit.kinds import BUNDLED, KINDS
 
 if TYPE_CHECKING:
-    from segkit.comparing.robustness import Robustness
+    from segkit.comparing.records import Robustness
     from segkit.comparing.sweep import Shown
     from segkit.plugins.catalog import Catalog
     from segkit.running.plan import Plan
@@ -128,9 +128,9 @@ def _examined(
     """The result; what failed under damage is told, as failed images are while they are run."""
     from segkit.comparing.damaged_run import examine_plans
 
-    found = examine_plans(plans, directory, options, shown, **damage)
-    for one in found.errors:
-        if one["level"]:
-            place = f"{one['image']} under {one['perturbation']}, level {one['level']}"
-            click.echo(f"failed: {place} ({one['recipe']}): {one['error']}", err=True)
-    return found
+    robustness = examine_plans(plans, directory, options, shown, **damage)
+    for failure in robustness.failed:
+        if failure.level:
+            place = f"{failure.image} under {failure.perturbation}, level {failure.level}"
+            click.echo(f"failed: {place} ({failure.recipe}): {failure.error}", err=True)
+    return robustness

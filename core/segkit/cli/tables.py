@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from segkit.comparing.diagnosis import Diagnosis
-    from segkit.comparing.leaderboard import Estimate, Leaderboard
-    from segkit.comparing.robustness import Robustness
+    from segkit.comparing.leaderboard import Leaderboard
+    from segkit.comparing.records import Diagnosis, Estimate, Robustness
 
 GIVES_WAY = ("heat", "prompt", "mask")
 """Columns for the level at which each stage gives way."""
@@ -73,53 +72,54 @@ def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) ->
     table.add_column("recipe", style="cyan", overflow="fold")
     for title in ("iou", "selection", "saliency", "placement", "segmenter", "true box"):
         table.add_column(title, justify="right")
-    for one in diagnosis.recipes:
-        losses = (one.selection, one.saliency, one.placement, one.segmenter)
+    for recipe in diagnosis.recipes:
+        losses = (recipe.selection, recipe.saliency, recipe.placement, recipe.segmenter)
         table.add_row(
-            one.recipe,
-            f"{one.iou:.3f}",
+            recipe.recipe,
+            f"{recipe.iou:.3f}",
             *(f"{-loss:+.3f}" for loss in losses),
-            f"{one.true_box:.3f}",
+            f"{recipe.true_box:.3f}",
         )
     if diagnosis.recipes:
         console.print("what stands between 1 and each recipe's IoU (mean over images)")
         console.print(table)
-    for one in diagnosis.recipes[:3]:
-        console.print(one.reading)
+    for recipe in diagnosis.recipes[:3]:
+        console.print(recipe.reading)
     worst = Table(box=None, pad_edge=False, title="the worst images", title_justify="left")
     for title in ("image", "recipe"):
         worst.add_column(title, style="cyan", overflow="fold")
     for title in ("iou", "lost to"):
         worst.add_column(title, justify="right")
-    for loss in diagnosis.losses[:5]:
+    for loss in diagnosis.rows[:5]:
         part = max(loss.parts, key=lambda name: loss.parts[name])
         cause = loss.cause if part == "prompt" else part
         worst.add_row(loss.name, loss.recipe, f"{loss.iou:.3f}", f"{cause} {loss.parts[part]:.3f}")
-    if diagnosis.losses:
+    if diagnosis.rows:
         console.print(worst)
     print_places(console, directory, page)
 
 
-def print_robustness(found: Robustness, directory: Path, page: Path | None) -> None:
+def print_robustness(robustness: Robustness, directory: Path, page: Path | None) -> None:
     """Each recipe under each perturbation, the most harmful first, and what it means."""
     console = Console(highlight=False, markup=False)
-    plural = "" if found.images == 1 else "s"
-    better = "" if found.higher_is_better else " (lower is better)"
+    plural = "" if robustness.images == 1 else "s"
+    better = "" if robustness.higher_is_better else " (lower is better)"
     console.print(
-        f"{found.figure}{better} of {found.images} image{plural} under damage, from none to level "
-        f"{found.levels}",
+        f"{robustness.figure}{better} of {robustness.images} image{plural} under damage, from none "
+        f"to level {robustness.levels}",
         soft_wrap=True,
     )
-    for recipe in found.words:
-        curves = found.of(recipe)
+    for recipe in robustness.recipes:
+        curves = robustness.curves_of(recipe.recipe)
         if not curves:
             continue
-        title = recipe if len(found.words) > 1 else None
+        title = recipe.recipe if len(robustness.recipes) > 1 else None
         table = Table(
             box=None, pad_edge=False, title=title, title_justify="left", title_style="cyan"
         )
         table.add_column("damage", style="cyan", overflow="fold")
-        for head in ("none", f"at {found.levels}", "mean", "95 % interval", "kept", *GIVES_WAY):
+        last = f"at {robustness.levels}"
+        for head in ("none", last, "mean", "95 % interval", "kept", *GIVES_WAY):
             table.add_column(head, justify="right", no_wrap=True)
         for curve in curves:
             ends = (curve.points[0].figure, curve.points[-1].figure)
@@ -131,22 +131,22 @@ def print_robustness(found: Robustness, directory: Path, page: Path | None) -> N
                 *("–" if k is None else str(k) for k in curve.gives_way.values()),
             )
         console.print(table)
-    if found.curves:
+    if robustness.curves:
         console.print(
             "mean: height of the curve; kept: mean over none; heat, prompt, mask: the level "
             "at which each gives way",
             style="dim",
         )
-    for recipe in found.words:
-        console.print(found.reading(recipe))
-    if found.failed:
-        many = len(found.failed)
+    for recipe in robustness.recipes:
+        console.print(recipe.reading)
+    if robustness.failed:
+        many = len(robustness.failed_images)
         console.print(
             f"{many} image{'' if many == 1 else 's'} failed, with or without damage, and "
             "are left out of the curves concerned"
         )
-    for one in found.skipped:
-        console.print(f"left out: {one['recipe']}: {one['reason']}", style="dim")
+    for skipped in robustness.skipped:
+        console.print(f"left out: {skipped.recipe}: {skipped.reason}", style="dim")
     print_places(console, directory, page)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from segkit.comparing.diagnosis import foreground, iou_of
+from segkit.comparing.losses import foreground, iou_of
 from segkit.errors import BadImageError, BadValueError, plugin_code
 from segkit.plugins.contract import check_output, named, names_of, why_failed
 from segkit.plugins.steps import Dataset, Perturbation
@@ -62,9 +62,9 @@ class Damaged(Dataset):
 
         `names`: what to call them in place of its own names.
         """
-        made = cls()
-        made._of, made._seed = dataset, seed
-        made._places = tuple(
+        damaged = cls()
+        damaged._of, damaged._seed = dataset, seed
+        damaged._places = tuple(
             place
             for index, name in enumerate(names_of(dataset) if names is None else names)
             for place in (
@@ -72,7 +72,7 @@ class Damaged(Dataset):
                 *(Place(index, name, d, k) for d in damages for k in range(1, levels + 1)),
             )
         )
-        return made
+        return damaged
 
     @property
     def places(self) -> Sequence[Place]:
@@ -109,13 +109,13 @@ def _damaged(step: Perturbation, level: int, image: Image, seed: int) -> Image:
     rng = randomness(seed, step, image.name)
     there = {"image": image, "level": float(level), "rng": rng}
     work = getattr(step, step.work)
-    made = work(**{name: there[name] for name in type(step).inputs().all if name in there})
-    check_output(step, made, there)
-    if made.size != image.size:
+    damaged = work(**{name: there[name] for name in type(step).inputs().all if name in there})
+    check_output(step, damaged, there)
+    if damaged.size != image.size:
         raise BadValueError(
-            f"{named(step)} should keep the image's size {image.size}, but made {made.size}"
+            f"{named(step)} should keep the image's size {image.size}, but made {damaged.size}"
         )
-    return replace(made, name=image.name)
+    return replace(damaged, name=image.name)
 
 
 # ---- along the chain ---------------------------------------------------------------------------
@@ -132,18 +132,18 @@ def heatmap_drift(before: Sequence[Heatmap], after: Sequence[Heatmap]) -> float 
     if not before:
         return None
     named = {h.name: h for h in after if h.name is not None}
-    found = []
+    correlations = []
     for place, heatmap in enumerate(before):
         other = named.get(heatmap.name or "") or (after[place] if place < len(after) else None)
-        found.append(0.0 if other is None else _correlation(heatmap.values, other.values))
-    return float(1 - np.mean(found))
+        correlations.append(0.0 if other is None else _correlation(heatmap.values, other.values))
+    return float(1 - np.mean(correlations))
 
 
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    flat = [float(np.ptp(values)) == 0 for values in (one, other)]
+def _correlation(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    flat = [float(np.ptp(values)) == 0 for values in (before, after)]
     if any(flat):
         return float(all(flat))
-    return float(np.corrcoef(one.ravel().astype(float), other.ravel().astype(float))[0, 1])
+    return float(np.corrcoef(before.ravel().astype(float), after.ravel().astype(float))[0, 1])
 
 
 def prompts_moved(before: Prompts, after: Prompts, size: tuple[int, int]) -> float | None:
@@ -159,11 +159,11 @@ def prompts_moved(before: Prompts, after: Prompts, size: tuple[int, int]) -> flo
 
     diagonal = math.hypot(*size)
     total = count = 0.0
-    for one, other in zip(_corners(before), _corners(after), strict=True):
-        ways = np.linalg.norm(one[:, None] - other[None], axis=-1).mean(axis=-1)
+    for old, new in zip(_corners(before), _corners(after), strict=True):
+        ways = np.linalg.norm(old[:, None] - new[None], axis=-1).mean(axis=-1)
         rows, columns = linear_sum_assignment(ways)
-        total += ways[rows, columns].sum() + diagonal * abs(len(one) - len(other))
-        count += max(len(one), len(other))
+        total += ways[rows, columns].sum() + diagonal * abs(len(old) - len(new))
+        count += max(len(old), len(new))
     return float(total / count) if count else None
 
 
@@ -183,9 +183,9 @@ def mask_lost(before: Outcome, after: Outcome) -> float | None:
     """1 − IoU of the foreground, of any class, with that before; None if there are no masks."""
     if before.labels is None and before.masks is None:
         return None
-    one, other = (foreground(o.labels, o.masks) for o in (before, after))
-    union = int(np.count_nonzero(one | other))
-    return 1 - int(np.count_nonzero(one & other)) / union if union else 0.0
+    old, new = (foreground(o.labels, o.masks) for o in (before, after))
+    union = int(np.count_nonzero(old | new))
+    return 1 - int(np.count_nonzero(old & new)) / union if union else 0.0
 
 
 def true_iou(outcome: Outcome) -> float | None:

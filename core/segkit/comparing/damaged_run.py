@@ -9,7 +9,6 @@ in `segkit.comparing.robustness`.
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections import Counter
@@ -26,14 +25,15 @@ from segkit.comparing.damage import (
     prompts_moved,
     true_iou,
 )
-from segkit.comparing.robustness import Robustness, make_robustness
+from segkit.comparing.records import Robustness
+from segkit.comparing.robustness import make_robustness
 from segkit.comparing.sweep import Shown, resumed
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import BUNDLED, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
 from segkit.plugins.steps import Dataset, Perturbation, Step
-from segkit.running.folder import disk_error, read_lines, write_text
+from segkit.running.folder import disk_error, write_text
 from segkit.running.graph import Branch, Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.ledger import note_files
@@ -81,10 +81,10 @@ def examine_plans(
         if not plan.prompters
         for step in on_prompts
     ]
-    Session(DamageJob(plans, directory, on_images, on_prompts, levels, options), options).run()
-    results = {name: read_lines(directory / "recipes" / name / "results.jsonl") for name in plans}
-    found = make_robustness(
-        results,
+    job = DamageJob(plans, directory, on_images, on_prompts, levels, options)
+    Session(job, options).run()
+    robustness = make_robustness(
+        job.results(),
         plans,
         perturbations,
         levels,
@@ -94,11 +94,11 @@ def examine_plans(
         catalog=options.catalog,
     )
     try:
-        write_text(directory / "robustness.json", json.dumps(found.to_dict(), indent=2) + "\n")
-        write_text(directory / "robustness.csv", found.to_csv())
+        write_text(directory / "robustness.json", robustness.text())
+        write_text(directory / "robustness.csv", robustness.to_csv())
     except OSError as error:
-        raise disk_error(error, directory, found.images) from error
-    return found
+        raise disk_error(error, directory, robustness.images) from error
+    return robustness
 
 
 def _sorted(

@@ -1,35 +1,32 @@
-"""Where the IoU was lost: to the selection, the prompt, or the segmenter.
+"""Run recipes with the truth in hand: `segkit diagnose`, which says where the IoU was lost.
 
-For each image and recipe, 1 − IoU is split into three parts, each signed:
-
-    selection   best candidate − IoU          a better mask was on offer
-    prompt      true point − best candidate   a better click would have brought a better mask
-    segmenter   1 − true point                even the best click does not bring the true mask
-
-*Best candidate*: every prompt answered by the candidate that serves the IoU best. *True point*: the
-same, prompted with the most interior pixel of each true object, chosen with the truth in hand. The
-prompt's part is called *saliency* where the brightest pixel of the heatmap misses the object, and
-*placement* otherwise. The IoU from the true boxes stands alongside. A part below zero was a gain:
-the recipe's prompt did better than the true point.
+Beside each recipe two oracles ask its segmenter: the most interior point of each true object, and
+its box. What the parts of the loss are, and how they come about, is in `segkit.comparing.losses`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from segkit.comparing.leaderboard import Leaderboard, interval, resamples
+from segkit.comparing.losses import (
+    best_candidate_iou,
+    foreground,
+    heat_misses,
+    iou_of,
+    make_diagnosis,
+    true_objects,
+)
+from segkit.comparing.records import Diagnosis
 from segkit.comparing.sweep import FILES, Shown, compare, resumed
 from segkit.errors import PlanError
 from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import Prompter
-from segkit.running.folder import disk_error, read_lines, write_text
+from segkit.running.folder import disk_error, write_text
 from segkit.running.graph import Branch, Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.ledger import note_files
@@ -37,12 +34,7 @@ from segkit.running.lines import Line
 from segkit.running.plan import Plan
 from segkit.running.session import RunOptions
 from segkit.running.walk import Outcome
-from segkit.values.types import BACKGROUND, VOID, Labels, Masks, Prompt, Prompts, Truth
-
-Mask = NDArray[np.bool_]
-
-PARTS = ("selection", "prompt", "segmenter")
-"""What 1 − IoU is the sum of."""
+from segkit.values.types import Prompt, Prompts, Truth
 
 
 class _Oracle(Prompter):
@@ -60,12 +52,12 @@ class TruePoint(_Oracle):
         """One prompt with one point for each object."""
         from scipy.ndimage import distance_transform_edt
 
-        made = []
-        for mask in _objects(truth):
+        prompts = []
+        for mask in true_objects(truth):
             depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
             y, x = np.unravel_index(int(depth.argmax()), mask.shape)
-            made.append(Prompt(points=[(int(x), int(y))]))
-        return Prompts(tuple(made))
+            prompts.append(Prompt(points=[(int(x), int(y))]))
+        return Prompts(tuple(prompts))
 
 
 class TrueBox(_Oracle):
@@ -75,106 +67,11 @@ class TrueBox(_Oracle):
 
     def __call__(self, truth: Truth | None = None) -> Prompts:
         """One prompt with a box for each object."""
-        made = []
-        for mask in _objects(truth):
+        prompts = []
+        for mask in true_objects(truth):
             y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            made.append(Prompt(box=[x[0], y[0], x[-1], y[-1]]))
-        return Prompts(tuple(made))
-
-
-@dataclass(frozen=True)
-class Loss:
-    """One recipe on one image. `selection + prompt + segmenter = 1 − iou`."""
-
-    name: str
-    recipe: str
-    iou: float
-    best_candidate: float
-    true_point: float
-    true_box: float
-    cause: str
-    """What the prompt's part is called: `saliency` or `placement`."""
-
-    @property
-    def parts(self) -> dict[str, float]:
-        """The three parts, each signed."""
-        return {
-            "selection": self.best_candidate - self.iou,
-            "prompt": self.true_point - self.best_candidate,
-            "segmenter": 1 - self.true_point,
-        }
-
-
-@dataclass(frozen=True)
-class Diagnosed:
-    """One recipe on all images: means, and 95 % intervals of the parts."""
-
-    recipe: str
-    images: int
-    iou: float
-    best_candidate: float
-    true_point: float
-    true_box: float
-    selection: float
-    prompt: float
-    saliency: float
-    """The prompt's part on images whose brightest pixel misses the object, over all images."""
-    placement: float
-    """The prompt's part on the others, over all images; both add up to `prompt`."""
-    segmenter: float
-    missed: int
-    """On how many images the brightest pixel misses the object."""
-    intervals: Mapping[str, tuple[float, float]]
-
-    @property
-    def reading(self) -> str:
-        """What it means, in two sentences."""
-        lost = {
-            "the segmenter": self.segmenter,
-            "the clicks' placement": self.placement,
-            "the saliency": self.saliency,
-            "the selection": self.selection,
-        }
-        order = sorted(lost, key=lambda part: -lost[part])
-        shares = [f"{part} ({lost[part]:.3f})" for part in order]
-        advice = {
-            "the segmenter": f"Even the most interior true point brings {self.true_point:.3f} (the "
-            f"true box {self.true_box:.3f}), so a better segmenter would gain most.",
-            "the clicks' placement": "The heatmap points at the object, but a click elsewhere on "
-            "it would bring a better mask, so another --prompt would gain most.",
-            "the saliency": f"On {self.missed} of {self.images} images the heatmap's brightest "
-            "pixel misses the object, so another --saliency, layer or model would gain most.",
-            "the selection": f"Among the candidates lies a mask of {self.best_candidate:.3f}, so "
-            "another --select would gain most.",
-        }
-        rest = f"{', '.join(shares[:-1])} and {shares[-1]}"
-        return (
-            f"{self.recipe} reaches an IoU of {self.iou:.3f}; the rest goes to {rest}. "
-            f"{advice[order[0]]}"
-        )
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Every recipe's losses, as means and image by image."""
-
-    recipes: tuple[Diagnosed, ...]
-    losses: tuple[Loss, ...]
-    """The worst image first."""
-    board: Leaderboard
-
-    @property
-    def failed(self) -> Mapping[str, Sequence[str]]:
-        """Image to the recipes that failed on it."""
-        return self.board.failed
-
-    def to_dict(self) -> dict[str, Any]:
-        """What diagnosis.json holds."""
-        return {
-            "images": max((d.images for d in self.recipes), default=0),
-            "recipes": [asdict(d) | {"reading": d.reading} for d in self.recipes],
-            "rows": [asdict(loss) | loss.parts for loss in self.losses],
-        }
+            prompts.append(Prompt(box=[x[0], y[0], x[-1], y[-1]]))
+        return Prompts(tuple(prompts))
 
 
 class DiagnosisJob(Job):
@@ -213,12 +110,12 @@ class DiagnosisJob(Job):
         """Each recipe's line, with what the truth would have brought."""
         reached: dict[tuple[str, str], float] = {}
         for outcome in outcomes:
-            useful = outcome.error is None and bool(_objects(outcome.truth))
+            useful = outcome.error is None and bool(true_objects(outcome.truth))
             if outcome.recipe in self.plans:
                 notes = self._notes(outcome, reached) if useful else None
                 yield outcome.recipe, {**write(outcome.recipe, outcome), "notes": notes}
             elif useful:
-                reached[outcome.recipe, outcome.name] = _best(outcome)
+                reached[outcome.recipe, outcome.name] = best_candidate_iou(outcome)
 
     def _notes(
         self, outcome: Outcome, reached: Mapping[tuple[str, str], float]
@@ -231,10 +128,10 @@ class DiagnosisJob(Job):
             return None
         return {
             "iou": iou_of(foreground(outcome.labels, outcome.masks), outcome.truth),
-            "best_candidate": _best(outcome),
+            "best_candidate": best_candidate_iou(outcome),
             "true_point": true["true-point"],
             "true_box": true["true-box"],
-            "cause": "saliency" if _misses(outcome) else "placement",
+            "cause": "saliency" if heat_misses(outcome) else "placement",
         }
 
 
@@ -255,27 +152,14 @@ def diagnose_plans(
     plans, left_out = _suitable(plans)
     shown = replace(shown, skipped=[*shown.skipped, *left_out])
     plans, shown = resumed(plans, directory, options, shown)
-    board = compare(DiagnosisJob(plans, directory), options, shown)
-    losses = []
-    order = [row.recipe for row in board.rows]
-    for name in order:
-        lines = read_lines(directory / "recipes" / name / "results.jsonl")
-        losses += [
-            Loss(image, name, **line["notes"])
-            for image, line in lines.items()
-            if line["status"] == "ok" and line.get("notes")
-        ]
-    everywhere = set.intersection(
-        *({loss.name for loss in losses if loss.recipe == name} for name in order)
-    )
-    losses = [loss for loss in losses if loss.name in everywhere]
-    losses.sort(key=lambda loss: loss.iou)
-    made = [_mean(name, [loss for loss in losses if loss.recipe == name]) for name in order]
-    diagnosis = Diagnosis(tuple(m for m in made if m is not None), tuple(losses), board)
+    job = DiagnosisJob(plans, directory)
+    board = compare(job, options, shown)
+    results = job.results()
+    best_first = {row.recipe: results[row.recipe] for row in board.rows}
+    diagnosis = make_diagnosis(best_first, board.failed)
     try:
-        text = json.dumps(diagnosis.to_dict(), indent=2) + "\n"
         note_files(directory, "diagnosis.json")
-        write_text(directory / "diagnosis.json", text)
+        write_text(directory / "diagnosis.json", diagnosis.text())
     except OSError as error:
         raise disk_error(error, directory, board.images) from error
     return diagnosis
@@ -319,95 +203,3 @@ def _with(plan: Plan, oracle: Prompter) -> Plan:
         writers=(),
         rounds=1,
     )
-
-
-def _objects(truth: Truth | None) -> list[Mask]:
-    """The masks of the true objects; the whole foreground where they are not told apart."""
-    if truth is None:
-        return []
-    if truth.instances is None:
-        found = [_true(truth)]
-    else:
-        ids = truth.instances
-        found = [ids == i for i in np.unique(ids) if i not in (BACKGROUND, VOID)]
-    return [mask for mask in found if mask.any()]
-
-
-def _true(truth: Truth) -> Mask:
-    return (truth.labels.ids != BACKGROUND) & (truth.labels.ids != VOID)
-
-
-def foreground(labels: Labels | None, masks: Masks | None) -> Mask:
-    """What the metric iou compares: labels, or the union of all masks."""
-    if labels is not None:
-        return labels.ids != BACKGROUND
-    assert masks is not None  # the plan was checked
-    return np.asarray(masks.masks.any(axis=0))
-
-
-def iou_of(found: Mask, truth: Truth) -> float:
-    """As the metric iou has it: foreground of any class, void pixels left out."""
-    kept = truth.labels.ids != VOID
-    true = _true(truth)
-    union = int(np.count_nonzero((found | true) & kept))
-    return int(np.count_nonzero(found & true)) / union if union else 1.0
-
-
-def _best(outcome: Outcome) -> float:
-    """The IoU with every prompt answered by the candidate that serves it best.
-
-    Prompt by prompt, from the answer that was chosen (or, where nobody chose, the one with the
-    highest score), until no exchange helps; so it is never below the recipe's own.
-    """
-    candidates, truth = outcome.candidates, outcome.truth
-    assert truth is not None
-    if candidates is None or not len(candidates):
-        empty = np.zeros(truth.labels.ids.shape, bool)
-        return iou_of(empty, truth)
-    chosen: dict[int, Mask] = {}
-    for place in np.argsort(candidates.scores, kind="stable"):
-        chosen[int(candidates.prompt[place])] = candidates.masks[place]
-    if outcome.masks is not None and len({*outcome.masks.prompt.tolist()}) == len(outcome.masks):
-        for prompt, mask in zip(outcome.masks.prompt, outcome.masks.masks, strict=True):
-            chosen[int(prompt)] = mask
-    best = iou_of(np.any(list(chosen.values()), axis=0), truth)
-    better = True
-    while better:
-        better = False
-        for prompt, mask in zip(candidates.prompt.tolist(), candidates.masks, strict=True):
-            others = [m for p, m in chosen.items() if p != prompt]
-            value = iou_of(np.asarray(np.any([mask, *others], axis=0)), truth)
-            if value > best + 1e-12:
-                best, better = value, True
-                chosen[prompt] = mask
-    return best
-
-
-def _misses(outcome: Outcome) -> bool:
-    """Whether the brightest pixel of every heatmap lies off the true objects."""
-    assert outcome.truth is not None
-    true = _true(outcome.truth)
-    return bool(outcome.heatmaps) and not any(
-        true.ravel()[int(h.values.argmax())] and h.values.max() > 0 for h in outcome.heatmaps
-    )
-
-
-def _mean(recipe: str, losses: Sequence[Loss]) -> Diagnosed | None:
-    """A recipe's means and intervals; None if no image takes part."""
-    if not losses:
-        return None
-    columns = {
-        **{key: np.array([getattr(loss, key) for loss in losses]) for key in _FIGURES},
-        **{key: np.array([loss.parts[key] for loss in losses]) for key in PARTS},
-    }
-    missed = np.array([loss.cause == "saliency" for loss in losses])
-    columns["saliency"] = columns["prompt"] * missed
-    columns["placement"] = columns["prompt"] * ~missed
-    weights = resamples(len(losses), 0) / len(losses)
-    means = {key: float(values.mean()) for key, values in columns.items()}
-    parts = (*PARTS, "saliency", "placement")
-    intervals = {key: interval(weights @ columns[key], len(losses)) for key in parts}
-    return Diagnosed(recipe, len(losses), **means, missed=int(missed.sum()), intervals=intervals)
-
-
-_FIGURES = ("iou", "best_candidate", "true_point", "true_box")

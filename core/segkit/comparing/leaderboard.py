@@ -1,15 +1,7 @@
-"""Which recipe is better, and whether that is more than chance.
+"""Which recipe is better: the leaderboard of a sweep, and each pair of recipes compared.
 
-Every figure is an estimate from the images at hand. Its interval comes from the bootstrap (Efron
-1979): images are drawn anew with replacement, their counts are added, and the metric is worked out
-again, 2,000 times. Recipes are compared on the same draws, image by image (paired), so that what
-makes an image hard for both takes no part. Intervals are percentiles, widened for few images as
-Hesterberg ("What teachers should know about the bootstrap", 2015, section 5.3) advises.
-
-A difference is claimed only if its interval leaves out zero and a permutation test agrees: on each
-image the two recipes' counts are swapped at random, 2,000 times; if the recipes were alike, a
-difference as large as the one found would come about in fewer than 5 % of them. That holds its
-level even where a few images make up the whole difference.
+How sure that is comes from `segkit.comparing.statistics`; what the file holds, each column too,
+stands in `segkit.comparing.records`.
 """
 
 from __future__ import annotations
@@ -17,99 +9,22 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from segkit.plugins.contract import blamed, scores_of
+from segkit.comparing.records import LeaderboardFile, Pair, Row, Skipped
+from segkit.comparing.statistics import (
+    LEVEL,
+    Bootstrap,
+    interval,
+    lower_is_better,
+    permutation_p,
+)
 from segkit.plugins.steps import Metric
-
-DRAWS = 2000
-"""How often the images are drawn anew."""
-
-LEVEL = 0.95
-"""The share of intervals that should hold the true figure."""
-
-Lines = Mapping[str, Mapping[str, Any]]
-"""Image name to its line of results.jsonl."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if not math.isfinite(self.low):
-            return f"{self.mean:.3f}"
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One recipe."""
-
-    recipe: str
-    options: Mapping[str, str]
-    """What tells it from the others: axis, such as `prompt` or `topk.k`, to value."""
-    words: str
-    """Its steps in a row."""
-    scores: Mapping[str, Estimate]
-    seconds: Mapping[str, float]
-    """Step to seconds an image; work that recipes share counts for each of them."""
-    images: int
-    failed: int
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two recipes compared on the same images."""
-
-    better: str
-    worse: str
-    metric: str
-    difference: float
-    """How much better, in the metric's unit; at least 0."""
-    low: float
-    high: float
-    p: float | None
-    """How often a difference as large comes about by swapping the two at random on each image;
-    None where the interval holds zero, so that nothing is claimed anyway."""
-    images: int
-
-    @property
-    def distinguishable(self) -> bool:
-        """Whether the interval of the difference leaves out zero and chance is ruled out."""
-        return self.p is not None and self.p < 1 - LEVEL
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in words."""
-        plural = "" if self.images == 1 else "s"
-        if not (self.difference or self.low or self.high):
-            return f"{self.better} and {self.worse} have the same {self.metric}"
-        if self.distinguishable:
-            margin = (self.high - self.low) / 2
-            reach = f"± {margin:.3f} {self.metric}"
-            if margin >= self.difference:  # lopsided: it leaves out zero all the same
-                reach = f"{self.metric} (95 % interval {self.low:.3f} to {self.high:.3f})"
-            return f"{self.better} beats {self.worse} by {self.difference:.3f} {reach}"
-        alike = (
-            f"{self.better} and {self.worse} are not distinguishable on {self.images} image{plural}"
-        )
-        if not math.isfinite(self.low):
-            return alike
-        return (
-            f"{alike} ({self.metric} better by {self.difference:.3f}, 95 % interval "
-            f"{self.low:.3f} to {self.high:.3f})"
-        )
+from segkit.running.records import Lines, ResultLine
 
 
 @dataclass(frozen=True)
@@ -133,7 +48,7 @@ class Leaderboard:
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""
-        return next((p for p in self.pairs if {p.better, p.worse} == {one, other}), None)
+        return _pair_of(self.pairs, one, other)
 
     def verdicts(self) -> list[str]:
         """The best recipe against each other one, in words."""
@@ -154,28 +69,21 @@ class Leaderboard:
 
     def to_dict(self) -> dict[str, Any]:
         """What leaderboard.json holds."""
-        rows = [asdict(row) for row in self.rows]
-        for row, following in zip(rows, self.rows[1:], strict=False):
-            pair = self.pair(row["recipe"], following.recipe)
-            row["verdict"] = pair.sentence if pair else ""
-        pairs = [
-            asdict(p) | {"distinguishable": p.distinguishable, "sentence": p.sentence}
-            for p in self.pairs
-        ]
-        return {
-            "metric": self.metric,
-            "higher_is_better": self.higher_is_better,
-            "images": self.images,
-            "rows": finite_json(rows),
-            "pairs": finite_json(pairs),
-            "caution": self.caution,
-            "failed": {name: list(recipes) for name, recipes in self.failed.items()},
-            "skipped": [dict(one) for one in self.skipped],
-        }
+        file = LeaderboardFile(
+            metric=self.metric,
+            higher_is_better=self.higher_is_better,
+            images=self.images,
+            rows=self.rows,
+            pairs=self.pairs,
+            caution=self.caution,
+            failed={image: list(recipes) for image, recipes in self.failed.items()},
+            skipped=tuple(Skipped(**combination) for combination in self.skipped),
+        )
+        return file.to_dict()
 
     def to_csv(self) -> str:
         """One row a recipe: its name, each metric with its interval, seconds an image."""
-        metrics = list(dict.fromkeys(m for row in self.rows for m in row.scores))
+        metrics = self._metrics()
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         parts = ("", "_low", "_high")
@@ -185,13 +93,13 @@ class Leaderboard:
         for row in self.rows:
             figures: list[float | str] = []
             for metric in metrics:
-                found = row.scores.get(metric)
-                figures += [found.mean, found.low, found.high] if found else [""] * 3
+                score = row.scores.get(metric)
+                figures += [score.mean, score.low, score.high] if score else [""] * 3
             writer.writerow([row.recipe, *figures, sum(row.seconds.values()), row.failed])
         return out.getvalue()
 
     def _repr_html_(self) -> str:
-        metrics = list(dict.fromkeys(m for row in self.rows for m in row.scores))
+        metrics = self._metrics()
         head = "".join(f"<th>{escape(m)}</th>" for m in ("recipe", *metrics))
         body = "".join(
             f"<tr><td>{escape(row.recipe)}</td>"
@@ -201,6 +109,9 @@ class Leaderboard:
         )
         words = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.verdicts())
         return f"<table><tr>{head}</tr>{body}</table><ul>{words}</ul>"
+
+    def _metrics(self) -> list[str]:
+        return list(dict.fromkeys(m for row in self.rows for m in row.scores))
 
 
 def make_leaderboard(
@@ -220,70 +131,44 @@ def make_leaderboard(
     (left out: iou), or by the first that there is if no recipe has it.
     """
     common = _common(results)
-    drawn = {name: Drawn(metrics[name], lines, common, seed) for name, lines in results.items()}
-    known = list(dict.fromkeys(key for d in drawn.values() for key in d.figures))
-    asked, sort_by = sort_by, sort_by or "iou"
-    if sort_by not in known:
-        sort_by = next(iter(known), "")
-    lower = any(
-        m.lower_is_better and sort_by.startswith(m.name) for ms in metrics.values() for m in ms
-    )
+    drawn = {
+        name: Bootstrap(metrics[name], [lines[image] for image in common], seed)
+        for name, lines in results.items()
+    }
+    known = list(dict.fromkeys(figure for d in drawn.values() for figure in d.figures))
+    figure = sort_by or "iou"
+    if figure not in known:
+        figure = next(iter(known), "")
+    lower = lower_is_better(figure, (m for ms in metrics.values() for m in ms))
     sign = -1 if lower else 1
 
     def place(name: str) -> float:
-        value = drawn[name].figures.get(sort_by, math.nan)
+        value = drawn[name].figures.get(figure, math.nan)
         return math.inf if math.isnan(value) else -sign * value
 
     order = sorted(results, key=place)
-    rows = tuple(
+    pairs = tuple(
+        _compared(better, worse, drawn, figure, sign, len(common))
+        for i, better in enumerate(order)
+        for worse in order[i + 1 :]
+        if figure in drawn[better].draws and figure in drawn[worse].draws
+    )
+    rows = [
         Row(
-            name,
-            dict((options or {}).get(name, {})),
-            (words or {}).get(name, ""),
-            drawn[name].estimates(),
-            _seconds(results[name]),
+            recipe=name,
+            options=dict((options or {}).get(name, {})),
+            words=(words or {}).get(name, ""),
+            scores=drawn[name].estimates(),
+            seconds=_seconds(results[name].values()),
             images=len(common),
-            failed=sum(line["status"] != "ok" for line in results[name].values()),
+            failed=sum(not line.ok for line in results[name].values()),
         )
         for name in order
-    )
-    pairs = tuple(
-        _pair(one, other, drawn, sort_by, sign, len(common))
-        for i, one in enumerate(order)
-        for other in order[i + 1 :]
-        if sort_by in drawn[one].draws and sort_by in drawn[other].draws
-    )
-    failed: dict[str, list[str]] = {}
-    for recipe, lines in results.items():
-        for image, line in lines.items():
-            if line["status"] != "ok":
-                failed.setdefault(image, []).append(recipe)
-    missed = asked or "" if asked != sort_by else ""
-    return Leaderboard(sort_by, not lower, len(common), rows, pairs, failed, skipped, missed)
-
-
-def interval(draws: NDArray[np.float64], count: int) -> tuple[float, float]:
-    """The 95 % interval of a figure that was worked out anew on `draws` of `count` images.
-
-    Percentiles, widened so that few images get the coverage of Student's t. NaN if none are
-    finite, or for a single image.
-    """
-    from scipy.stats import norm, t
-
-    kept = draws[np.isfinite(draws)]
-    if not len(kept) or count < 2:
-        return math.nan, math.nan  # one image says nothing of how images differ
-    tail = norm.cdf(math.sqrt(count / (count - 1)) * t.ppf((1 - LEVEL) / 2, count - 1))
-    low, high = np.quantile(kept, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def resamples(count: int, seed: int) -> NDArray[np.float64]:
-    """(draws, count): how often each of `count` images comes in each draw."""
-    rng = np.random.default_rng(seed)
-    if not count:
-        return np.zeros((DRAWS, 0))
-    return rng.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
+    ]
+    told = _with_verdicts(rows, pairs)
+    missed = sort_by if sort_by and sort_by != figure else ""
+    failed = _failed(results)
+    return Leaderboard(figure, not lower, len(common), told, pairs, failed, skipped, missed)
 
 
 def _common(results: Mapping[str, Lines]) -> list[str]:
@@ -292,105 +177,80 @@ def _common(results: Mapping[str, Lines]) -> list[str]:
     return [
         image
         for image in first
-        if all(lines.get(image, {}).get("status") == "ok" for lines in results.values())
+        if all(image in lines and lines[image].ok for lines in results.values())
     ]
 
 
-class Drawn:
-    """One recipe's figures: on its images, and on each draw of them."""
-
-    def __init__(
-        self, metrics: Sequence[Metric], lines: Lines, images: Sequence[str], seed: int
-    ) -> None:
-        self.count = len(images)
-        self.tables: dict[str, tuple[Metric, list[str], NDArray[np.float64]]] = {}
-        """Figure to its metric, and the counts (images, keys) that it is made of."""
-        self.figures: dict[str, float] = {}
-        self.draws: dict[str, NDArray[np.float64]] = {}
-        weights = resamples(self.count, seed)
-        for metric in metrics:
-            counts = [lines[image]["counts"].get(metric.name, {}) for image in images]
-            keys = list(dict.fromkeys(key for c in counts for key in c))
-            if not keys:
-                continue
-            table = np.array([[c.get(key, 0.0) for key in keys] for c in counts])
-            sums = dict(zip(keys, table.sum(axis=0).tolist(), strict=True))
-            self.figures |= scores_of(metric, sums, finite=False)
-            found = _scored(metric, keys, weights @ table)
-            self.draws |= found
-            self.tables |= dict.fromkeys(found, (metric, keys, table))
-
-    def estimates(self) -> dict[str, Estimate]:
-        """Every figure with its interval."""
-        nothing = np.array([])
-        return {
-            name: Estimate(value, *interval(self.draws.get(name, nothing), self.count))
-            for name, value in self.figures.items()
-        }
+def _failed(results: Mapping[str, Lines]) -> dict[str, list[str]]:
+    """Image to the recipes that failed on it."""
+    failed: dict[str, list[str]] = {}
+    for recipe, lines in results.items():
+        for image, line in lines.items():
+            if not line.ok:
+                failed.setdefault(image, []).append(recipe)
+    return failed
 
 
-def _pair(
-    one: str, other: str, drawn: Mapping[str, Drawn], metric: str, sign: int, count: int
+def _compared(
+    better: str, worse: str, drawn: Mapping[str, Bootstrap], metric: str, sign: int, images: int
 ) -> Pair:
-    first, second = drawn[one], drawn[other]
+    """Two recipes on the same draws of the same images."""
+    first, second = drawn[better], drawn[worse]
     difference = sign * (first.figures[metric] - second.figures[metric])
-    low, high = interval(sign * (first.draws[metric] - second.draws[metric]), count)
-    chance = _chance(first, second, metric, difference) if low > 0 else None
-    return Pair(one, other, metric, difference, low, high, chance, count)
+    low, high = interval(sign * (first.draws[metric] - second.draws[metric]), images)
+    p = permutation_p(first, second, metric, difference) if low > 0 else None
+    pair = Pair(
+        better=better,
+        worse=worse,
+        metric=metric,
+        difference=difference,
+        low=low,
+        high=high,
+        p=p,
+        images=images,
+        distinguishable=p is not None and p < 1 - LEVEL,
+    )
+    return pair.model_copy(update={"sentence": _sentence(pair)})
 
 
-def _chance(first: Drawn, second: Drawn, metric: str, difference: float) -> float:
-    """The share of random swaps, image by image, that make as large a difference."""
-    judge, keys, table = first.tables[metric]
-    _, other_keys, other_table = second.tables[metric]
-    both = list(dict.fromkeys((*keys, *other_keys)))
-    one = _columns(table, keys, both)
-    other = _columns(other_table, other_keys, both)
-    swapped = np.random.default_rng(0).integers(0, 2, (DRAWS, len(one))) @ (other - one)
-    left = _scored(judge, both, one.sum(axis=0) + swapped).get(metric)
-    right = _scored(judge, both, other.sum(axis=0) - swapped).get(metric)
-    if left is None or right is None:
-        return 1.0
-    apart = np.abs(left - right)
-    as_large = ~(apart < difference - 1e-9)  # what is not a number counts as large
-    return float((1 + np.count_nonzero(as_large)) / (1 + DRAWS))
+def _sentence(pair: Pair) -> str:
+    """The verdict in words."""
+    plural = "" if pair.images == 1 else "s"
+    if not (pair.difference or pair.low or pair.high):
+        return f"{pair.better} and {pair.worse} have the same {pair.metric}"
+    if pair.distinguishable:
+        margin = (pair.high - pair.low) / 2
+        reach = f"± {margin:.3f} {pair.metric}"
+        if margin >= pair.difference:  # lopsided: it leaves out zero all the same
+            reach = f"{pair.metric} (95 % interval {pair.low:.3f} to {pair.high:.3f})"
+        return f"{pair.better} beats {pair.worse} by {pair.difference:.3f} {reach}"
+    alike = f"{pair.better} and {pair.worse} are not distinguishable on {pair.images} image{plural}"
+    if not math.isfinite(pair.low):
+        return alike
+    return (
+        f"{alike} ({pair.metric} better by {pair.difference:.3f}, 95 % interval "
+        f"{pair.low:.3f} to {pair.high:.3f})"
+    )
 
 
-def _columns(
-    table: NDArray[np.float64], keys: Sequence[str], wanted: Sequence[str]
-) -> NDArray[np.float64]:
-    """The table's columns of these keys, zeros for those that it lacks."""
-    there = {key: table[:, i] for i, key in enumerate(keys)}
-    return np.stack([there.get(key, np.zeros(len(table))) for key in wanted], axis=1)
+def _with_verdicts(rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[Row, ...]:
+    """Each row with its verdict against the next one; the last has none."""
+    told = []
+    for row, following in pairwise(rows):
+        pair = _pair_of(pairs, row.recipe, following.recipe)
+        told.append(row.model_copy(update={"verdict": pair.sentence if pair else ""}))
+    return (*told, *rows[-1:])
 
 
-def _scored(
-    metric: Metric, keys: Sequence[str], sums: NDArray[np.float64]
-) -> dict[str, NDArray[np.float64]]:
-    """Each of the metric's figures for rows of added counts; NaN where there is none."""
-    with blamed(metric):
-        found = [metric.score(dict(zip(keys, row, strict=True))) for row in sums.tolist()]
-        names = dict.fromkeys(name for scores in found for name in scores)
-        return {
-            name: np.array([scores.get(name, math.nan) for scores in found], np.float64)
-            for name in names
-        }
+def _pair_of(pairs: Iterable[Pair], one: str, other: str) -> Pair | None:
+    return next((p for p in pairs if {p.better, p.worse} == {one, other}), None)
 
 
-def _seconds(lines: Lines) -> dict[str, float]:
+def _seconds(lines: Iterable[ResultLine]) -> dict[str, float]:
     """Step to seconds, the mean over the finished images."""
-    good = [line for line in lines.values() if line["status"] == "ok"]
+    good = [line for line in lines if line.ok]
     total: dict[str, float] = {}
     for line in good:
-        for step, spent in line["seconds"].items():
+        for step, spent in line.seconds.items():
             total[step] = total.get(step, 0) + spent
     return {step: spent / len(good) for step, spent in total.items()}
-
-
-def finite_json(found: Any) -> Any:
-    """The same with None for NaN and infinity, which JSON does not have."""
-    if isinstance(found, dict):
-        return {key: finite_json(value) for key, value in found.items()}
-    if isinstance(found, (list, tuple)):
-        return [finite_json(value) for value in found]
-    return None if isinstance(found, float) and not math.isfinite(found) else found

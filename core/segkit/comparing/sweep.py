@@ -18,7 +18,7 @@ from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
-from segkit.running.folder import comparable, disk_error, read_lines, write_text
+from segkit.running.folder import comparable, disk_error, write_text
 from segkit.running.job import Job
 from segkit.running.ledger import noted_files
 from segkit.running.plan import Plan
@@ -161,9 +161,8 @@ def compare(job: Job, options: RunOptions, shown: Shown) -> Leaderboard:
     """Run a job whose recipes have folders of their own, and compare them."""
     plans, directory = job.plans, job.directory
     Session(job, options).run()
-    results = {name: read_lines(directory / "recipes" / name / "results.jsonl") for name in plans}
     board = make_leaderboard(
-        results,
+        job.results(),
         {name: plan.metrics for name, plan in plans.items()},
         sort_by=shown.sort_by,
         options=shown.labels,
@@ -191,7 +190,7 @@ def as_before(plans: Mapping[str, Plan], directory: Path, options: RunOptions) -
     names: dict[str, str] = {}
     for name, plan in plans.items():
         now = comparable(Recipe.from_dict(options.content(plan)))
-        same = [old for old, found in before.items() if found == now]
+        same = [old for old, recipe in before.items() if recipe == now]
         same = [old for old in same if old not in names.values()]
         names[name] = name if name in same else next(iter(same), "")
     new = [name for name, known in names.items() if not known]
@@ -226,21 +225,21 @@ def _short(name: str) -> str:
 def _names(options: Sequence[Mapping[str, str]]) -> list[str]:
     """A name for each plan, from the axes that differ; safe as a folder's."""
     values: dict[str, set[str]] = {}
-    for axis in dict.fromkeys(a for found in options for a in found):
-        values[axis] = {found[axis] for found in options if axis in found}
+    for axis in dict.fromkeys(a for axes in options for a in axes):
+        values[axis] = {axes[axis] for axes in options if axis in axes}
     kinds = ["recipe", *IN_RECIPES]
     order = sorted(values, key=lambda axis: kinds.index(axis) if axis in kinds else len(kinds))
     differing = [axis for axis in order if len(values[axis]) > 1]
     short = {axis: axis.rpartition(".")[2] for axis in differing}
     names = []
-    for found in options:
+    for axes in options:
         parts = []
         for axis in differing:
-            value = found.get(axis)
+            value = axes.get(axis)
             if value is None or (value == "none" and "." not in axis):
                 continue
             clear = list(short.values()).count(short[axis]) == 1
             parts.append(f"{short[axis] if clear else axis}={value}" if "." in axis else value)
-        fallback = found.get("recipe") or found.get("prompt") or "recipe"
+        fallback = axes.get("recipe") or axes.get("prompt") or "recipe"
         names.append(_short(re.sub(r"[^\w.=+,-]+", "_", "-".join(parts) or fallback)))
     return list(distinct(names))

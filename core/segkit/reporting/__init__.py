@@ -1,7 +1,8 @@
-"""The page of a run, sweep, diagnosis or examination: DIR/report.html, made from its folder.
+"""The pages: DIR/report.html of a run, sweep, diagnosis or examination, made from its folder.
 
 One file that needs nothing else: pictures are inside it, its script is short and its own, and its
-policy forbids any other and every connection.
+policy forbids any other and every connection. `segkit describe` has a page of the same kind; what
+serves that one alone begins with `describe`, what serves the report alone with `report`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from segkit.plugins.catalog import Catalog
-from segkit.reporting.folder import Folder, recipe_in_words
-from segkit.reporting.page import figure, make_page
-from segkit.running.folder import write_text
+from segkit.reporting.recipe_words import recipe_in_words
+from segkit.reporting.report_folder import Folder
+from segkit.reporting.report_page import make_page
+from segkit.reporting.templating import figure, write_page
 
 __all__ = ["figure", "recipe_in_words", "write_report"]
 
@@ -28,8 +30,6 @@ def write_report(directory: Path, catalog: Catalog | None = None) -> Path:
     Raises `UsageError` where there is no such folder or it holds none of these, `OSError` where
     the page cannot be written.
     """
-    page = make_page(Folder.read(directory), catalog or Catalog())
     path = directory / "report.html"
-    # File names may hold bytes that are no text; UTF-8 cannot write those.
-    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    write_page(path, make_page(Folder.read(directory), catalog or Catalog()))
     return path

@@ -1,4 +1,4 @@
-"""The geometry of the page's charts; the template draws them as SVG.
+"""The geometry of charts, of any page: histograms, curves, waterfalls; templates draw them as SVG.
 
 Lengths are in units of the view box, x to the right, y down.
 """
@@ -6,14 +6,25 @@ Lengths are in units of the view box, x to the right, y down.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from segkit.reporting.folder import Estimate, RecipeLosses, Row, finite
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.comparing.records import Estimate, RecipeLosses, Row
 
 BINS = 20
 """Bars of a histogram."""
+
+WHISKER = 100
+"""Length of the scale on which a table's intervals are drawn."""
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None where it is no finite number."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -33,9 +44,17 @@ class Scale:
 
 def scale_of(estimates: Sequence[Estimate], width: float) -> Scale | None:
     """A scale that holds all intervals of a column; None if there is no figure."""
-    found = [v for e in estimates for v in (e.low, e.mean, e.high) if finite(v) is not None]
-    ends = [v for v in found if v is not None]
+    ends = [v for e in estimates for v in (e.low, e.mean, e.high) if math.isfinite(v)]
     return Scale(min(ends), max(ends), width) if ends else None
+
+
+def whisker(estimate: Estimate, scale: Scale | None) -> list[float | None]:
+    """The places of an interval's lower end, mean and upper end; None where there is none."""
+    ends = (estimate.low, estimate.mean, estimate.high)
+    return [None if scale is None or not math.isfinite(end) else scale(end) for end in ends]
+
+
+# ---- histograms -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,25 @@ class Bar:
     width: float
     height: float
     label: str
+
+
+def bin_edges(low: float, high: float, bins: int = BINS) -> NDArray[np.float64]:
+    """(bins + 1,) ends of bins of equal width.
+
+    Of 0 … 1 they are the numbers that people write: np.linspace misses 0.15 by the last digit, and
+    values of 0.15 would fall into the bin below.
+    """
+    return low + np.arange(bins + 1) / bins * (high - low)
+
+
+def bars(heights: Sequence[float], labels: Sequence[str], width: float, height: float) -> list[Bar]:
+    """Bars side by side over `width`; `heights` are shares of `height`, those of 0 have no bar."""
+    across = width / len(heights)
+    return [
+        Bar(round(i * across + 0.5, 2), round(across - 1, 2), round(share * height, 2), label)
+        for i, (share, label) in enumerate(zip(heights, labels, strict=True))
+        if share
+    ]
 
 
 @dataclass(frozen=True)
@@ -75,56 +113,45 @@ def histograms(
 ) -> tuple[list[Histogram], float, float]:
     """A histogram of each recipe's values on one scale, and that scale's ends.
 
-    The scale is 0 … 1 if all values lie in it. Recipes without values are left out; heights are
-    comparable between recipes by the share of their images.
+    The scale is 0 … 1 if all values lie in it, and one wide if all are equal. Recipes without
+    values are left out; heights are comparable between recipes by the share of their images.
     """
-    values = [(name, sorted(v for v in some if math.isfinite(v))) for name, some in values]
-    values = [(name, some) for name, some in values if some]
-    if not values:
+    arrays = {name: np.array(some, float) for name, some in values}
+    arrays = {name: array[np.isfinite(array)] for name, array in arrays.items()}
+    arrays = {name: array for name, array in arrays.items() if array.size}
+    if not arrays:
         return [], 0, 1
-    low = min(min(some) for _, some in values)
-    high = max(max(some) for _, some in values)
+    low = min(float(array.min()) for array in arrays.values())
+    high = max(float(array.max()) for array in arrays.values())
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    scale = Scale(low, high, width)
-    counts = [(name, some, _counts(some, low, high)) for name, some in values]
-    most = max(max(found) / len(some) for _, some, found in counts)
-    step = (high - low) / BINS
-    made = []
-    for name, some, found in counts:
-        bars = [
-            Bar(
-                round(i * width / BINS + 0.5, 2),
-                round(width / BINS - 1, 2),
-                round(count / len(some) / most * height, 2),
-                f"{low + i * step:.2f} to {low + (i + 1) * step:.2f}: {count} "
-                f"image{'' if count == 1 else 's'}",
-            )
-            for i, count in enumerate(found)
-            if count
+    elif low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = bin_edges(low, high)
+    counts = {name: np.histogram(array, edges)[0].tolist() for name, array in arrays.items()}
+    most = max(max(counts[name]) / len(array) for name, array in arrays.items())
+    charts = []
+    for name, array in arrays.items():
+        labels = [
+            f"{start:.2f} to {end:.2f}: {count} image{'' if count == 1 else 's'}"
+            for (start, end), count in zip(pairwise(edges.tolist()), counts[name], strict=True)
         ]
-        least, lower, middle, upper, greatest = (
-            _quantile(some, q) for q in (0, 0.25, 0.5, 0.75, 1)
+        heights = [count / len(array) / most for count in counts[name]]
+        least, lower, middle, upper, greatest = np.quantile(array, (0, 0.25, 0.5, 0.75, 1)).tolist()
+        charts.append(
+            Histogram(
+                name,
+                bars(heights, labels, width, height),
+                len(array),
+                float(array.mean()),
+                (least, lower, middle, upper, greatest),
+                Scale(low, high, width)(middle),
+            )
         )
-        spread = (least, lower, middle, upper, greatest)
-        made.append(Histogram(name, bars, len(some), statistics.fmean(some), spread, scale(middle)))
-    return made, low, high
+    return charts, low, high
 
 
-def _counts(values: Sequence[float], low: float, high: float) -> list[int]:
-    found = [0] * BINS
-    for value in values:
-        share = (value - low) / (high - low) if high > low else 0
-        found[min(int(share * BINS), BINS - 1)] += 1
-    return found
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """Of sorted values, between two of them in proportion."""
-    place = share * (len(values) - 1)
-    below = int(place)
-    above = min(below + 1, len(values) - 1)
-    return values[below] + (values[above] - values[below]) * (place - below)
+# ---- curves -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -159,28 +186,38 @@ def curves(
     """Curves for each option whose values are numbers, of the leaderboard's rows."""
     names = dict.fromkeys(name for row in rows for name in row.options)
     tried = [n for n in names if len({str(row.options.get(n)) for row in rows}) > 1]
-    found = []
+    charts = []
     for option in tried:
-        groups: dict[str, list[tuple[float, Estimate]]] = {}
-        for row in rows:
-            value, estimate = _number(row.options.get(option)), row.scores.get(metric, Estimate())
-            if value is not None and finite(estimate.mean) is not None:
-                others = {k: row.options.get(k) for k in tried if k != option}
-                rest = ", ".join(f"{k} {v}" for k, v in others.items() if v is not None)
-                groups.setdefault(rest, []).append((value, estimate))
-        groups = {
-            rest: sorted(points, key=lambda point: point[0])
-            for rest, points in groups.items()
-            if len({value for value, _ in points}) >= 3
-        }
+        groups = _points(rows, metric, option, [name for name in tried if name != option])
         vertical = scale_of([e for points in groups.values() for _, e in points], height)
         if vertical is not None:
             values = sorted({value for points in groups.values() for value, _ in points})
             across = Scale(values[0], values[-1], width)
             ticks = [(across(value), f"{value:g}") for value in values]
             drawn = [curve(rest, points, across, vertical) for rest, points in groups.items()]
-            found.append(Curves(option, drawn, vertical.low, vertical.high, ticks))
-    return found
+            charts.append(Curves(option, drawn, vertical.low, vertical.high, ticks))
+    return charts
+
+
+def _points(
+    rows: Sequence[Row], metric: str, option: str, others: Sequence[str]
+) -> dict[str, list[tuple[float, Estimate]]]:
+    """For each choice of the other options, in words, the figure over this one's values.
+
+    Fewer than three values are no curve.
+    """
+    groups: dict[str, list[tuple[float, Estimate]]] = {}
+    for row in rows:
+        value, estimate = _number(row.options.get(option)), row.scores.get(metric, Estimate())
+        if value is not None and math.isfinite(estimate.mean):
+            given = {name: row.options.get(name) for name in others}
+            rest = ", ".join(f"{name} {v}" for name, v in given.items() if v is not None)
+            groups.setdefault(rest, []).append((value, estimate))
+    return {
+        rest: sorted(points, key=lambda point: point[0])
+        for rest, points in groups.items()
+        if len({value for value, _ in points}) >= 3
+    }
 
 
 def curve(
@@ -188,9 +225,10 @@ def curve(
 ) -> Curve:
     """The curve through these values and figures."""
 
-    def at(value: float, figure: float | None) -> tuple[float, float] | None:
-        known = finite(figure)
-        return None if known is None else (across(value), vertical.width - vertical(known))
+    def at(value: float, figure: float) -> tuple[float, float] | None:
+        if not math.isfinite(figure):
+            return None
+        return across(value), vertical.width - vertical(figure)
 
     def path(places: Sequence[tuple[float, float] | None]) -> str:
         return " ".join(f"{x:g},{y:.2f}" for x, y in (p for p in places if p is not None))
@@ -205,10 +243,12 @@ def curve(
 def _number(value: object) -> float | None:
     """An option's value if it is a number."""
     try:
-        found = float(str(value))
+        return finite(float(str(value)))
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+
+
+# ---- waterfalls -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -243,19 +283,19 @@ def signed(value: float) -> str:
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
-def waterfall(found: RecipeLosses, scale: Scale) -> list[Fall]:
+def waterfall(recipe: RecipeLosses, scale: Scale) -> list[Fall]:
     """The bars from 1 down to the recipe's IoU."""
     level = 1.0
     bars = [Fall("whole", "perfect", 1, 0, scale(1), scale(1))]
     for part, title in PARTS:
-        value = getattr(found, part)
+        value = getattr(recipe, part)
         ends = sorted((scale(level), scale(level - value)))
         level -= value
-        low, high = found.intervals.get(part, (None, None))
+        low, high = recipe.intervals.get(part, (None, None))
         bars.append(
             Fall(part, title, value, ends[0], round(ends[1] - ends[0], 2), scale(level), low, high)
         )
-    bars.append(Fall("iou", "IoU", found.iou, 0, scale(found.iou), scale(found.iou)))
+    bars.append(Fall("iou", "IoU", recipe.iou, 0, scale(recipe.iou), scale(recipe.iou)))
     return bars
 
 
@@ -265,12 +305,12 @@ def waterfall_scale(recipes: Sequence[RecipeLosses], width: float) -> Scale:
     It begins at 0; where nothing falls below 0.5, closer to what is to be seen, at a tenth.
     """
     levels = [1.0]
-    for found in recipes:
+    for recipe in recipes:
         level = 1.0
         for part, _ in PARTS:
-            level -= getattr(found, part)
+            level -= getattr(recipe, part)
             levels.append(level)
-        levels.append(found.iou)
+        levels.append(recipe.iou)
     least, most = min(levels), max(levels)
     span = most - least
     low = math.floor((least - span / 4) * 10) / 10 if least >= 0.5 else 0.0

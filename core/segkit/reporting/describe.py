@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from segkit.errors import BadImageError, SegkitError
 from segkit.plugins.contract import classes_of, groups_of, has_truth, item_of, names_of
+from segkit.reporting.describe_objects import objects_in, pixels_by_id
 from segkit.running.walk import opened
 from segkit.values.images import palette
 from segkit.values.types import BACKGROUND, VOID, Image, Truth
@@ -44,9 +45,6 @@ SAMPLES = 12
 
 SAMPLE_SIDE = 320
 """Pixels of a sample's longer side."""
-
-MOST_IDS = 1 << 20
-"""Up to this class id, pixels are counted in a table; beyond it they are sorted."""
 
 
 @dataclass
@@ -88,10 +86,10 @@ class Sample:
         edge = np.zeros(self.ids.shape, bool)
         edge[:, 1:] |= self.ids[:, 1:] != self.ids[:, :-1]
         edge[1:] |= self.ids[1:] != self.ids[:-1]
-        made = self.pixels.copy()
-        made[shown] = self.pixels[shown] // 2 + colours[shown] // 2
-        made[edge] = 255
-        return made
+        drawn = self.pixels.copy()
+        drawn[shown] = self.pixels[shown] // 2 + colours[shown] // 2
+        drawn[edge] = 255
+        return drawn
 
 
 @dataclass
@@ -152,10 +150,10 @@ class Description:
         shown = set(np.linspace(0, len(names) - 1, min(samples, len(names))).round().tolist())
         with opened([dataset], "cpu"):
             for index, name in enumerate(names):
-                found = self._read(dataset, index, name)
+                usable = self._read(dataset, index, name)
                 self.looked_at += 1
-                if found is not None:
-                    image, truth = found
+                if usable is not None:
+                    image, truth = usable
                     self._add(image, truth, name, named)
                     for heading, of in groups.items():
                         if name in of:
@@ -235,8 +233,8 @@ class Description:
     @property
     def shown(self) -> list[tuple[int, ClassTally]]:
         """Id and counts of the classes that some truth shows, the most frequent first."""
-        found = [(i, tally) for i, tally in self.classes.items() if tally.images]
-        return sorted(found, key=lambda pair: (-pair[1].images, -pair[1].pixels, pair[0]))
+        seen = [(i, tally) for i, tally in self.classes.items() if tally.images]
+        return sorted(seen, key=lambda pair: (-pair[1].images, -pair[1].pixels, pair[0]))
 
     @property
     def unseen(self) -> list[str]:
@@ -248,12 +246,12 @@ class Description:
     @property
     def measures(self) -> dict[str, Counter[float]]:
         """Width, height (pixels) and aspect (width / height) to value to images."""
-        found: dict[str, Counter[float]] = {n: Counter() for n in ("width", "height", "aspect")}
+        measures: dict[str, Counter[float]] = {n: Counter() for n in ("width", "height", "aspect")}
         for (width, height), images in self.sizes.items():
-            found["width"][width] += images
-            found["height"][height] += images
-            found["aspect"][width / height] += images
-        return found
+            measures["width"][width] += images
+            measures["height"][height] += images
+            measures["aspect"][width / height] += images
+        return measures
 
     @property
     def how_counted(self) -> str:
@@ -315,67 +313,15 @@ def share(part: float, whole: float) -> float:
 
 def spread(values: Mapping[float, int] | Mapping[int, int]) -> dict[str, float] | None:
     """Least, median, mean and greatest of values that occur so often; None if there is none."""
-    found = sorted((value, times) for value, times in values.items() if times)
-    count = sum(times for _, times in found)
-    if not count:
+    if not any(values.values()):
         return None
-    middle = [_at(found, place) for place in ((count - 1) // 2, count // 2)]
+    every = np.repeat(list(values), list(values.values()))
     return {
-        "min": found[0][0],
-        "median": sum(middle) / 2,
-        "mean": sum(value * times for value, times in found) / count,
-        "max": found[-1][0],
+        "min": every.min().item(),
+        "median": float(np.median(every)),
+        "mean": float(every.mean()),
+        "max": every.max().item(),
     }
-
-
-def _at(found: list[tuple[float, int]], place: int) -> float:
-    """The value at a place of the sorted values, each so often as it occurs."""
-    for value, times in found:
-        place -= times
-        if place < 0:
-            return value
-    raise IndexError(place)
-
-
-def pixels_by_id(ids: NDArray[np.int32]) -> dict[int, int]:
-    """Class id to pixels, of those that occur."""
-    if ids.size and ids.max() < MOST_IDS:
-        counts = np.bincount(ids.ravel())
-        present = np.flatnonzero(counts)
-        return dict(zip(present.tolist(), counts[present].tolist(), strict=True))
-    present, counts = np.unique(ids, return_counts=True)
-    return dict(zip(present.tolist(), counts.tolist(), strict=True))
-
-
-def objects_in(truth: Truth) -> tuple[list[tuple[int, int]], str]:
-    """Class id and pixels of each object, and how they were told apart.
-
-    `instances`: the truth's own, each of the class that most of its pixels have; one that lies on
-    background or void alone is none. `regions`: else, the pieces of a class that hang together,
-    also by their corners, or by way of void: a border of void cuts crumbs off an object, which
-    would count as objects.
-    """
-    ids = truth.labels.ids
-    objects = (ids != BACKGROUND) & (ids != VOID)
-    if truth.instances is not None:
-        own = objects & (truth.instances != BACKGROUND) & (truth.instances != VOID)
-        pairs, counts = np.unique(
-            np.stack([truth.instances[own], ids[own]]), axis=1, return_counts=True
-        )
-        best: dict[int, tuple[int, int]] = {}
-        areas: Counter[int] = Counter()
-        for (number, i), pixels in zip(pairs.T.tolist(), counts.tolist(), strict=True):
-            areas[number] += pixels
-            best[number] = max(best.get(number, (0, 0)), (pixels, i))
-        return [(best[number][1], area) for number, area in areas.items()], "instances"
-    from scipy import ndimage
-
-    found = []
-    for i in pixels_by_id(ids[objects]):
-        own = ids == i
-        numbers, _ = ndimage.label(own | (ids == VOID), structure=np.ones((3, 3), bool))
-        found += [(i, area) for area in np.bincount(numbers[own]).tolist() if area]
-    return found, "regions"
 
 
 def _sample(image: Image, truth: Truth | None, name: str) -> Sample:

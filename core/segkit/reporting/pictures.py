@@ -123,12 +123,12 @@ def _bundle(name: str, files: Mapping[int, Path], width: int) -> _Bundle:
     bundle = _Bundle(name)
     for place, file in files.items():
         try:
-            found = panels(file, width)
+            titled = panels(file, width)
         except BadImageError:
             bundle.damaged.append(file)
             continue
         bundle.tiles[place] = []
-        for title, panel in found:
+        for title, panel in titled:
             digest = hashlib.blake2b(repr(panel.size).encode() + panel.tobytes()).digest()
             if digest not in bundle.pictures:
                 bundle.pictures[digest] = small(panel, width)
@@ -155,11 +155,11 @@ def panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
                 strip.draft("RGB", (-(-strip.width // scale), -(-strip.height // scale)))
                 factor = strip.width / full
                 picture = strip.convert("RGB")
-                made = []
+                cut = []
                 for title, box in boxes:
                     left, top, right, bottom = (round(edge * factor) for edge in box)
-                    made.append((title, picture.crop((left, top, right, bottom))))
-                return made
+                    cut.append((title, picture.crop((left, top, right, bottom))))
+                return cut
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         pass  # read_image says what is wrong
     return [("", PIL.Image.fromarray(read_image(file).pixels))]

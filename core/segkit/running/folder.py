@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 from segkit.errors import SegkitError, UsageError
 from segkit.running.ledger import LEDGER, Ledger, is_run, older_files, older_recipes, record_of
 from segkit.running.recipe import Recipe, recorded_weights, to_toml
+from segkit.running.records import ResultLine, RunSummary, read_results
 
 OWN = ("recipe.toml", "results.jsonl", "summary.json", "report.html")
 """What every run leaves beside its mark; what else there is it notes in its ledger."""
@@ -241,8 +241,8 @@ class Record:
         if prepare(self.directory, resume=resume, overwrite=overwrite, files=OWN):
             self.finished = dict(finished or {})
             if self.results.exists():
-                kept = [json.dumps(line) + "\n" for line in self.finished.values()]
-                write_text(self.results, "".join(kept))
+                kept = map(ResultLine.model_validate, self.finished.values())
+                write_text(self.results, "".join(line.text() for line in kept))
             aside = self._set_aside(left)
         self._ledger = Ledger.open(self.directory)
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
@@ -260,7 +260,7 @@ class Record:
         if self._there is not None:  # what a writer shares between images is there from the first
             self._ledger.note(files_in(self.directory) - self._there - {*files_named(line)})
             self._there = None
-        text = json.dumps(line) + "\n"  # ASCII: a file name need not be UTF-8
+        text = ResultLine.model_validate(line).text()
         before = self.results.stat().st_size if self.results.exists() else 0
         try:
             with self.results.open("a", encoding="utf-8") as file:
@@ -285,8 +285,7 @@ class Record:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        text = json.dumps(summary, indent=2) + "\n"
-        write_text(self.directory / "summary.json", text)
+        write_text(self.directory / "summary.json", RunSummary.model_validate(summary).text())
 
     def _check_same_recipe(self) -> None:
         path = self.directory / "recipe.toml"
@@ -334,18 +333,8 @@ class Record:
 
 
 def read_lines(path: Path) -> dict[str, dict[str, Any]]:
-    """Image name to its line of results.jsonl, of two the later; lines cut off are left out."""
-    lines: dict[str, dict[str, Any]] = {}
-    if path.exists():
-        # Only \n ends a line: names may hold what str.splitlines takes for an end.
-        for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(line, dict) and "name" in line:
-                lines[str(line["name"])] = line
-    return lines
+    """Image name to its line of results.jsonl, as a run works on it; see `records.read_results`."""
+    return {name: line.to_dict() for name, line in read_results(path).lines.items()}
 
 
 def comparable(recipe: Recipe) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from segkit.plugins.steps import Dataset, Step
 from segkit.running.graph import Branch, Graph
 from segkit.running.lines import Line
 from segkit.running.plan import Plan
+from segkit.running.records import Lines, read_results
 from segkit.running.walk import Outcome
 from segkit.values.types import Image, Truth
 
@@ -75,6 +76,12 @@ class Job:
     def folder(self, recipe: str) -> Path:
         """The folder of a recipe's results."""
         return self.directory / "recipes" / recipe if self.nested else self.directory
+
+    def results(self) -> dict[str, Lines]:
+        """What was written: recipe to image name to line. Raises `OSError`."""
+        return {
+            name: read_results(self.folder(name) / "results.jsonl").lines for name in self.plans
+        }
 
     def classes(self, given: Sequence[str]) -> dict[int, str]:
         """{id: name}: the names given, or those of the data set."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from segkit.reporting.charts import BINS, Bar, Scale
+import numpy as np
+
+from segkit.reporting.charts import BINS, Bar, Scale, bars, bin_edges
 from segkit.reporting.describe import (
     PROBLEMS,
     SAMPLE_SIDE,
@@ -16,9 +19,8 @@ from segkit.reporting.describe import (
     share,
     spread,
 )
-from segkit.reporting.page import policy_hash, template, template_text
 from segkit.reporting.pictures import small
-from segkit.running.folder import write_text
+from segkit.reporting.templating import style_and_script, template, write_page
 from segkit.values.images import palette
 from segkit.values.types import VOID
 
@@ -60,59 +62,50 @@ def chart(
     Whole numbers that lie close together have a bar each. `ends`: of the scale, else the values'
     own.
     """
-    found = spread(values)
-    if found is None:
+    summary = spread(values)
+    if summary is None:
         return None
-    least, greatest = ends or (found["min"], found["max"])
+    least, greatest = ends or (summary["min"], summary["max"])
     each = greatest == least
     if ends is None and greatest - least < BINS:
         each = each or all(value == int(value) for value in values)
-    bins = int(greatest - least) + 1 if each else BINS
+    number = int(greatest - least) + 1 if each else BINS
     low, high = (least - 0.5, greatest + 0.5) if each else (least, greatest)
-    counts = [0] * bins
-    for value, times in values.items():
-        place = (value - low) / (high - low) if high > low else 0.5
-        counts[min(int(place * bins), bins - 1)] += times
-    step, across = (high - low) / bins, WIDTH / bins
-    bars = []
-    for i, times in enumerate(counts):
-        if times:
-            start = low + i * step
-            where = f"{least + i:g}" if each else f"{start:.4g} to {start + step:.4g}"
-            plural = "" if times == 1 else "s"
-            bars.append(
-                Bar(
-                    round(i * across + 0.5, 2),
-                    round(across - 1, 2),
-                    round(times / max(counts) * HEIGHT, 2),
-                    f"{where}: {times:,} {of}{plural}",
-                )
-            )
+    edges = bin_edges(low, high, number)
+    counts, _ = np.histogram(list(values), edges, weights=list(values.values()))
+    labels = [
+        f"{least + i:g}" if each else f"{start:.4g} to {end:.4g}"
+        for i, (start, end) in enumerate(pairwise(edges.tolist()))
+    ]
+    labels = [
+        f"{label}: {times:,} {of}{'' if times == 1 else 's'}"
+        for label, times in zip(labels, counts.tolist(), strict=True)
+    ]
     return Chart(
         title,
-        bars,
+        bars((counts / counts.max()).tolist(), labels, WIDTH, HEIGHT),
         least,
         greatest,
-        found["min"],
-        found["median"],
-        found["mean"],
-        found["max"],
-        Scale(low, high, WIDTH)(found["median"]),
+        summary["min"],
+        summary["median"],
+        summary["mean"],
+        summary["max"],
+        Scale(low, high, WIDTH)(summary["median"]),
     )
 
 
-def charts(found: Description) -> list[Chart]:
+def charts(description: Description) -> list[Chart]:
     """Sizes, objects an image, and the objects' sides."""
-    measures = found.measures
-    sides = {step / SIDES: objects for step, objects in found.sides.items()}
-    made = [
+    measures = description.measures
+    sides = {step / SIDES: objects for step, objects in description.sides.items()}
+    drawn = [
         chart("width in pixels", measures["width"]),
         chart("height in pixels", measures["height"]),
         chart("width / height", measures["aspect"]),
-        chart("objects an image", found.objects),
+        chart("objects an image", description.objects),
         chart("side of an object", sides, of="object", ends=(0, 1)),
     ]
-    return [one for one in made if one is not None]
+    return [histogram for histogram in drawn if histogram is not None]
 
 
 def colour(i: int) -> str:
@@ -132,33 +125,27 @@ def picture(sample: Sample) -> tuple[str, str, int, int]:
     return sample.name, *small(PIL.Image.fromarray(sample.drawn()), SAMPLE_SIDE)
 
 
-def write_description(path: Path, found: Description) -> None:
+def write_description(path: Path, description: Description) -> None:
     """Write the page, whole or not at all. Raises `OSError` where it cannot be written."""
-    from markupsafe import Markup
-
-    style = template_text("report.css") + template_text("describe.css")
-    problems = sorted(found.problems, key=lambda one: list(PROBLEMS).index(one.problem))
     page = template("describe.html.j2").render(
-        style=Markup(style),
-        style_hash=policy_hash(style),
-        found=found,
-        charts=charts(found),
+        style_and_script("report.css", "describe.css"),
+        description=description,
+        charts=charts(description),
         groups={
             heading: sorted(of.items(), key=lambda pair: (-pair[1], pair[0]))
-            for heading, of in found.groups.items()
+            for heading, of in description.groups.items()
             if of
         },
-        most=max((tally.pixels for _, tally in found.shown), default=0),
+        most=max((tally.pixels for _, tally in description.shown), default=0),
         rests=[
-            ("background", None, share(found.background, found.pixels)),
-            ("void", colour(VOID), share(found.void, found.pixels)),
+            ("background", None, share(description.background, description.pixels)),
+            ("void", colour(VOID), share(description.void, description.pixels)),
         ],
-        pictures=[picture(sample) for sample in found.samples],
-        problems=problems,
+        pictures=[picture(sample) for sample in description.samples],
+        problems=sorted(description.problems, key=lambda p: list(PROBLEMS).index(p.problem)),
         titles=PROBLEMS,
         colour=colour,
         percent=percent,
         share=share,
     )
-    # File names may hold bytes that are no text; UTF-8 cannot write those.
-    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    write_page(path, page)

@@ -1,0 +1,168 @@
+"""What lies in the folder of a run, a sweep, a diagnosis or an examination, read leniently.
+
+A page is made of what can be read; what cannot is named in `problems`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from segkit.comparing.records import ComparisonModel, Diagnosis, LeaderboardFile, Robustness
+from segkit.errors import UsageError
+from segkit.reporting.recipe_words import recipe_in_words
+from segkit.running.recipe import Recipe
+from segkit.running.records import ResultLine, RunSummary, read_results
+
+_Model = TypeVar("_Model", bound=ComparisonModel)
+
+
+@dataclass
+class Run:
+    """What one recipe left in its folder."""
+
+    directory: Path
+    name: str
+    """The recipe's name; that of a run alone is its folder's."""
+    lines: dict[str, ResultLine] = field(default_factory=dict)
+    """Image name to its line of results.jsonl; of two lines the later one."""
+    unreadable: int = 0
+    """How many lines of results.jsonl make no sense."""
+    summary: RunSummary | None = None
+    """summary.json; None before the run has finished."""
+    recipe_text: str = ""
+    recipe: Recipe | None = None
+    """recipe.toml; None if it is missing or damaged."""
+
+    @classmethod
+    def read(cls, directory: Path) -> Run:
+        """Read a folder that holds results.jsonl. Raises `UsageError` if that cannot be read."""
+        path = directory / "results.jsonl"
+        try:
+            results = read_results(path)
+        except OSError as error:
+            raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from None
+        run = cls(directory, directory.resolve().name, results.lines, results.unreadable)
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            text = (directory / "summary.json").read_text(encoding="utf-8")
+            run.summary = RunSummary.model_validate(json.loads(text))
+        with contextlib.suppress(OSError, UnicodeDecodeError, UsageError):  # the page tells it
+            run.recipe_text = (directory / "recipe.toml").read_text(encoding="utf-8")
+            run.recipe = Recipe.load(directory / "recipe.toml")
+        return run
+
+    @property
+    def failed(self) -> list[ResultLine]:
+        """The lines of the images that failed."""
+        return [line for line in self.lines.values() if not line.ok]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Step to seconds over all images, from the lines, so that it is there at any time."""
+        total: dict[str, float] = {}
+        for line in self.lines.values():
+            for step, spent in line.seconds.items():
+                total[step] = total.get(step, 0) + spent
+        return total
+
+    @property
+    def words(self) -> str:
+        """Its steps in a row, or else its name."""
+        return (self.recipe and recipe_in_words(self.recipe)) or self.name
+
+
+@dataclass
+class Folder:
+    """Everything that a page is made of."""
+
+    directory: Path
+    runs: list[Run]
+    """The best first where there is a leaderboard."""
+    several: bool
+    """Whether it is a sweep's folder, with its runs in recipes/NAME."""
+    leaderboard: LeaderboardFile | None = None
+    diagnosis: Diagnosis | None = None
+    robustness: Robustness | None = None
+    problems: list[str] = field(default_factory=list)
+    """What could not be read, in sentences."""
+
+    @classmethod
+    def read(cls, directory: Path) -> Folder:
+        """Find out what a folder holds. Raises `UsageError` where that is nothing of ours."""
+        if not directory.is_dir():
+            raise UsageError(
+                f"there is no folder '{directory}'; name the one that segkit run has written"
+            )
+        problems: list[str] = []
+        board = _read_json(directory / "leaderboard.json", LeaderboardFile, problems)
+        diagnosis = _read_json(directory / "diagnosis.json", Diagnosis, problems)
+        robustness = _read_json(directory / "robustness.json", Robustness, problems)
+        inside = sorted(p.parent for p in directory.glob("recipes/*/results.jsonl"))
+        alone = not inside and (directory / "results.jsonl").exists()
+        if not (inside or alone or board or diagnosis or robustness):
+            raise UsageError(_nothing(directory))
+        order = [row.recipe for row in board.rows] if board else []
+        if robustness and not order:
+            order = [recipe.recipe for recipe in robustness.recipes]
+        runs = _ordered([Run.read(path) for path in ([directory] if alone else inside)], order)
+        problems += _unreadable(directory, runs)
+        return cls(directory, runs, not alone, board, diagnosis, robustness, problems)
+
+    @property
+    def images(self) -> list[str]:
+        """The names of all images, in the order in which they were done."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.lines))
+
+
+def _ordered(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
+    """The runs that take part, in the order of these names; all of them where none is named.
+
+    A sweep that went on with other recipes leaves folders that no longer take part.
+    """
+    taking_part = [run for run in runs if run.name in names] or runs
+    return sorted(
+        taking_part, key=lambda run: names.index(run.name) if run.name in names else len(names)
+    )
+
+
+def _unreadable(directory: Path, runs: Sequence[Run]) -> list[str]:
+    """For each run with lines that make no sense a sentence."""
+    sentences = []
+    for run in runs:
+        if run.unreadable:
+            lines, are = ("line", "is") if run.unreadable == 1 else ("lines", "are")
+            path = (run.directory / "results.jsonl").relative_to(directory).as_posix()
+            sentences.append(
+                f"{run.unreadable} {lines} of {path} could not be read and {are} left out."
+            )
+    return sentences
+
+
+def _nothing(directory: Path) -> str:
+    """What to say of a folder without results."""
+    begun = sorted(directory.glob("recipes/*/recipe.toml"))
+    if begun or (directory / "recipe.toml").exists():
+        command = "sweep" if begun else "run"
+        return (
+            f"the {command} in '{directory}' has not finished an image yet (no results.jsonl); "
+            f"go on with it by segkit {command} --resume"
+        )
+    return (
+        f"'{directory}' holds no results.jsonl, so it is no run of segkit; "
+        "name the folder that segkit run or segkit sweep has written"
+    )
+
+
+def _read_json(path: Path, model: type[_Model], problems: list[str]) -> _Model | None:
+    """What a file holds; None if it is missing, or damaged, which goes to `problems`."""
+    try:
+        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        problems.append(f"{path.name} is damaged and is left out.")
+        return None

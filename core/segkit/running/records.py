@@ -1,0 +1,254 @@
+"""The JSON files of a run as models: a line of results.jsonl, and summary.json.
+
+Each key stands here once. What is written goes through these models, and what is read does; a key
+that this version does not know is kept, so that going on with a newer run's folder loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, InstanceOf, ValidationError
+
+Text = InstanceOf[str]
+"""Any text, also with bytes of a file name that are no text, which pydantic's own str refuses."""
+
+Number = int | float
+"""A number as it was given: 1 and 1.0 are written differently."""
+
+
+class FileModel(BaseModel):
+    """A JSON object in a file of ours. Keys that are not known are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the file holds: the keys that were given, in the order of their declaration."""
+        return self.model_dump(exclude_unset=True)
+
+    def text(self) -> str:
+        """The file's text. ASCII: a name may hold bytes that are no text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+
+class Kept(FileModel):
+    """The same of a file that is written again; keys that are not known stay behind the others."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# ---- results.jsonl ----------------------------------------------------------------------------
+
+
+class PromptRecord(Kept):
+    """A prompt of an image."""
+
+    points: list[list[Number]] = []
+    """(x, y) in pixels."""
+    signs: list[bool] = []
+    """Whether the point lies on the object, for each point."""
+    box: list[Number] | None = None
+    """Left, top, right, bottom in pixels, all inside."""
+    mask: bool = False
+    """Whether a mask was part of it."""
+    name: Text | None = None
+    score: Number = 0
+
+
+class MaskRecord(Kept):
+    """A mask of an image."""
+
+    name: Text | None = None
+    score: Number = 0
+    """The segmenter's own."""
+    prompt: int = 0
+    """The place of the prompt that it answers."""
+    pixels: int = 0
+
+
+class LossNotes(Kept):
+    """What a diagnosis notes of an image: the IoUs that its losses are made of.
+
+    See `comparing.losses`.
+    """
+
+    iou: Number
+    best_candidate: Number
+    true_point: Number
+    true_box: Number
+    cause: Text
+    """What the prompt's part is called: `saliency` or `placement`."""
+
+
+class DamageRecord(Kept):
+    """What came of an image under one kind of damage at one level; see `comparing.robustness`."""
+
+    perturbation: Text
+    level: int
+    error: Text | None = None
+    """Why it failed; then nothing below is there."""
+    heatmap_drift: Number | None = None
+    prompt_moved: Number | None = None
+    prompt_moved_share: Number | None = None
+    mask_lost: Number | None = None
+    true_iou: Number | None = None
+    counts: dict[Text, dict[Text, Number]] = {}
+    """Metric to its counts."""
+    picture: Text | None = None
+    """The example picture's file, relative to the folder of the examination."""
+
+
+class ResultLine(Kept):
+    """A line of results.jsonl: what one recipe made of one image."""
+
+    name: Text
+    """The image's name."""
+    status: Literal["ok", "failed"]
+    error: Text | None = None
+    """Why it failed, in a sentence."""
+    scores: dict[Text, Number] = {}
+    """Figure to its value for this image."""
+    counts: dict[Text, dict[Text, Number]] = {}
+    """Metric to its counts, which add up over images."""
+    seconds: dict[Text, Number] = {}
+    """Step to seconds."""
+    files: list[Any] = []
+    """What the writers made, relative to the run's folder."""
+    prompts: list[PromptRecord] = []
+    masks: list[MaskRecord] = []
+    classes: dict[int, Text] = {}
+    """Id in the labels to class name."""
+    source: dict[Text, Any] | None = None
+    """Where the image came from: its file's path, size and time of change, or its pixels' hash."""
+    notes: LossNotes | None = None
+    """Of a diagnosis; None where the image takes no part in it."""
+    true_iou: Number | None = None
+    """Of an examination: the IoU of the foreground with the truth."""
+    robustness: list[DamageRecord] = []
+    """Of an examination: what came of the damaged image."""
+    picture: Text | None = None
+    """Of an examination: the example picture's file."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the image was finished."""
+        return self.status == "ok"
+
+    def has(self, key: str) -> bool:
+        """Whether the line was given this key."""
+        return key in self.model_fields_set
+
+    def text(self) -> str:
+        """The line with its end."""
+        return json.dumps(self.to_dict()) + "\n"
+
+
+Lines = Mapping[str, ResultLine]
+"""Image name to its line."""
+
+
+@dataclass
+class Results:
+    """What results.jsonl holds."""
+
+    lines: dict[str, ResultLine] = field(default_factory=dict)
+    """Image name to its line; of two lines the later one."""
+    unreadable: int = 0
+    """How many lines make no sense: they were cut off, or are none of ours."""
+
+
+def read_results(path: Path) -> Results:
+    """Read results.jsonl, which need not be there; lines that make no sense are counted.
+
+    Raises `OSError` where it cannot be read.
+    """
+    results = Results()
+    try:
+        content = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return results
+    # Only \n ends a line: names may hold what str.splitlines takes for an end.
+    for text in content.split("\n"):
+        if text.strip():
+            try:
+                line = ResultLine.model_validate(json.loads(text))
+            except (ValueError, RecursionError):
+                results.unreadable += 1
+            else:
+                results.lines[line.name] = line
+    return results
+
+
+# ---- summary.json -----------------------------------------------------------------------------
+
+
+def _object(value: Any) -> Any:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+class ClassRow(FileModel):
+    """How well one class was found."""
+
+    name: Text
+    iou: float | None = None
+    dice: float | None = None
+    pixels: float | None = None
+    """Of the truth."""
+    found: float | None = None
+    """Pixels that were found to be of it."""
+
+
+class Confusion(FileModel):
+    """Pixels by true class (down) and found class (across)."""
+
+    names: list[Text] = []
+    """Of the columns; the rows have the first of them."""
+    pixels: list[list[float]] = []
+
+
+class ClassDetails(FileModel):
+    """What a metric may tell of each class, among the details in summary.json."""
+
+    classes: list[ClassRow] = []
+    confusion: Confusion = Confusion()
+
+    @property
+    def fits(self) -> bool:
+        """Whether it holds a table, and each row of the matrix has a name and all its cells."""
+        width, rows = len(self.confusion.names), self.confusion.pixels
+        whole = len(rows) <= width and all(len(row) == width for row in rows)
+        return whole and bool(self.classes or rows)
+
+
+class RunSummary(Kept):
+    """summary.json: a recipe's figures over all images."""
+
+    images: int = 0
+    """Those that were done, with those that failed."""
+    failed: int = 0
+    scores: dict[Text, Number]
+    """Figure to its value."""
+    details: Annotated[dict[Text, Any], BeforeValidator(_object)] = {}
+    """Metric to what it tells beside its figures; under `counts` the counts of all metrics."""
+    seconds: dict[Text, Number] = {}
+    """Step to seconds over all images."""
+    plan: dict[str, Any] = {}
+    """What recipe.toml holds."""
+
+    @property
+    def class_details(self) -> dict[str, ClassDetails]:
+        """Metric to its tables of classes, where it has any that can be read."""
+        tables = {}
+        for metric, told in self.details.items():
+            try:
+                details = ClassDetails.model_validate(told)
+            except ValidationError:
+                continue
+            if details.fits:
+                tables[metric] = details
+        return tables
