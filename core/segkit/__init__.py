@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from segkit.running.plan import plan as plan
     from segkit.running.recipe import Recipe as Recipe
     from segkit.running.session import run as run
+    from segkit.values.files import write_file as write_file
     from segkit.values.images import find_images as find_images
     from segkit.values.images import palette as palette
     from segkit.values.images import read_image as read_image
@@ -77,6 +78,7 @@ _HOME = {
         "UsageError",
     ),
     "plugins.hookspecs": ("API_VERSION", "hookimpl"),
+    "values.files": ("write_file",),
     "values.images": (
         "find_images",
         "palette",

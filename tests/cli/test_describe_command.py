@@ -156,7 +156,7 @@ def test_a_full_disk_costs_the_page_and_not_the_table(segkit, monkeypatch):
     def full(path, text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("segkit.reporting.templating.write_text", full)
+    monkeypatch.setattr("segkit.reporting.templating.write_file", full)
     done = segkit("describe", *SHAPES, "-o", "page.html")
     assert done.code == 1
     assert done.out.startswith("scenes: 3 images")

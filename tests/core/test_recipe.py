@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from segkit import Catalog, Recipe, UsageError
-from segkit.running.recipe import Part, recorded, to_toml
+from segkit.running.recipe import Part
+from segkit.running.recording import recorded, to_toml
 
 CATALOG = Catalog(third_party=False)
 

@@ -514,7 +514,7 @@ def test_the_old_page_stays_where_a_new_one_cannot_be_written(real_run, monkeypa
     def full(self, *_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         write_report(real_run)
     assert path.read_text() == before

@@ -25,7 +25,7 @@ from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.sweep import sweep_plans
 from segkit.running.ledger import LEDGER
-from segkit.running.recipe import recorded, to_toml
+from segkit.running.recording import recorded, to_toml
 from segkit.running.session import RunOptions
 from segkit_plugins.perturbation.gaussian_blur import GaussianBlur
 from segkit_plugins.writer.coco import Coco
@@ -184,7 +184,7 @@ def test_what_a_crash_has_left_is_the_run_s(tmp_path):
     with (out / LEDGER).open("a") as file:
         file.write('{"image": "c')
     (out / "masks/.0123456789abcdef0123456789abcdef.part").write_text("half")
-    (out / ".summary.json.17").write_text("half")
+    (out / ".fedcba9876543210fedcba9876543210.part").write_text("half")
     photographs(tmp_path / "other", "z")
     one(made(tmp_path / "other", Names()), out, overwrite=True)
     assert snapshot(out) == {

@@ -123,7 +123,7 @@ def watching(
 
 def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
     """The plan as a recipe file, every default written out."""
-    from segkit.running.recipe import recorded, to_toml
+    from segkit.running.recording import recorded, to_toml
 
     found = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
     found.pop("record")
@@ -152,11 +152,11 @@ def third_party(catalog: Catalog) -> list[Watcher]:
 
 def save(path: Path, text: str) -> None:
     """Write what --save asks for."""
-    from segkit.running.folder import write_text
+    from segkit.values.files import write_file
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        write_file(path, text)
     except OSError as error:
         raise UsageError(f"--save {path} cannot be written: {error.strerror or error}") from None
 

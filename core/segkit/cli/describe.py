@@ -141,12 +141,12 @@ def _files(output: str | None) -> list[Path]:
 
 def _write(found: Description, files: Sequence[Path]) -> None:
     from segkit.reporting.describe_page import write_description
-    from segkit.running.folder import write_text
+    from segkit.values.files import write_file
 
     for path in files:
         try:
             if path.suffix.lower() == ".json":
-                write_text(path, json.dumps(found.to_dict(), indent=2) + "\n")
+                write_file(path, json.dumps(found.to_dict(), indent=2) + "\n")
             else:
                 write_description(path, found)
         except OSError as error:

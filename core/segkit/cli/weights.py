@@ -135,7 +135,7 @@ def _fetch(name: str, plugin: tuple[str, ...]) -> None:
 
 
 def _verify(plugin: tuple[str, ...]) -> int:
-    from segkit.plugins.weights import sha256
+    from segkit.values.files import sha256
 
     bad = 0
     for weights in known(plugin).values():

@@ -33,15 +33,17 @@ from segkit.kinds import BUNDLED, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
 from segkit.plugins.steps import Dataset, Perturbation, Step
-from segkit.running.folder import disk_error, write_text
+from segkit.running.folder import disk_error
 from segkit.running.graph import Branch, Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.ledger import note_files
 from segkit.running.lines import Line
 from segkit.running.plan import Plan
-from segkit.running.recipe import make_step, to_toml
+from segkit.running.recipe import make_step
+from segkit.running.recording import to_toml
 from segkit.running.session import RunOptions, Session
 from segkit.running.walk import Outcome
+from segkit.values.files import write_file
 from segkit.values.types import Prompts
 
 PICTURE = 200
@@ -94,8 +96,8 @@ def examine_plans(
         catalog=options.catalog,
     )
     try:
-        write_text(directory / "robustness.json", robustness.text())
-        write_text(directory / "robustness.csv", robustness.to_csv())
+        write_file(directory / "robustness.json", robustness.text())
+        write_file(directory / "robustness.csv", robustness.to_csv())
     except OSError as error:
         raise disk_error(error, directory, robustness.images) from error
     return robustness
@@ -213,7 +215,7 @@ class DamageJob(Job):
     def start(self, finished: Mapping[str, Mapping[str, Line]]) -> None:
         """Say what was asked for; see whether there are pictures of an image that is finished."""
         try:
-            write_text(self.directory / "robustness.toml", self.text)
+            write_file(self.directory / "robustness.toml", self.text)
         except OSError as error:
             raise disk_error(error, self.directory, 0) from error
         done = (line for lines in finished.values() for line in lines.values())

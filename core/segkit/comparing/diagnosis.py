@@ -26,7 +26,7 @@ from segkit.comparing.sweep import FILES, Shown, compare, resumed
 from segkit.errors import PlanError
 from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import Prompter
-from segkit.running.folder import disk_error, write_text
+from segkit.running.folder import disk_error
 from segkit.running.graph import Branch, Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.ledger import note_files
@@ -34,6 +34,7 @@ from segkit.running.lines import Line
 from segkit.running.plan import Plan
 from segkit.running.session import RunOptions
 from segkit.running.walk import Outcome
+from segkit.values.files import write_file
 from segkit.values.types import Prompt, Prompts, Truth
 
 
@@ -159,7 +160,7 @@ def diagnose_plans(
     diagnosis = make_diagnosis(best_first, board.failed)
     try:
         note_files(directory, "diagnosis.json")
-        write_text(directory / "diagnosis.json", diagnosis.text())
+        write_file(directory / "diagnosis.json", diagnosis.text())
     except OSError as error:
         raise disk_error(error, directory, board.images) from error
     return diagnosis

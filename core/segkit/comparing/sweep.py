@@ -18,12 +18,14 @@ from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
-from segkit.running.folder import comparable, disk_error, write_text
+from segkit.running.folder import disk_error
 from segkit.running.job import Job
 from segkit.running.ledger import noted_files
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe
+from segkit.running.recording import comparable
 from segkit.running.session import RunOptions, Session
+from segkit.values.files import write_file
 from segkit.values.images import distinct
 
 HEATMAP_MAKERS = ("saliency", "transform")
@@ -174,8 +176,8 @@ def compare(job: Job, options: RunOptions, shown: Shown) -> Leaderboard:
         if job.needs is None and "diagnosis.json" in noted_files(directory):
             # A diagnosis of other recipes would stand beside these.
             (directory / "diagnosis.json").unlink(missing_ok=True)
-        write_text(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
-        write_text(directory / "leaderboard.csv", board.to_csv())
+        write_file(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
+        write_file(directory / "leaderboard.csv", board.to_csv())
     except OSError as error:
         raise disk_error(error, directory, board.images) from error
     return board

@@ -7,7 +7,6 @@ on with.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.errors import MissingExtraError, SegkitError, UsageError
+from segkit.values.files import BLOCK, sha256
 
 HUB = "hf:"
 """What names of the Hugging Face hub begin with."""
@@ -28,8 +28,6 @@ opened carelessly; plugins read the tensors in it and nothing else, or refuse it
 
 TRIES = 4
 """How often a cut connection is taken up again before giving in."""
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,15 +72,6 @@ def cache_folder() -> Path:
 def part_of(path: Path) -> Path:
     """Where what has come so far is kept."""
     return path.with_name(f"{path.name}.part")
-
-
-def sha256(path: Path) -> str:
-    """A file's SHA-256. Raises `OSError` if it cannot be read."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def fetch(wanted: Weights, tell: Callable[[int, int], None] = lambda done, total: None) -> Path:

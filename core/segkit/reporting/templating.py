@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.reporting.charts import finite, signed
-from segkit.running.folder import write_text
+from segkit.values.files import write_file
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -67,7 +67,7 @@ def json_in_page(value: Any) -> Markup:
 def write_page(path: Path, page: str) -> None:
     """Write a page, whole or not at all. Raises `OSError` where it cannot be written."""
     # File names may hold bytes that are no text; UTF-8 cannot write those.
-    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    write_file(path, page.encode("utf-8", "replace").decode("utf-8"))
 
 
 # ---- numbers ----------------------------------------------------------------------------------

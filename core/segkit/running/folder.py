@@ -12,15 +12,16 @@ import contextlib
 import errno
 import itertools
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segkit.errors import SegkitError, UsageError
 from segkit.running.ledger import LEDGER, Ledger, is_run, older_files, older_recipes, record_of
-from segkit.running.recipe import Recipe, recorded_weights, to_toml
+from segkit.running.recipe import Recipe
+from segkit.running.recording import comparable, recorded_weights, to_toml
 from segkit.running.records import ResultLine, RunSummary, read_results
+from segkit.values.files import SCRAP, write_file
 
 OWN = ("recipe.toml", "results.jsonl", "summary.json", "report.html")
 """What every run leaves beside its mark; what else there is it notes in its ledger."""
@@ -144,7 +145,7 @@ def remove_run(directory: Path) -> None:
         own = [folder / name for name in owned_files(folder)]
         own = [path for path in own if is_inside(path, folder) and not path.is_dir()]
         around = {folder, *(path.parent for path in own)}
-        scraps = [p for place in around for p in place.glob(".*") if _SCRAP.fullmatch(p.name)]
+        scraps = [p for place in around for p in place.glob(".*") if SCRAP.fullmatch(p.name)]
         # The mark last: where this is cut off, the rest is still known as the run's.
         for path in (*scraps, *sorted(own, key=lambda path: path.name in OWN), folder / LEDGER):
             path.unlink(missing_ok=True)
@@ -154,10 +155,6 @@ def remove_run(directory: Path) -> None:
     for path in sorted(emptied, key=lambda p: -len(p.parts)):
         with contextlib.suppress(OSError):  # something of the user's is in it
             path.rmdir()
-
-
-_SCRAP = re.compile(rf"\.(?:[0-9a-f]{{32}}\.part|(?:{'|'.join(map(re.escape, OWN))})\.\d+)")
-"""Names of files that a crash has left half written (see `write_text` and `segkit.write_png`)."""
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -242,11 +239,11 @@ class Record:
             self.finished = dict(finished or {})
             if self.results.exists():
                 kept = map(ResultLine.model_validate, self.finished.values())
-                write_text(self.results, "".join(line.text() for line in kept))
+                write_file(self.results, "".join(line.text() for line in kept))
             aside = self._set_aside(left)
         self._ledger = Ledger.open(self.directory)
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
-        write_text(self.directory / "recipe.toml", text)
+        write_file(self.directory / "recipe.toml", text)
         return aside
 
     def begin(self, image: str) -> None:
@@ -285,7 +282,7 @@ class Record:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        write_text(self.directory / "summary.json", RunSummary.model_validate(summary).text())
+        write_file(self.directory / "summary.json", RunSummary.model_validate(summary).text())
 
     def _check_same_recipe(self) -> None:
         path = self.directory / "recipe.toml"
@@ -335,37 +332,6 @@ class Record:
 def read_lines(path: Path) -> dict[str, dict[str, Any]]:
     """Image name to its line of results.jsonl, as a run works on it; see `records.read_results`."""
     return {name: line.to_dict() for name, line in read_results(path).lines.items()}
-
-
-def comparable(recipe: Recipe) -> dict[str, Any]:
-    """A recipe flattened to `topk.k` → value, to find what differs."""
-    flat: dict[str, Any] = {"seed": recipe.seed, "rounds": recipe.rounds}
-    flat["classes"] = list(recipe.classes)
-    for kind, parts in recipe.parts.items():
-        flat[kind] = [f"+{p.name}" if p.merge else p.name for p in parts]
-        for index, part in enumerate(parts):
-            place = part.name if len(parts) == 1 else f"{part.name}[{index}]"
-            flat |= {f"{place}.{option}": value for option, value in part.options.items()}
-    return {key: _written(value) for key, value in flat.items()}
-
-
-def _written(value: Any) -> Any:
-    """A value as the file holds it, which has no bytes that are no text."""
-    if isinstance(value, (list, tuple)):
-        return [_written(one) for one in value]
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: an old one stays until the new one is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -14,9 +14,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from segkit.values.files import json_lines
 
 LEDGER = "segkit-run.jsonl"
 KEY = "segkit-run"
@@ -57,7 +60,7 @@ class Ledger:
     def read(cls, directory: Path) -> Ledger | None:
         """The notes in a folder, or None where it has none; a line that was cut off is left out."""
         made = cls(directory)
-        lines = made._lines()
+        lines = _objects(made.path)
         head = next(lines, None)
         if head is None or not isinstance(head.get(KEY), int):
             return None
@@ -110,19 +113,6 @@ class Ledger:
                 if file.read(1) != b"\n":
                     file.write(b"\n")
             file.write((json.dumps(line) + "\n").encode())  # ASCII, whatever a name holds
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return
-        for row in text.split("\n"):
-            try:
-                line = json.loads(row)
-            except ValueError:
-                continue
-            if isinstance(line, dict):
-                yield line
 
 
 def is_run(directory: Path) -> bool:
@@ -204,3 +194,9 @@ def _version() -> str:
         return version("segkit")
     except PackageNotFoundError:
         return "not installed"
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file of notes; none where it cannot be read."""
+    with suppress(OSError):
+        yield from json_lines(path)

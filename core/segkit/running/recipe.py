@@ -19,11 +19,9 @@ the folder that segkit is started in. `[record]` is written by a run and not rea
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +94,7 @@ class Recipe:
 
         Raises `UsageError` if it is missing, not TOML or not a recipe.
         """
-        recipe = cls.from_dict(_toml(path), f"--recipe {path}")
+        recipe = cls.from_dict(read_toml(path), f"--recipe {path}")
         parts = {
             kind: tuple(replace(part, options=_moved(part.options, path.parent)) for part in some)
             for kind, some in recipe.parts.items()
@@ -218,7 +216,7 @@ class Recipe:
         return extras
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     """What a recipe file holds. Raises `UsageError` if it is missing or not TOML."""
     if sys.version_info >= (3, 11):
         import tomllib
@@ -231,13 +229,6 @@ def _toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"--recipe {path} could not be read: {reason}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--recipe {path} is not a TOML file: {error}") from None
-
-
-def recorded_weights(path: Path) -> dict[str, str]:
-    """STEP/MODEL to the SHA-256 of the weights that a run's recipe.toml has noted."""
-    record = _toml(path).get("record", {})
-    weights = record.get("weights", {}) if isinstance(record, dict) else {}
-    return {str(k): str(v) for k, v in weights.items()} if isinstance(weights, dict) else {}
 
 
 def _short(name: str) -> str:
@@ -286,129 +277,3 @@ def make_step(catalog: Catalog, kind: str, name: str, options: Mapping[str, Any]
             return step
     except ValidationError as error:
         raise UsageError(option_error(cls, error)) from None
-
-
-def recorded(
-    made: Plan,
-    *,
-    catalog: Catalog | None = None,
-    seed: int = 0,
-    classes: Sequence[str] = (),
-) -> dict[str, Any]:
-    """A plan as the content of recipe.toml: every option, versions, weight hashes, plugins.
-
-    It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
-    """
-    run = {"seed": seed, "rounds": made.rounds, "classes": list(classes)}
-    found: dict[str, Any] = {"run": run}
-    for kind in IN_RECIPES:
-        found[kind] = []
-    found["dataset"] = [_table(made.dataset, catalog)]
-    for step in made.steps:
-        if step.kind != "prompt":
-            found[step.kind].append(_table(step, catalog))
-    for group in made.prompters:
-        for index, step in enumerate(group):
-            merge = {"merge": True} if index else {}
-            found["prompt"].append(_table(step, catalog) | merge)
-    steps = (made.dataset, *made.steps)
-    weights = {
-        f"{step.name}/{name}": _sha256(path)
-        for step in steps
-        for name, path in _weight_files(step).items()
-    }
-    found["record"] = {
-        "segkit": _version("segkit"),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
-        "weights": weights,
-        **_plugins(steps, catalog),
-    }
-    return found
-
-
-def _weight_files(step: Step) -> dict[str, Path]:
-    with blamed(step, "could not name its weight files:"):
-        return {name: Path(path) for name, path in step.weight_files().items()}
-
-
-def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:
-    """Every plugin that takes part, observers too, and the distributions that they came from.
-
-    A single file (`--plugin FILE`) has its hash in place of a version.
-    """
-    rows: dict[Any, dict[str, str]] = {}
-    entries = list(catalog.watching) if catalog else []
-    for step in steps:
-        entry = catalog.origin(type(step)) if catalog else None
-        entries += [entry] if entry else []
-        rows[step.kind, step.name] = {
-            "kind": step.kind,
-            "name": step.name,
-            "distribution": entry.distribution if entry else type(step).__module__,
-            "version": entry.version if entry else "",
-        }
-    sources = {}
-    for entry in entries:
-        plugin = {"kind": entry.kind, "name": entry.name}
-        source = {"distribution": entry.distribution, "version": entry.version}
-        rows.setdefault((entry.kind, entry.name), plugin | source)
-        if entry.package is None:
-            source["sha256"] = _sha256(Path(entry.target))
-        sources[entry.source] = source | {"where": entry.where}
-    return {"plugins": list(rows.values()), "distributions": list(sources.values())}
-
-
-def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
-    entry = catalog.origin(type(step)) if catalog else None
-    name = step.name
-    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
-        name = entry.full_name  # the short one means another plugin
-    options = step.model_dump(mode="json", exclude_none=True)
-    return {"name": name, **options}
-
-
-def to_toml(found: Mapping[str, Any]) -> str:
-    """What `recorded` made, as text, with a `[[kind]]` for each step."""
-    import tomli_w
-
-    steps = {key: value for key, value in found.items() if isinstance(value, list)}
-    tables = {key: value for key, value in found.items() if not isinstance(value, list)}
-    record = {"record": tables.pop("record")} if "record" in tables else {}
-    # Empty arrays first: in TOML what follows a table belongs to it.
-    pieces = [tomli_w.dumps({kind: [] for kind, found in steps.items() if not found})]
-    pieces.append(tomli_w.dumps(tables))
-    for kind, several in steps.items():
-        pieces += [f"[[{kind}]]\n{tomli_w.dumps(table)}" for table in several]
-    pieces.append(tomli_w.dumps(record))
-    return "\n".join(piece for piece in pieces if piece)
-
-
-def _version(distribution: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _sha256(path: Path) -> str:
-    """A file's hash; many plans name the same checkpoint, which is read once."""
-    try:
-        found = path.stat()
-        return _digest(path, found.st_size, found.st_mtime_ns)
-    except OSError as error:
-        raise UsageError(
-            f"the file {path} could not be read: {error.strerror or error}; check its path"
-        ) from None
-
-
-@lru_cache(maxsize=32)
-def _digest(path: Path, size: int, changed: int) -> str:
-    """The hash of a file of this size and time of change."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -33,7 +33,7 @@ from segkit.running.inputs import keep_apart
 from segkit.running.job import Job
 from segkit.running.lines import Line, Summary, Totals, end, line_of
 from segkit.running.plan import Plan
-from segkit.running.recipe import recorded
+from segkit.running.recording import recorded
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.walk import Outcome
 

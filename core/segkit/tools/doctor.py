@@ -23,7 +23,8 @@ from segkit.errors import error_line, plugin_code
 from segkit.kinds import BUNDLED, OBSERVER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
-from segkit.plugins.weights import Weights, cache_folder, sha256
+from segkit.plugins.weights import Weights, cache_folder
+from segkit.values.files import sha256
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

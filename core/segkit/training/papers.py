@@ -212,7 +212,7 @@ def recipe(outcome: Outcome, step: Trainable, settings: Settings, seed: int) -> 
     """What `segkit run --recipe` takes."""
     import torch
 
-    from segkit.running.recipe import to_toml
+    from segkit.running.recording import to_toml
 
     options: dict[str, Any] = step.model_dump(mode="json", exclude={"weights"}, exclude_none=True)
     weights = {"weights": str(outcome.path.resolve())}

@@ -7,11 +7,11 @@ run can go on with the next image.
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 import struct
 import unicodedata
-import uuid
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.errors import BadImageError, BadValueError, UsageError, did_you_mean
+from segkit.values.files import write_file
 from segkit.values.types import Image
 
 if TYPE_CHECKING:
@@ -373,12 +374,6 @@ def write_png(
                 f"but the arrays have shapes {array.shape} and {colours.shape}"
             )
         picture.putpalette(colours.astype(np.uint8).tobytes())
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        picture.save(part, "PNG")
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    write_file(path, content.getvalue())

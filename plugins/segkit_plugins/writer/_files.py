@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segkit import BadValueError, Image
+from segkit import BadValueError, Image, write_file
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -28,25 +27,9 @@ def file_for(directory: Path, folder: str, name: str, suffix: str) -> Path:
     return directory / folder / f"{name}{suffix}"
 
 
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file that is either whole or not there; missing folders are made.
-
-    Raises `OSError` where the file cannot be written; then nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
-
-
 def write_json(path: Path, content: object) -> Path:
     """Write a JSON file, in ASCII: a name need not be text that UTF-8 can say."""
-    return write_whole(path, json.dumps(content).encode())
+    return write_file(path, json.dumps(content).encode())
 
 
 def photo_for(directory: Path, folder: str, image: Image, form: str) -> Path:
@@ -55,10 +38,10 @@ def photo_for(directory: Path, folder: str, image: Image, form: str) -> Path:
 
 
 def write_jpeg(path: Path, picture: PIL.Image.Image, quality: int = 90) -> Path:
-    """Write a picture as a JPEG whose colours have its full resolution, as `write_whole` does."""
+    """Write a picture as a JPEG, whole or not at all, with colours of its full resolution."""
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=quality, subsampling=0)
-    return write_whole(path, content.getvalue())
+    return write_file(path, content.getvalue())
 
 
 def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
@@ -72,7 +55,7 @@ def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
         return (write_jpeg(path, picture, quality=95),)
     content = io.BytesIO()
     picture.save(content, "PNG")
-    return (write_whole(path, content.getvalue()),)
+    return (write_file(path, content.getvalue()),)
 
 
 def finished_files(directory: Path, folder: str) -> list[Path]:

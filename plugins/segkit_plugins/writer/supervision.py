@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from segkit import Writer, hookimpl
+from segkit import Writer, hookimpl, write_file
 from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
-from segkit_plugins.writer._files import file_for, write_whole
+from segkit_plugins.writer._files import file_for
 
 
 class Supervision(AnnotationWriter):
@@ -51,7 +51,7 @@ class Supervision(AnnotationWriter):
         ids.save()
         content = io.BytesIO()
         np.savez_compressed(content, **fields)
-        return (write_whole(path, content.getvalue()),)
+        return (write_file(path, content.getvalue()),)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
         """Name `classes.json`, which is there since the first image."""

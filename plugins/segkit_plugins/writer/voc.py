@@ -17,6 +17,7 @@ from segkit import (
     Writer,
     hookimpl,
     palette,
+    write_file,
     write_png,
 )
 from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds, named_ids
@@ -25,7 +26,6 @@ from segkit_plugins.writer._files import (
     finished_files,
     photo_for,
     write_photo,
-    write_whole,
 )
 
 ROOT = "voc/VOCdevkit/VOC2012"
@@ -81,7 +81,7 @@ class Voc(AnnotationWriter):
         stems = [p.stem for p in finished_files(directory, f"{ROOT}/SegmentationClass")]
         listed = directory / ROOT / "ImageSets/Segmentation" / f"{self.image_set}.txt"
         content = b"".join(os.fsencode(stem) + b"\n" for stem in stems)
-        return (write_whole(listed, content), *ClassIds(directory / "voc").files)
+        return (write_file(listed, content), *ClassIds(directory / "voc").files)
 
 
 def _class_map(annotated: Annotated) -> NDArray[np.int32]:

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat
 
-from segkit import Writer, hookimpl
+from segkit import Writer, hookimpl, write_file
 from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
 from segkit_plugins.writer._contours import Polygon, one_polygon, polygons
-from segkit_plugins.writer._files import file_for, photo_for, write_photo, write_whole
+from segkit_plugins.writer._files import file_for, photo_for, write_photo
 
 WITHIN = 0.1
 """How far into its pixel a vertex is written. Readers that cut off what follows the point, as
@@ -54,7 +54,7 @@ class Yolo(AnnotationWriter):
             shapes = [one_polygon(shapes)] if self.parts == "join" else shapes
             lines += [f"{place} {_shares(shape, image.size)}\n" for shape in shapes]
         ids.save()
-        written = write_whole(path, "".join(lines).encode("ascii"))
+        written = write_file(path, "".join(lines).encode("ascii"))
         return written, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
@@ -63,7 +63,7 @@ class Yolo(AnnotationWriter):
         listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(ids.names.values())]
         head = "names:" if listed else "names: {}"
         text = "\n".join(["train: images", "val: images", head, *listed, ""])
-        return (write_whole(directory / "yolo/data.yaml", text.encode()), *ids.files)
+        return (write_file(directory / "yolo/data.yaml", text.encode()), *ids.files)
 
 
 def _shares(shape: Polygon, size: tuple[int, int]) -> str:

@@ -1,0 +1,165 @@
+"""What a run notes of its recipe in recipe.toml, and whether two runs are of one recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from segkit.errors import UsageError
+from segkit.kinds import BUNDLED, IN_RECIPES
+from segkit.plugins.catalog import Catalog
+from segkit.plugins.contract import blamed
+from segkit.plugins.steps import Step
+from segkit.running.plan import Plan
+from segkit.running.recipe import Recipe, read_toml
+from segkit.values.files import sha256
+
+
+def recorded(
+    made: Plan,
+    *,
+    catalog: Catalog | None = None,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A plan as the content of recipe.toml: every option, versions, weight hashes, plugins.
+
+    It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
+    """
+    run = {"seed": seed, "rounds": made.rounds, "classes": list(classes)}
+    found: dict[str, Any] = {"run": run}
+    for kind in IN_RECIPES:
+        found[kind] = []
+    found["dataset"] = [_table(made.dataset, catalog)]
+    for step in made.steps:
+        if step.kind != "prompt":
+            found[step.kind].append(_table(step, catalog))
+    for group in made.prompters:
+        for index, step in enumerate(group):
+            merge = {"merge": True} if index else {}
+            found["prompt"].append(_table(step, catalog) | merge)
+    steps = (made.dataset, *made.steps)
+    weights = {
+        f"{step.name}/{name}": _sha256(path)
+        for step in steps
+        for name, path in _weight_files(step).items()
+    }
+    found["record"] = {
+        "segkit": _version("segkit"),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "weights": weights,
+        **_plugins(steps, catalog),
+    }
+    return found
+
+
+def _weight_files(step: Step) -> dict[str, Path]:
+    with blamed(step, "could not name its weight files:"):
+        return {name: Path(path) for name, path in step.weight_files().items()}
+
+
+def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:
+    """Every plugin that takes part, observers too, and the distributions that they came from.
+
+    A single file (`--plugin FILE`) has its hash in place of a version.
+    """
+    rows: dict[Any, dict[str, str]] = {}
+    entries = list(catalog.watching) if catalog else []
+    for step in steps:
+        entry = catalog.origin(type(step)) if catalog else None
+        entries += [entry] if entry else []
+        rows[step.kind, step.name] = {
+            "kind": step.kind,
+            "name": step.name,
+            "distribution": entry.distribution if entry else type(step).__module__,
+            "version": entry.version if entry else "",
+        }
+    sources = {}
+    for entry in entries:
+        plugin = {"kind": entry.kind, "name": entry.name}
+        source = {"distribution": entry.distribution, "version": entry.version}
+        rows.setdefault((entry.kind, entry.name), plugin | source)
+        if entry.package is None:
+            source["sha256"] = _sha256(Path(entry.target))
+        sources[entry.source] = source | {"where": entry.where}
+    return {"plugins": list(rows.values()), "distributions": list(sources.values())}
+
+
+def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
+    entry = catalog.origin(type(step)) if catalog else None
+    name = step.name
+    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
+        name = entry.full_name  # the short one means another plugin
+    options = step.model_dump(mode="json", exclude_none=True)
+    return {"name": name, **options}
+
+
+def to_toml(found: Mapping[str, Any]) -> str:
+    """What `recorded` made, as text, with a `[[kind]]` for each step."""
+    import tomli_w
+
+    steps = {key: value for key, value in found.items() if isinstance(value, list)}
+    tables = {key: value for key, value in found.items() if not isinstance(value, list)}
+    record = {"record": tables.pop("record")} if "record" in tables else {}
+    # Empty arrays first: in TOML what follows a table belongs to it.
+    pieces = [tomli_w.dumps({kind: [] for kind, found in steps.items() if not found})]
+    pieces.append(tomli_w.dumps(tables))
+    for kind, several in steps.items():
+        pieces += [f"[[{kind}]]\n{tomli_w.dumps(table)}" for table in several]
+    pieces.append(tomli_w.dumps(record))
+    return "\n".join(piece for piece in pieces if piece)
+
+
+def _version(distribution: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _sha256(path: Path) -> str:
+    """A file's hash; many plans name the same checkpoint, which is read once."""
+    try:
+        found = path.stat()
+        return _digest(path, found.st_size, found.st_mtime_ns)
+    except OSError as error:
+        raise UsageError(
+            f"the file {path} could not be read: {error.strerror or error}; check its path"
+        ) from None
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """The hash of a file of this size and time of change."""
+    return sha256(path)
+
+
+def recorded_weights(path: Path) -> dict[str, str]:
+    """STEP/MODEL to the SHA-256 of the weights that a run's recipe.toml has noted."""
+    record = read_toml(path).get("record", {})
+    weights = record.get("weights", {}) if isinstance(record, dict) else {}
+    return {str(k): str(v) for k, v in weights.items()} if isinstance(weights, dict) else {}
+
+
+def comparable(recipe: Recipe) -> dict[str, Any]:
+    """A recipe flattened to `topk.k` → value, to find what differs."""
+    flat: dict[str, Any] = {"seed": recipe.seed, "rounds": recipe.rounds}
+    flat["classes"] = list(recipe.classes)
+    for kind, parts in recipe.parts.items():
+        flat[kind] = [f"+{p.name}" if p.merge else p.name for p in parts]
+        for index, part in enumerate(parts):
+            place = part.name if len(parts) == 1 else f"{part.name}[{index}]"
+            flat |= {f"{place}.{option}": value for option, value in part.options.items()}
+    return {key: _written(value) for key, value in flat.items()}
+
+
+def _written(value: Any) -> Any:
+    """A value as the file holds it, which has no bytes that are no text."""
+    if isinstance(value, (list, tuple)):
+        return [_written(one) for one in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
