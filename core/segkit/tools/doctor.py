@@ -1,29 +1,26 @@
 """Whether an installation is sound: versions, extras, devices, weights, plugins, places to write.
 
-Each check gives rows and never raises: what is broken is what it is there to tell. Libraries that
-may take the whole process with them when they are broken are imported in another one.
+Each check gives rows and never raises: what is broken is what it is there to tell.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segkit.errors import error_line, plugin_code
 from segkit.kinds import BUNDLED, OBSERVER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
 from segkit.plugins.weights import Weights, cache_folder
+from segkit.tools.probing import probe_elsewhere
 from segkit.values.files import sha256
 
 if TYPE_CHECKING:
@@ -38,9 +35,6 @@ SHOWN = ("torch", "torchvision", "numpy")
 
 ROOM = 1_000_000_000
 """Bytes that should be free where segkit writes."""
-
-PATIENCE = 180
-"""Seconds that torch gets to be imported and tried."""
 
 MISSING = "is not installed"
 
@@ -188,19 +182,21 @@ def _problem(requirement: Requirement) -> str | None:
 def devices() -> Iterator[Row]:
     """What torch can compute on, asked in a process of its own."""
     group = "devices"
-    found = _asked()
-    if "error" in found:
+    probed = probe_elsewhere()
+    if "error" in probed:
         yield Row(
             group,
             "torch",
             BROKEN,
-            f"cannot be loaded: {found['error']}",
+            f"cannot be loaded: {probed['error']}",
             "python -m pip install --force-reinstall torch torchvision",
         )
         return
-    bf16 = "computes bfloat16 in hardware" if found["bf16"] else "no bfloat16 in hardware"
-    yield Row(group, "cpu", OK, f"{found['threads']} threads, {found['cores']} cores seen, {bf16}")
-    for name, problem in found["broken"].items():
+    bf16 = "computes bfloat16 in hardware" if probed["bf16"] else "no bfloat16 in hardware"
+    yield Row(
+        group, "cpu", OK, f"{probed['threads']} threads, {probed['cores']} cores seen, {bf16}"
+    )
+    for name, problem in probed["broken"].items():
         yield Row(
             group,
             name,
@@ -209,7 +205,7 @@ def devices() -> Iterator[Row]:
             "install both for each other: python -m pip install --force-reinstall torch "
             "torchvision",
         )
-    for device in found["devices"]:
+    for device in probed["devices"]:
         if device["error"]:
             yield Row(
                 group,
@@ -220,10 +216,10 @@ def devices() -> Iterator[Row]:
             )
         else:
             yield Row(group, device["name"], OK, device["what"])
-    if not found["devices"]:
+    if not probed["devices"]:
         driver = shutil.which("nvidia-smi")
         if driver:
-            built = f"built for CUDA {found['cuda']}" if found["cuda"] else "built without CUDA"
+            built = f"built for CUDA {probed['cuda']}" if probed["cuda"] else "built without CUDA"
             yield Row(
                 group,
                 "cuda",
@@ -234,74 +230,6 @@ def devices() -> Iterator[Row]:
             )
         else:
             yield Row(group, "gpu", ABSENT, "none that torch can use; the cpu does all work")
-
-
-def _asked() -> dict[str, Any]:
-    """What `probe` prints in another process, or {"error": why it does not}."""
-    # Nothing is imported from the working directory, whose path is ''.
-    code = (
-        "import sys; sys.path[:] = filter(None, sys.path); "
-        "from segkit.tools import doctor; doctor.probe()"
-    )
-    command = [sys.executable, "-c", code]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"it takes longer than {PATIENCE} seconds"}
-    try:
-        found: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
-    except ValueError:
-        last = done.stderr.strip().rpartition("\n")[2]
-        killed = f"the process was ended by signal {-done.returncode}"
-        return {"error": killed if done.returncode < 0 else last or "it says nothing"}
-    return found
-
-
-def probe() -> None:
-    """Print as one line of JSON what torch finds, computing a little on each device."""
-    print(json.dumps(_probed()))  # noqa: T201
-
-
-def _probed() -> dict[str, Any]:
-    try:
-        import torch
-    except BaseException as error:
-        return {"error": error_line(error)}
-    broken = {}
-    try:
-        import torchvision
-
-        _ = torchvision.ops.nms  # loads its compiled part
-        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    except BaseException as error:
-        broken["torchvision"] = error_line(error)
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    found: list[dict[str, str]] = []
-    places = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        places.append("mps")
-    for place in places:
-        what, wrong = "Apple's GPU", ""
-        try:
-            if place != "mps":
-                properties = torch.cuda.get_device_properties(place)
-                what = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
-            square = torch.ones(8, 8, device=place)
-            if float((square @ square).sum()) != 512:
-                wrong = "it computes wrongly"
-        except Exception as problem:
-            wrong = error_line(problem)
-        found.append({"name": place, "what": what, "error": wrong})
-    return {
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "bf16": any(getattr(torch.cpu, name, lambda: False)() for name in names),
-        "cuda": torch.version.cuda,
-        "broken": broken,
-        "devices": found,
-    }
 
 
 # ---- plugins and weights ----------------------------------------------------------------------
