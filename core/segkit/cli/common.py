@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.errors import UsageError
+from segkit.kinds import BUNDLED, FILES_DATASET
 
 if TYPE_CHECKING:
     from segkit.plugins.catalog import Catalog
@@ -66,7 +67,8 @@ def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
 
 def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:
     """Refuse flags that contradict each other."""
-    named = [name for name in params["kind_dataset"] if name not in ("files", "segkit:files")]
+    images_named = (FILES_DATASET, f"{BUNDLED}:{FILES_DATASET}")
+    named = [name for name in params["kind_dataset"] if name not in images_named]
     if images and named:
         raise UsageError(
             f"images are named ({images[0]}) and --dataset {named[0]} is given; "

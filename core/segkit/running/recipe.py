@@ -28,7 +28,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from segkit.errors import UsageError, did_you_mean
-from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, MASK_WRITER, PICTURE_WRITER
+from segkit.kinds import (
+    BUNDLED,
+    FILES_DATASET,
+    IN_RECIPES,
+    KINDS,
+    MASK_WRITER,
+    PICTURE_WRITER,
+    SAMPLES_DATASET,
+)
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
@@ -190,12 +198,11 @@ class Recipe:
         parts = self.parts.get("dataset", ())
         if len(parts) > 1:
             raise UsageError("--dataset takes one data set; choose one")
-        named, unnamed = KINDS["dataset"].defaults
-        part = parts[0] if parts else Part(named if images else unnamed)
+        part = parts[0] if parts else Part(FILES_DATASET if images else SAMPLES_DATASET)
         if part.step is not None:
             return part.step
-        if images and part.name not in (named, f"{BUNDLED}:{named}"):
-            part = Part(named)  # a recipe's own data set gives way
+        if images and part.name not in (FILES_DATASET, f"{BUNDLED}:{FILES_DATASET}"):
+            part = Part(FILES_DATASET)  # a recipe's own data set gives way
         options = dict(part.options) | ({"paths": tuple(images)} if images else {})
         return make_step(catalog, "dataset", part.name, options)
 
