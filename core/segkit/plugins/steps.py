@@ -107,7 +107,7 @@ class Step(BaseModel):
         of input name to value for each.
         """
         work = getattr(self, self.work)
-        return [work(**one) for one in inputs]
+        return [work(**given) for given in inputs]
 
     def weight_files(self) -> Mapping[str, Path]:
         """The files whose content decides the result, by a short name; a run notes their hashes."""

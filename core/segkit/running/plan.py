@@ -89,18 +89,18 @@ class Plan:
     @property
     def made(self) -> frozenset[str]:
         """The names of the values that its steps can ask for."""
-        made = {"image", "classes", "rng", "directory", "scores"}
+        values = {"image", "classes", "rng", "directory", "scores"}
         if has_truth(self.dataset):
-            made.add("truth")
+            values.add("truth")
         if self.saliency:
-            made |= {"heatmap", "heatmaps"}
+            values |= {"heatmap", "heatmaps"}
         if self.prompters:
-            made.add("prompts")
+            values.add("prompts")
         if self.segmenter:
-            made.add("masks")
+            values.add("masks")
         if self.labeller or self.fuser:
-            made.add("labels")
-        return frozenset(made)
+            values.add("labels")
+        return frozenset(values)
 
 
 def plan(
@@ -174,9 +174,9 @@ def asks(step: Step) -> Inputs:
     return Inputs((*first.required, *required), (*first.optional, *optional))
 
 
-def missing_input(step: Step, made: frozenset[str]) -> str | None:
+def missing_input(step: Step, values: frozenset[str]) -> str | None:
     """The first input that a step cannot do without and nothing makes."""
-    available = made | ({"encoding"} if hasattr(step, "encode") else frozenset())
+    available = values | ({"encoding"} if hasattr(step, "encode") else frozenset())
     return next((name for name in asks(step).required if name not in available), None)
 
 
@@ -218,8 +218,8 @@ def _check_inputs(chosen: Plan) -> None:
     before = {"image", "classes", "rng", "truth"} & chosen.made
     for step in chosen.steps:
         # A selector or fuser sees only what comes before it; metrics and writers see everything.
-        made = chosen.made if step.kind in ("metric", "writer") else frozenset(before)
-        name = missing_input(step, made)
+        available = chosen.made if step.kind in ("metric", "writer") else frozenset(before)
+        name = missing_input(step, available)
         if name == "truth":
             raise PlanError(
                 f"{step.name} needs 'truth', and the data set {chosen.dataset.name} has none; "

@@ -124,17 +124,17 @@ def extras() -> Iterator[Row]:
     """Each extra of the distribution's metadata, and what it lacks."""
     for extra in metadata.metadata(BUNDLED).get_all("Provides-Extra") or ():
         wanted = _requirements(extra)
-        problems = {r.name: found for r in wanted if (found := _problem(r)) is not None}
+        problems = {r.name: problem for r in wanted if (problem := _problem(r)) is not None}
         if not problems:
             here = ", ".join(f"{r.name} {metadata.version(r.name)}" for r in wanted[:3])
             more = f" and {len(wanted) - 3} more" if len(wanted) > 3 else ""
             yield Row("extras", extra, OK, (here + more) or "needs nothing on this machine")
             continue
-        old = {name: found for name, found in problems.items() if found != MISSING}
+        old = {name: problem for name, problem in problems.items() if problem != MISSING}
         line = f"pip install 'segkit[{extra}]'"
         if old:
-            found = "; ".join(f"{name} {problem}" for name, problem in old.items())
-            yield Row("extras", extra, WARNING, found, line)
+            text = "; ".join(f"{name} {problem}" for name, problem in old.items())
+            yield Row("extras", extra, WARNING, text, line)
         else:
             yield Row("extras", extra, ABSENT, f"without {', '.join(problems)}", line)
 
@@ -143,7 +143,7 @@ def _requirements(extra: str) -> list[Requirement]:
     """What segkit's metadata asks for on this machine: always (""), or for an extra alone."""
     from packaging.requirements import Requirement
 
-    found: dict[str, Requirement] = {}
+    requirements: dict[str, Requirement] = {}
     for line in metadata.requires(BUNDLED) or ():
         requirement = Requirement(line)
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
@@ -152,10 +152,10 @@ def _requirements(extra: str) -> list[Requirement]:
             continue
         if requirement.name == BUNDLED:  # an extra that is made of others
             for other in sorted(requirement.extras):
-                found |= {r.name: r for r in _requirements(other)}
+                requirements |= {r.name: r for r in _requirements(other)}
         else:
-            found[requirement.name] = requirement
-    return list(found.values())
+            requirements[requirement.name] = requirement
+    return list(requirements.values())
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:
@@ -249,8 +249,8 @@ def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
         broken = [_plugin_row(entry) for entry in of_it if entry.status == BROKEN]
         if len(broken) > MANY:  # they have one cause, such as a library
             first = broken[0]
-            found = f"{len(broken)} plugins do not work; the first: {first.found}"
-            broken = [Row("plugins", distribution, first.status, found, first.advice)]
+            text = f"{len(broken)} plugins do not work; the first: {first.found}"
+            broken = [Row("plugins", distribution, first.status, text, first.advice)]
         yield from broken
         yield from (_plugin_row(entry) for entry in of_it if entry.status not in (OK, BROKEN))
     yield from damaged_distributions()
@@ -299,8 +299,8 @@ def _plugin_row(entry: Entry) -> Row:
     """The row of a plugin that is broken, or whose name is another's too."""
     error = entry.error or ""
     if entry.status != BROKEN:
-        found, _, advice = error.partition("; ")
-        return Row("plugins", entry.full_name, WARNING, found, advice)
+        problem, _, advice = error.partition("; ")
+        return Row("plugins", entry.full_name, WARNING, problem, advice)
     if entry.distribution == BUNDLED:
         return Row("plugins", entry.full_name, BROKEN, error, MEND)
     return Row("plugins", entry.full_name, WARNING, error, _without(entry))
@@ -375,9 +375,9 @@ def place(name: str, folder: Path, advice: str, files: str = "") -> Row:
             file.flush()
         free = shutil.disk_usage(there).free
     except OSError as error:
-        found = f"{folder} cannot be written: {error.strerror or error}"
-        return Row("places", name, WARNING, found, advice)
-    found = f"{folder} ({files}{free / 1e9:,.1f} GB free)"
+        text = f"{folder} cannot be written: {error.strerror or error}"
+        return Row("places", name, WARNING, text, advice)
+    text = f"{folder} ({files}{free / 1e9:,.1f} GB free)"
     if free < ROOM:
-        return Row("places", name, WARNING, found, f"make room, or {advice}")
-    return Row("places", name, OK, found)
+        return Row("places", name, WARNING, text, f"make room, or {advice}")
+    return Row("places", name, OK, text)

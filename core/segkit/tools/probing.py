@@ -64,17 +64,17 @@ def _probed() -> dict[str, Any]:
     if torch.backends.mps.is_available():
         places.append("mps")
     for place in places:
-        what, wrong = "Apple's GPU", ""
+        description, wrong = "Apple's GPU", ""
         try:
             if place != "mps":
                 properties = torch.cuda.get_device_properties(place)
-                what = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
+                description = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
             square = torch.ones(8, 8, device=place)
             if float((square @ square).sum()) != 512:
                 wrong = "it computes wrongly"
         except Exception as problem:
             wrong = error_line(problem)
-        devices.append({"name": place, "what": what, "error": wrong})
+        devices.append({"name": place, "what": description, "error": wrong})
     return {
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
