@@ -48,9 +48,9 @@ class PluginError(SegkitError):
 class MissingExtraError(PluginError):
     """A step needs a library that the base install leaves out; the text has the install line."""
 
-    def __init__(self, feature: str, library: str, extra: str) -> None:
+    def __init__(self, what: str, library: str, extra: str) -> None:
         super().__init__(
-            f"{feature} needs {library}, which is not installed; run: pip install 'segkit[{extra}]'"
+            f"{what} needs {library}, which is not installed; run: pip install 'segkit[{extra}]'"
         )
 
 
