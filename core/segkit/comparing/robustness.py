@@ -1,4 +1,4 @@
-"""What recipes bear: a curve for each recipe and kind of damage, and what they come to in words.
+"""Robustness, what recipes bear: a curve for each recipe and damage, and a verdict in words.
 
 How a curve is made is in `segkit.comparing.damage_curves`, what the file holds in
 `segkit.comparing.records`.

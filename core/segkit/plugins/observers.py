@@ -1,4 +1,4 @@
-"""Who watches a run: progress bar, trace, third parties. The runner knows only this."""
+"""Who watches a run: progress bar, trace, third parties. A run knows only this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a run, sweep, diagnosis or examination: what its template is given, by section."""
+"""report.html, of a run, sweep, diagnosis or robustness test: what its template is given."""
 
 from __future__ import annotations
 

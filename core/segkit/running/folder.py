@@ -1,4 +1,4 @@
-"""A run's folder: what is written, when, and how a run goes on after it was cut off.
+"""A run's folder: what is written, when, and how it is resumed.
 
 segkit-run.jsonl  what marks the folder as a run's (see `segkit.running.ledger`)
 recipe.toml       the whole plan, written before the first image

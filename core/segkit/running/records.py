@@ -99,7 +99,7 @@ class DamageRecord(Kept):
     counts: dict[Text, dict[Text, Number]] = {}
     """Metric to its counts."""
     picture: Text | None = None
-    """The example picture's file, relative to the folder of the examination."""
+    """The example picture's file, relative to the folder of the robustness test."""
 
 
 class ResultLine(Kept):
@@ -127,11 +127,11 @@ class ResultLine(Kept):
     notes: LossNotes | None = None
     """Of a diagnosis; None where the image takes no part in it."""
     true_iou: Number | None = None
-    """Of an examination: the IoU of the foreground with the truth."""
+    """Of a robustness test: the IoU of the foreground with the truth."""
     robustness: list[DamageRecord] = []
-    """Of an examination: what came of the damaged image."""
+    """Of a robustness test: what came of the damaged image."""
     picture: Text | None = None
-    """Of an examination: the example picture's file."""
+    """Of a robustness test: the example picture's file."""
 
     @property
     def ok(self) -> bool:

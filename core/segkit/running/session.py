@@ -1,8 +1,8 @@
-"""One session: plans over a data set into a folder, new or one to go on with.
+"""One session: plans over a data set into a folder, new or resumed.
 
-It decides what is to be done, lets an engine walk the images, and keeps the folder: only a session
-appends to results.jsonl. `run`, `sweep`, `diagnose` and `robustness` are sessions with different
-jobs (see `running.job`).
+It decides what is to be done, with `--resume` what is left, lets an engine walk the images, and
+keeps the folder: only a session appends to results.jsonl. `run`, `sweep`, `diagnose` and
+`robustness` are sessions with different jobs (see `segkit.running.job`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The images of a run: what they are called, which files they come from, and what has changed.
+"""The images of a run: their names, their files, and which of them a resumed run does again.
 
 An image is known by its file. Where a run goes on, the image of each file keeps the name that it
 had, whatever files came beside it; a file of another size or time of change is done again, and what
