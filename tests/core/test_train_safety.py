@@ -99,9 +99,9 @@ def test_killed_it_goes_on_to_the_same_curve(step, whole, tmp_path):
 
 def test_killed_while_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
     """What is half written never has the file's name."""
-    from segkit.training import loop
+    from segkit.training import checkpoints
 
-    path, write = tmp_path / "net.safetensors", loop.write_whole
+    path, write = tmp_path / "net.safetensors", checkpoints.write_whole
 
     def cut(target, content):
         if target.suffix == ".ckpt" and target.exists():
@@ -109,7 +109,7 @@ def test_killed_while_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         write(target, content)
 
-    monkeypatch.setattr(loop, "write_whole", cut)
+    monkeypatch.setattr(checkpoints, "write_whole", cut)
     with pytest.raises(KeyboardInterrupt):
         quick(path, epochs=EPOCHS, patience=EPOCHS)
     monkeypatch.undo()

@@ -136,9 +136,13 @@ class Trainable(Segmenter):
         examples: Examples,
         criterion: Callable[[Tensor, Tensor], Tensor],
     ) -> tuple[Tensor, Tensor | None]:
-        """The loss (a scalar) of one step, and the logits, or None in a stage that makes none.
+        """The loss (a scalar) of some examples, and the logits, or None in a stage that makes none.
 
-        `criterion(logits, target)` is the loss that `--train.loss` asks for.
+        `criterion(logits, target)` is the loss that `--train.loss` asks for. The loss should be a
+        mean over the examples: where memory does not do for a batch, it is asked for each of its
+        micro-batches, and these losses are averaged by their numbers of images. A `criterion` of
+        `examples.target` itself is then exactly the whole batch's; of another target, such as a
+        smaller map of it, it is the micro-batch's alone.
         """
         pixels, target, points = examples
         logits = network(pixels) if points is None else network(pixels, points)
