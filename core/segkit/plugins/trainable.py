@@ -26,9 +26,7 @@ A whole plugin:
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -323,21 +321,3 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: s
             f"such as {unfit[0]}; they were made by another version: train again"
         )
     network.load_state_dict(dict(tensors))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: an old one stays until the new one is complete.
-
-    Raises `OSError` where it cannot be written; then nothing is left behind.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise

@@ -11,9 +11,10 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from segkit.plugins.trainable import trained_bytes, write_whole
+from segkit.plugins.trainable import trained_bytes
 from segkit.training.papers import write_curves
 from segkit.training.progress import beside
+from segkit.values.files import write_file
 
 if TYPE_CHECKING:
     from segkit.training.loop import Stages
@@ -65,7 +66,7 @@ class Keep(Checkpoint):
             content = trained_bytes(
                 stages.step, stages.network.state_dict(), stages.pool.classes, stages.size
             )
-            write_whole(stages.file_of(self.stage), content)
+            write_file(stages.file_of(self.stage), content, sync=True)
         state.rows.append(row)
         state.over = trainer.should_stop or row["epoch"] >= trainer.max_epochs
         trainer.save_checkpoint(beside(stages.path, ".ckpt"))
@@ -82,4 +83,4 @@ class WholeFiles(TorchCheckpointIO):
         """Replace the file when the new one is complete."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_whole(Path(path), content.getvalue())
+        write_file(Path(path), content.getvalue(), sync=True)

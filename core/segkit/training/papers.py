@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.errors import MissingExtraError
-from segkit.plugins.trainable import write_whole
 from segkit.training.memory import shown
+from segkit.values.files import write_file
 
 if TYPE_CHECKING:
     from segkit.plugins.steps import Dataset
@@ -48,10 +48,10 @@ def write_papers(
     path = outcome.path
     write_curves(path, outcome.rows)
     for kind, content in pictures(outcome.rows, path.stem).items():
-        write_whole(path.with_suffix(f".{kind}"), content)
+        write_file(path.with_suffix(f".{kind}"), content, sync=True)
     text = card(outcome, step, datasets, settings, seed, command)
-    write_whole(path.with_suffix(".md"), text.encode("utf-8", "replace"))
-    write_whole(path.with_suffix(".toml"), recipe(outcome, step, settings, seed).encode())
+    write_file(path.with_suffix(".md"), text.encode("utf-8", "replace"), sync=True)
+    write_file(path.with_suffix(".toml"), recipe(outcome, step, settings, seed).encode(), sync=True)
 
 
 def write_curves(path: Path, rows: Sequence[Row]) -> None:
@@ -60,7 +60,7 @@ def write_curves(path: Path, rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path.with_suffix(".csv"), text.getvalue().encode())
+    write_file(path.with_suffix(".csv"), text.getvalue().encode(), sync=True)
 
 
 def pictures(rows: Sequence[Row], title: str) -> dict[str, bytes]:
