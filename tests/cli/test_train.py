@@ -50,7 +50,8 @@ def test_what_is_said(trained):
     assert lines[0].startswith("11 images trained, 1 validated · ")
     assert f"weights: {path}" in lines
     assert lines[-1] == f"use: segkit run --recipe {path.with_suffix('.toml')} PHOTO"
-    epochs = done.stderr.splitlines()
+    memory, *epochs = done.stderr.splitlines()
+    assert memory.startswith("Memory: batch of 8 in one pass; up to ")
     assert [line.split("  ")[0] for line in epochs] == ["segment, epoch 1/2", "segment, epoch 2/2"]
 
 

@@ -13,7 +13,7 @@ from train_toys import Clicked, Linear, Squares, curve, quick  # noqa: E402
 from segkit import Prompt, Prompts, SegkitError, UsageError  # noqa: E402
 from segkit.errors import PluginError  # noqa: E402
 from segkit.plugins.trainable import trained_bytes  # noqa: E402
-from segkit.training.loop import figures  # noqa: E402
+from segkit.training.module import figures  # noqa: E402
 from segkit.training.progress import Watcher  # noqa: E402
 
 

@@ -99,21 +99,21 @@ def test_killed_it_goes_on_to_the_same_curve(step, whole, tmp_path):
 
 def test_killed_while_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
     """What is half written never has the file's name."""
-    from segkit.training import loop
+    from segkit.training import checkpoints
 
-    path, write = tmp_path / "net.safetensors", loop.write_whole
+    path, write = tmp_path / "net.safetensors", checkpoints.write_file
 
-    def cut(target, content):
+    def cut(target, content, **how):
         if target.suffix == ".ckpt" and target.exists():
-            target.with_name(f".{target.name}.123.part").write_bytes(content[:100])
+            target.with_name(f".{'0' * 32}.part").write_bytes(content[:100])
             raise KeyboardInterrupt
-        write(target, content)
+        write(target, content, **how)
 
-    monkeypatch.setattr(loop, "write_whole", cut)
+    monkeypatch.setattr(checkpoints, "write_file", cut)
     with pytest.raises(KeyboardInterrupt):
         quick(path, epochs=EPOCHS, patience=EPOCHS)
     monkeypatch.undo()
-    (tmp_path / ".net.ckpt.123.part").unlink()
+    (tmp_path / f".{'0' * 32}.part").unlink()
     same(path, whole)
 
 

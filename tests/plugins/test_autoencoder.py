@@ -83,6 +83,11 @@ def test_errors_on_edges_cost_more():
     edge[..., 8] -= 0.3
     assert boundary(edge, pixels) > 2 * boundary(flat, pixels) > 0
     assert boundary(pixels, pixels) == 0
+    both = boundary(torch.cat([flat, edge]), torch.cat([pixels, pixels]))
+    assert both == pytest.approx((boundary(flat, pixels) + boundary(edge, pixels)) / 2)
+    noisy = torch.rand(1, 3, 16, 16)  # many edges weigh no more than few
+    both = boundary(torch.cat([flat, noisy + 0.1]), torch.cat([pixels, noisy]))
+    assert both == pytest.approx((boundary(flat, pixels) + boundary(noisy + 0.1, noisy)) / 2)
 
 
 def test_structural_similarity_is_scikit_images():

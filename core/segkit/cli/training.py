@@ -77,9 +77,14 @@ class Screen(Watcher):
         """The sentence, also where nothing but errors is printed."""
         self._print(f"left out: {sentence}")
 
-    def _print(self, text: str) -> None:
+    def memory(self, text: str) -> None:
+        """The sentence."""
+        if not self._quiet:
+            self._print(text, "Memory")
+
+    def _print(self, text: str, about: str = "Note") -> None:
         self.stop()
-        self._console.print(f"Note: {text}")
+        self._console.print(f"{about}: {text}")
 
     def stop(self) -> None:
         """Take the bar away."""

@@ -26,9 +26,7 @@ A whole plugin:
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,9 +134,13 @@ class Trainable(Segmenter):
         examples: Examples,
         criterion: Callable[[Tensor, Tensor], Tensor],
     ) -> tuple[Tensor, Tensor | None]:
-        """The loss (a scalar) of one step, and the logits, or None in a stage that makes none.
+        """The loss (a scalar) of some examples, and the logits, or None in a stage that makes none.
 
-        `criterion(logits, target)` is the loss that `--train.loss` asks for.
+        `criterion(logits, target)` is the loss that `--train.loss` asks for. The loss should be a
+        mean over the examples: where memory does not do for a batch, it is asked for each of its
+        micro-batches, and these losses are averaged by their numbers of images. A `criterion` of
+        `examples.target` itself is then exactly the whole batch's; of another target, such as a
+        smaller map of it, it is the micro-batch's alone.
         """
         pixels, target, points = examples
         logits = network(pixels) if points is None else network(pixels, points)
@@ -319,21 +321,3 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: s
             f"such as {unfit[0]}; they were made by another version: train again"
         )
     network.load_state_dict(dict(tensors))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: an old one stays until the new one is complete.
-
-    Raises `OSError` where it cannot be written; then nothing is left behind.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise

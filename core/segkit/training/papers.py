@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.errors import MissingExtraError
-from segkit.plugins.trainable import write_whole
+from segkit.training.memory import shown
+from segkit.values.files import write_file
 
 if TYPE_CHECKING:
     from segkit.plugins.steps import Dataset
@@ -47,10 +48,10 @@ def write_papers(
     path = outcome.path
     write_curves(path, outcome.rows)
     for kind, content in pictures(outcome.rows, path.stem).items():
-        write_whole(path.with_suffix(f".{kind}"), content)
+        write_file(path.with_suffix(f".{kind}"), content, sync=True)
     text = card(outcome, step, datasets, settings, seed, command)
-    write_whole(path.with_suffix(".md"), text.encode("utf-8", "replace"))
-    write_whole(path.with_suffix(".toml"), recipe(outcome, step, settings, seed).encode())
+    write_file(path.with_suffix(".md"), text.encode("utf-8", "replace"), sync=True)
+    write_file(path.with_suffix(".toml"), recipe(outcome, step, settings, seed).encode(), sync=True)
 
 
 def write_curves(path: Path, rows: Sequence[Row]) -> None:
@@ -59,7 +60,7 @@ def write_curves(path: Path, rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path.with_suffix(".csv"), text.getvalue().encode())
+    write_file(path.with_suffix(".csv"), text.getvalue().encode(), sync=True)
 
 
 def pictures(rows: Sequence[Row], title: str) -> dict[str, bytes]:
@@ -142,6 +143,8 @@ def card(
         f"| input | {pool.pixels.shape[1]} px, the whole image squeezed |",
         f"| classes | {_cell(', '.join(('background', *pool.classes)))} |",
         f"| seed | {seed} |",
+        f"| batch | {_batch(outcome, settings)} |",
+        *([f"| memory | {shown(outcome.peak)} at the peak |"] if outcome.peak else []),
         f"| time | {shown_time(outcome)}, {len(outcome.rows)} epochs |",
         f"| torch | {torch.__version__} |",
         "",
@@ -179,7 +182,7 @@ def card(
         ),
         "",
     ]
-    if not step.clicks:
+    if best["classes"] and not step.clicks:
         lines += ["| class | share of pixels | IoU |", "|---|---:|---:|"]
         lines += [
             f"| {_cell(name)} | {share:.3f} | {'–' if iou is None else f'{iou:.3f}'} |"
@@ -204,6 +207,21 @@ def card(
     return "\n".join(lines)
 
 
+def _batch(outcome: Outcome, settings: Settings) -> str:
+    """In which micro-batches a batch was computed."""
+    sizes = {stage: n for stage, n in outcome.micro_batches.items() if n < settings.batch}
+    if not sizes:
+        return f"{settings.batch}"
+    each = [
+        f"{n}{f' ({stage})' if len(outcome.micro_batches) > 1 else ''}"
+        for stage, n in sizes.items()
+    ]
+    text = f"{settings.batch}, in micro-batches of {' and '.join(each)}"
+    if outcome.normalised:
+        text += "; batch normalisation takes its averages over each of them"
+    return text
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
@@ -225,6 +243,7 @@ def recipe(outcome: Outcome, step: Trainable, settings: Settings, seed: int) -> 
                 "torch": torch.__version__,
                 "seed": seed,
                 "train": trained,
+                "micro_batches": outcome.micro_batches,
             },
         }
     )

@@ -21,6 +21,9 @@ class Watcher:
     def reading(self, done: int, total: int) -> None:
         """So many images are read."""
 
+    def memory(self, text: str) -> None:
+        """In how many micro-batches a stage computes a batch, and what memory that takes."""
+
     def begins(self, stage: str, epochs: int, examples: int, epoch: int) -> None:
         """A stage begins: most epochs, examples in each, and the epoch that is next, from 0."""
 
@@ -51,6 +54,10 @@ class State:
     """The seconds at which the stage began."""
     over: bool = False
     """Whether the stage has ended."""
+    micro_batches: dict[str, int] = field(default_factory=dict)
+    """Stage to the most images at a time."""
+    normalised: bool = False
+    """Whether the network normalises by batches, in any stage."""
 
     def best(self, stage: str) -> Row | None:
         """The epoch of a stage with the least validation loss, the first of equal ones."""
@@ -71,6 +78,12 @@ class Outcome:
     held: tuple[str, ...]
     """The names of the images that validated."""
     parameters: int
+    micro_batches: dict[str, int] = field(default_factory=dict)
+    """Stage to the most images at a time; the gradients of a batch's micro-batches are summed."""
+    normalised: bool = False
+    """Whether the network normalises by batches."""
+    peak: int | None = None
+    """Bytes of memory that the process, or on a GPU torch, has had at most; None if unknown."""
 
     @property
     def validating(self) -> int:

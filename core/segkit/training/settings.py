@@ -45,6 +45,10 @@ class Settings(BaseModel):
     batch: PositiveInt = 64
     """Images in a step."""
 
+    micro_batch: PositiveInt | None = None
+    """Most images of a step that are computed at a time; their gradients add up to the step's.
+    [as many as fit into the memory]"""
+
     rate: PositiveFloat | None = None
     """Adam's learning rate. [the segmenter's own: 1e-4, or 1e-5 if it is pre-trained]"""
 

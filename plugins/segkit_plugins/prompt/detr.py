@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import as_prompts, renamed
 from segkit_plugins.shared.hub import from_folder, model_folder
+from segkit_plugins.shared.sentences import first_line
 
 STRIP = 16
 """How many times longer than wide a picture may be as it is."""
@@ -81,10 +82,10 @@ class Detr(Prompter):
         except ImportError as error:
             if "timm" in str(error):
                 raise MissingExtraError(asked, "timm", "timm") from None
-            raise UsageError(f"{asked} cannot be loaded ({_reason(error)})") from None
+            raise UsageError(f"{asked} cannot be loaded ({first_line(error)})") from None
         except Exception as error:  # transformers' and safetensors' errors share no other class
             raise UsageError(
-                f"{asked} cannot be loaded ({_reason(error)}); fetch or save it again"
+                f"{asked} cannot be loaded ({first_line(error)}); fetch or save it again"
             ) from None
         missing = sorted(told["missing_keys"])
         if missing:
@@ -165,10 +166,6 @@ class Detr(Prompter):
                 f"--detr.model {self.model} has no preprocessor_config.json, which says how "
                 "pictures are prepared; add that of the model it was made from"
             )
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 @hookimpl

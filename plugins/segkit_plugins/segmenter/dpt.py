@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
 from segkit_plugins.shared.hub import from_folder, model_folder
 from segkit_plugins.shared.name_tables import load_table, numbered
+from segkit_plugins.shared.sentences import first_line
 
 UNIVERSAL = ("mask2former", "maskformer")
 """Types whose masks and their classes are put together to a class map."""
@@ -101,7 +102,7 @@ class Dpt(Segmenter):
         except (RuntimeError, ValueError, ZeroDivisionError) as error:
             raise BadImageError(
                 f"the model {self.model} cannot take '{image.name}' of "
-                f"{image.size[1]}x{image.size[0]} ({_reason(error)}); cut or scale the image"
+                f"{image.size[1]}x{image.size[0]} ({first_line(error)}); cut or scale the image"
             ) from None
         with torch.inference_mode():
             if self._network.config.model_type in UNIVERSAL:
@@ -188,11 +189,11 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
     except ImportError as error:
         if "timm" in str(error):
             raise MissingExtraError(asked, "timm", "timm") from None
-        raise UsageError(f"{asked} cannot be loaded ({_reason(error)})") from None
+        raise UsageError(f"{asked} cannot be loaded ({first_line(error)})") from None
     except Exception as error:  # what the libraries raise has no other class in common
         raise UsageError(
-            f"{asked} cannot be loaded ({_reason(error)}); its files are damaged or do not belong "
-            "together: fetch or save it again"
+            f"{asked} cannot be loaded ({first_line(error)}); its files are damaged or do not "
+            "belong together: fetch or save it again"
         ) from None
     unfit = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
     unfit = {key for key in unfit if not key.startswith(UNUSED)}
@@ -242,10 +243,6 @@ def _kind(model: str, folder: Path) -> str:
     raise UsageError(
         f"--dpt.model {model} has no weights (model.safetensors); fetch or save it again"
     )
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:200]
 
 
 @hookimpl

@@ -10,6 +10,7 @@ import numpy as np
 
 from segkit import MissingExtraError, UsageError
 from segkit_plugins.shared.hub import from_folder, model_folder
+from segkit_plugins.shared.sentences import first_line
 
 OPTION = "--hf-sam.model"
 
@@ -76,7 +77,7 @@ def load(model: str) -> tuple[Any, Any]:
     except Exception as error:
         # Settings that make no model, or tensors of other shapes: each its own kind of error.
         raise UsageError(
-            f"{OPTION} {folder} cannot be loaded as {kind} ({_first_line(error)}); its "
+            f"{OPTION} {folder} cannot be loaded as {kind} ({first_line(error)}); its "
             "config.json and its weights do not belong together, or it is damaged"
         ) from None
     if lacking := sorted(report["missing_keys"]):
@@ -114,7 +115,7 @@ def _json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read ({_first_line(error)}); fetch the model again"
+            f"{path} cannot be read ({first_line(error)}); fetch the model again"
         ) from None
     if not isinstance(found, dict):
         raise UsageError(f"{path} holds no settings; fetch the model again")
@@ -131,7 +132,7 @@ def _check_readable(files: tuple[Path, ...]) -> None:
                 pass
         except (SafetensorError, OSError, ValueError) as error:
             raise UsageError(
-                f"the weights {path} cannot be read as safetensors ({_first_line(error)}); the "
+                f"the weights {path} cannot be read as safetensors ({first_line(error)}); the "
                 "file is damaged or of another kind: fetch it again"
             ) from None
 
@@ -151,8 +152,7 @@ def _processor(folder: Path, kind: str, config: Any) -> Any:
             raise
         except Exception as error:
             raise UsageError(
-                f"{asked} cannot be loaded ({_first_line(error)}); fetch the model again, or "
-                f"{usual}"
+                f"{asked} cannot be loaded ({first_line(error)}); fetch the model again, or {usual}"
             ) from None
         made = {found.size.get(key) for key in ("height", "width", "longest_edge")} - {None}
         if made != {side}:
@@ -170,7 +170,3 @@ def _processor(folder: Path, kind: str, config: Any) -> Any:
 
 def _listed(numbers: set[int]) -> str:
     return " and ".join(map(str, sorted(numbers)))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
