@@ -24,10 +24,10 @@ from segkit.running.walk import Outcome
 from segkit.values.types import Counts, Masks, Prompts, Scores
 
 Line: TypeAlias = "dict[str, Any]"
-"""An image's line of results.jsonl."""
+"""An image's line of results.jsonl; its keys are those of `records.ResultLine`."""
 
 Summary: TypeAlias = "dict[str, Any]"
-"""What summary.json holds."""
+"""What summary.json holds; its keys are those of `records.RunSummary`."""
 
 
 def line_of(
