@@ -41,16 +41,16 @@ its successor. A deprecated public name leaves `segkit/__init__.py`.
 """
 
 
-def warn(what: str, user: str = "", *, stacklevel: int = 1) -> None:
+def warn(name: str, user: str = "", *, stacklevel: int = 1) -> None:
     """Warn of one entry of the register. `user` names the plugin that uses it.
 
     The same sentence is shown once, as Python's filter of warnings has it by default.
     """
-    found = REGISTER[what]
-    who = f"{user} uses {what}, which" if user else what
+    entry = REGISTER[name]
+    who = f"{user} uses {name}, which" if user else name
     warnings.warn(
-        f"{who} is deprecated since segkit {found.since} and removed in {found.removed_in}; "
-        f"use {found.instead}",
+        f"{who} is deprecated since segkit {entry.since} and removed in {entry.removed_in}; "
+        f"use {entry.instead}",
         SegkitDeprecationWarning,
         stacklevel=stacklevel + 1,
     )
@@ -58,14 +58,14 @@ def warn(what: str, user: str = "", *, stacklevel: int = 1) -> None:
 
 def hooks_before(hook: str) -> list[str]:
     """The deprecated hooks whose place this one has taken."""
-    return [old for old, found in REGISTER.items() if found.instead == hook]
+    return [old for old, entry in REGISTER.items() if entry.instead == hook]
 
 
 def arguments_before(hook: str) -> dict[str, str]:
     """The hook's deprecated arguments, each with the one that has taken its place."""
     return {
-        old.removeprefix(f"{hook}(").removesuffix(")"): found.instead
-        for old, found in REGISTER.items()
+        old.removeprefix(f"{hook}(").removesuffix(")"): entry.instead
+        for old, entry in REGISTER.items()
         if old.startswith(f"{hook}(")
     }
 

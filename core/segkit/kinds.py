@@ -42,7 +42,7 @@ class Kind:
     recipe: bool = True
     """Whether it is a part of recipes."""
     defaults: tuple[str, ...] = ()
-    """The bundled plugins that may take part without being named: no other place names one."""
+    """The bundled plugins that may take part without being named."""
 
     @property
     def group(self) -> str:
@@ -164,8 +164,19 @@ IN_RECIPES = tuple(kind.name for kind in KINDS.values() if kind.recipe)
 SWEPT = tuple(kind.name for kind in KINDS.values() if kind.swept)
 """The kinds that a grid may vary."""
 
+# What core knows by name of the bundled plugins is above, in `defaults`, and here: nowhere else.
+
+FILES_DATASET, SAMPLES_DATASET = KINDS["dataset"].defaults
+"""The bundled data set of images that are named, and the one where none are."""
+
 MASK_WRITER, PICTURE_WRITER = KINDS["writer"].defaults
 """The bundled writer of what a run is for, and the one of pictures for people."""
+
+MAIN_FIGURE = "iou"
+"""The figure by which recipes and images are better or worse, where none is chosen."""
+
+SHOWN_FIGURES = (MAIN_FIGURE, "boundary-iou", "hit-rate")
+"""Figures that stand before others where there is no room for all."""
 
 
 def flag_of(kind: str) -> str:

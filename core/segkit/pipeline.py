@@ -138,8 +138,8 @@ class Pipeline:
         parts = {**self.recipe.parts, "dataset": (Part(dataset.name, step=dataset),)}
         if metrics is not None or isinstance(dataset, _Given):
             parts["metric"] = tuple(Part(m.name, step=m) for m in metrics or ())
-        made = replace(self.recipe, parts=parts).build(self.catalog)
-        return made if write else replace(made, writers=())
+        built = replace(self.recipe, parts=parts).build(self.catalog)
+        return built if write else replace(built, writers=())
 
     def __call__(self, picture: Picture) -> Result:
         """Segment one picture. Raises `SegkitError` with the reason if a step fails."""
@@ -260,9 +260,9 @@ class _Given(Dataset):
     @classmethod
     def of(cls, *images: Image) -> _Given:
         """A data set of these."""
-        made = cls()
-        made._images = images
-        return made
+        given = cls()
+        given._images = images
+        return given
 
     @property
     def names(self) -> Sequence[str]:

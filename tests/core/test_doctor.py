@@ -10,6 +10,7 @@ import pytest
 
 from segkit import Catalog, Weights
 from segkit.tools import doctor as doctoring
+from segkit.tools import probing
 from segkit.tools.doctor import devices, examine, extras, place, plugins_and_weights, versions
 
 
@@ -122,7 +123,7 @@ def test_a_broken_torch_is_a_row(tmp_path, monkeypatch, source, found):
 def test_a_torch_that_hangs_is_a_row(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("import time; time.sleep(600)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(doctoring, "PATIENCE", 2)
+    monkeypatch.setattr(probing, "PATIENCE", 2)
     (row,) = devices()
     assert (row.status, row.found) == ("broken", "cannot be loaded: it takes longer than 2 seconds")
 

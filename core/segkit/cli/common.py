@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.errors import UsageError
+from segkit.kinds import BUNDLED, FILES_DATASET
 
 if TYPE_CHECKING:
     from segkit.plugins.catalog import Catalog
@@ -58,15 +59,16 @@ def common_options() -> list[click.Option]:
 
 def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     """The recipe with --seed, --rounds and --classes, where they are given."""
-    found: dict[str, Any] = {k: params[k] for k in ("seed", "rounds") if params[k] is not None}
+    settings: dict[str, Any] = {k: params[k] for k in ("seed", "rounds") if params[k] is not None}
     if params["classes"]:
-        found["classes"] = tuple(c.strip() for c in params["classes"].split(",") if c.strip())
-    return replace(recipe, **found)
+        settings["classes"] = tuple(c.strip() for c in params["classes"].split(",") if c.strip())
+    return replace(recipe, **settings)
 
 
 def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:
     """Refuse flags that contradict each other."""
-    named = [name for name in params["kind_dataset"] if name not in ("files", "segkit:files")]
+    images_named = (FILES_DATASET, f"{BUNDLED}:{FILES_DATASET}")
+    named = [name for name in params["kind_dataset"] if name not in images_named]
     if images and named:
         raise UsageError(
             f"images are named ({images[0]}) and --dataset {named[0]} is given; "
@@ -74,9 +76,9 @@ def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:
         )
     if params["resume"] and params["overwrite"]:
         raise UsageError("--resume goes on and --overwrite starts again; choose one of them")
-    for flag, what in (("resume", "go on with"), ("overwrite", "replace")):
+    for flag, verb in (("resume", "go on with"), ("overwrite", "replace")):
         if params[flag] and not params["output"]:
-            raise UsageError(f"--{flag} needs the folder to {what}; add -o DIR")
+            raise UsageError(f"--{flag} needs the folder to {verb}; add -o DIR")
 
 
 def run_options(
@@ -125,9 +127,9 @@ def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
     """The plan as a recipe file, every default written out."""
     from segkit.running.recording import recorded, to_toml
 
-    found = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
-    found.pop("record")
-    return to_toml(found)
+    content = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
+    content.pop("record")
+    return to_toml(content)
 
 
 def page_of(directory: Path) -> Path | None:
@@ -144,10 +146,10 @@ def page_of(directory: Path) -> Path | None:
 
 def third_party(catalog: Catalog) -> list[Watcher]:
     """The installed observers; one that cannot be loaded is left out and named."""
-    found, broken = catalog.watchers()
+    watchers, broken = catalog.watchers()
     for sentence in broken:
         click.echo(f"Warning: {sentence}; it does not watch this run", err=True)
-    return found
+    return watchers
 
 
 def save(path: Path, text: str) -> None:

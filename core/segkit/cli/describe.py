@@ -76,23 +76,23 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
     check_flags({"resume": False, "overwrite": False, **params}, images)
     dataset: Any = completed(bases[0].recipe, chosen, params).dataset(catalog, images)
     files = _files(params["output"])
-    found = Description.of(dataset)
+    description = Description.of(dataset)
     silent = params["quiet"] or params["as_json"]
-    stopped = not _look(found, dataset, silent=silent)
+    stopped = not _look(description, dataset, silent=silent)
     try:
-        _write(found, files)  # first: whoever reads the table may close the pipe
+        _write(description, files)  # first: whoever reads the table may close the pipe
     finally:
         if params["as_json"]:
-            click.echo(json.dumps(found.to_dict(), indent=2))
+            click.echo(json.dumps(description.to_dict(), indent=2))
         elif not params["quiet"]:
-            _print(found, files)
+            _print(description, files)
     if stopped:
-        click.echo(f"Stopped after {found.looked_at} of {found.total} images", err=True)
+        click.echo(f"Stopped after {description.looked_at} of {description.total} images", err=True)
         return 130
-    return 1 if found.spoilt else 0
+    return 1 if description.spoilt else 0
 
 
-def _look(found: Description, dataset: Dataset, *, silent: bool) -> bool:
+def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
     """Look at all images, with a bar on a terminal; False if the user has stopped it."""
     from rich import progress
     from rich.console import Console
@@ -108,8 +108,8 @@ def _look(found: Description, dataset: Dataset, *, silent: bool) -> bool:
         disable=silent or not console.is_terminal,
     ) as bar:
         try:
-            task = bar.add_task("", total=found.total)
-            for _ in found.look(dataset):
+            task = bar.add_task("", total=description.total)
+            for _ in description.look(dataset):
                 bar.advance(task)
         except KeyboardInterrupt:
             return False
@@ -139,16 +139,16 @@ def _files(output: str | None) -> list[Path]:
     return files
 
 
-def _write(found: Description, files: Sequence[Path]) -> None:
+def _write(description: Description, files: Sequence[Path]) -> None:
     from segkit.reporting.describe_page import write_description
     from segkit.values.files import write_file
 
     for path in files:
         try:
             if path.suffix.lower() == ".json":
-                write_file(path, json.dumps(found.to_dict(), indent=2) + "\n")
+                write_file(path, json.dumps(description.to_dict(), indent=2) + "\n")
             else:
-                write_description(path, found)
+                write_description(path, description)
         except OSError as error:
             raise SegkitError(
                 f"-o {path} cannot be written: {error.strerror or error}; choose another place"
@@ -158,37 +158,45 @@ def _write(found: Description, files: Sequence[Path]) -> None:
 # ---- the terminal -----------------------------------------------------------------------------
 
 
-def _print(found: Description, files: Sequence[Path]) -> None:
+def _print(description: Description, files: Sequence[Path]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(_headline(found))
-    for table in (_classes(found), *_groups(found), _sizes(found)):
+    console.print(_headline(description))
+    for table in (_classes(description), *_groups(description), _sizes(description)):
         if table is not None:
             console.print()
             console.print(table)
-    if found.with_truth:
+    if description.with_truth:
         console.print()
-        console.print(f"objects: {found.how_counted}", style="dim")
-    if found.unseen:
-        names = ", ".join(found.unseen[:MOST]) + (", …" if len(found.unseen) > MOST else "")
+        console.print(f"objects: {description.how_counted}", style="dim")
+    if description.unseen:
+        names = ", ".join(description.unseen[:MOST]) + (
+            ", …" if len(description.unseen) > MOST else ""
+        )
         console.print(f"no image shows {names}", style="dim")
-    _print_problems(console, found)
+    _print_problems(console, description)
     for path in filter(Path.exists, files):
         console.print(f"written: {path}", soft_wrap=True)
     if not files:
         console.print("charts and pictures: add -o FILE.html", style="dim")
 
 
-def _headline(found: Description) -> str:
-    images = f"{found.dataset}: {found.total:,} image{'' if found.total == 1 else 's'}"
-    if found.looked_at < found.total:
-        images += f", of which {found.looked_at:,} were looked at"
-    if found.with_truth == found.total:
+def _headline(description: Description) -> str:
+    images = (
+        f"{description.dataset}: {description.total:,} image{'' if description.total == 1 else 's'}"
+    )
+    if description.looked_at < description.total:
+        images += f", of which {description.looked_at:,} were looked at"
+    if description.with_truth == description.total:
         truth = "all with truth"
     else:
-        truth = f"{found.with_truth:,} with truth" if found.with_truth else "none with truth"
-    spoilt = f", {found.spoilt:,} cannot be used" if found.spoilt else ""
+        truth = (
+            f"{description.with_truth:,} with truth"
+            if description.with_truth
+            else "none with truth"
+        )
+    spoilt = f", {description.spoilt:,} cannot be used" if description.spoilt else ""
     return f"{images}, {truth}{spoilt}"
 
 
@@ -207,18 +215,18 @@ def _bar(part: float) -> str:
     return "█" * max(round(part * BAR), part > 0)
 
 
-def _classes(found: Description) -> Table | None:
+def _classes(description: Description) -> Table | None:
     """The classes with their images, objects and pixels; background and void below."""
     from segkit.reporting.describe import share
     from segkit.reporting.describe_page import percent
 
-    if not found.with_truth:
+    if not description.with_truth:
         return None
     table = _table("class", "images")
     table.add_column("")
     for name in ("objects", "pixels"):
         table.add_column(name, justify="right")
-    shown = found.shown
+    shown = description.shown
     most = max((tally.images for _, tally in shown), default=0)
     for _, tally in shown[:MOST]:
         table.add_row(
@@ -226,19 +234,19 @@ def _classes(found: Description) -> Table | None:
             f"{tally.images:,}",
             _bar(share(tally.images, most)),
             f"{tally.objects:,}",
-            percent(share(tally.pixels, found.pixels)),
+            percent(share(tally.pixels, description.pixels)),
         )
     if len(shown) > MOST:
         table.add_row(f"… and {len(shown) - MOST} more", "", "", "", "", style="dim")
-    for name, pixels in (("background", found.background), ("void", found.void)):
-        table.add_row(name, "", "", "", percent(share(pixels, found.pixels)), style="dim")
+    for name, pixels in (("background", description.background), ("void", description.void)):
+        table.add_row(name, "", "", "", percent(share(pixels, description.pixels)), style="dim")
     return table
 
 
-def _groups(found: Description) -> list[Table]:
+def _groups(description: Description) -> list[Table]:
     """A table for each way in which the data set sorts its images."""
-    made = []
-    for heading, groups in found.groups.items():
+    tables = []
+    for heading, groups in description.groups.items():
         rows = sorted(groups.items(), key=lambda pair: (-pair[1], pair[0]))
         if not rows:
             continue
@@ -248,46 +256,46 @@ def _groups(found: Description) -> list[Table]:
             table.add_row(name, f"{images:,}", _bar(images / rows[0][1]))
         if len(rows) > MOST:
             table.add_row(f"… and {len(rows) - MOST} more", "", "", style="dim")
-        made.append(table)
-    return made
+        tables.append(table)
+    return tables
 
 
-def _sizes(found: Description) -> Table | None:
+def _sizes(description: Description) -> Table | None:
     """How large images are, and how many objects they show."""
     from segkit.reporting.describe import spread
 
-    if not found.usable:
+    if not description.usable:
         return None
     table = _table("", "least", "median", "mean", "greatest")
     values = {"width": 0, "height": 0, "aspect": 2}
-    rows = [(name, spread(found.measures[name]), places) for name, places in values.items()]
-    rows.append(("objects an image", spread(found.objects), 1))
-    for name, one, places in rows:
-        if one is not None:
+    rows = [(name, spread(description.measures[name]), places) for name, places in values.items()]
+    rows.append(("objects an image", spread(description.objects), 1))
+    for name, stats, places in rows:
+        if stats is not None:
             whole = places < 2
             table.add_row(
                 {"aspect": "width / height"}.get(name, name),
-                f"{one['min']:,.{0 if whole else 2}f}",
-                f"{one['median']:,.{places}f}",
-                f"{one['mean']:,.{places}f}",
-                f"{one['max']:,.{0 if whole else 2}f}",
+                f"{stats['min']:,.{0 if whole else 2}f}",
+                f"{stats['median']:,.{places}f}",
+                f"{stats['mean']:,.{places}f}",
+                f"{stats['max']:,.{0 if whole else 2}f}",
             )
     return table
 
 
-def _print_problems(console: Console, found: Description) -> None:
+def _print_problems(console: Console, description: Description) -> None:
     from segkit.reporting.describe import PROBLEMS
 
     for problem, title in PROBLEMS.items():
-        images = found.counts[problem]
+        images = description.counts[problem]
         if not images:
             continue
         console.print()
         console.print(f"{images:,} image{'' if images == 1 else 's'} {title}", style="bold yellow")
-        sentences = [one.sentence for one in found.problems if one.problem == problem]
+        sentences = [entry.sentence for entry in description.problems if entry.problem == problem]
         for sentence in sentences[: MOST // 4]:
             console.print(f"  {sentence}")
         if images > MOST // 4:
             console.print(f"  … and {images - MOST // 4:,} more: --json names them", style="dim")
-    if not found.counts:
+    if not description.counts:
         console.print("no problem found")

@@ -129,8 +129,8 @@ def _run(args: list[str]) -> int:
         if "_SEGKIT_COMPLETE" in os.environ:
             raise  # so click ends when the shell asks which words there are
         _trace(debug)
-        what = f"a plugin or a library has ended segkit ({error_line(stop)})"
-        click.echo(f"Error: {what}; add --debug to see where", err=True)
+        ending = f"a plugin or a library has ended segkit ({error_line(stop)})"
+        click.echo(f"Error: {ending}; add --debug to see where", err=True)
         return 1
     except BrokenPipeError:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.

@@ -53,8 +53,8 @@ def _new_plugin(kind: str, name: str, output: str | None, author: str | None, li
     distribution = scaffold.distribution_of(name)
     folder = Path(output or distribution)
     owner = author if author is not None else _git_user() or f"the authors of {distribution}"
-    made = scaffold.files(kind, name, owner, _licence(licence), date.today().year)
-    scaffold.write(folder, made)
+    files = scaffold.files(kind, name, owner, _licence(licence), date.today().year)
+    scaffold.write(folder, files)
     click.echo(f"{folder} holds the {kind} plugin '{name}', its tests and its package. Next:\n")
     for line in scaffold.commands(kind, name, folder):
         click.echo(f"  {line}")
@@ -86,5 +86,5 @@ def _git_user() -> str:
         )
     except (OSError, subprocess.TimeoutExpired):  # no git
         return ""
-    found = done.stdout.strip()
-    return found if found.isprintable() else ""
+    name = done.stdout.strip()
+    return name if name.isprintable() else ""

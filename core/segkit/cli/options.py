@@ -119,8 +119,8 @@ class PlanCommand(click.Command):
                 replace(b, recipe=replace(b.recipe, parts={**b.recipe.parts, **unused}))
                 for b in bases
             ]
-        found = {(c.kind, c.name): c for base in bases for c in choices(catalog, base.recipe)}
-        chosen = [*found.values(), *self.beside(first, catalog)]
+        distinct = {(c.kind, c.name): c for base in bases for c in choices(catalog, base.recipe)}
+        chosen = [*distinct.values(), *self.beside(first, catalog)]
         added, self.sections = plugin_options(chosen, self.grid)
         self.params = [*self.params, *added]
         ctx.obj = (catalog, bases, chosen)
@@ -165,12 +165,12 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
             raise UsageError(f"--{flag_of(kind)} none leaves nothing to add; drop the other ones")
         if given and grid and kind in SWEPT:
             lists = [split(text, f"--{flag_of(kind)}") for text in given]
-            axes.append([(kind, one) for one in product(*lists)])
+            axes.append([(kind, combination) for combination in product(*lists)])
         elif given and grid:
             axes.append([(kind, tuple(n for t in given for n in split(t, f"--{flag_of(kind)}")))])
         elif given:
             axes.append([(kind, given)])
-    made = []
+    variants = []
     for start, chosen in product(starts or [Variant(Recipe())], product(*axes)):
         parts = dict(start.recipe.parts)
         labels = dict(start.options)
@@ -184,21 +184,21 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
             )
             if kind in SWEPT:
                 labels[kind] = ",".join(names) or "none"
-        made.append(Variant(replace(start.recipe, parts=parts), labels))
-    return made
+        variants.append(Variant(replace(start.recipe, parts=parts), labels))
+    return variants
 
 
 def split(text: str, flag: str) -> list[str]:
     r"""The alternatives of a list: `a,b`; `\,` is a comma that does not part them."""
-    found = [one.replace("\\,", ",").strip() for one in re.split(r"(?<!\\),", text)]
-    if len(found) > 1 and "" in found:
+    parts = [part.replace("\\,", ",").strip() for part in re.split(r"(?<!\\),", text)]
+    if len(parts) > 1 and "" in parts:
         raise UsageError(f"{flag} {text} has an empty place in its list; drop a comma")
-    return found
+    return parts
 
 
 def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
     """The plugins that take part, or may as defaults, each once."""
-    found: dict[tuple[str, str], Chosen] = {}
+    chosen: dict[tuple[str, str], Chosen] = {}
     for kind in IN_RECIPES:
         if kind in recipe.parts:
             names: Iterable[str] = (p.name for p in recipe.parts[kind])
@@ -208,8 +208,8 @@ def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
             names = (f"{BUNDLED}:{name}" for name in KINDS[kind].defaults)
         for name in names:
             step = catalog.load(kind, name)
-            found.setdefault((kind, step.name), Chosen(kind, step.name, step))
-    return list(found.values())
+            chosen.setdefault((kind, step.name), Chosen(kind, step.name, step))
+    return list(chosen.values())
 
 
 def plugin_options(
@@ -308,7 +308,7 @@ def grid(
     for base in bases:
         chosen = choices(catalog, base.recipe)
         axes = [list(_values(choice, params)) for choice in chosen if choice.kind in SWEPT]
-        for combination in product(*(axis for found in axes for axis in found)):
+        for combination in product(*(axis for own_axes in axes for axis in own_axes)):
             now = {**params, **{target: value for target, value, _ in combination}}
             labels = {k: v for _, _, label in combination for k, v in label.items()}
             yield Variant(completed(base.recipe, chosen, now), {**base.options, **labels})
@@ -325,16 +325,16 @@ def _values(
             value = params.get(target)
             if value in (None, ()):
                 continue
-            found: list[Any]
+            values: list[Any]
             if info.annotation is bool:
-                found = list(dict.fromkeys(value))
-                texts = ["on" if v else "off" for v in found]
+                values = list(dict.fromkeys(value))
+                texts = ["on" if v else "off" for v in values]
             elif isinstance(value, tuple):
-                found = list(product(*(split(v, f"--{flag}") for v in value)))
-                texts = [",".join(v) for v in found]
+                values = list(product(*(split(v, f"--{flag}") for v in value)))
+                texts = [",".join(v) for v in values]
             else:
-                found = texts = split(value, f"--{flag}")
-            yield [(target, v, {flag: text}) for v, text in zip(found, texts, strict=True)]
+                values = texts = split(value, f"--{flag}")
+            yield [(target, v, {flag: text}) for v, text in zip(values, texts, strict=True)]
 
 
 def unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence[Chosen]) -> str:

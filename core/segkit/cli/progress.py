@@ -182,9 +182,9 @@ def describe(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return _array(value)
     if isinstance(value, Mapping):
-        return _listed([f"{name} {describe(one)}" for name, one in value.items()]) or "nothing"
+        return _listed([f"{name} {describe(item)}" for name, item in value.items()]) or "nothing"
     if isinstance(value, (tuple, list)):
-        return f"({_listed([describe(one) for one in value])})"
+        return f"({_listed([describe(item) for item in value])})"
     if isinstance(value, Prompts):
         several = "prompt" if len(value) == 1 else "prompts"
         return f"{len(value)} {several}: {_listed([_fields(p) for p in value], '; ')}"
@@ -199,25 +199,25 @@ def _listed(parts: Sequence[str], between: str = ", ") -> str:
 def _fields(value: Any) -> str:
     """What a dataclass holds; of any other object nothing is known."""
     fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
-    found = {f.name: getattr(value, f.name) for f in fields}
-    return "; ".join(f"{n} {describe(v)}" for n, v in found.items() if v is not None)
+    values = {f.name: getattr(value, f.name) for f in fields}
+    return "; ".join(f"{n} {describe(v)}" for n, v in values.items() if v is not None)
 
 
 def _array(value: Any) -> str:
     """An array or tensor: shape, dtype, range; few numbers as they are, of truths their share."""
     kind = str(value.dtype).removeprefix("torch.")
-    what = f"{tuple(value.shape)} {kind}"
+    text = f"{tuple(value.shape)} {kind}"
     count = math.prod(value.shape)
     if not count:
-        return f"{what}, empty"
+        return f"{text}, empty"
     if kind == "bool":
         if count > MOST:
-            return f"{what}, {100 * float(value.sum()) / count:.3g} % true"
-        return f"{what} {value.tolist()}"
+            return f"{text}, {100 * float(value.sum()) / count:.3g} % true"
+        return f"{text} {value.tolist()}"
     if count > MOST:
-        return f"{what} from {float(value.min()):.4g} to {float(value.max()):.4g}"
+        return f"{text} from {float(value.min()):.4g} to {float(value.max()):.4g}"
     numbers = [f"{float(n):.4g}" for n in value.reshape(-1).tolist()]
-    return f"{what} [{', '.join(numbers)}]"
+    return f"{text} [{', '.join(numbers)}]"
 
 
 def print_summary(

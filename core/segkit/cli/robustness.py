@@ -32,16 +32,16 @@ class _Command(PlanCommand):
     """Perturbations are no part of a recipe, but their options are flags."""
 
     def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
-        found = {}
+        chosen = {}
         for name in _asked(params.get("kind_perturbation") or (), catalog):
             step = catalog.load("perturbation", name)
-            found[step] = Chosen("perturbation", step.name, step)
-        return list(found.values())
+            chosen[step] = Chosen("perturbation", step.name, step)
+        return list(chosen.values())
 
 
 def _asked(texts: tuple[str, ...], catalog: Catalog) -> list[str]:
     """The names that --perturb gives: `all` are the bundled ones."""
-    names = [one for text in texts for one in split(text, "--perturb")]
+    names = [part for text in texts for part in split(text, "--perturb")]
     if "all" in names:
         entries = catalog.entries("perturbation")
         own = [e.full_name for e in entries if e.distribution == BUNDLED]
@@ -111,7 +111,7 @@ def _robustness(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -
             entry = catalog.origin(choice.step)
             name = entry.full_name if entry else choice.name
             steps.append(make_step(catalog, "perturbation", name, given_to(choice, params)))
-    metrics = [one for text in params["kind_metric"] for one in split(text, "--metric")]
+    metrics = [metric for text in params["kind_metric"] for metric in split(text, "--metric")]
     if metrics and metrics[0] != "none" and not params["sort"]:
         params["sort"] = metrics[0].rpartition(":")[2]
     damage = {"perturbations": steps, "levels": params["levels"]}

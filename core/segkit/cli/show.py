@@ -66,9 +66,13 @@ def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
     if kind != "dataset":
         reads = [*inputs.required, *(f"{n} (if there)" for n in inputs.optional)]
         console.print(f"reads   {', '.join(reads) or 'nothing'}")
-        made = step.output()
+        output = step.output()
         # A tuple of heatmaps prints as such; a class by its name.
-        text = made.__name__ if inspect.isclass(made) and not hasattr(made, "__args__") else made
+        text = (
+            output.__name__
+            if inspect.isclass(output) and not hasattr(output, "__args__")
+            else output
+        )
         console.print(
             f"makes   {str(text).replace('segkit.values.types.', '').replace('pathlib.', '')}"
         )

@@ -111,11 +111,11 @@ def _rounds(text: str | None) -> list[tuple[dict[str, int], dict[str, str]]]:
     """Each of the --rounds that are given, and how a recipe's options name it."""
     if text is None:
         return [({}, {})]
-    found = split(text, "--rounds")
-    for one in found:
-        if not one.isdecimal() or int(one) < 1:
-            raise UsageError(f"--rounds should be whole numbers from 1, but has '{one}'")
-    return [({"rounds": int(one)}, {".rounds": one}) for one in found]
+    numbers = split(text, "--rounds")
+    for number in numbers:
+        if not number.isdecimal() or int(number) < 1:
+            raise UsageError(f"--rounds should be whole numbers from 1, but has '{number}'")
+    return [({"rounds": int(number)}, {".rounds": number}) for number in numbers]
 
 
 @click.pass_context
@@ -151,8 +151,8 @@ def run_grid(
             if params["dry_run"]:
                 click.echo(f"{name}: {plan.words}")
         if params["dry_run"]:
-            for one in built.skipped:
-                click.echo(f"left out: {one['recipe']}: {one['reason']}")
+            for skipped in built.skipped:
+                click.echo(f"left out: {skipped['recipe']}: {skipped['reason']}")
             return 0
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog, directory) as observers:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from segkit.kinds import SHOWN_FIGURES
+
 if TYPE_CHECKING:
     from segkit.comparing.leaderboard import Leaderboard
     from segkit.comparing.records import Diagnosis, Estimate, Robustness
 
 GIVES_WAY = ("heat", "prompt", "mask")
 """Columns for the level at which each stage gives way."""
-
-BESIDE = ("iou", "boundary-iou", "hit-rate")
-"""What stands beside the figure that sorts, two at most; where there is none of them, others do."""
 
 MOST = 12
 """So many verdicts are printed; all of them are in leaderboard.json."""
@@ -31,7 +30,7 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
     plural = "" if board.images == 1 else "s"
     console.print(f"{many} recipe{'' if many == 1 else 's'} on {board.images} image{plural}")
     made = [metric for row in board.rows for metric in row.scores]
-    first = [metric for metric in BESIDE if metric in made]
+    first = [metric for metric in SHOWN_FIGURES if metric in made]
     extras = [m for m in dict.fromkeys([*first, *made]) if m != board.metric][:2]
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", style="cyan", overflow="fold")

@@ -104,18 +104,18 @@ def _chosen(catalog: Catalog, segmenter: str | None, datasets: Sequence[str]) ->
     """The segmenter, the data sets, and the settings last."""
     from segkit.training.settings import Settings
 
-    found = []
+    chosen = []
     if segmenter:
-        found.append(Chosen("segmenter", *_named(_trainable(catalog, segmenter))))
+        chosen.append(Chosen("segmenter", *_named(_trainable(catalog, segmenter))))
     for name in datasets:
         dataset = catalog.load("dataset", name)
-        if any(c.kind == "dataset" and c.name == dataset.name for c in found):
+        if any(c.kind == "dataset" and c.name == dataset.name for c in chosen):
             raise UsageError(
                 f"--dataset {name} is given twice; put its images into one, or leave one out"
             )
-        found.append(Chosen("dataset", *_named(dataset)))
+        chosen.append(Chosen("dataset", *_named(dataset)))
     settings: Any = Settings
-    return [*found, Chosen("train", "train", settings)]
+    return [*chosen, Chosen("train", "train", settings)]
 
 
 def _named(step: type[Step]) -> tuple[str, type[Step]]:
@@ -126,9 +126,9 @@ def _trainable(catalog: Catalog, name: str) -> type[Trainable]:
     """The segmenter's class. Raises `UsageError` if it has nothing to train."""
     from segkit.plugins.trainable import Trainable
 
-    found = catalog.load("segmenter", name)
-    if issubclass(found, Trainable):
-        return found
+    cls = catalog.load("segmenter", name)
+    if issubclass(cls, Trainable):
+        return cls
     others = []
     for entry in catalog.entries("segmenter"):
         try:

@@ -57,17 +57,19 @@ def known(plugin: Sequence[str]) -> dict[str, Weights]:
     from segkit.kinds import KINDS
 
     catalog = make_catalog(plugin)
-    found: dict[str, Weights] = {}
+    by_name: dict[str, Weights] = {}
     for entry in catalog.entries():
         if entry.kind not in KINDS or entry.status == "bad name":
             continue
         try:
             with plugin_code():
                 several = catalog.load_entry(entry).known_weights()
-                found |= {weights.name: weights for weights in several if weights.name not in found}
+                by_name |= {
+                    weights.name: weights for weights in several if weights.name not in by_name
+                }
         except Exception:  # other people's code
             continue
-    return found
+    return by_name
 
 
 def _list(plugin: tuple[str, ...], as_json: bool) -> None:

@@ -269,14 +269,14 @@ class DamageJob(Job):
         moved = None
         if before.prompts is not None and after.prompts is not None:
             moved = prompts_moved(before.prompts, after.prompts, size)
-        found = {
+        measured = {
             "heatmap_drift": heatmap_drift(before.heatmaps, after.heatmaps),
             "prompt_moved": moved,
             "prompt_moved_share": None if moved is None else moved / math.hypot(*size),
             "mask_lost": mask_lost(before, after),
             "true_iou": true_iou(after),
         }
-        entry |= {name: None if v is None else round(v, 6) for name, v in found.items()}
+        entry |= {name: None if v is None else round(v, 6) for name, v in measured.items()}
         return entry | {"counts": {k: v for k, v in after.counts.items() if v}}
 
     def _picture(self, recipe: str, place: Place, outcome: Outcome, name: str) -> dict[str, Any]:
@@ -303,10 +303,10 @@ class DamageJob(Job):
             note_files(self.directory, f"examples/{target.name}")
             target.parent.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory() as folder, blamed(writer, let=(OSError,)):
-                (made,) = writer.write(
+                (picture,) = writer.write(
                     Path(folder), scores={} if iou is None else {"iou": iou}, **there
                 )
-                target.write_bytes(made.read_bytes())
+                target.write_bytes(picture.read_bytes())
         except OSError as error:
             raise disk_error(error, self.directory, 0) from error
         return {"picture": target.relative_to(self.directory).as_posix()}

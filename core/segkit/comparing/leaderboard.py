@@ -23,6 +23,7 @@ from segkit.comparing.statistics import (
     lower_is_better,
     permutation_p,
 )
+from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.steps import Metric
 from segkit.running.records import Lines, ResultLine
 
@@ -136,7 +137,7 @@ def make_leaderboard(
         for name, lines in results.items()
     }
     known = list(dict.fromkeys(figure for d in drawn.values() for figure in d.figures))
-    figure = sort_by or "iou"
+    figure = sort_by or MAIN_FIGURE
     if figure not in known:
         figure = next(iter(known), "")
     lower = lower_is_better(figure, (m for ms in metrics.values() for m in ms))

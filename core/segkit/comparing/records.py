@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from segkit.kinds import MAIN_FIGURE
 from segkit.running.records import FileModel, Number
 
 
@@ -108,7 +109,7 @@ class Pair(ComparisonModel):
 class LeaderboardFile(ComparisonModel):
     """leaderboard.json."""
 
-    metric: str = "iou"
+    metric: str = MAIN_FIGURE
     """What it is sorted by."""
     higher_is_better: bool = True
     images: int = 0
@@ -283,7 +284,7 @@ class DamageFailure(ComparisonModel):
 class Robustness(ComparisonModel):
     """robustness.json: what recipes bear."""
 
-    figure: str = "iou"
+    figure: str = MAIN_FIGURE
     higher_is_better: bool = True
     levels: int = Field(ge=0)
     """The greatest level."""

@@ -1,4 +1,4 @@
-"""What recipes bear: a curve for each recipe and kind of damage, and what they come to in words.
+"""Robustness, what recipes bear: a curve for each recipe and damage, and a verdict in words.
 
 How a curve is made is in `segkit.comparing.damage_curves`, what the file holds in
 `segkit.comparing.records`.
@@ -22,6 +22,7 @@ from segkit.comparing.records import (
     most_harmful_first,
 )
 from segkit.comparing.statistics import lower_is_better
+from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.steps import Metric, Perturbation
 from segkit.running.plan import Plan
@@ -83,7 +84,7 @@ def _figure(results: Mapping[str, Lines], metrics: Mapping[str, Sequence[Metric]
         for metric in metrics[name]
         for figure in summed(metric, (line for line in lines.values() if line.ok))
     ]
-    return "iou" if "iou" in known else next(iter(known), AGREEMENT)
+    return MAIN_FIGURE if MAIN_FIGURE in known else next(iter(known), AGREEMENT)
 
 
 # ---- what was measured ------------------------------------------------------------------------

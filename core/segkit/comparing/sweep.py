@@ -1,7 +1,7 @@
 """Many recipes on one data set in one run: `sweep`.
 
-Recipes that begin alike share their beginning (see `running.graph`), so comparing nine prompt
-strategies costs little more than running one.
+Recipes that begin alike share their beginning (see `segkit.running.graph`), so comparing nine
+prompt strategies costs little more than running one.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ class Catalog:
 
     def _inline(self) -> list[Entry]:
         """The plugins of single files; these have to be imported to know what they offer."""
-        found: list[Entry] = []
+        entries: list[Entry] = []
         files: dict[str, Path] = {}
         for path in self.files:
             other = files.setdefault(path.stem, path)
@@ -251,14 +251,14 @@ class Catalog:
                             f"{probe.described} could not be used: its class {cls.__name__} "
                             f"should have a name, as in name = '{path.stem.replace('_', '-')}'"
                         )
-                    found.append(Entry(kind, name, path.stem, "file", str(path)))
+                    entries.append(Entry(kind, name, path.stem, "file", str(path)))
             if hooks - {kind.hook for kind in KINDS.values()}:
-                found.append(Entry(OBSERVER, path.stem, path.stem, "file", str(path)))
+                entries.append(Entry(OBSERVER, path.stem, path.stem, "file", str(path)))
             if not hooks:
                 raise UsageError(f"--plugin {path}: no function in it is marked with @hookimpl")
-            if not any(e.target == str(path) for e in found):
+            if not any(e.target == str(path) for e in entries):
                 raise UsageError(
                     f"--plugin {path}: {min(hooks)} in it returns no plugin; "
                     "return a list of classes"
                 )
-        return found
+        return entries

@@ -71,7 +71,7 @@ def blamed(
 # ---- what a work method makes -------------------------------------------------------------------
 
 
-def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
+def check_output(step: Step, output: Any, given: Mapping[str, Any]) -> Any:
     """Return what a step made, or say what it should have made.
 
     Checks the type against the step's annotation, array shapes against the image, points and
@@ -80,37 +80,43 @@ def check_output(step: Step, made: Any, given: Mapping[str, Any]) -> Any:
     image: Image | None = given.get("image")
     who = named(step)
     if step.kind == "saliency":
-        made = (made,) if isinstance(made, Heatmap) else made
-        if not isinstance(made, tuple) or not made or not all(isinstance(h, Heatmap) for h in made):
+        output = (output,) if isinstance(output, Heatmap) else output
+        if (
+            not isinstance(output, tuple)
+            or not output
+            or not all(isinstance(h, Heatmap) for h in output)
+        ):
             raise BadValueError(
-                f"{who} should make one Heatmap or a tuple of them, but made {_found(made)}"
+                f"{who} should make one Heatmap or a tuple of them, but made {_described(output)}"
             )
     elif step.kind == "writer":
-        made = tuple(made or ())
+        output = tuple(output or ())
     elif step.kind == "metric":
-        made = numbers(step, "counts", made)
+        output = numbers(step, "counts", output)
     else:
         wanted = type(step).output()
-        if not isinstance(made, wanted):
-            raise BadValueError(f"{who} should make {wanted.__name__}, but made {_found(made)}")
+        if not isinstance(output, wanted):
+            raise BadValueError(
+                f"{who} should make {wanted.__name__}, but made {_described(output)}"
+            )
     if image is not None:
-        for value in made if isinstance(made, tuple) else (made,):
+        for value in output if isinstance(output, tuple) else (output,):
             _check_frame(who, value, image.size)
     prompts = given.get("prompts")
-    if isinstance(made, Masks) and len(made):
-        if prompts is not None and made.prompt.max() >= len(prompts):
+    if isinstance(output, Masks) and len(output):
+        if prompts is not None and output.prompt.max() >= len(prompts):
             raise BadValueError(
-                f"{who} answers prompt {made.prompt.max()}, but was asked {len(prompts)} prompts"
+                f"{who} answers prompt {output.prompt.max()}, but was asked {len(prompts)} prompts"
             )
-        if step.kind == "selector" and len(set(made.prompt.tolist())) != len(made):
+        if step.kind == "selector" and len(set(output.prompt.tolist())) != len(output):
             raise BadValueError(f"{who} should leave one mask per prompt, but left several")
-    return made
+    return output
 
 
-def _found(made: Any) -> str:
-    if isinstance(made, tuple):
-        return f"a tuple of {', '.join(sorted({type(m).__name__ for m in made})) or 'nothing'}"
-    return "None" if made is None else f"a {type(made).__name__}"
+def _described(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"a tuple of {', '.join(sorted({type(m).__name__ for m in value})) or 'nothing'}"
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _check_frame(who: str, value: Any, size: tuple[int, int]) -> None:
@@ -184,7 +190,7 @@ def item_of(dataset: Dataset, index: int) -> tuple[Image, Truth | None]:
         if wrong is not truth or not isinstance(truth, Truth | None):
             raise PluginError(
                 f"{named(dataset)} should make an Image and a Truth or None, but made "
-                f"{_found(wrong)}"
+                f"{_described(wrong)}"
             )
         return image, truth
 
@@ -195,8 +201,8 @@ def item_of(dataset: Dataset, index: int) -> tuple[Image, Truth | None]:
 def scores_of(metric: Metric, counts: Mapping[str, float], *, finite: bool = True) -> Scores:
     """A metric's figures for added counts, checked as `numbers` does."""
     with blamed(metric):
-        made = numbers(metric, "scores", metric.score(dict(counts)), finite=finite)
-        return {name: float(value) for name, value in made.items()}
+        scores = numbers(metric, "scores", metric.score(dict(counts)), finite=finite)
+        return {name: float(value) for name, value in scores.items()}
 
 
 def details_of(
@@ -207,12 +213,12 @@ def details_of(
     Raises `PluginError` for what JSON cannot hold.
     """
     with blamed(metric):
-        made = metric.details(dict(counts), dict(classes))
+        returned = metric.details(dict(counts), dict(classes))
         who = f"{named(metric)} should make details that JSON can hold, but"
-        if not isinstance(made, Mapping):
-            raise PluginError(f"{who} made {_found(made)} in place of a dict")
+        if not isinstance(returned, Mapping):
+            raise PluginError(f"{who} made {_described(returned)} in place of a dict")
         details = {}
-        for key, value in made.items():
+        for key, value in returned.items():
             try:
                 details[_key(key)] = _json(value)
             except _UnfitError as error:
@@ -220,26 +226,26 @@ def details_of(
         return details
 
 
-def numbers(step: Step, what: str, made: Any, *, finite: bool = True) -> Counts:
-    """A metric's counts or scores (`what`) as JSON holds them: text to int or float.
+def numbers(step: Step, role: str, returned: Any, *, finite: bool = True) -> Counts:
+    """A metric's counts or scores (`role`) as JSON holds them: text to int or float.
 
     Numbers are also those of numpy, and arrays and tensors without axes. Raises `PluginError` for
     anything else, and for NaN and infinity unless `finite` is False.
     """
     who = named(step)
-    if not isinstance(made, Mapping):
-        raise PluginError(f"{who} should make a dict of {what}, but made {_found(made)}")
-    for key in made:
+    if not isinstance(returned, Mapping):
+        raise PluginError(f"{who} should make a dict of {role}, but made {_described(returned)}")
+    for key in returned:
         if not isinstance(key, str):
-            raise PluginError(f"{who} should give {what} names, but one is called {key!r}")
-    found = {str(key): _number(value) for key, value in made.items()}
-    for key, number in found.items():
+            raise PluginError(f"{who} should give {role} names, but one is called {key!r}")
+    plain = {str(key): _number(value) for key, value in returned.items()}
+    for key, number in plain.items():
         if number is None or (finite and not _finite(number)):
-            shown = _found(made[key]) if number is None else _beyond(number)
+            shown = _described(returned[key]) if number is None else _beyond(number)
             raise PluginError(
-                f"{who} should make {what} that are finite numbers, but its '{key}' is {shown}"
+                f"{who} should make {role} that are finite numbers, but its '{key}' is {shown}"
             )
-    return found  # type: ignore[return-value]  # none is None by now
+    return plain  # type: ignore[return-value]  # none is None by now
 
 
 class _UnfitError(Exception):
@@ -252,12 +258,12 @@ def _json(value: Any) -> Any:
     if plain is None or isinstance(plain, (str, bool)):
         return plain
     if isinstance(value, Mapping):
-        return {_key(key): _json(one) for key, one in value.items()}
+        return {_key(key): _json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_json(one) for one in value]
+        return [_json(item) for item in value]
     number = _number(value)
     if number is None:
-        raise _UnfitError(_found(value))
+        raise _UnfitError(_described(value))
     if not _finite(number):
         raise _UnfitError(_beyond(number))
     return number

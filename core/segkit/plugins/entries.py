@@ -72,10 +72,10 @@ class Entry:
             return ""
         try:
             text = path.read_text(encoding="utf-8-sig", errors="replace")
-            found = _DOCSTRING.match(text[:2000])
+            match = _DOCSTRING.match(text[:2000])
         except OSError:
             return ""
-        return found.group(2) if found else ""
+        return match.group(2) if match else ""
 
     def _file(self) -> Path | None:
         if self.target.endswith(".py"):

@@ -94,11 +94,11 @@ def classes_in(module: ModuleType, kind: str, entry: Entry) -> list[type[Step]]:
     from segkit.plugins.steps import INTERFACES
 
     offered = _offered(module, kind, entry)
-    for one in offered:
-        if not (isinstance(one, type) and issubclass(one, INTERFACES[kind])):
+    for cls in offered:
+        if not (isinstance(cls, type) and issubclass(cls, INTERFACES[kind])):
             raise PluginError(
                 f"{entry.described} could not be used: {KINDS[kind].hook} should return "
-                f"subclasses of {KINDS[kind].interface}, but returns {_shown(one)}"
+                f"subclasses of {KINDS[kind].interface}, but returns {_shown(cls)}"
             )
     return offered
 

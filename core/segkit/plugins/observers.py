@@ -1,4 +1,4 @@
-"""Who watches a run: progress bar, trace, third parties. The runner knows only this."""
+"""Who watches a run: progress bar, trace, third parties. A run knows only this."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ class Observers:
     def __bool__(self) -> bool:
         return bool(self._managers)
 
-    def tell(self, hook: str, **what: Any) -> None:
+    def tell(self, hook: str, **arguments: Any) -> None:
         """Call the hook of this name on every observer."""
-        for one in (hook, *deprecations.hooks_before(hook)):
-            older = deprecations.arguments_before(one)
-            self._tell(one, what | {old: what[new] for old, new in older.items()})
+        for name in (hook, *deprecations.hooks_before(hook)):
+            older = deprecations.arguments_before(name)
+            self._tell(name, arguments | {old: arguments[new] for old, new in older.items()})
 
-    def _tell(self, hook: str, what: dict[str, Any]) -> None:
+    def _tell(self, hook: str, arguments: dict[str, Any]) -> None:
         for described, manager in tuple(self._managers):
             try:
                 with plugin_code():
-                    getattr(manager.hook, hook)(**what)
+                    getattr(manager.hook, hook)(**arguments)
             except Exception as error:
                 self._managers.remove((described, manager))
                 self.dropped.append(

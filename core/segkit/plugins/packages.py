@@ -49,13 +49,13 @@ class Package:
     def where(self) -> str:
         """Where it came from: a folder, a wheel or a repository; else where it is installed."""
         try:
-            found = json.loads(self.metadata.read_text("direct_url.json") or "{}")
-            place = str(found["url"])
-            if "vcs_info" in found:
-                return f"{found['vcs_info']['vcs']}+{place}@{found['vcs_info']['commit_id']}"
+            origin = json.loads(self.metadata.read_text("direct_url.json") or "{}")
+            place = str(origin["url"])
+            if "vcs_info" in origin:
+                return f"{origin['vcs_info']['vcs']}+{place}@{origin['vcs_info']['commit_id']}"
             if place.startswith("file:"):
                 place = _path_of(place)
-            return f"{place} (editable)" if found.get("dir_info", {}).get("editable") else place
+            return f"{place} (editable)" if origin.get("dir_info", {}).get("editable") else place
         except (KeyError, ValueError, TypeError, AttributeError, OSError):
             return str(self.metadata.locate_file(""))
 
@@ -64,13 +64,13 @@ class Package:
         if self.api is None:
             return None
         newest, oldest = hookspecs.API_VERSION, hookspecs.OLDEST_API
-        found = _API.fullmatch(self.api)
-        if found is None:
+        match = _API.fullmatch(self.api)
+        if match is None:
             return (
                 f"says that it was written for '{self.api}' of segkit's plugin API; the name of "
                 f"its entry point in the group {API_GROUP} should be v{newest}"
             )
-        asked = int(found.group(1))
+        asked = int(match.group(1))
         if oldest <= asked <= newest:
             return None
         here = f"version {newest}" if oldest == newest else f"versions {oldest} to {newest}"
@@ -94,25 +94,25 @@ def installed() -> Iterable[tuple[Package, list[EntryPoint]]]:
     from importlib_metadata import Distribution
 
     seen = set()
-    for found in Distribution.discover():
+    for distribution in Distribution.discover():
         with contextlib.suppress(Exception):  # damage raises many kinds; nobody could be named
-            if "[segkit." not in (found.read_text("entry_points.txt") or ""):
+            if "[segkit." not in (distribution.read_text("entry_points.txt") or ""):
                 continue
-            points = list(found.entry_points)
+            points = list(distribution.entry_points)
             api = next((point.name for point in points if point.group == API_GROUP), None)
-            package = Package.of(found, api)
+            package = Package.of(distribution, api)
             if package is None or normalised(package.name) in seen:
                 continue
             # Of two with one name, Python imports the modules of the one that comes first.
             first = next(iter(Distribution.discover(name=package.name)))
-            if first.locate_file("") == found.locate_file(""):
+            if first.locate_file("") == distribution.locate_file(""):
                 seen.add(normalised(package.name))
                 yield package, points
 
 
-def same_distribution(one: str, other: str) -> bool:
+def same_distribution(name: str, other: str) -> bool:
     """Whether two names mean the same distribution."""
-    return normalised(one) == normalised(other)
+    return normalised(name) == normalised(other)
 
 
 def normalised(distribution: str) -> str:

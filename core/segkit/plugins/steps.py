@@ -107,7 +107,7 @@ class Step(BaseModel):
         of input name to value for each.
         """
         work = getattr(self, self.work)
-        return [work(**one) for one in inputs]
+        return [work(**given) for given in inputs]
 
     def weight_files(self) -> Mapping[str, Path]:
         """The files whose content decides the result, by a short name; a run notes their hashes."""
@@ -264,7 +264,7 @@ class Segmenter(Step):
     """Candidate masks for prompts (returns `Masks`), or a class map (returns `Labels`).
 
     Inputs: `image`, `prompts`, `heatmap`, `classes` and `encoding`: what its own optional method
-    `encode(self, image)` returned, the costly part that depends on the image alone. The runner
+    `encode(self, image)` returned, the costly part that depends on the image alone. A run
     calls `encode` once per image, however many prompts are tried.
     """
 

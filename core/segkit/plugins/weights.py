@@ -92,7 +92,7 @@ def fetch(wanted: Weights, tell: Callable[[int, int], None] = lambda done, total
     pooch.get_logger().setLevel("WARNING")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = pooch.retrieve(
+        fetched = pooch.retrieve(
             wanted.url,
             known_hash=f"sha256:{wanted.sha256}",
             fname=path.name,
@@ -109,7 +109,7 @@ def fetch(wanted: Weights, tell: Callable[[int, int], None] = lambda done, total
             f"{wanted.name} cannot be written to {path.parent}: {error.strerror or error}; make "
             "room, or choose another folder by $SEGKIT_CACHE"
         ) from None
-    return Path(found)
+    return Path(fetched)
 
 
 def fetch_from_hub(name: str) -> Path:

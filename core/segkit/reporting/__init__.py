@@ -1,4 +1,4 @@
-"""The pages: DIR/report.html of a run, sweep, diagnosis or examination, made from its folder.
+"""The pages: DIR/report.html of a run, sweep, diagnosis or robustness test, made from its folder.
 
 One file that needs nothing else: pictures are inside it, its script is short and its own, and its
 policy forbids any other and every connection. `segkit describe` has a page of the same kind: what
@@ -26,9 +26,9 @@ def write_report(directory: Path, catalog: Catalog | None = None) -> Path:
     """Write DIR/report.html and return its path; an old one stays until the new one is complete.
 
     `directory` is the folder of a run (results.jsonl is needed), or of a sweep, a diagnosis or an
-    examination (recipes/NAME/results.jsonl, leaderboard.json, diagnosis.json, robustness.json: any
-    of them). What else lies there, recipe.toml, summary.json and the pictures in overlay/, masks/
-    and examples/, is shown too.
+    robustness test (recipes/NAME/results.jsonl, leaderboard.json, diagnosis.json,
+    robustness.json: any of them). What else lies there, recipe.toml, summary.json and the pictures
+    in overlay/, masks/ and examples/, is shown too.
     `catalog` says in a few words what each metric is (default: what is installed).
 
     Raises `UsageError` where there is no such folder or it holds none of these, `OSError` where

@@ -1,4 +1,4 @@
-"""The geometry of charts, of any page: histograms, curves, waterfalls; templates draw them as SVG.
+"""Charts of any page, as geometry: histograms, curves, waterfalls; templates draw them as SVG.
 
 Lengths are in units of the view box, x to the right, y down.
 """

@@ -1,4 +1,4 @@
-"""What lies in the folder of a run, a sweep, a diagnosis or an examination, read leniently.
+"""What lies in the folder of a run, a sweep, a diagnosis or a robustness test, read leniently.
 
 A page is made of what can be read; what cannot is named in `problems`.
 """

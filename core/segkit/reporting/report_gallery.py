@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from segkit.kinds import MASK_WRITER, PICTURE_WRITER
 from segkit.reporting.charts import finite
 from segkit.reporting.pictures import Album
 from segkit.reporting.report_folder import Folder
 from segkit.reporting.templating import figure
 from segkit.running.records import ResultLine
 
-PICTURED = ("overlay", "masks")
+PICTURED = (PICTURE_WRITER, MASK_WRITER)
 """The folders whose pictures are shown; of an image with several the first one's."""
 
 Files = Mapping[str, Mapping[int, Path]]

@@ -1,4 +1,4 @@
-"""The page of a run, sweep, diagnosis or examination: what its template is given, by section."""
+"""report.html, of a run, sweep, diagnosis or robustness test: what its template is given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from segkit.comparing.records import Estimate, RecipeLosses
 from segkit.errors import UsageError
+from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.catalog import Catalog
 from segkit.reporting.charts import (
     PARTS,
@@ -80,7 +81,7 @@ def _rank(folder: Folder) -> str:
         score for run in folder.runs for line in run.lines.values() for score in line.scores
     )
     wanted = [folder.leaderboard.metric] if folder.leaderboard else []
-    return next((score for score in (*wanted, "iou", *known) if score in known), "")
+    return next((score for score in (*wanted, MAIN_FIGURE, *known) if score in known), "")
 
 
 def _higher_is_better(folder: Folder, rank: str) -> bool:

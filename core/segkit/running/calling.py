@@ -89,13 +89,13 @@ class Caller:
             spent[label] = spent.get(label, 0.0) + share
             if method is None or (method == "refine" and output is not None):
                 output = _guarded(partial(_checked, step, output, given, call.task))
-            what = {"step": step, "image": call.task.image}
+            context = {"step": step, "image": call.task.image}
             if isinstance(output, Exception):
-                self.observers.tell("segkit_step_failed", error=output, **what)
+                self.observers.tell("segkit_step_failed", error=output, **context)
                 checked.append(Failure(why_failed(step, output)))
             else:
-                what |= {"output": output, "seconds": share, "method": method or step.work}
-                self.observers.tell("segkit_after_step", **what)
+                context |= {"output": output, "seconds": share, "method": method or step.work}
+                self.observers.tell("segkit_after_step", **context)
                 checked.append(output)
         return checked
 

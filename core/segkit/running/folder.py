@@ -1,4 +1,4 @@
-"""A run's folder: what is written, when, and how a run goes on after it was cut off.
+"""A run's folder: what is written, when, and how it is resumed.
 
 segkit-run.jsonl  what marks the folder as a run's (see `segkit.running.ledger`)
 recipe.toml       the whole plan, written before the first image
@@ -108,16 +108,16 @@ def owned_files(directory: Path) -> set[str]:
     ledger = Ledger.read(directory)
     lines = read_lines(directory / "results.jsonl")
     files = {name: files_named(line) for name, line in lines.items()}
-    made = {file for several in files.values() for file in several}
-    made |= ledger.files if ledger else older_files(directory)
+    owned = {file for several in files.values() for file in several}
+    owned |= ledger.files if ledger else older_files(directory)
     sorts = set()
     for name, several in files.items():
         for path in map(PurePosixPath, several):
             if path.name.startswith(name):
                 sorts.add((path.parent, path.name[len(name) :]))
     cut_off = ledger.begun - lines.keys() if ledger else set()
-    made |= {(parent / f"{name}{rest}").as_posix() for name in cut_off for parent, rest in sorts}
-    return made
+    owned |= {(parent / f"{name}{rest}").as_posix() for name in cut_off for parent, rest in sorts}
+    return owned
 
 
 def files_named(line: Mapping[str, Any]) -> list[str]:
@@ -273,9 +273,11 @@ class Record:
         These are the paths that it gives back, or, where it gives none, the files that are new.
         """
         before = files_in(self.directory)
-        made = finish(self.directory)
-        if isinstance(made, (tuple, list)) and all(isinstance(p, (str, Path)) for p in made):
-            names = {os.path.relpath(p, self.directory).replace(os.sep, "/") for p in made}
+        returned = finish(self.directory)
+        if isinstance(returned, (tuple, list)) and all(
+            isinstance(p, (str, Path)) for p in returned
+        ):
+            names = {os.path.relpath(p, self.directory).replace(os.sep, "/") for p in returned}
         else:
             names = files_in(self.directory) - before
         self._ledger.note(names)

@@ -58,15 +58,15 @@ def keep_apart(
                 if resume and index == 0 and _real(path) in files:
                     images.left_out.add(place)
                     break
-                what = "the truth" if index else "the image"
-                _refuse(directory, f"{what} {path} lies in that folder")
+                role = "the truth" if index else "the image"
+                _refuse(directory, f"{role} {path} lies in that folder")
     if images.left_out and not len(images):
         _refuse(directory, f"all images are files of that run, such as {images.files[0][0]}")
 
 
-def _refuse(directory: Path, what: str) -> NoReturn:
+def _refuse(directory: Path, problem: str) -> NoReturn:
     raise UsageError(
-        f"-o {directory}: {what}, so the run could write over it; choose another folder"
+        f"-o {directory}: {problem}, so the run could write over it; choose another folder"
     )
 
 
@@ -108,9 +108,9 @@ class _Folder:
         self._known: dict[tuple[str, bool], bool] = {}
         self.link: tuple[Path, Path] | None = None
         """A link in them to a file that is read, and that file."""
-        found = [(path, status) for path in images.all_files if (status := _status(path))]
-        read = {(status.st_dev, status.st_ino): path for path, status in found}
-        hard = any(status.st_nlink > 1 for _, status in found)
+        stats = [(path, status) for path in images.all_files if (status := _status(path))]
+        read = {(status.st_dev, status.st_ino): path for path, status in stats}
+        hard = any(status.st_nlink > 1 for _, status in stats)
         for entry in (entry for place in places for entry in _entries(place)):
             symbolic = entry.is_symlink()
             if symbolic and entry.is_dir():
@@ -147,8 +147,8 @@ class _Folder:
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     """What lies in a folder, however deep; links to folders are not followed."""
     try:
-        with os.scandir(folder) as found:
-            entries = list(found)
+        with os.scandir(folder) as scan:
+            entries = list(scan)
     except OSError:  # there is none, or it may not be read: then nothing is written there either
         return
     for entry in entries:

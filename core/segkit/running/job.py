@@ -1,7 +1,8 @@
 """What a session does with each image: its plans, and what comes of their outcomes.
 
-A `Job` makes one line of results.jsonl for each plan and image. A diagnosis and an examination
-under damage are jobs of their own, which add branches to the graph and keys to the lines.
+A `Job` makes one line of results.jsonl for each plan and image. A diagnosis and a
+robustness test are jobs of their own (in `segkit.comparing`), which add branches to the graph and
+keys to the lines.
 """
 
 from __future__ import annotations

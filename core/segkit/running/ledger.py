@@ -59,32 +59,32 @@ class Ledger:
     @classmethod
     def read(cls, directory: Path) -> Ledger | None:
         """The notes in a folder, or None where it has none; a line that was cut off is left out."""
-        made = cls(directory)
-        lines = _objects(made.path)
+        ledger = cls(directory)
+        lines = _objects(ledger.path)
         head = next(lines, None)
         if head is None or not isinstance(head.get(KEY), int):
             return None
-        made.complete = not head.get("older")
+        ledger.complete = not head.get("older")
         for line in lines:
             if isinstance(line.get("image"), str):
-                made.begun.add(line["image"])
-            made.files |= _texts(line.get("files"))
-            made.recipes |= _texts(line.get("recipes"))
-        return made
+                ledger.begun.add(line["image"])
+            ledger.files |= _texts(line.get("files"))
+            ledger.recipes |= _texts(line.get("recipes"))
+        return ledger
 
     @classmethod
     def open(cls, directory: Path) -> Ledger:
         """The notes in a folder; one without any gets them, with what segkit 0.1.0 left there."""
-        made = cls.read(directory)
-        if made is not None:
-            return made
-        made, older = cls(directory), older_files(directory)
+        ledger = cls.read(directory)
+        if ledger is not None:
+            return ledger
+        ledger, older = cls(directory), older_files(directory)
         head = {KEY: 1, "segkit": _version()}
-        made.complete = not older
-        made._append(head | ({"older": True} if older else {}))
-        made.note(older)
-        made.note_recipes(older_recipes(directory))
-        return made
+        ledger.complete = not older
+        ledger._append(head | ({"older": True} if older else {}))
+        ledger.note(older)
+        ledger.note_recipes(older_recipes(directory))
+        return ledger
 
     def begin(self, image: str) -> None:
         """Note an image whose files are about to be written."""
@@ -178,10 +178,10 @@ def record_of(directory: Path) -> dict[str, Any] | None:
     else:
         import tomli as tomllib
     try:
-        found = tomllib.loads((directory / "recipe.toml").read_text(encoding="utf-8"))
+        recipe = tomllib.loads((directory / "recipe.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    record = found.get("record")
+    record = recipe.get("record")
     return record if isinstance(record, dict) else None
 
 

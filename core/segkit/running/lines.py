@@ -44,22 +44,22 @@ def line_of(
         except SegkitError as problem:
             error = str(problem)
     for writer in plan.writers if error is None else ():
-        what = {"step": writer, "image": outcome.image}
-        watch.tell("segkit_before_step", **what)
+        context = {"step": writer, "image": outcome.image}
+        watch.tell("segkit_before_step", **context)
         start = time.perf_counter()
         try:
             with plugin_code():
-                made = _written(writer, outcome, directory, classes, scores)
+                written = _written(writer, outcome, directory, classes, scores)
         except Exception as problem:
             if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
                 raise  # it concerns the run, not this image
-            watch.tell("segkit_step_failed", error=problem, **what)
+            watch.tell("segkit_step_failed", error=problem, **context)
             error = why_failed(writer, problem)
             break
         seconds[writer.name] = spent = time.perf_counter() - start
-        output = tuple(directory / path for path in made)
-        watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **what)
-        files += made
+        output = tuple(directory / path for path in written)
+        watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **context)
+        files += written
     failed = error is not None
     return {
         "name": outcome.name,
@@ -83,19 +83,19 @@ def _written(
     scores: Scores,
 ) -> list[str]:
     """The files that one writer makes for one image, relative to the run's folder."""
-    found: dict[str, Any] = {"directory": directory, "classes": dict(classes), "scores": scores}
-    found |= {
+    values: dict[str, Any] = {"directory": directory, "classes": dict(classes), "scores": scores}
+    values |= {
         name: getattr(outcome, name)
         for name in ("image", "truth", "heatmaps", "prompts", "masks", "labels")
         if getattr(outcome, name) is not None
     }
     if outcome.heatmaps:
-        found["heatmap"] = union(outcome.heatmaps)
+        values["heatmap"] = union(outcome.heatmaps)
     else:
-        found.pop("heatmaps", None)
+        values.pop("heatmaps", None)
     names = type(writer).inputs().all
-    made = writer.write(**{n: found[n] for n in names if n in found})
-    paths = check_output(writer, made, {})
+    returned = writer.write(**{n: values[n] for n in names if n in values})
+    paths = check_output(writer, returned, {})
     return [Path(p).relative_to(directory).as_posix() for p in paths]
 
 
@@ -166,8 +166,8 @@ class Totals:
                 with _collected(faults):
                     scores |= scores_of(metric, counts)
                 with _collected(faults):
-                    if made := details_of(metric, counts, self.classes):
-                        details[metric.name] = made
+                    if metric_details := details_of(metric, counts, self.classes):
+                        details[metric.name] = metric_details
         return {
             "images": self.images,
             "failed": self.failed,

@@ -6,7 +6,7 @@ says which steps stand on it. What it refuses, it refuses before anything is loa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -89,18 +89,18 @@ class Plan:
     @property
     def made(self) -> frozenset[str]:
         """The names of the values that its steps can ask for."""
-        made = {"image", "classes", "rng", "directory", "scores"}
+        values = {"image", "classes", "rng", "directory", "scores"}
         if has_truth(self.dataset):
-            made.add("truth")
+            values.add("truth")
         if self.saliency:
-            made |= {"heatmap", "heatmaps"}
+            values |= {"heatmap", "heatmaps"}
         if self.prompters:
-            made.add("prompts")
+            values.add("prompts")
         if self.segmenter:
-            made.add("masks")
+            values.add("masks")
         if self.labeller or self.fuser:
-            made.add("labels")
-        return frozenset(made)
+            values.add("labels")
+        return frozenset(values)
 
 
 def plan(
@@ -127,41 +127,23 @@ def plan(
             kinds.setdefault(step.kind, []).append(step)
         else:
             groups.append(tuple(step))
-    for group in groups:
-        if all(p.companion for p in group):
-            name = group[0].name
-            raise PlanError(
-                f"--prompt {name} only refines what another prompter asks; write --prompt "
-                f"topk+{name}, or another one in place of topk"
-            )
     if rounds < 1:
         raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
-    made = {type(s).output(): s for s in kinds.get("segmenter", [])}
-    if len(made) < len(kinds.get("segmenter", [])):
-        names = " and ".join(s.name for s in kinds["segmenter"])
-        raise PlanError(
-            f"{names} make the same kind of result; choose one segmenter for masks and, if you "
-            "like, one for class maps"
-        )
-    for kind in KINDS:
-        if not KINDS[kind].several and len(kinds.get(kind, [])) > 1:
-            names = " and ".join(s.name for s in kinds[kind])
-            raise UsageError(f"--{flag_of(kind)} takes one step, but was given {names}; choose one")
-    if not kinds.get("dataset"):
-        raise UsageError("a plan needs images; add --dataset or name some files")
+    _check_numbers(kinds, groups)
 
-    def one(kind: str) -> Step | None:
+    def single(kind: str) -> Step | None:
         return next(iter(kinds.get(kind, [])), None)
 
+    segmenters = {type(s).output(): s for s in kinds.get("segmenter", [])}
     chosen = Plan(
-        dataset=one("dataset"),  # type: ignore[arg-type]  # sorted by kind above
-        saliency=one("saliency"),  # type: ignore[arg-type]
+        dataset=single("dataset"),  # type: ignore[arg-type]  # sorted by kind above
+        saliency=single("saliency"),  # type: ignore[arg-type]
         transforms=tuple(kinds.get("transform", ())),  # type: ignore[arg-type]
         prompters=tuple(groups),
-        segmenter=made.get(Masks),  # type: ignore[arg-type]
-        labeller=made.get(Labels),  # type: ignore[arg-type]
-        selector=one("selector"),  # type: ignore[arg-type]
-        fuser=one("fuser"),  # type: ignore[arg-type]
+        segmenter=segmenters.get(Masks),  # type: ignore[arg-type]
+        labeller=segmenters.get(Labels),  # type: ignore[arg-type]
+        selector=single("selector"),  # type: ignore[arg-type]
+        fuser=single("fuser"),  # type: ignore[arg-type]
         metrics=tuple(kinds.get("metric", ())),  # type: ignore[arg-type]
         writers=tuple(kinds.get("writer", ())),  # type: ignore[arg-type]
         rounds=rounds,
@@ -192,10 +174,34 @@ def asks(step: Step) -> Inputs:
     return Inputs((*first.required, *required), (*first.optional, *optional))
 
 
-def missing_input(step: Step, made: frozenset[str]) -> str | None:
+def missing_input(step: Step, values: frozenset[str]) -> str | None:
     """The first input that a step cannot do without and nothing makes."""
-    available = made | ({"encoding"} if hasattr(step, "encode") else frozenset())
+    available = values | ({"encoding"} if hasattr(step, "encode") else frozenset())
     return next((name for name in asks(step).required if name not in available), None)
+
+
+def _check_numbers(kinds: Mapping[str, Sequence[Step]], groups: Sequence[Group]) -> None:
+    """Refuse too many steps of a kind, or too few, and a prompter that cannot stand alone."""
+    for group in groups:
+        if all(p.companion for p in group):
+            name = group[0].name
+            raise PlanError(
+                f"--prompt {name} only refines what another prompter asks; write --prompt "
+                f"topk+{name}, or another one in place of topk"
+            )
+    segmenters = kinds.get("segmenter", [])
+    if len({type(s).output() for s in segmenters}) < len(segmenters):
+        names = " and ".join(s.name for s in segmenters)
+        raise PlanError(
+            f"{names} make the same kind of result; choose one segmenter for masks and, if you "
+            "like, one for class maps"
+        )
+    for kind in KINDS:
+        if not KINDS[kind].several and len(kinds.get(kind, [])) > 1:
+            names = " and ".join(s.name for s in kinds[kind])
+            raise UsageError(f"--{flag_of(kind)} takes one step, but was given {names}; choose one")
+    if not kinds.get("dataset"):
+        raise UsageError("a plan needs images; add --dataset or name some files")
 
 
 def _check_inputs(chosen: Plan) -> None:
@@ -212,8 +218,8 @@ def _check_inputs(chosen: Plan) -> None:
     before = {"image", "classes", "rng", "truth"} & chosen.made
     for step in chosen.steps:
         # A selector or fuser sees only what comes before it; metrics and writers see everything.
-        made = chosen.made if step.kind in ("metric", "writer") else frozenset(before)
-        name = missing_input(step, made)
+        available = chosen.made if step.kind in ("metric", "writer") else frozenset(before)
+        name = missing_input(step, available)
         if name == "truth":
             raise PlanError(
                 f"{step.name} needs 'truth', and the data set {chosen.dataset.name} has none; "

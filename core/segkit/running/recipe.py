@@ -28,7 +28,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from segkit.errors import UsageError, did_you_mean
-from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, MASK_WRITER, PICTURE_WRITER
+from segkit.kinds import (
+    BUNDLED,
+    FILES_DATASET,
+    IN_RECIPES,
+    KINDS,
+    MASK_WRITER,
+    PICTURE_WRITER,
+    SAMPLES_DATASET,
+)
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
@@ -182,36 +190,35 @@ class Recipe:
             *groups,
             *[*segmenters, *selectors, *fusers, *metrics, *writers],
         ]
-        made = plan(steps, rounds=self.rounds)
-        return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, made))
+        built = plan(steps, rounds=self.rounds)
+        return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, built))
 
     def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:
         """The data set; images named without a flag are paths of the data set `files`."""
         parts = self.parts.get("dataset", ())
         if len(parts) > 1:
             raise UsageError("--dataset takes one data set; choose one")
-        named, unnamed = KINDS["dataset"].defaults
-        part = parts[0] if parts else Part(named if images else unnamed)
+        part = parts[0] if parts else Part(FILES_DATASET if images else SAMPLES_DATASET)
         if part.step is not None:
             return part.step
-        if images and part.name not in (named, f"{BUNDLED}:{named}"):
-            part = Part(named)  # a recipe's own data set gives way
+        if images and part.name not in (FILES_DATASET, f"{BUNDLED}:{FILES_DATASET}"):
+            part = Part(FILES_DATASET)  # a recipe's own data set gives way
         options = dict(part.options) | ({"paths": tuple(images)} if images else {})
         return make_step(catalog, "dataset", part.name, options)
 
-    def _extras(self, catalog: Catalog, made: Plan) -> list[Step]:
+    def _extras(self, catalog: Catalog, built: Plan) -> list[Step]:
         """The metrics and writers that join in where none were chosen."""
         extras: list[Step] = []
-        if "metric" not in self.parts and has_truth(made.dataset):
+        if "metric" not in self.parts and has_truth(built.dataset):
             for entry in catalog.entries("metric"):
                 if entry.distribution == BUNDLED:
                     metric = make_step(catalog, "metric", entry.full_name, {})
-                    if missing_input(metric, made.made) is None:
+                    if missing_input(metric, built.made) is None:
                         extras.append(metric)
         names = [PICTURE_WRITER] if "writer" not in self.parts else []
         # Masks are what a run is for: only `--write none` leaves them out.
-        if "labels" in made.made and self.parts.get("writer", True):
-            names = [MASK_WRITER] * all(w.name != MASK_WRITER for w in made.writers) + names
+        if "labels" in built.made and self.parts.get("writer", True):
+            names = [MASK_WRITER] * all(w.name != MASK_WRITER for w in built.writers) + names
         extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
         return extras
 

@@ -18,7 +18,7 @@ from segkit.values.files import sha256
 
 
 def recorded(
-    made: Plan,
+    plan: Plan,
     *,
     catalog: Catalog | None = None,
     seed: int = 0,
@@ -28,32 +28,32 @@ def recorded(
 
     It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
     """
-    run = {"seed": seed, "rounds": made.rounds, "classes": list(classes)}
-    found: dict[str, Any] = {"run": run}
+    run = {"seed": seed, "rounds": plan.rounds, "classes": list(classes)}
+    content: dict[str, Any] = {"run": run}
     for kind in IN_RECIPES:
-        found[kind] = []
-    found["dataset"] = [_table(made.dataset, catalog)]
-    for step in made.steps:
+        content[kind] = []
+    content["dataset"] = [_table(plan.dataset, catalog)]
+    for step in plan.steps:
         if step.kind != "prompt":
-            found[step.kind].append(_table(step, catalog))
-    for group in made.prompters:
+            content[step.kind].append(_table(step, catalog))
+    for group in plan.prompters:
         for index, step in enumerate(group):
             merge = {"merge": True} if index else {}
-            found["prompt"].append(_table(step, catalog) | merge)
-    steps = (made.dataset, *made.steps)
+            content["prompt"].append(_table(step, catalog) | merge)
+    steps = (plan.dataset, *plan.steps)
     weights = {
         f"{step.name}/{name}": _sha256(path)
         for step in steps
         for name, path in _weight_files(step).items()
     }
-    found["record"] = {
+    content["record"] = {
         "segkit": _version("segkit"),
         "torch": _version("torch"),
         "numpy": _version("numpy"),
         "weights": weights,
         **_plugins(steps, catalog),
     }
-    return found
+    return content
 
 
 def _weight_files(step: Step) -> dict[str, Path]:
@@ -97,15 +97,15 @@ def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
     return {"name": name, **options}
 
 
-def to_toml(found: Mapping[str, Any]) -> str:
+def to_toml(content: Mapping[str, Any]) -> str:
     """What `recorded` made, as text, with a `[[kind]]` for each step."""
     import tomli_w
 
-    steps = {key: value for key, value in found.items() if isinstance(value, list)}
-    tables = {key: value for key, value in found.items() if not isinstance(value, list)}
+    steps = {key: value for key, value in content.items() if isinstance(value, list)}
+    tables = {key: value for key, value in content.items() if not isinstance(value, list)}
     record = {"record": tables.pop("record")} if "record" in tables else {}
     # Empty arrays first: in TOML what follows a table belongs to it.
-    pieces = [tomli_w.dumps({kind: [] for kind, found in steps.items() if not found})]
+    pieces = [tomli_w.dumps({kind: [] for kind, several in steps.items() if not several})]
     pieces.append(tomli_w.dumps(tables))
     for kind, several in steps.items():
         pieces += [f"[[{kind}]]\n{tomli_w.dumps(table)}" for table in several]
@@ -125,8 +125,8 @@ def _version(distribution: str) -> str:
 def _sha256(path: Path) -> str:
     """A file's hash; many plans name the same checkpoint, which is read once."""
     try:
-        found = path.stat()
-        return _digest(path, found.st_size, found.st_mtime_ns)
+        status = path.stat()
+        return _digest(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise UsageError(
             f"the file {path} could not be read: {error.strerror or error}; check its path"
@@ -161,5 +161,5 @@ def comparable(recipe: Recipe) -> dict[str, Any]:
 def _written(value: Any) -> Any:
     """A value as the file holds it, which has no bytes that are no text."""
     if isinstance(value, (list, tuple)):
-        return [_written(one) for one in value]
+        return [_written(item) for item in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

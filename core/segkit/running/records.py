@@ -96,7 +96,7 @@ class DamageRecord(RewrittenModel):
     counts: dict[str, dict[str, Number]] = {}
     """Metric to its counts."""
     picture: str | None = None
-    """The example picture's file, relative to the folder of the examination."""
+    """The example picture's file, relative to the folder of the robustness test."""
 
 
 class ResultLine(RewrittenModel):
@@ -124,11 +124,11 @@ class ResultLine(RewrittenModel):
     notes: LossNotes | None = None
     """Of a diagnosis; None where the image takes no part in it."""
     true_iou: Number | None = None
-    """Of an examination: the IoU of the foreground with the truth."""
+    """Of a robustness test: the IoU of the foreground with the truth."""
     robustness: list[DamageRecord] = []
-    """Of an examination: what came of the damaged image."""
+    """Of a robustness test: what came of the damaged image."""
     picture: str | None = None
-    """Of an examination: the example picture's file."""
+    """Of a robustness test: the example picture's file."""
 
     @property
     def ok(self) -> bool:

@@ -1,8 +1,8 @@
-"""One session: plans over a data set into a folder, new or one to go on with.
+"""One session: plans over a data set into a folder, new or resumed.
 
-It decides what is to be done, lets an engine walk the images, and keeps the folder: only a session
-appends to results.jsonl. `run`, `sweep`, `diagnose` and `robustness` are sessions with different
-jobs (see `running.job`).
+It decides what is to be done, with `--resume` what is left, lets an engine walk the images, and
+keeps the folder: only a session appends to results.jsonl. `run`, `sweep`, `diagnose` and
+`robustness` are sessions with different jobs (see `segkit.running.job`).
 """
 
 from __future__ import annotations
@@ -173,11 +173,11 @@ class Session:
         with self._kept(recipe):
             self.records[recipe].append(line)
         self.totals[recipe].add(line)
-        what = {"name": line["name"], "recipe": recipe}
+        context = {"name": line["name"], "recipe": recipe}
         if line["error"] is None:
-            self.watch.tell("segkit_after_image", result=line, **what)
+            self.watch.tell("segkit_after_image", result=line, **context)
         else:
-            self.watch.tell("segkit_image_failed", error=line["error"], **what)
+            self.watch.tell("segkit_image_failed", error=line["error"], **context)
 
     @contextmanager
     def _kept(self, recipe: str) -> Iterator[None]:
@@ -236,7 +236,7 @@ def device_named(name: str) -> str:
         "mps": torch.backends.mps.is_available(),
     }
     if kind == "auto":
-        return next((k for k, found in there.items() if found), "cpu")
+        return next((k for k, present in there.items() if present), "cpu")
     if not there[kind]:
         raise UsageError(f"--device {name}: this machine has none that torch can use; try cpu")
     return name

@@ -1,4 +1,4 @@
-"""The images of a run: what they are called, which files they come from, and what has changed.
+"""The images of a run: their names, their files, and which of them a resumed run does again.
 
 An image is known by its file. Where a run goes on, the image of each file keeps the name that it
 had, whatever files came beside it; a file of another size or time of change is done again, and what
@@ -66,10 +66,10 @@ class RunImages:
                 known[path] = _stamp(path)
         sources: list[Line | None] = []
         for first, *truth in (several or (None,) for several in files):
-            found = None if first is None else dict(known[first])
-            if found is not None and truth:
-                found["truth"] = [known[path] for path in truth if path is not None]
-            sources.append(found)
+            source = None if first is None else dict(known[first])
+            if source is not None and truth:
+                source["truth"] = [known[path] for path in truth if path is not None]
+            sources.append(source)
         return cls(dataset, names, files, sources)
 
     def __len__(self) -> int:
@@ -99,11 +99,11 @@ class RunImages:
         """Give the images the names that they had: image name to line, for each recipe's folder."""
         named: dict[str, str] = {}
         lines: dict[str, Line] = {}
-        for found in before:
-            paths = {name: _path(line) for name, line in found.items()}
+        for recipe_lines in before:
+            paths = {name: _path(line) for name, line in recipe_lines.items()}
             times = Counter(paths.values())
             for name, path in paths.items():
-                lines.setdefault(name, found[name])
+                lines.setdefault(name, recipe_lines[name])
                 if path is not None and times[path] == 1:
                     named.setdefault(path, name)
         now = [source["path"] if source else None for source in self.sources]
@@ -157,20 +157,20 @@ class RunImages:
     def told(self, aside: Iterable[Path | None]) -> list[str]:
         """What a user should know of a run that goes on; `aside`: where files were moved to."""
         places = sorted({str(path) for path in aside if path is not None})
-        made = []
+        sentences = []
         for verdict, text in _SENTENCES.items():
             names = [*self._told.get(verdict, ())]
             if names:
                 many = len(names) > 1
                 shown = ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
                 count = f"{len(names)} image{'s' * many} ({shown})"
-                made.append(f"{count} {text[many]}")
+                sentences.append(f"{count} {text[many]}")
         if places:
             more = f" and {len(places) - 1} more such folders" * (len(places) > 1)
-            made.append(
+            sentences.append(
                 f"what was made of images that are gone or have changed is in {places[0]}{more}"
             )
-        return made
+        return sentences
 
     def _compared(
         self, line: Line, place: int, written: float, read: Read
@@ -184,8 +184,8 @@ class RunImages:
                 return "changed", now
             return "unproved", now or self.source(self.names[place], *read(place))
         if "sha256" in before:
-            found = _digest(*read(place))
-            return "same" if found == before else "changed", now or found
+            digest = _digest(*read(place))
+            return "same" if digest == before else "changed", now or digest
         return "same" if now is not None and _alike(before, now) else "changed", now
 
     @cached_property
@@ -230,11 +230,11 @@ def _alike(before: Line, now: Line) -> bool:
     """Whether an image's files have the sizes and times that they had, wherever they lie."""
     pairs = zip_longest([before, *before.get("truth", ())], [now, *now.get("truth", ())])
     return all(
-        one is not None
-        and other is not None
-        and one.get("size") == other.get("size")
-        and _at_once(one.get("modified"), other.get("modified"))
-        for one, other in pairs
+        earlier is not None
+        and later is not None
+        and earlier.get("size") == later.get("size")
+        and _at_once(earlier.get("modified"), later.get("modified"))
+        for earlier, later in pairs
     )
 
 
@@ -248,21 +248,21 @@ def _at_once(before: float | None, now: float | None) -> bool:
 def _stamp(path: Path) -> Line:
     where = os.path.abspath(path)  # noqa: PTH100 - keeps symbolic links
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:  # said when its turn comes
         return {"path": where, "size": None, "modified": None}
-    return {"path": where, "size": found.st_size, "modified": found.st_mtime}
+    return {"path": where, "size": status.st_size, "modified": status.st_mtime}
 
 
 def _digest(image: Image | None, truth: Truth | None) -> Line:
     """Hashes of an image's pixels and of its truth; None for an image that could not be read."""
     if image is None:
         return {"sha256": None}
-    made: Line = {"sha256": _sha256(image.pixels)}
+    digest: Line = {"sha256": _sha256(image.pixels)}
     if truth is not None:
         arrays = [truth.labels.ids] + ([] if truth.instances is None else [truth.instances])
-        made["truth"] = _sha256(*arrays)
-    return made
+        digest["truth"] = _sha256(*arrays)
+    return digest
 
 
 def _sha256(*arrays: NDArray[Any]) -> str:

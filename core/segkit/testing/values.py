@@ -88,7 +88,7 @@ def _ordinary(name: str, size: tuple[int, int], seed: int) -> Values:
             Prompt(points=[points[1], points[0]], signs=[True, False], box=box, name="dog"),
         )
     )
-    candidates = _candidates(away, size)
+    candidates = _candidates(away)
     return {
         "image": Image(pixels, name),
         "heatmap": heatmaps[0],
@@ -103,7 +103,7 @@ def _ordinary(name: str, size: tuple[int, int], seed: int) -> Values:
     }
 
 
-def _candidates(away: list[NDArray[np.float64]], size: tuple[int, int]) -> Masks:
+def _candidates(away: list[NDArray[np.float64]]) -> Masks:
     """Three masks for each of two prompts: too small, right, too large; all of them different."""
     logits = [8 * (reach - a) for a in away for reach in (0.6, 1.0, 1.5)]
     return Masks(

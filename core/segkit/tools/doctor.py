@@ -1,29 +1,26 @@
 """Whether an installation is sound: versions, extras, devices, weights, plugins, places to write.
 
-Each check gives rows and never raises: what is broken is what it is there to tell. Libraries that
-may take the whole process with them when they are broken are imported in another one.
+Each check gives rows and never raises: what is broken is what it is there to tell.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segkit.errors import error_line, plugin_code
 from segkit.kinds import BUNDLED, OBSERVER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
 from segkit.plugins.weights import Weights, cache_folder
+from segkit.tools.probing import probe_elsewhere
 from segkit.values.files import sha256
 
 if TYPE_CHECKING:
@@ -38,9 +35,6 @@ SHOWN = ("torch", "torchvision", "numpy")
 
 ROOM = 1_000_000_000
 """Bytes that should be free where segkit writes."""
-
-PATIENCE = 180
-"""Seconds that torch gets to be imported and tried."""
 
 MISSING = "is not installed"
 
@@ -130,17 +124,17 @@ def extras() -> Iterator[Row]:
     """Each extra of the distribution's metadata, and what it lacks."""
     for extra in metadata.metadata(BUNDLED).get_all("Provides-Extra") or ():
         wanted = _requirements(extra)
-        problems = {r.name: found for r in wanted if (found := _problem(r)) is not None}
+        problems = {r.name: problem for r in wanted if (problem := _problem(r)) is not None}
         if not problems:
             here = ", ".join(f"{r.name} {metadata.version(r.name)}" for r in wanted[:3])
             more = f" and {len(wanted) - 3} more" if len(wanted) > 3 else ""
             yield Row("extras", extra, OK, (here + more) or "needs nothing on this machine")
             continue
-        old = {name: found for name, found in problems.items() if found != MISSING}
+        old = {name: problem for name, problem in problems.items() if problem != MISSING}
         line = f"pip install 'segkit[{extra}]'"
         if old:
-            found = "; ".join(f"{name} {problem}" for name, problem in old.items())
-            yield Row("extras", extra, WARNING, found, line)
+            text = "; ".join(f"{name} {problem}" for name, problem in old.items())
+            yield Row("extras", extra, WARNING, text, line)
         else:
             yield Row("extras", extra, ABSENT, f"without {', '.join(problems)}", line)
 
@@ -149,7 +143,7 @@ def _requirements(extra: str) -> list[Requirement]:
     """What segkit's metadata asks for on this machine: always (""), or for an extra alone."""
     from packaging.requirements import Requirement
 
-    found: dict[str, Requirement] = {}
+    requirements: dict[str, Requirement] = {}
     for line in metadata.requires(BUNDLED) or ():
         requirement = Requirement(line)
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
@@ -158,10 +152,10 @@ def _requirements(extra: str) -> list[Requirement]:
             continue
         if requirement.name == BUNDLED:  # an extra that is made of others
             for other in sorted(requirement.extras):
-                found |= {r.name: r for r in _requirements(other)}
+                requirements |= {r.name: r for r in _requirements(other)}
         else:
-            found[requirement.name] = requirement
-    return list(found.values())
+            requirements[requirement.name] = requirement
+    return list(requirements.values())
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:
@@ -188,19 +182,21 @@ def _problem(requirement: Requirement) -> str | None:
 def devices() -> Iterator[Row]:
     """What torch can compute on, asked in a process of its own."""
     group = "devices"
-    found = _asked()
-    if "error" in found:
+    probed = probe_elsewhere()
+    if "error" in probed:
         yield Row(
             group,
             "torch",
             BROKEN,
-            f"cannot be loaded: {found['error']}",
+            f"cannot be loaded: {probed['error']}",
             "python -m pip install --force-reinstall torch torchvision",
         )
         return
-    bf16 = "computes bfloat16 in hardware" if found["bf16"] else "no bfloat16 in hardware"
-    yield Row(group, "cpu", OK, f"{found['threads']} threads, {found['cores']} cores seen, {bf16}")
-    for name, problem in found["broken"].items():
+    bf16 = "computes bfloat16 in hardware" if probed["bf16"] else "no bfloat16 in hardware"
+    yield Row(
+        group, "cpu", OK, f"{probed['threads']} threads, {probed['cores']} cores seen, {bf16}"
+    )
+    for name, problem in probed["broken"].items():
         yield Row(
             group,
             name,
@@ -209,7 +205,7 @@ def devices() -> Iterator[Row]:
             "install both for each other: python -m pip install --force-reinstall torch "
             "torchvision",
         )
-    for device in found["devices"]:
+    for device in probed["devices"]:
         if device["error"]:
             yield Row(
                 group,
@@ -220,10 +216,10 @@ def devices() -> Iterator[Row]:
             )
         else:
             yield Row(group, device["name"], OK, device["what"])
-    if not found["devices"]:
+    if not probed["devices"]:
         driver = shutil.which("nvidia-smi")
         if driver:
-            built = f"built for CUDA {found['cuda']}" if found["cuda"] else "built without CUDA"
+            built = f"built for CUDA {probed['cuda']}" if probed["cuda"] else "built without CUDA"
             yield Row(
                 group,
                 "cuda",
@@ -234,74 +230,6 @@ def devices() -> Iterator[Row]:
             )
         else:
             yield Row(group, "gpu", ABSENT, "none that torch can use; the cpu does all work")
-
-
-def _asked() -> dict[str, Any]:
-    """What `probe` prints in another process, or {"error": why it does not}."""
-    # Nothing is imported from the working directory, whose path is ''.
-    code = (
-        "import sys; sys.path[:] = filter(None, sys.path); "
-        "from segkit.tools import doctor; doctor.probe()"
-    )
-    command = [sys.executable, "-c", code]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"it takes longer than {PATIENCE} seconds"}
-    try:
-        found: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
-    except ValueError:
-        last = done.stderr.strip().rpartition("\n")[2]
-        killed = f"the process was ended by signal {-done.returncode}"
-        return {"error": killed if done.returncode < 0 else last or "it says nothing"}
-    return found
-
-
-def probe() -> None:
-    """Print as one line of JSON what torch finds, computing a little on each device."""
-    print(json.dumps(_probed()))  # noqa: T201
-
-
-def _probed() -> dict[str, Any]:
-    try:
-        import torch
-    except BaseException as error:
-        return {"error": error_line(error)}
-    broken = {}
-    try:
-        import torchvision
-
-        _ = torchvision.ops.nms  # loads its compiled part
-        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    except BaseException as error:
-        broken["torchvision"] = error_line(error)
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    found: list[dict[str, str]] = []
-    places = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        places.append("mps")
-    for place in places:
-        what, wrong = "Apple's GPU", ""
-        try:
-            if place != "mps":
-                properties = torch.cuda.get_device_properties(place)
-                what = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
-            square = torch.ones(8, 8, device=place)
-            if float((square @ square).sum()) != 512:
-                wrong = "it computes wrongly"
-        except Exception as problem:
-            wrong = error_line(problem)
-        found.append({"name": place, "what": what, "error": wrong})
-    return {
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "bf16": any(getattr(torch.cpu, name, lambda: False)() for name in names),
-        "cuda": torch.version.cuda,
-        "broken": broken,
-        "devices": found,
-    }
 
 
 # ---- plugins and weights ----------------------------------------------------------------------
@@ -321,8 +249,8 @@ def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
         broken = [_plugin_row(entry) for entry in of_it if entry.status == BROKEN]
         if len(broken) > MANY:  # they have one cause, such as a library
             first = broken[0]
-            found = f"{len(broken)} plugins do not work; the first: {first.found}"
-            broken = [Row("plugins", distribution, first.status, found, first.advice)]
+            text = f"{len(broken)} plugins do not work; the first: {first.found}"
+            broken = [Row("plugins", distribution, first.status, text, first.advice)]
         yield from broken
         yield from (_plugin_row(entry) for entry in of_it if entry.status not in (OK, BROKEN))
     yield from damaged_distributions()
@@ -371,8 +299,8 @@ def _plugin_row(entry: Entry) -> Row:
     """The row of a plugin that is broken, or whose name is another's too."""
     error = entry.error or ""
     if entry.status != BROKEN:
-        found, _, advice = error.partition("; ")
-        return Row("plugins", entry.full_name, WARNING, found, advice)
+        problem, _, advice = error.partition("; ")
+        return Row("plugins", entry.full_name, WARNING, problem, advice)
     if entry.distribution == BUNDLED:
         return Row("plugins", entry.full_name, BROKEN, error, MEND)
     return Row("plugins", entry.full_name, WARNING, error, _without(entry))
@@ -447,9 +375,9 @@ def place(name: str, folder: Path, advice: str, files: str = "") -> Row:
             file.flush()
         free = shutil.disk_usage(there).free
     except OSError as error:
-        found = f"{folder} cannot be written: {error.strerror or error}"
-        return Row("places", name, WARNING, found, advice)
-    found = f"{folder} ({files}{free / 1e9:,.1f} GB free)"
+        text = f"{folder} cannot be written: {error.strerror or error}"
+        return Row("places", name, WARNING, text, advice)
+    text = f"{folder} ({files}{free / 1e9:,.1f} GB free)"
     if free < ROOM:
-        return Row("places", name, WARNING, found, f"make room, or {advice}")
-    return Row("places", name, OK, found)
+        return Row("places", name, WARNING, text, f"make room, or {advice}")
+    return Row("places", name, OK, text)

@@ -122,11 +122,11 @@ EXAMPLES = {
 def kind_named(text: str) -> str:
     """The kind that is meant, by its name or its flag. Raises `UsageError` for any other word."""
     kinds = {kind: kind for kind in KINDS} | {flag_of(kind): kind for kind in KINDS}
-    found = kinds.get(text.lower())
-    if found is None:
+    known = kinds.get(text.lower())
+    if known is None:
         hint = did_you_mean(text.lower(), [*kinds], f"there is {', '.join(KINDS)}")
         raise UsageError(f"there is no kind of plugin '{text}'; {hint}")
-    return found
+    return known
 
 
 def plugin_named(text: str) -> str:
@@ -161,13 +161,13 @@ def author_named(text: str) -> dict[str, str]:
 
     Raises `UsageError` for a name that is empty or does not print.
     """
-    found = re.fullmatch(r"\s*(.*?)\s*(?:<\s*([^<>\s]+@[^<>\s]+)\s*>)?\s*", text)
-    if found is None or not found[1] or not text.strip().isprintable():
+    match = re.fullmatch(r"\s*(.*?)\s*(?:<\s*([^<>\s]+@[^<>\s]+)\s*>)?\s*", text)
+    if match is None or not match[1] or not text.strip().isprintable():
         raise UsageError(
             f"--author {text!r} is no name; give one such as 'Ada Lovelace' or "
             "'Ada Lovelace <ada@example.org>'"
         )
-    return {"name": found[1]} | ({"email": found[2]} if found[2] else {})
+    return {"name": match[1]} | ({"email": match[2]} if match[2] else {})
 
 
 # ---- what is made -----------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
         "untyped": example.untyped,
         "year": year,
     }
-    made = {
+    templates = {
         ".gitignore": "gitignore.j2",
         "LICENSE": f"licences/{licence}.txt.j2",
         "README.md": "README.md.j2",
@@ -247,10 +247,10 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
         f"src/{module}/__init__.py": f"kinds/{kind}.py.j2",
         f"tests/{words['test']}": f"tests/{kind}.py.j2",
     }
-    return {path: environment.get_template(t).render(words) for path, t in made.items()}
+    return {path: environment.get_template(t).render(words) for path, t in templates.items()}
 
 
-def write(folder: Path, made: Mapping[str, str]) -> None:
+def write(folder: Path, texts: Mapping[str, str]) -> None:
     """Write the files of a distribution into a folder that is empty or not there yet.
 
     Raises `UsageError` where something is there already, or where it cannot be written.
@@ -263,7 +263,7 @@ def write(folder: Path, made: Mapping[str, str]) -> None:
                 else "is a file, which stays as it is"
             )
             raise UsageError(f"'{folder}' {there}; name another with -o DIR")
-        for path, text in made.items():
+        for path, text in texts.items():
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8", newline="\n")
@@ -278,16 +278,16 @@ def _class_name(name: str, kind: str, environment: Environment) -> str:
 
     'heatmap', say, would hide segkit's `Heatmap`, and no class can be called `None` or `3d`.
     """
-    found = "".join(word.capitalize() for word in name.split("-"))
+    class_name = "".join(word.capitalize() for word in name.split("-"))
     assert environment.loader is not None
     used = "".join(
         environment.loader.get_source(environment, f"{folder}/{kind}.py.j2")[0]
         for folder in ("kinds", "tests")
     )
-    taken = keyword.iskeyword(found) or hasattr(builtins, found)
-    if taken or re.search(rf"\b{found}\b", used):
-        found += KINDS[kind].interface
-    return found if found[0].isalpha() else KINDS[kind].interface + found
+    taken = keyword.iskeyword(class_name) or hasattr(builtins, class_name)
+    if taken or re.search(rf"\b{class_name}\b", used):
+        class_name += KINDS[kind].interface
+    return class_name if class_name[0].isalpha() else KINDS[kind].interface + class_name
 
 
 def _contract(kind: str) -> str:
@@ -303,8 +303,8 @@ def _contract(kind: str) -> str:
         )
     else:
         interface = INTERFACES[kind]
-        takes = ", ".join(f"`{one}`" for one in interface.takes)
-        gives = " or ".join(f"`{_shown(one)}`" for one in interface.gives)
+        takes = ", ".join(f"`{value}`" for value in interface.takes)
+        gives = " or ".join(f"`{_shown(value)}`" for value in interface.gives)
         more = "; `score` makes figures of added counts" if kind == "metric" else ""
         text = (
             f"`{interface.work}` names the inputs that it wants, out of {takes}, and makes "
@@ -313,13 +313,13 @@ def _contract(kind: str) -> str:
     return fill(text, width=100, break_on_hyphens=False)
 
 
-def _shown(made: Any) -> str:
+def _shown(annotation: Any) -> str:
     """A type as one writes it."""
     import typing
 
-    if made == dict[str, float]:
+    if annotation == dict[str, float]:
         return "Counts"
-    if not typing.get_args(made):
-        return str(made.__name__)
-    inner = (getattr(a, "__name__", "...") for a in typing.get_args(made))
-    return f"{made.__name__}[{', '.join(inner)}]"
+    if not typing.get_args(annotation):
+        return str(annotation.__name__)
+    inner = (getattr(a, "__name__", "...") for a in typing.get_args(annotation))
+    return f"{annotation.__name__}[{', '.join(inner)}]"

@@ -58,7 +58,7 @@ def find_images(sources: Sequence[str | Path]) -> tuple[Path, ...]:
 
     Raises `UsageError` where a source does not exist or holds no image.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for source in sources:
         try:
             images = _images_of(Path(os.path.expanduser(source)))  # noqa: PTH111 - never raises
@@ -67,8 +67,8 @@ def find_images(sources: Sequence[str | Path]) -> tuple[Path, ...]:
                 f"'{source}' cannot be looked into ({error.strerror}); name another file or folder"
             ) from None
         for path in images:
-            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links
-    return tuple(found.values())
+            paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links
+    return tuple(paths.values())
 
 
 def _images_of(source: Path) -> list[Path]:

@@ -1,1 +1,1 @@
-"""Who walks the images of a session: this process, or one day others."""
+"""The engines: who walks the images of a session, each a module; `local` is this process."""

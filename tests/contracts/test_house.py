@@ -1,0 +1,136 @@
+"""What keeps the code easy to find one's way in: short files, short functions, and one table of
+the bundled plugins that core may name."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("core", "plugins")
+
+LINES, BODY = 400, 60
+"""The most lines of a file and of a function."""
+
+LONG = {
+    "core/segkit/training/loop.py": "stages, validation and checkpoints are still one file",
+    "core/segkit/training/loop.py:train": "as above",
+    "core/segkit/training/data.py:read": "reads, refuses and resizes in one pass",
+    "core/segkit/training/papers.py:card": "one page of Markdown from top to bottom",
+}
+"""What may be longer, as FILE or FILE:FUNCTION, and why."""
+
+
+def sources():
+    """Path below the root, and source, of each module."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def too_long(name, source):
+    """The file, if it is too long, and its functions that are."""
+    if len(source.splitlines()) > LINES:
+        yield name
+    for node in ast.walk(ast.parse(source)):
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if function and node.end_lineno - node.lineno + 1 > BODY:
+            yield f"{name}:{node.name}"
+
+
+def test_files_and_functions_are_short():
+    long = {place for name, source in sources() for place in too_long(name, source)}
+    assert long == LONG.keys()
+
+
+def test_the_measure_of_length_measures():
+    line = "    x = 1\n"
+    assert list(too_long("a.py", "def f():\n" + line * BODY)) == ["a.py:f"]
+    assert list(too_long("a.py", "def f():\n" + line * (BODY - 1))) == []
+    assert list(too_long("a.py", "x = 1\n" * (LINES + 1))) == ["a.py"]
+
+
+VALUE = "a value that steps read or make, and its arrays"
+LINE = "a key of a line of results.jsonl"
+IOU = "the IoU that core itself measures against the truth, and its key in diagnosis.json"
+TRAINED = "a figure of training: core's own, and a key in its files"
+STAGE = "a stage of the chain, in robustness.json"
+
+WORDS = {
+    "core/segkit/cli/progress.py": {"distance": "is in pixels"},
+    "core/segkit/cli/tables.py": {"mask": STAGE, "iou": IOU},
+    "core/segkit/cli/training.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
+    "core/segkit/comparing/damage_curves.py": {"mask": STAGE},
+    "core/segkit/comparing/damaged_run.py": {"masks": VALUE, "iou": IOU},
+    "core/segkit/comparing/diagnosis.py": {"iou": IOU},
+    "core/segkit/comparing/losses.py": {"iou": IOU},
+    "core/segkit/pipeline.py": {"masks": VALUE},
+    "core/segkit/plugins/contract.py": {"masks": VALUE},
+    "core/segkit/plugins/steps.py": {"masks": VALUE},
+    "core/segkit/reporting/charts.py": {"iou": IOU},
+    "core/segkit/reporting/report_page.py": {"distance": "less of it is better"},
+    "core/segkit/reporting/report_robustness.py": dict.fromkeys(
+        ("overlay", "mask"), "what stands above the panels of a picture"
+    ),
+    "core/segkit/reporting/templating.py": {"distance": "is in pixels"},
+    "core/segkit/running/folder.py": {"files": LINE},
+    "core/segkit/running/graph.py": {"masks": VALUE},
+    "core/segkit/running/ledger.py": {"files": LINE},
+    "core/segkit/running/lines.py": dict.fromkeys(("files", "masks", "box", "mask", "score"), LINE),
+    "core/segkit/running/plan.py": {"masks": VALUE},
+    "core/segkit/running/walk.py": {"masks": VALUE},
+    "core/segkit/running/work.py": {"masks": VALUE},
+    "core/segkit/testing/asking.py": {"masks": VALUE},
+    "core/segkit/testing/heatmaps.py": {"score": VALUE},
+    "core/segkit/testing/importing.py": {"supervision": "a library that is heavy to import"},
+    "core/segkit/testing/metrics.py": {"masks": VALUE},
+    "core/segkit/testing/prompters.py": {"masks": VALUE},
+    "core/segkit/testing/property.py": {"masks": VALUE},
+    "core/segkit/testing/segmenters.py": {"masks": VALUE},
+    "core/segkit/testing/values.py": {"masks": VALUE, "iou": "a figure for writers to write"},
+    "core/segkit/training/loop.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
+    "core/segkit/training/losses.py": {"dice": "a loss"},
+    "core/segkit/training/papers.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
+    "core/segkit/training/settings.py": {"dice": "a loss"},
+    "core/segkit/values/images.py": {"jpeg": "an image file's suffix"},
+    "core/segkit/values/types.py": dict.fromkeys(("masks", "box", "mask", "score"), VALUE),
+}
+"""File to the words in it that are also a plugin's name, but mean something else, and what."""
+
+TABLE = "core/segkit/kinds.py"
+"""The one file that names bundled plugins."""
+
+
+def bundled():
+    """The names of all bundled plugins."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [group for group in project["entry-points"] if group.startswith("segkit.")]
+    return {name for group in groups for name in project["entry-points"][group]}
+
+
+def named_in(source, names):
+    """The strings in a source that are a plugin's name, with or without its distribution."""
+    strings = (n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant))
+    return {s.removeprefix("segkit:") for s in strings if isinstance(s, str)} & names
+
+
+def test_core_names_bundled_plugins_in_one_table_alone():
+    names = bundled()
+    assert len(names) > 80
+    found = {n: named_in(s, names) for n, s in sources() if n.startswith("core/") and n != TABLE}
+    assert {n: words for n, words in found.items() if words} == {
+        n: set(w) for n, w in WORDS.items()
+    }
+
+
+def test_the_search_for_names_finds_them():
+    names = bundled()
+    assert named_in("if writer.name == 'overlay': pass", names) == {"overlay"}
+    assert named_in("x = ['segkit:files', 'a file']", names) == {"files"}
+    assert named_in('"""Like topk."""', names) == set()
