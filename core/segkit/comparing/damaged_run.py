@@ -35,9 +35,10 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
 from segkit.plugins.packages import BUNDLED
 from segkit.plugins.steps import Perturbation
-from segkit.running.folder import Record, disk_error, read_lines, write_text
+from segkit.running.folder import Record, disk_error, write_text
 from segkit.running.graph import Graph
 from segkit.running.ledger import note_files
+from segkit.running.owned import read_lines
 from segkit.running.plan import Plan
 from segkit.running.recipe import make_step, recorded, to_toml
 from segkit.running.session import (
@@ -47,6 +48,7 @@ from segkit.running.session import (
     chunk_size,
     class_ids,
     common_dataset,
+    finish_writers,
     line_of,
     opened,
     reader_of,
@@ -231,9 +233,7 @@ class _Run:
             summaries = {name: total.summary() for name, total in self.totals.items()}
             for name, record in self.records.items():
                 try:
-                    for writer in self.plans[name].writers:
-                        with blamed(writer, let=(OSError,)):
-                            record.note_finish(writer.finish)
+                    finish_writers(self.plans[name], record)
                     record.finish(summaries[name])
                 except OSError as error:
                     raise disk_error(error, record.directory, self.totals[name].images) from error

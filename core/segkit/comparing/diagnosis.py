@@ -28,8 +28,9 @@ from segkit.comparing.leaderboard import Leaderboard, interval, resamples
 from segkit.comparing.sweep import as_before, sweep_plans
 from segkit.errors import PlanError
 from segkit.plugins.steps import Prompter
-from segkit.running.folder import check_free, disk_error, read_lines, write_text
+from segkit.running.folder import check_free, disk_error, write_text
 from segkit.running.ledger import note_files
+from segkit.running.owned import read_lines
 from segkit.running.plan import Plan
 from segkit.running.session import Outcome
 from segkit.values.types import BACKGROUND, VOID, Labels, Masks, Prompt, Prompts, Truth

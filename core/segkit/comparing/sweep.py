@@ -18,8 +18,9 @@ from typing import Any
 from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
 from segkit.plugins.catalog import Catalog
-from segkit.running.folder import check_free, comparable, disk_error, read_lines, write_text
+from segkit.running.folder import check_free, comparable, disk_error, write_text
 from segkit.running.ledger import note_files, noted_files
+from segkit.running.owned import read_lines
 from segkit.running.plan import Plan
 from segkit.running.recipe import PIPELINE, Recipe, recorded
 from segkit.running.session import Outcome, run

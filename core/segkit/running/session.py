@@ -21,7 +21,7 @@ from segkit.deprecations import SegkitWarning
 from segkit.errors import BadImageError, PluginError, SegkitError, UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
-from segkit.plugins.steps import Dataset, Step, check_output, named, why_failed
+from segkit.plugins.steps import Dataset, Step, Writer, check_output, named, why_failed
 from segkit.running.folder import UNWRITABLE, Record, disk_error
 from segkit.running.graph import Branch, Graph
 from segkit.running.plan import Plan
@@ -215,9 +215,7 @@ def run(
         for name, record in records.items():
             summaries[name] = totals[name].summary()
             try:
-                for writer in plans[name].writers:
-                    with blamed(writer, let=(OSError,)):
-                        record.note_finish(writer.finish)
+                finish_writers(plans[name], record)
                 record.finish(summaries[name])
             except OSError as error:
                 raise disk_error(error, record.directory, totals[name].images) from error
@@ -382,6 +380,14 @@ def _written(
     made = writer.write(**{n: found[n] for n in names if n in found})
     paths = check_output(writer, made, {})
     return [Path(p).relative_to(directory).as_posix() for p in paths]
+
+
+def finish_writers(plan: Plan, record: Record) -> None:
+    """Let the writers write what needs all images."""
+    for writer in plan.writers:
+        if type(writer).finish is not Writer.finish:
+            with blamed(writer, let=(OSError,)):
+                record.note_finish(writer.finish)
 
 
 def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from segkit.deprecations import SegkitWarning
 from segkit.plugins.steps import Step
-from segkit.running.folder import Record, check, check_free, prepare, read_lines, run_folders
+from segkit.running.folder import Record, check, check_free, prepare
 from segkit.running.inputs import keep_apart
+from segkit.running.owned import Left, Line, left_in
 from segkit.running.plan import Plan
-from segkit.running.sources import Line, Read, RunImages
+from segkit.running.sources import Read, RunImages
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Session:
     """Each plan's folder: `directory` itself, or one in its folder `recipes`."""
     resume: bool = False
     overwrite: bool = False
+    _left: dict[Path, Left] = field(default_factory=dict)
 
     def check(self, files: Iterable[str] = ()) -> None:
         """Refuse what cannot be, and find the names that images have had; nothing is changed.
@@ -36,14 +38,18 @@ class Session:
         steps: list[Step] = []
         for plan in self.plans.values():
             steps += [step for step in (plan.dataset, *plan.steps) if step not in steps]
-        keep_apart(self.directory, self.images, steps, resume=self.resume)
-        there = check(self.directory, **how)
+        left = left_in(self.directory)
+        keep_apart(self.directory, self.images, steps, left, resume=self.resume)
+        check(self.directory, **how)
         check_free(self.directory, files)
-        if there and self.resume:
-            self.images.rename(self._lines(run) for run in run_folders(self.directory))
+        if self.resume:
+            self.images.rename(one.lines for one in left)
+        self._left = {one.directory: one for one in left}
         names = [name for name in self.images.names if name not in self.images.skipped]
         for name, record in self.records.items():
-            record.check([writer.name for writer in self.plans[name].writers], names, **how)
+            check(record.directory, **how)
+            writers = [writer.name for writer in self.plans[name].writers]
+            record.check(self._left.get(record.directory), writers, names, resume=self.resume)
 
     def start(self, read: Read, *, needs: str | None = None, files: Iterable[str] = ()) -> None:
         """Make the folders; of a run that goes on, find what is done and tell what is not any more.
@@ -60,13 +66,10 @@ class Session:
         for record in self.records.values():
             finished: dict[str, Line] = {}
             left: set[str] = set()
-            if self.resume and record.results.exists():
+            there = self._left.get(record.directory)
+            if self.resume and there is not None and there.lines:
                 written = record.results.stat().st_mtime
-                lines = self._lines(record.directory)
-                finished, left = self.images.finished(lines, written, read, needs)
+                finished, left = self.images.finished(there.lines, written, read, needs)
             aside.append(record.start(finished, left, **how))
         for sentence in self.images.told(aside):
             warnings.warn(sentence, SegkitWarning, stacklevel=3)
-
-    def _lines(self, folder: Path) -> dict[str, Line]:
-        return read_lines(folder / "results.jsonl")
