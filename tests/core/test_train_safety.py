@@ -154,6 +154,15 @@ def test_flags_and_files_in_the_way(tmp_path):
     before = path.read_bytes()
     quick(path, epochs=1, seed=5, overwrite=True)
     assert path.read_bytes() != before
+    for name, other in (("y.png", "y.safetensors"), ("z.safetensors", "z.safetensors")):
+        (tmp_path / name).write_text("mine")
+        for how in ({}, {"overwrite": True}, {"resume": True}):
+            said = sentence(at=tmp_path / other, **how)
+            assert said == (
+                f"-o {tmp_path / other}: {tmp_path / name} is there and not of a training by "
+                "segkit, and would be written over; choose another -o"
+            )
+        assert (tmp_path / name).read_text() == "mine"
     (tmp_path / "file").write_text("")
     assert "cannot be made: " in sentence(at=tmp_path / "file" / "x.safetensors")
 

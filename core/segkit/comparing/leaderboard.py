@@ -1,7 +1,7 @@
 """Which recipe is better: the leaderboard of a sweep, and each pair of recipes compared.
 
-How sure that is comes from `segkit.comparing.statistics`; what the file holds, each column too,
-stands in `segkit.comparing.records`.
+How sure that is comes from `segkit.comparing.statistics`. A column is a field of
+`segkit.comparing.records.Row`, filled in `make_leaderboard`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from segkit.kinds import MAIN_FIGURE
-from segkit.running.records import FileModel, Number, Text
+from segkit.running.records import FileModel, Number
 
 
 def _nan(value: Any) -> Any:
@@ -60,8 +60,8 @@ class Estimate(ComparisonModel):
 class Skipped(ComparisonModel):
     """A recipe that could not be run."""
 
-    recipe: Text
-    reason: Text = ""
+    recipe: str
+    reason: str = ""
 
 
 # ---- leaderboard.json -------------------------------------------------------------------------
@@ -70,28 +70,28 @@ class Skipped(ComparisonModel):
 class Row(ComparisonModel):
     """One recipe on the leaderboard."""
 
-    recipe: Text
-    options: dict[Text, Any] = {}
+    recipe: str
+    options: dict[str, Any] = {}
     """What tells it from the others: axis, such as `prompt` or `topk.k`, to value."""
-    words: Text = ""
+    words: str = ""
     """Its steps in a row."""
-    scores: dict[Text, Estimate] = {}
-    seconds: dict[Text, Number] = {}
+    scores: dict[str, Estimate] = {}
+    seconds: dict[str, Number] = {}
     """Step to seconds an image; work that recipes share counts for each of them."""
     images: int = 0
     """Images that every recipe finished."""
     failed: int = 0
     """Images that failed for this one."""
-    verdict: Text = ""
+    verdict: str = ""
     """This recipe against the next one, in words; the last one has none."""
 
 
 class Pair(ComparisonModel):
     """Two recipes compared on the same images."""
 
-    better: Text
-    worse: Text
-    metric: Text = ""
+    better: str
+    worse: str
+    metric: str = ""
     difference: Figure = math.nan
     """How much better, in the metric's unit; at least 0."""
     low: Figure = math.nan
@@ -102,14 +102,14 @@ class Pair(ComparisonModel):
     images: int = 0
     distinguishable: bool = False
     """Whether the interval of the difference leaves out zero and chance is ruled out."""
-    sentence: Text = ""
+    sentence: str = ""
     """The verdict in words."""
 
 
 class LeaderboardFile(ComparisonModel):
     """leaderboard.json."""
 
-    metric: Text = MAIN_FIGURE
+    metric: str = MAIN_FIGURE
     """What it is sorted by."""
     higher_is_better: bool = True
     images: int = 0
@@ -118,9 +118,9 @@ class LeaderboardFile(ComparisonModel):
     """Best first."""
     pairs: tuple[Pair, ...] = ()
     """Every pair, the better recipe's place first, then the worse one's."""
-    caution: Text = ""
+    caution: str = ""
     """What to keep in mind; mostly empty."""
-    failed: dict[Text, list[Text]] = {}
+    failed: dict[str, list[str]] = {}
     """Image to the recipes that failed on it."""
     skipped: tuple[Skipped, ...] = ()
 
@@ -141,7 +141,7 @@ class RecipeLosses(ComparisonModel):
     `comparing.losses`.
     """
 
-    recipe: Text
+    recipe: str
     images: int = 0
     iou: Number
     best_candidate: Figure = math.nan
@@ -156,21 +156,21 @@ class RecipeLosses(ComparisonModel):
     segmenter: Number
     missed: int = 0
     """On how many images the brightest pixel misses the object."""
-    intervals: dict[Text, tuple[Figure, Figure]] = {}
-    reading: Text = ""
+    intervals: dict[str, tuple[Figure, Figure]] = {}
+    reading: str = ""
     """What it means, in two sentences."""
 
 
 class ImageLosses(ComparisonModel):
     """One recipe on one image; all of the prompt's part goes to its cause."""
 
-    name: Text
-    recipe: Text
+    name: str
+    recipe: str
     iou: Number
     best_candidate: Figure = math.nan
     true_point: Figure = math.nan
     true_box: Figure = math.nan
-    cause: Text = "placement"
+    cause: str = "placement"
     """What the prompt's part is called: `saliency` or `placement`."""
     selection: Number
     prompt: Number
@@ -206,7 +206,7 @@ class Level(ComparisonModel):
     figure: Estimate = Estimate()
     change: Estimate = Estimate()
     """The figure minus that at level 0, image by image."""
-    scores: dict[Text, Number] = {}
+    scores: dict[str, Number] = {}
     """Every metric's figures."""
     heatmap_drift: Estimate | None = None
     """1 − correlation with the heatmap of level 0; None where there is no heatmap."""
@@ -223,8 +223,8 @@ class Level(ComparisonModel):
 class DamageCurve(ComparisonModel):
     """One recipe under one kind of damage."""
 
-    recipe: Text
-    perturbation: Text
+    recipe: str
+    perturbation: str
     images: int = 0
     """Those that every recipe has finished at every level; the figures are theirs."""
     points: tuple[Level, ...] = Field(min_length=1)
@@ -233,63 +233,63 @@ class DamageCurve(ComparisonModel):
     """The mean height of the curve, in the figure's own unit."""
     kept: Estimate = Estimate()
     """The area over the figure at level 0."""
-    gives_way: dict[Text, int | None] = {}
+    gives_way: dict[str, int | None] = {}
     """Stage to the first level at which it has given way; None: it has not, or is not there."""
-    gives_way_first: Text | None = None
+    gives_way_first: str | None = None
     """The stage that gives way first; of two at one level the earlier."""
 
 
 class DamageKind(ComparisonModel):
     """A perturbation that was asked for."""
 
-    name: Text
-    damages: Text = "image"
+    name: str
+    damages: str = "image"
     """`image` or `prompts`."""
-    options: dict[Text, Any] = {}
-    summary: Text = ""
+    options: dict[str, Any] = {}
+    summary: str = ""
 
 
 class RecipeRobustness(ComparisonModel):
     """One recipe, over all kinds of damage that every recipe has."""
 
-    recipe: Text
-    words: Text = ""
+    recipe: str
+    words: str = ""
     """Its steps in a row."""
     mean_area: Figure = math.nan
     mean_kept: Figure = math.nan
-    reading: Text = ""
+    reading: str = ""
     """What it means, in a sentence or two."""
 
 
 class ExamplePicture(ComparisonModel):
     """An example of damage: a file in the folder."""
 
-    image: Text
-    recipe: Text = ""
-    file: Text
-    perturbation: Text | None = None
+    image: str
+    recipe: str = ""
+    file: str
+    perturbation: str | None = None
     level: int = 0
 
 
 class DamageFailure(ComparisonModel):
     """An image that failed; at level 0 as it is, else under this damage."""
 
-    image: Text
-    recipe: Text = ""
-    perturbation: Text | None = None
+    image: str
+    recipe: str = ""
+    perturbation: str | None = None
     level: int = 0
-    error: Text | None = None
+    error: str | None = None
 
 
 class Robustness(ComparisonModel):
     """robustness.json: what recipes bear."""
 
-    figure: Text = MAIN_FIGURE
+    figure: str = MAIN_FIGURE
     higher_is_better: bool = True
     levels: int = Field(ge=0)
     """The greatest level."""
     images: int = 0
-    limits: dict[Text, Number] = {}
+    limits: dict[str, Number] = {}
     """Stage to where it has given way."""
     perturbations: tuple[DamageKind, ...] = ()
     recipes: tuple[RecipeRobustness, ...]

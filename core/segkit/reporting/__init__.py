@@ -1,8 +1,12 @@
 """The pages: DIR/report.html of a run, sweep, diagnosis or robustness test, made from its folder.
 
 One file that needs nothing else: pictures are inside it, its script is short and its own, and its
-policy forbids any other and every connection. `segkit describe` has a page of the same kind; what
-serves that one alone begins with `describe`, what serves the report alone with `report`.
+policy forbids any other and every connection. `segkit describe` has a page of the same kind: what
+serves one of them alone begins with `report` or `describe`.
+
+A chart is made in three places: its geometry in `charts`, what the template is given of it in
+`report_page` or `describe_page`, and the drawing in `templates/`. What the report knows comes from
+files whose keys are in `running.records` and `comparing.records`.
 """
 
 from __future__ import annotations

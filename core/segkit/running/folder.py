@@ -17,14 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segkit.errors import SegkitError, UsageError
-from segkit.running.ledger import LEDGER, Ledger, is_run, older_files, older_recipes, record_of
+from segkit.running.ledger import LEDGER, Ledger, is_run, record_of
+from segkit.running.owned import OWN, Left, Line, files_in, files_named, is_inside, remove_run
 from segkit.running.recipe import Recipe
 from segkit.running.recording import comparable, recorded_weights, to_toml
-from segkit.running.records import ResultLine, RunSummary, read_results
-from segkit.values.files import SCRAP, write_file
-
-OWN = ("recipe.toml", "results.jsonl", "summary.json", "report.html")
-"""What every run leaves beside its mark; what else there is it notes in its ledger."""
+from segkit.running.records import ResultLine, RunSummary
+from segkit.values.files import write_file
 
 
 def check(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
@@ -88,82 +86,6 @@ def prepare(
     return there and resume and not overwrite
 
 
-# ---- whose a file is ---------------------------------------------------------------------------
-
-
-def run_folders(directory: Path) -> list[Path]:
-    """The folders of a run's recipes, then its own."""
-    ledger = Ledger.read(directory)
-    names = sorted(ledger.recipes) if ledger else older_recipes(directory)
-    nested = [directory / "recipes" / name for name in names]
-    return [*(path for path in nested if is_run(path)), directory]
-
-
-def owned_files(directory: Path) -> set[str]:
-    """The files that a run has made in its folder, without its recipes' folders.
-
-    Relative to the folder, with `/`. Of images that a crash has cut off, the files of the same sort
-    that finished ones have.
-    """
-    ledger = Ledger.read(directory)
-    lines = read_lines(directory / "results.jsonl")
-    files = {name: files_named(line) for name, line in lines.items()}
-    owned = {file for several in files.values() for file in several}
-    owned |= ledger.files if ledger else older_files(directory)
-    sorts = set()
-    for name, several in files.items():
-        for path in map(PurePosixPath, several):
-            if path.name.startswith(name):
-                sorts.add((path.parent, path.name[len(name) :]))
-    cut_off = ledger.begun - lines.keys() if ledger else set()
-    owned |= {(parent / f"{name}{rest}").as_posix() for name in cut_off for parent, rest in sorts}
-    return owned
-
-
-def files_named(line: Mapping[str, Any]) -> list[str]:
-    """The files that a line of results.jsonl names."""
-    files = line.get("files")
-    return [f for f in files if isinstance(f, str)] if isinstance(files, list) else []
-
-
-def files_in(directory: Path) -> set[str]:
-    """Every file below a folder; relative to it, with `/`. Links are listed, not followed."""
-    return {
-        Path(folder, name).relative_to(directory).as_posix()
-        for folder, _, names in os.walk(directory)
-        for name in names
-    }
-
-
-def remove_run(directory: Path) -> None:
-    """Remove what a run has made, and the folders that are empty then; all else stays."""
-    emptied: set[Path] = set()
-    folders = run_folders(directory)
-    for folder in folders:  # those of segkit 0.1.0 get a mark: this may be cut off
-        Ledger.open(folder)
-    for folder in folders:
-        own = [folder / name for name in owned_files(folder)]
-        own = [path for path in own if is_inside(path, folder) and not path.is_dir()]
-        around = {folder, *(path.parent for path in own)}
-        scraps = [p for place in around for p in place.glob(".*") if SCRAP.fullmatch(p.name)]
-        # The mark last: where this is cut off, the rest is still known as the run's.
-        for path in (*scraps, *sorted(own, key=lambda path: path.name in OWN), folder / LEDGER):
-            path.unlink(missing_ok=True)
-        emptied |= {
-            p for place in around for p in (place, *place.parents) if directory in p.parents
-        }
-    for path in sorted(emptied, key=lambda p: -len(p.parts)):
-        with contextlib.suppress(OSError):  # something of the user's is in it
-            path.rmdir()
-
-
-def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path stays in a folder: no `..` leads out, and no folder that is a link."""
-    below = Path(os.path.relpath(path.parent, folder))
-    real = Path(os.path.realpath(folder), below)
-    return os.pardir not in below.parts and os.path.realpath(path.parent) == str(real)
-
-
 def check_free(directory: Path, names: Iterable[str]) -> None:
     """Refuse to write over files in a run's folder that the run has not made."""
     ledger = Ledger.read(directory)
@@ -181,7 +103,7 @@ class Record:
     def __init__(self, directory: Path, recipe: Mapping[str, Any]) -> None:
         self.directory = directory
         self.results = directory / "results.jsonl"
-        self.finished: dict[str, dict[str, Any]] = {}
+        self.finished: dict[str, Line] = {}
         """Image name to its line, for the images that need no second run."""
         record = {**recipe.get("record", {}), "ledger": LEDGER}
         self._recipe = {**recipe, "record": record}
@@ -191,28 +113,26 @@ class Record:
         self._compared = False
 
     def check(
-        self, writers: Iterable[str], images: Iterable[str], *, resume: bool, overwrite: bool
+        self, left: Left | None, writers: Iterable[str], images: Iterable[str], *, resume: bool
     ) -> None:
         """Refuse, before anything is touched, another recipe and what is in the way.
 
-        `writers` and `images`: the names of the steps and of the images that will have files.
-        Raises `UsageError`, also where `check` does.
+        `left`: what an earlier run has left in the folder. `writers` and `images`: the names of the
+        steps and of the images that will have files. Raises `UsageError`.
         """
-        if not check(self.directory, resume=resume, overwrite=overwrite):
+        if left is None:
             return
-        if resume and not overwrite:
+        if resume:
             self._check_same_recipe()
         check_free(self.directory, OWN)
-        ledger = Ledger.read(self.directory)
-        if ledger is None or not ledger.complete:
+        if left.ledger is None or not left.ledger.complete:
             return  # of a run of segkit 0.1.0 it is not known what a crash has left
-        owned = owned_files(self.directory)
-        used = {name.partition("/")[0] for name in owned if "/" in name}
-        new = {*images} - ledger.begun
-        for folder in sorted({*writers} | used):
+        new = {*images} - left.ledger.begun
+        for folder in sorted({*writers} | left.folders):
             for file in sorted(files_in(self.directory / folder)):
                 name = f"{folder}/{file}"
-                if name not in owned and (folder not in used or PurePosixPath(file).stem in new):
+                taken = folder not in left.folders or PurePosixPath(file).stem in new
+                if taken and name not in left.files:
                     raise UsageError(
                         f"-o {self.directory}: {self.directory / name} is no file of this run, and "
                         "could be written over; move it, or choose another folder"
@@ -220,7 +140,7 @@ class Record:
 
     def start(
         self,
-        finished: Mapping[str, dict[str, Any]] | None = None,
+        finished: Mapping[str, Line] | None = None,
         left: Collection[str] = (),
         *,
         resume: bool = False,
@@ -314,7 +234,8 @@ class Record:
     def _set_aside(self, files: Collection[str]) -> Path | None:
         """Move files of images that are gone or have changed to a folder, and give that back."""
         places = [self.directory / name for name in files]
-        there = [p for p in places if is_inside(p, self.directory) and p.is_file()]
+        inside = {p for p in {path.parent for path in places} if is_inside(p, self.directory)}
+        there = [p for p in places if p.parent in inside and p.is_file()]
         if not there:
             return None
         number = itertools.count(2)
@@ -329,11 +250,6 @@ class Record:
             new.parent.mkdir(parents=True, exist_ok=True)
             old.replace(new)
         return target
-
-
-def read_lines(path: Path) -> dict[str, dict[str, Any]]:
-    """Image name to its line of results.jsonl, as a run works on it; see `records.read_results`."""
-    return {name: line.to_dict() for name, line in read_results(path).lines.items()}
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

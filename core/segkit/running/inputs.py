@@ -9,8 +9,7 @@ from typing import NoReturn
 
 from segkit.errors import UsageError
 from segkit.plugins.steps import Dataset, Step
-from segkit.running.folder import owned_files, run_folders
-from segkit.running.ledger import is_run
+from segkit.running.owned import Left
 from segkit.running.sources import RunImages
 
 SHARED = {"recipes", "examples"}
@@ -18,7 +17,12 @@ SHARED = {"recipes", "examples"}
 
 
 def keep_apart(
-    directory: Path, images: RunImages, steps: Sequence[Step], *, resume: bool = False
+    directory: Path,
+    images: RunImages,
+    steps: Sequence[Step],
+    left: Sequence[Left],
+    *,
+    resume: bool = False,
 ) -> None:
     """Refuse, before anything is touched, a run whose output could land on what it reads.
 
@@ -32,14 +36,12 @@ def keep_apart(
     try:
         if not directory.is_dir() or not any(directory.iterdir()):
             return
-        runs = run_folders(directory) if is_run(directory) else []
-        own = {run: owned_files(run) for run in runs}
-        folder = _Folder(directory, _written_to(directory, own, steps), images)
+        folder = _Folder(directory, _written_to(directory, left, steps), images)
     except OSError as error:
         raise UsageError(
             f"-o {directory} cannot be read: {error.strerror}; choose another folder"
         ) from None
-    files = {os.path.join(_real(run), name) for run, names in own.items() for name in names}  # noqa: PTH118
+    files = {os.path.join(_real(run.directory), name) for run in left for name in run.files}  # noqa: PTH118
     for step in steps:
         for flag, path in _named_by(step):
             if isinstance(step, Dataset) and folder.holds(path):
@@ -54,7 +56,7 @@ def keep_apart(
         _refuse(directory, f"{link} in that folder is a link to '{path}', which the run reads")
     for place, several in enumerate(images.files):
         for index, path in enumerate(several):
-            if folder.holds(path):
+            if folder.holds_file(path, link=path in images.links):
                 if resume and index == 0 and _real(path) in files:
                     images.left_out.add(place)
                     break
@@ -70,12 +72,10 @@ def _refuse(directory: Path, problem: str) -> NoReturn:
     )
 
 
-def _written_to(
-    directory: Path, own: dict[Path, set[str]], steps: Iterable[Step]
-) -> list[Path] | None:
+def _written_to(directory: Path, left: Sequence[Left], steps: Iterable[Step]) -> list[Path] | None:
     """The folders in the run's folder that files are written to, or None if not all are known."""
-    names = {name.partition("/")[0] for name in own.get(directory, ()) if "/" in name}
-    if len(own) > 1:
+    names = left[-1].folders if left else set()
+    if len(left) > 1:
         names |= SHARED
     for step in steps:
         if step.kind == "writer":
@@ -108,9 +108,8 @@ class _Folder:
         self._known: dict[tuple[str, bool], bool] = {}
         self.link: tuple[Path, Path] | None = None
         """A link in them to a file that is read, and that file."""
-        stats = [(path, status) for path in images.all_files if (status := _status(path))]
-        read = {(status.st_dev, status.st_ino): path for path, status in stats}
-        hard = any(status.st_nlink > 1 for _, status in stats)
+        read = {(s.st_dev, s.st_ino): path for path, s in images.known.items() if s is not None}
+        hard = any(s is not None and s.st_nlink > 1 for s in images.known.values())
         for entry in (entry for place in places for entry in _entries(place)):
             symbolic = entry.is_symlink()
             if symbolic and entry.is_dir():
@@ -121,10 +120,14 @@ class _Folder:
                     self.link = Path(entry.path), path
 
     def holds(self, path: Path) -> bool:
-        """Whether a file lies where the run may write, or leads there; so for a folder."""
+        """Whether a file or a folder lies where the run may write, or leads there."""
         if path.is_dir():
             return self._inside(_real(path), deep=True)
-        if path.is_symlink() and self._inside(os.path.dirname(_real(path))):  # noqa: PTH120
+        return self.holds_file(path, link=path.is_symlink())
+
+    def holds_file(self, path: Path, *, link: bool) -> bool:
+        """The same of a file; `link`: whether it is a symbolic one."""
+        if link and self._inside(os.path.dirname(_real(path))):  # noqa: PTH120
             return True
         return self._inside(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
 
@@ -157,17 +160,13 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield from _entries(Path(entry.path))
 
 
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     """Device and number, which are one for all spellings and links of a file or folder."""
-    status = _status(path)
-    return None if status is None else (status.st_dev, status.st_ino)
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _real(path: Path) -> str:

@@ -11,8 +11,11 @@ beside results.jsonl or summary.json.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -53,6 +56,8 @@ class Ledger:
         """Files that belong to no image alone; relative to the folder, with `/`."""
         self.recipes: set[str] = set()
         """The names of the recipes whose folders are the run's, in `recipes/`."""
+        self._file: io.FileIO | None = None
+        """Open for as long as there are notes to make: there is one for each image."""
         self.complete = True
         """Whether `begun` has all images: not where the run was begun by segkit 0.1.0."""
 
@@ -107,12 +112,14 @@ class Ledger:
             self._append({"recipes": new})
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with self.path.open("a+b") as file:
-            if file.tell():  # where a crash has cut a line off, the next one begins anew
-                file.seek(-1, 2)
+        if self._file is None:
+            self._file = file = self.path.open("a+b", buffering=0)
+            weakref.finalize(self, file.close)
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
-                    file.write(b"\n")
-            file.write((json.dumps(line) + "\n").encode())  # ASCII, whatever a name holds
+                    file.write(b"\n")  # a crash has cut a line off
+        self._file.write((json.dumps(line) + "\n").encode())  # ASCII, whatever a name holds
 
 
 def is_run(directory: Path) -> bool:

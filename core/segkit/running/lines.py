@@ -17,6 +17,7 @@ from segkit.plugins.contract import (
     why_failed,
 )
 from segkit.plugins.observers import Observers
+from segkit.plugins.steps import Writer
 from segkit.running.folder import UNWRITABLE, Record, disk_error
 from segkit.running.plan import Plan
 from segkit.running.prompting import union
@@ -24,10 +25,10 @@ from segkit.running.walk import Outcome
 from segkit.values.types import Counts, Masks, Prompts, Scores
 
 Line: TypeAlias = "dict[str, Any]"
-"""An image's line of results.jsonl."""
+"""An image's line of results.jsonl; its keys are those of `records.ResultLine`."""
 
 Summary: TypeAlias = "dict[str, Any]"
-"""What summary.json holds."""
+"""What summary.json holds; its keys are those of `records.RunSummary`."""
 
 
 def line_of(
@@ -191,6 +192,8 @@ def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str
         summaries[name] = total.summary(faults)
         try:
             for writer in total.plan.writers:
+                if type(writer).finish is Writer.finish:
+                    continue  # it has nothing to do, and no files to look for
                 with _collected(faults), blamed(writer, let=(OSError,)):
                     record.note_finish(writer.finish)
             record.finish(summaries[name])

@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, InstanceOf, ValidationError
-
-Text = InstanceOf[str]
-"""Any text, also with bytes of a file name that are no text, which pydantic's own str refuses."""
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 Number = int | float
 """A number as it was given: 1 and 1.0 are written differently."""
@@ -35,7 +32,7 @@ class FileModel(BaseModel):
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
-class Kept(FileModel):
+class RewrittenModel(FileModel):
     """The same of a file that is written again; keys that are not known stay behind the others."""
 
     model_config = ConfigDict(extra="allow")
@@ -44,7 +41,7 @@ class Kept(FileModel):
 # ---- results.jsonl ----------------------------------------------------------------------------
 
 
-class PromptRecord(Kept):
+class PromptRecord(RewrittenModel):
     """A prompt of an image."""
 
     points: list[list[Number]] = []
@@ -55,14 +52,14 @@ class PromptRecord(Kept):
     """Left, top, right, bottom in pixels, all inside."""
     mask: bool = False
     """Whether a mask was part of it."""
-    name: Text | None = None
+    name: str | None = None
     score: Number = 0
 
 
-class MaskRecord(Kept):
+class MaskRecord(RewrittenModel):
     """A mask of an image."""
 
-    name: Text | None = None
+    name: str | None = None
     score: Number = 0
     """The segmenter's own."""
     prompt: int = 0
@@ -70,7 +67,7 @@ class MaskRecord(Kept):
     pixels: int = 0
 
 
-class LossNotes(Kept):
+class LossNotes(RewrittenModel):
     """What a diagnosis notes of an image: the IoUs that its losses are made of.
 
     See `comparing.losses`.
@@ -80,49 +77,49 @@ class LossNotes(Kept):
     best_candidate: Number
     true_point: Number
     true_box: Number
-    cause: Text
+    cause: str
     """What the prompt's part is called: `saliency` or `placement`."""
 
 
-class DamageRecord(Kept):
+class DamageRecord(RewrittenModel):
     """What came of an image under one kind of damage at one level; see `comparing.robustness`."""
 
-    perturbation: Text
+    perturbation: str
     level: int
-    error: Text | None = None
+    error: str | None = None
     """Why it failed; then nothing below is there."""
     heatmap_drift: Number | None = None
     prompt_moved: Number | None = None
     prompt_moved_share: Number | None = None
     mask_lost: Number | None = None
     true_iou: Number | None = None
-    counts: dict[Text, dict[Text, Number]] = {}
+    counts: dict[str, dict[str, Number]] = {}
     """Metric to its counts."""
-    picture: Text | None = None
+    picture: str | None = None
     """The example picture's file, relative to the folder of the robustness test."""
 
 
-class ResultLine(Kept):
+class ResultLine(RewrittenModel):
     """A line of results.jsonl: what one recipe made of one image."""
 
-    name: Text
+    name: str
     """The image's name."""
     status: Literal["ok", "failed"]
-    error: Text | None = None
+    error: str | None = None
     """Why it failed, in a sentence."""
-    scores: dict[Text, Number] = {}
+    scores: dict[str, Number] = {}
     """Figure to its value for this image."""
-    counts: dict[Text, dict[Text, Number]] = {}
+    counts: dict[str, dict[str, Number]] = {}
     """Metric to its counts, which add up over images."""
-    seconds: dict[Text, Number] = {}
+    seconds: dict[str, Number] = {}
     """Step to seconds."""
     files: list[Any] = []
     """What the writers made, relative to the run's folder."""
     prompts: list[PromptRecord] = []
     masks: list[MaskRecord] = []
-    classes: dict[int, Text] = {}
+    classes: dict[int, str] = {}
     """Id in the labels to class name."""
-    source: dict[Text, Any] | None = None
+    source: dict[str, Any] | None = None
     """Where the image came from: its file's path, size and time of change, or its pixels' hash."""
     notes: LossNotes | None = None
     """Of a diagnosis; None where the image takes no part in it."""
@@ -130,17 +127,13 @@ class ResultLine(Kept):
     """Of a robustness test: the IoU of the foreground with the truth."""
     robustness: list[DamageRecord] = []
     """Of a robustness test: what came of the damaged image."""
-    picture: Text | None = None
+    picture: str | None = None
     """Of a robustness test: the example picture's file."""
 
     @property
     def ok(self) -> bool:
         """Whether the image was finished."""
         return self.status == "ok"
-
-    def has(self, key: str) -> bool:
-        """Whether the line was given this key."""
-        return key in self.model_fields_set
 
     def text(self) -> str:
         """The line with its end."""
@@ -194,7 +187,7 @@ def _object(value: Any) -> Any:
 class ClassRow(FileModel):
     """How well one class was found."""
 
-    name: Text
+    name: str
     iou: float | None = None
     dice: float | None = None
     pixels: float | None = None
@@ -206,7 +199,7 @@ class ClassRow(FileModel):
 class Confusion(FileModel):
     """Pixels by true class (down) and found class (across)."""
 
-    names: list[Text] = []
+    names: list[str] = []
     """Of the columns; the rows have the first of them."""
     pixels: list[list[float]] = []
 
@@ -225,17 +218,17 @@ class ClassDetails(FileModel):
         return whole and bool(self.classes or rows)
 
 
-class RunSummary(Kept):
+class RunSummary(RewrittenModel):
     """summary.json: a recipe's figures over all images."""
 
     images: int = 0
     """Those that were done, with those that failed."""
     failed: int = 0
-    scores: dict[Text, Number]
+    scores: dict[str, Number]
     """Figure to its value."""
-    details: Annotated[dict[Text, Any], BeforeValidator(_object)] = {}
+    details: Annotated[dict[str, Any], BeforeValidator(_object)] = {}
     """Metric to what it tells beside its figures; under `counts` the counts of all metrics."""
-    seconds: dict[Text, Number] = {}
+    seconds: dict[str, Number] = {}
     """Step to seconds over all images."""
     plan: dict[str, Any] = {}
     """What recipe.toml holds."""

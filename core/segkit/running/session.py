@@ -26,12 +26,11 @@ from segkit.running.folder import (
     check_free,
     disk_error,
     prepare,
-    read_lines,
-    run_folders,
 )
 from segkit.running.inputs import keep_apart
 from segkit.running.job import Job
 from segkit.running.lines import Line, Summary, Totals, end, line_of
+from segkit.running.owned import Left, left_in
 from segkit.running.plan import Plan
 from segkit.running.recording import recorded
 from segkit.running.sources import RunImages, reader_of
@@ -79,6 +78,8 @@ class Session:
         self.watch = Observers(self.options.observers)
         contents = {name: self.options.content(plan) for name, plan in job.plans.items()}
         self.records = {n: Record(job.folder(n), content) for n, content in contents.items()}
+        self._left: dict[Path, Left] = {}
+        """What an earlier run has left, folder by folder."""
         self.totals = {n: Totals(job.plans[n], c, self.classes) for n, c in contents.items()}
 
     def run(self) -> dict[str, Summary]:
@@ -124,14 +125,19 @@ class Session:
         steps: list[Step] = []
         for plan in job.plans.values():
             steps += [step for step in (plan.dataset, *plan.steps) if step not in steps]
-        keep_apart(job.directory, self.images, steps, resume=self.options.resume)
-        there = check(job.directory, **how)
+        left = left_in(job.directory)
+        keep_apart(job.directory, self.images, steps, left, resume=self.options.resume)
+        check(job.directory, **how)
         check_free(job.directory, job.files)
-        if there and self.options.resume:
-            self.images.rename(_lines_in(folder) for folder in run_folders(job.directory))
+        if self.options.resume:
+            self.images.rename(folder.lines for folder in left)
+        self._left = {folder.directory: folder for folder in left}
         names = [name for name in self.images.names if name not in self.images.skipped]
         for recipe, record in self.records.items():
-            record.check([writer.name for writer in job.plans[recipe].writers], names, **how)
+            check(record.directory, **how)
+            writers = [writer.name for writer in job.plans[recipe].writers]
+            there = self._left.get(record.directory)
+            record.check(there, writers, names, resume=self.options.resume)
         job.check(resume=self.options.resume and not self.options.overwrite)
 
     def _start(self) -> None:
@@ -145,10 +151,10 @@ class Session:
         for record in self.records.values():
             finished: dict[str, Line] = {}
             left: set[str] = set()
-            if self.options.resume and record.results.exists():
+            there = self._left.get(record.directory)
+            if self.options.resume and there is not None and there.lines:
                 written = record.results.stat().st_mtime
-                lines = _lines_in(record.directory)
-                finished, left = self.images.finished(lines, written, read, job.needs)
+                finished, left = self.images.finished(there.lines, written, read, job.needs)
             aside.append(record.start(finished, left, **how))
         for sentence in self.images.told(aside):
             warnings.warn(sentence, SegkitWarning, stacklevel=4)
@@ -240,7 +246,3 @@ def device_named(name: str) -> str:
     if not there[kind]:
         raise UsageError(f"--device {name}: this machine has none that torch can use; try cpu")
     return name
-
-
-def _lines_in(folder: Path) -> dict[str, Line]:
-    return read_lines(folder / "results.jsonl")

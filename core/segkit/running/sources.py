@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,13 +24,10 @@ from numpy.typing import NDArray
 from segkit.plugins.contract import names_of
 from segkit.plugins.steps import Dataset
 from segkit.running.calling import Failure
-from segkit.running.folder import files_named
+from segkit.running.owned import Line, files_named
 from segkit.running.walk import read_task
 from segkit.values.images import distinct, folded
 from segkit.values.types import Image, Truth
-
-Line = dict[str, Any]
-"""An image's line of results.jsonl."""
 
 SHOWN = 3
 """So many names stand in a sentence."""
@@ -46,6 +44,10 @@ class RunImages:
     """The files that each comes from, its own first, then those of its truth; empty: none."""
     sources: list[Line | None]
     """What is known of these files; None where there is none."""
+    known: dict[Path, os.stat_result | None]
+    """What the disk says of each of the files; None where there is no such file."""
+    links: set[Path]
+    """Those that are symbolic links."""
     left_out: set[int] = field(default_factory=set)
     """Those that are files of the very run, such as a pattern finds."""
     _told: dict[str, dict[str, None]] = field(default_factory=dict)
@@ -60,25 +62,23 @@ class RunImages:
         """
         names = names_of(dataset)
         files = [tuple(map(Path, dataset.files_of(i))) for i in range(len(names))]
-        known: dict[Path, Line] = {}  # many images may have one file of annotations
+        known: dict[Path, os.stat_result | None] = {}
+        links: set[Path] = set()
         for path in (path for several in files for path in several):
-            if path not in known:
-                known[path] = _stamp(path)
-        sources: list[Line | None] = []
-        for first, *truth in (several or (None,) for several in files):
-            source = None if first is None else dict(known[first])
-            if source is not None and truth:
-                source["truth"] = [known[path] for path in truth if path is not None]
-            sources.append(source)
-        return cls(dataset, names, files, sources)
+            if path not in known:  # many images may have one file of annotations
+                known[path] = _status(path, links)
+        stamps = {path: _stamp(path, status) for path, status in known.items()}
+        sources: list[Line | None] = [
+            stamps[several[0]]
+            | ({"truth": [stamps[path] for path in several[1:]]} if several[1:] else {})
+            if several
+            else None
+            for several in files
+        ]
+        return cls(dataset, names, files, sources, known, links)
 
     def __len__(self) -> int:
         return len(self.names) - len(self.left_out)
-
-    @property
-    def all_files(self) -> set[Path]:
-        """The files of all images and their truth."""
-        return {path for several in self.files for path in several}
 
     @property
     def skipped(self) -> set[str]:
@@ -245,13 +245,23 @@ def _at_once(before: float | None, now: float | None) -> bool:
     return abs(before - now) < 2 and (before % 1 == 0 or now % 1 == 0)
 
 
-def _stamp(path: Path) -> Line:
-    where = os.path.abspath(path)  # noqa: PTH100 - keeps symbolic links
+def _status(path: Path, links: set[Path]) -> os.stat_result | None:
     try:
-        status = path.stat()
+        status = path.lstat()
+        if not stat.S_ISLNK(status.st_mode):
+            return status
+        links.add(path)
+        return path.stat()
     except OSError:  # said when its turn comes
-        return {"path": where, "size": None, "modified": None}
-    return {"path": where, "size": status.st_size, "modified": status.st_mtime}
+        return None
+
+
+def _stamp(path: Path, status: os.stat_result | None) -> Line:
+    return {
+        "path": os.path.abspath(path),  # noqa: PTH100 - keeps symbolic links
+        "size": None if status is None else status.st_size,
+        "modified": None if status is None else status.st_mtime,
+    }
 
 
 def _digest(image: Image | None, truth: Truth | None) -> Line:

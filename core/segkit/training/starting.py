@@ -14,10 +14,13 @@ from torch import Tensor
 
 from segkit.errors import UsageError
 from segkit.plugins.steps import Dataset
-from segkit.plugins.trainable import Trainable
+from segkit.plugins.trainable import FORMAT, Trainable
 from segkit.training.data import Pool
 from segkit.training.progress import State, Watcher, beside
 from segkit.training.settings import BALANCED, Settings, weights_of
+
+PAPERS = (".csv", ".png", ".svg", ".md")
+"""Suffixes of what stands beside weights, with the recipe and the checkpoint."""
 
 CHANGEABLE = ("epochs", "minutes", "patience", "workers")
 """Settings that a training which goes on may have changed."""
@@ -40,6 +43,13 @@ def check_files(path: Path, initial: Path | None, *, resume: bool, overwrite: bo
             f"-o {path} is finished, so there is nothing to go on with; --overwrite trains again, "
             f"and --train.initial {path} with another -o trains on"
         )
+    papers = [beside(path, suffix) for suffix in PAPERS]
+    foreign = [p for p in (path, checkpoint, recipe, *papers) if p.exists()]
+    if foreign and not _is_training(path):
+        raise UsageError(
+            f"-o {path}: {foreign[0]} is there and not of a training by segkit, and would be "
+            "written over; choose another -o"
+        )
     there = [p for p in (path, checkpoint, recipe) if p.exists()]
     if there and not resume and not overwrite:
         on = "go on with --resume, " if checkpoint.exists() else ""
@@ -52,6 +62,22 @@ def check_files(path: Path, initial: Path | None, *, resume: bool, overwrite: bo
             pass  # better now than when all images are read
     except OSError as error:
         raise UsageError(f"-o {path} cannot be made: {error.strerror}; choose another") from None
+
+
+def _is_training(path: Path) -> bool:
+    """Whether a weight file, or the checkpoint beside it, is one that a training has left."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return FORMAT in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        pass  # it is another file, or not there yet
+    try:
+        found = torch.load(beside(path, ".ckpt"), map_location="cpu", weights_only=True)
+        return "segkit" in found
+    except Exception:  # torch raises many kinds on files that are none of its own
+        return False
 
 
 def clear(path: Path, *, overwrite: bool) -> None:

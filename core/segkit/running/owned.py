@@ -1,0 +1,132 @@
+"""What an earlier run has left in its folder, file by file, and how that is taken away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from segkit.running.ledger import LEDGER, Ledger, is_run, older_files, older_recipes
+from segkit.running.records import read_results
+from segkit.values.files import SCRAP
+
+Line = dict[str, Any]
+"""An image's line of results.jsonl."""
+
+OWN = ("recipe.toml", "results.jsonl", "summary.json", "report.html")
+"""What every run leaves beside its mark; what else there is it notes in its ledger."""
+
+
+class Left:
+    """One folder of a run: a recipe's, or that of several recipes' folders. Read when asked."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @cached_property
+    def ledger(self) -> Ledger | None:
+        """Its notes; None of a run of segkit 0.1.0."""
+        return Ledger.read(self.directory)
+
+    @cached_property
+    def lines(self) -> dict[str, Line]:
+        """Image name to its line of results.jsonl."""
+        return read_lines(self.directory / "results.jsonl")
+
+    @cached_property
+    def files(self) -> set[str]:
+        """The files that the run has made, without its recipes' folders.
+
+        Relative to the folder, with `/`. Of images that a crash has cut off, the files of the same
+        sort that finished ones have.
+        """
+        made = set(older_files(self.directory) if self.ledger is None else self.ledger.files)
+        sorts = set()
+        for name, line in self.lines.items():
+            for file in files_named(line):
+                made.add(file)
+                folder, slash, last = file.rpartition("/")
+                if last.startswith(name):
+                    sorts.add((folder + slash, last[len(name) :]))
+        begun = self.ledger.begun if self.ledger is not None else set()
+        cut_off = begun - self.lines.keys()
+        return made | {f"{folder}{name}{rest}" for name in cut_off for folder, rest in sorts}
+
+    @property
+    def folders(self) -> set[str]:
+        """The folders in it that have files of the run."""
+        return {file.partition("/")[0] for file in self.files if "/" in file}
+
+
+def left_in(directory: Path) -> list[Left]:
+    """The folders of a run's recipes, then its own; none where there is no run."""
+    if not is_run(directory):
+        return []
+    ledger = Ledger.read(directory)
+    names = sorted(ledger.recipes) if ledger else older_recipes(directory)
+    nested = [directory / "recipes" / name for name in names]
+    return [Left(path) for path in (*filter(is_run, nested), directory)]
+
+
+def remove_run(directory: Path) -> None:
+    """Remove what a run has made, and the folders that are empty then; all else stays."""
+    several = left_in(directory)
+    for left in several:  # those of segkit 0.1.0 get a mark: this may be cut off
+        Ledger.open(left.directory)
+    emptied: set[Path] = set()
+    for left in several:
+        folder = left.directory
+        own: dict[Path, list[Path]] = {folder: []}
+        for path in (folder / name for name in left.files):
+            own.setdefault(path.parent, []).append(path)
+        own = {place: paths for place, paths in own.items() if is_inside(place, folder)}
+        for place, paths in own.items():
+            _unlink(path for path in place.glob(".*") if SCRAP.fullmatch(path.name))
+            _unlink(path for path in paths if path.name not in OWN)
+        # What the run is known by goes last: until then, it may be cut off.
+        _unlink(path for paths in own.values() for path in paths)
+        _unlink([folder / LEDGER])
+        above = {path for place in own for path in (place, *place.parents)}
+        emptied |= {path for path in above if directory in path.parents}
+    for path in sorted(emptied, key=lambda p: -len(p.parts)):
+        with contextlib.suppress(OSError):  # something of the user's is in it
+            path.rmdir()
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            if not path.is_dir():  # a folder is no file that was made
+                raise
+
+
+def is_inside(place: Path, folder: Path) -> bool:
+    """Whether a folder lies in another, or is it: no `..` and no link leads out of it."""
+    below = Path(os.path.relpath(place, folder))
+    real = Path(os.path.realpath(folder), below)
+    return os.pardir not in below.parts and os.path.realpath(place) == str(real)
+
+
+def files_in(directory: Path) -> set[str]:
+    """Every file below a folder; relative to it, with `/`. Links are listed, not followed."""
+    found: set[str] = set()
+    for folder, _, names in os.walk(directory):
+        below = os.path.relpath(folder, directory).replace(os.sep, "/") + "/"
+        found.update(names if below == "./" else (below + name for name in names))
+    return found
+
+
+def files_named(line: Mapping[str, Any]) -> list[str]:
+    """The files that a line of results.jsonl names."""
+    files = line.get("files")
+    return [f for f in files if isinstance(f, str)] if isinstance(files, list) else []
+
+
+def read_lines(path: Path) -> dict[str, Line]:
+    """Image name to its line of results.jsonl, as a run works on it; see `records.read_results`."""
+    return {name: line.to_dict() for name, line in read_results(path).lines.items()}
