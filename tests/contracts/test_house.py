@@ -78,10 +78,10 @@ WORDS = {
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),
     "core/segkit/reporting/templating.py": {"distance": "is in pixels"},
-    "core/segkit/running/folder.py": {"files": LINE},
     "core/segkit/running/graph.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
     "core/segkit/running/lines.py": dict.fromkeys(("files", "masks", "box", "mask", "score"), LINE),
+    "core/segkit/running/owned.py": {"files": LINE},
     "core/segkit/running/plan.py": {"masks": VALUE},
     "core/segkit/running/walk.py": {"masks": VALUE},
     "core/segkit/running/work.py": {"masks": VALUE},
