@@ -20,9 +20,9 @@ from segkit.comparing.statistics import (
     LEVEL,
     Bootstrap,
     interval,
-    lower_is_better,
     permutation_p,
 )
+from segkit.plugins.figures import Figure
 from segkit.plugins.steps import Metric
 from segkit.running.records import Lines, ResultLine
 
@@ -45,6 +45,8 @@ class Leaderboard:
     """`recipe` and `reason` of the combinations that cannot be run."""
     missed: str = ""
     """The figure that it should have been sorted by, where no recipe has it."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    """Each figure of the rows to whether less of it is better, and its unit."""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""
@@ -135,11 +137,11 @@ def make_leaderboard(
         name: Bootstrap(metrics[name], [lines[image] for image in common], seed)
         for name, lines in results.items()
     }
-    known = list(dict.fromkeys(figure for d in drawn.values() for figure in d.figures))
+    declared = {name: figure for d in drawn.values() for name, figure in d.declared.items()}
     figure = sort_by or "iou"
-    if figure not in known:
-        figure = next(iter(known), "")
-    lower = lower_is_better(figure, (m for ms in metrics.values() for m in ms))
+    if figure not in declared:
+        figure = next(iter(declared), "")
+    lower = figure in declared and declared[figure].lower_is_better
     sign = -1 if lower else 1
 
     def place(name: str) -> float:
@@ -166,9 +168,17 @@ def make_leaderboard(
         for name in order
     ]
     told = _with_verdicts(rows, pairs)
-    missed = sort_by if sort_by and sort_by != figure else ""
-    failed = _failed(results)
-    return Leaderboard(figure, not lower, len(common), told, pairs, failed, skipped, missed)
+    return Leaderboard(
+        metric=figure,
+        higher_is_better=not lower,
+        images=len(common),
+        rows=told,
+        pairs=pairs,
+        failed=_failed(results),
+        skipped=skipped,
+        missed=sort_by if sort_by and sort_by != figure else "",
+        figures=declared,
+    )
 
 
 def _common(results: Mapping[str, Lines]) -> list[str]:

@@ -22,7 +22,7 @@ def _nan(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-Figure = Annotated[Number, BeforeValidator(_nan)]
+NumberOrNaN = Annotated[Number, BeforeValidator(_nan)]
 """A number, or NaN where there is none."""
 
 
@@ -46,9 +46,9 @@ def finite_json(value: Any) -> Any:
 class Estimate(ComparisonModel):
     """A figure with its 95 % interval, whose ends are NaN where there is none."""
 
-    mean: Figure = math.nan
-    low: Figure = math.nan
-    high: Figure = math.nan
+    mean: NumberOrNaN = math.nan
+    low: NumberOrNaN = math.nan
+    high: NumberOrNaN = math.nan
 
     def __str__(self) -> str:
         if not math.isfinite(self.low):
@@ -91,10 +91,10 @@ class Pair(ComparisonModel):
     better: Text
     worse: Text
     metric: Text = ""
-    difference: Figure = math.nan
+    difference: NumberOrNaN = math.nan
     """How much better, in the metric's unit; at least 0."""
-    low: Figure = math.nan
-    high: Figure = math.nan
+    low: NumberOrNaN = math.nan
+    high: NumberOrNaN = math.nan
     p: Number | None = None
     """How often a difference as large comes about by swapping the two at random on each image;
     None where the interval holds zero, so that nothing is claimed anyway."""
@@ -143,9 +143,9 @@ class RecipeLosses(ComparisonModel):
     recipe: Text
     images: int = 0
     iou: Number
-    best_candidate: Figure = math.nan
-    true_point: Figure = math.nan
-    true_box: Figure = math.nan
+    best_candidate: NumberOrNaN = math.nan
+    true_point: NumberOrNaN = math.nan
+    true_box: NumberOrNaN = math.nan
     selection: Number
     prompt: Number
     saliency: Number
@@ -155,7 +155,7 @@ class RecipeLosses(ComparisonModel):
     segmenter: Number
     missed: int = 0
     """On how many images the brightest pixel misses the object."""
-    intervals: dict[Text, tuple[Figure, Figure]] = {}
+    intervals: dict[Text, tuple[NumberOrNaN, NumberOrNaN]] = {}
     reading: Text = ""
     """What it means, in two sentences."""
 
@@ -166,9 +166,9 @@ class ImageLosses(ComparisonModel):
     name: Text
     recipe: Text
     iou: Number
-    best_candidate: Figure = math.nan
-    true_point: Figure = math.nan
-    true_box: Figure = math.nan
+    best_candidate: NumberOrNaN = math.nan
+    true_point: NumberOrNaN = math.nan
+    true_box: NumberOrNaN = math.nan
     cause: Text = "placement"
     """What the prompt's part is called: `saliency` or `placement`."""
     selection: Number
@@ -254,8 +254,8 @@ class RecipeRobustness(ComparisonModel):
     recipe: Text
     words: Text = ""
     """Its steps in a row."""
-    mean_area: Figure = math.nan
-    mean_kept: Figure = math.nan
+    mean_area: NumberOrNaN = math.nan
+    mean_kept: NumberOrNaN = math.nan
     reading: Text = ""
     """What it means, in a sentence or two."""
 

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, InstanceOf, ValidationError
 
+from segkit.plugins.figures import Figure
+
 Text = InstanceOf[str]
 """Any text, also with bytes of a file name that are no text, which pydantic's own str refuses."""
 
@@ -233,6 +235,8 @@ class RunSummary(Kept):
     failed: int = 0
     scores: dict[Text, Number]
     """Figure to its value."""
+    figures: dict[Text, Figure] = {}
+    """Figure to whether less is better, and its unit, as its metric declares."""
     details: Annotated[dict[Text, Any], BeforeValidator(_object)] = {}
     """Metric to what it tells beside its figures; under `counts` the counts of all metrics."""
     seconds: dict[Text, Number] = {}
