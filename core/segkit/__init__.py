@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from segkit.pipeline import Result as Result
     from segkit.pipeline import sweep as sweep
     from segkit.plugins.catalog import Catalog as Catalog
+    from segkit.plugins.figures import Figure as Figure
     from segkit.plugins.hookspecs import API_VERSION as API_VERSION
     from segkit.plugins.hookspecs import hookimpl as hookimpl
     from segkit.plugins.steps import Dataset as Dataset
@@ -77,6 +78,7 @@ _HOME = {
         "SegkitError",
         "UsageError",
     ),
+    "plugins.figures": ("Figure",),
     "plugins.hookspecs": ("API_VERSION", "hookimpl"),
     "values.files": ("write_file",),
     "values.images": (

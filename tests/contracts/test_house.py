@@ -62,7 +62,6 @@ TRAINED = "a figure of training: core's own, and a key in its files"
 STAGE = "a stage of the chain, in robustness.json"
 
 WORDS = {
-    "core/segkit/cli/progress.py": {"distance": "is in pixels"},
     "core/segkit/cli/tables.py": {"mask": STAGE, "iou": IOU},
     "core/segkit/cli/training.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
     "core/segkit/comparing/damage_curves.py": {"mask": STAGE},
@@ -73,11 +72,9 @@ WORDS = {
     "core/segkit/plugins/contract.py": {"masks": VALUE},
     "core/segkit/plugins/steps.py": {"masks": VALUE},
     "core/segkit/reporting/charts.py": {"iou": IOU},
-    "core/segkit/reporting/report_page.py": {"distance": "less of it is better"},
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),
-    "core/segkit/reporting/templating.py": {"distance": "is in pixels"},
     "core/segkit/running/graph.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
     "core/segkit/running/lines.py": dict.fromkeys(("files", "masks", "box", "mask", "score"), LINE),

@@ -132,6 +132,11 @@ FOUND = {
         "an_edge",
         "prompt 'quits' raises SystemExit on the picture 'no-heat': 0 (quits.py, line 18)",
     ),
+    "over-declared": (
+        "figures_are_those_that_it_declares",
+        "metric 'over-declared' declares the figure 'over-declared-*', and gives none like that "
+        "for any of the kit's pictures; it gives over-declared",
+    ),
     "promises-more": (
         "an_ordinary_picture",
         "finish of writer 'promises-more' names the file 'promises-more.txt', which is not there",
@@ -175,6 +180,11 @@ FOUND = {
     "two-of-a-name": (
         "names_are_different_texts",
         "dataset 'two-of-a-name' names two images 'a'; segkit.unique_names makes them differ",
+    ),
+    "undeclared": (
+        "figures_are_those_that_it_declares",
+        "metric 'undeclared' gives 'undeclared-error', and its figures do not tell of it; they "
+        "tell of undeclared",
     ),
     "unpicklable": (
         "it_can_go_to_another_process",

@@ -569,9 +569,36 @@ def test_figures(value, text):
     assert figure(value) == text
 
 
-def test_the_distance_has_its_unit():
-    assert figure(12.987, "distance") == "12.99 px"
-    assert figure(0.0359, "distance-relative") == "0.0359"
+def test_a_figure_has_its_unit():
+    assert figure(12.987, "px") == "12.99 px"
+    assert figure(0.0359) == "0.0359"
+
+
+AWAY = {
+    "scores": {"away": 12.5, "iou": 0.5},
+    "figures": {
+        "away": {"lower_is_better": True, "unit": "mm"},
+        "iou": {"lower_is_better": False, "unit": ""},
+    },
+}
+
+
+def test_a_page_reads_figures_as_the_summary_declares_them(tmp_path):
+    rows = [line(f"i{n}", scores={"away": n + 0.5}) for n in range(3)]
+    page = Page(write_report(write_run(tmp_path, rows, summary=AWAY)))
+    assert "away 12.50 mm" in page.text
+    assert page.json("data")["up"] is False
+    assert page.json("data")["images"][1]["by"][0]["scores"] == "away 1.50 mm"
+
+
+@pytest.mark.parametrize("summary", [None, {"scores": {"distance": 12.5}}])
+def test_without_them_the_metrics_are_asked(tmp_path, summary):
+    """Of a run that goes on, and in a folder of an older version."""
+    rows = [line("a", scores={"distance": 12.5, "gone": 3.0})]
+    recipe = '[[metric]]\nname = "distance"\n\n[[metric]]\nname = "gone"\n'
+    page = Page(write_report(write_run(tmp_path, rows, summary=summary, recipe=recipe)))
+    assert page.json("data")["images"][0]["by"][0]["scores"] == "distance 12.50 px · gone 3.00"
+    assert page.json("data")["up"] is False
 
 
 def test_the_steps_show_their_options(tmp_path):
@@ -644,11 +671,17 @@ DIAGNOSIS = {
 }  # fmt: skip
 
 
+SUMMARY = {
+    "scores": {"iou": 0.5},
+    "figures": {"distance": {"lower_is_better": True, "unit": "px"}},
+}
+
+
 def write_sweep(folder, recipes=("topk", "grid"), board=BOARD, diagnosis=None, **more):
     """Runs with three images; grid is best at i0 and topk at i2."""
     for place, recipe in enumerate(recipes):
         rows = [line(f"i{n}", scores={"iou": abs(n - 2 * place) / 2}) for n in range(3)]
-        write_run(folder / "recipes" / recipe, rows, summary={"scores": {"iou": 0.5}}, **more)
+        write_run(folder / "recipes" / recipe, rows, summary=SUMMARY, **more)
     for name, found in (("leaderboard", board), ("diagnosis", diagnosis)):
         if found is not None:
             (folder / f"{name}.json").write_text(

@@ -235,7 +235,9 @@ def print_summary(
         table.add_column(style="cyan")
         table.add_column(justify="right")
         for name, value in summary["scores"].items():
-            table.add_row(name, f"{value:.1f} px" if name == "distance" else f"{value:.3f}")
+            unit = summary["figures"][name]["unit"]
+            digits = 1 if unit and abs(value) >= 1 else 3
+            table.add_row(name, f"{value:.{digits}f} {unit}".rstrip())
         console.print(table)
         if failed:
             console.print("failed images are left out of the figures")

@@ -32,13 +32,15 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
     made = [metric for row in board.rows for metric in row.scores]
     first = [metric for metric in SHOWN_FIGURES if metric in made]
     extras = [m for m in dict.fromkeys([*first, *made]) if m != board.metric][:2]
+    units = {metric: figure.unit for metric, figure in board.figures.items() if figure.unit}
+    heads = {metric: f"{metric} ({unit})" for metric, unit in units.items()}
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", style="cyan", overflow="fold")
     if board.metric:
-        table.add_column(board.metric, justify="right")
+        table.add_column(heads.get(board.metric, board.metric), justify="right")
         table.add_column("95 % interval", justify="right")
     for metric in extras:
-        table.add_column(metric, justify="right")
+        table.add_column(heads.get(metric, metric), justify="right")
     table.add_column("s/image", justify="right", style="dim")
     for row in board.rows:
         found = row.scores.get(board.metric)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 from segkit.comparing.records import LeaderboardFile, Pair, Row, Skipped
@@ -20,10 +20,10 @@ from segkit.comparing.statistics import (
     LEVEL,
     Bootstrap,
     interval,
-    lower_is_better,
     permutation_p,
 )
 from segkit.kinds import MAIN_FIGURE
+from segkit.plugins.figures import Figure
 from segkit.plugins.steps import Metric
 from segkit.running.records import Lines, ResultLine
 
@@ -46,6 +46,8 @@ class Leaderboard:
     """`recipe` and `reason` of the combinations that cannot be run."""
     missed: str = ""
     """The figure that it should have been sorted by, where no recipe has it."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    """Each figure of the rows to whether less of it is better, and its unit."""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""
@@ -136,11 +138,11 @@ def make_leaderboard(
         name: Bootstrap(metrics[name], [lines[image] for image in common], seed)
         for name, lines in results.items()
     }
-    known = list(dict.fromkeys(figure for d in drawn.values() for figure in d.figures))
+    declared = {name: figure for d in drawn.values() for name, figure in d.declared.items()}
     figure = sort_by or MAIN_FIGURE
-    if figure not in known:
-        figure = next(iter(known), "")
-    lower = lower_is_better(figure, (m for ms in metrics.values() for m in ms))
+    if figure not in declared:
+        figure = next(iter(declared), "")
+    lower = figure in declared and declared[figure].lower_is_better
     sign = -1 if lower else 1
 
     def place(name: str) -> float:
@@ -148,11 +150,10 @@ def make_leaderboard(
         return math.inf if math.isnan(value) else -sign * value
 
     order = sorted(results, key=place)
+    having = [name for name in order if figure in drawn[name].draws]
     pairs = tuple(
         _compared(better, worse, drawn, figure, sign, len(common))
-        for i, better in enumerate(order)
-        for worse in order[i + 1 :]
-        if figure in drawn[better].draws and figure in drawn[worse].draws
+        for better, worse in combinations(having, 2)
     )
     rows = [
         Row(
@@ -166,10 +167,17 @@ def make_leaderboard(
         )
         for name in order
     ]
-    told = _with_verdicts(rows, pairs)
-    missed = sort_by if sort_by and sort_by != figure else ""
-    failed = _failed(results)
-    return Leaderboard(figure, not lower, len(common), told, pairs, failed, skipped, missed)
+    return Leaderboard(
+        metric=figure,
+        higher_is_better=not lower,
+        images=len(common),
+        rows=_with_verdicts(rows, pairs),
+        pairs=pairs,
+        failed=_failed(results),
+        skipped=skipped,
+        missed=sort_by if sort_by and sort_by != figure else "",
+        figures=declared,
+    )
 
 
 def _common(results: Mapping[str, Lines]) -> list[str]:

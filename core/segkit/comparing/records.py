@@ -23,7 +23,7 @@ def _nan(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-Figure = Annotated[Number, BeforeValidator(_nan)]
+NumberOrNaN = Annotated[Number, BeforeValidator(_nan)]
 """A number, or NaN where there is none."""
 
 
@@ -47,9 +47,9 @@ def finite_json(value: Any) -> Any:
 class Estimate(ComparisonModel):
     """A figure with its 95 % interval, whose ends are NaN where there is none."""
 
-    mean: Figure = math.nan
-    low: Figure = math.nan
-    high: Figure = math.nan
+    mean: NumberOrNaN = math.nan
+    low: NumberOrNaN = math.nan
+    high: NumberOrNaN = math.nan
 
     def __str__(self) -> str:
         if not math.isfinite(self.low):
@@ -92,10 +92,10 @@ class Pair(ComparisonModel):
     better: str
     worse: str
     metric: str = ""
-    difference: Figure = math.nan
+    difference: NumberOrNaN = math.nan
     """How much better, in the metric's unit; at least 0."""
-    low: Figure = math.nan
-    high: Figure = math.nan
+    low: NumberOrNaN = math.nan
+    high: NumberOrNaN = math.nan
     p: Number | None = None
     """How often a difference as large comes about by swapping the two at random on each image;
     None where the interval holds zero, so that nothing is claimed anyway."""
@@ -144,9 +144,9 @@ class RecipeLosses(ComparisonModel):
     recipe: str
     images: int = 0
     iou: Number
-    best_candidate: Figure = math.nan
-    true_point: Figure = math.nan
-    true_box: Figure = math.nan
+    best_candidate: NumberOrNaN = math.nan
+    true_point: NumberOrNaN = math.nan
+    true_box: NumberOrNaN = math.nan
     selection: Number
     prompt: Number
     saliency: Number
@@ -156,7 +156,7 @@ class RecipeLosses(ComparisonModel):
     segmenter: Number
     missed: int = 0
     """On how many images the brightest pixel misses the object."""
-    intervals: dict[str, tuple[Figure, Figure]] = {}
+    intervals: dict[str, tuple[NumberOrNaN, NumberOrNaN]] = {}
     reading: str = ""
     """What it means, in two sentences."""
 
@@ -167,9 +167,9 @@ class ImageLosses(ComparisonModel):
     name: str
     recipe: str
     iou: Number
-    best_candidate: Figure = math.nan
-    true_point: Figure = math.nan
-    true_box: Figure = math.nan
+    best_candidate: NumberOrNaN = math.nan
+    true_point: NumberOrNaN = math.nan
+    true_box: NumberOrNaN = math.nan
     cause: str = "placement"
     """What the prompt's part is called: `saliency` or `placement`."""
     selection: Number
@@ -255,8 +255,8 @@ class RecipeRobustness(ComparisonModel):
     recipe: str
     words: str = ""
     """Its steps in a row."""
-    mean_area: Figure = math.nan
-    mean_kept: Figure = math.nan
+    mean_area: NumberOrNaN = math.nan
+    mean_kept: NumberOrNaN = math.nan
     reading: str = ""
     """What it means, in a sentence or two."""
 

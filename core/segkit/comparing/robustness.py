@@ -21,9 +21,9 @@ from segkit.comparing.records import (
     Skipped,
     most_harmful_first,
 )
-from segkit.comparing.statistics import lower_is_better
 from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.figures import Figure, figure_of
 from segkit.plugins.steps import Metric, Perturbation
 from segkit.running.plan import Plan
 from segkit.running.records import DamageRecord, Lines
@@ -43,12 +43,15 @@ def make_robustness(
 ) -> Robustness:
     """Curves of lines of results.jsonl, recipe by recipe.
 
+    They are of `figure`; left out: of iou, or the first figure that there is, or the agreement.
+
     Of a perturbation only those images count that every recipe which has it finished at every
     level, so that no curve rises because a hard image failed.
     """
     metrics = {name: plan.metrics for name, plan in plans.items()}
-    figure = figure or _figure(results, metrics)
-    lower = lower_is_better(figure, (m for ms in metrics.values() for m in ms))
+    declared = _declared(results, metrics)
+    figure = figure or (MAIN_FIGURE if MAIN_FIGURE in declared else next(iter(declared), AGREEMENT))
+    lower = figure in declared and declared[figure].lower_is_better
     left_out = [Skipped(**recipe) for recipe in skipped]
     curves = []
     for step in perturbations:
@@ -76,15 +79,16 @@ def make_robustness(
     )
 
 
-def _figure(results: Mapping[str, Lines], metrics: Mapping[str, Sequence[Metric]]) -> str:
-    """iou, or else the first figure that there is, or else the agreement."""
-    known = [
-        figure
+def _declared(
+    results: Mapping[str, Lines], metrics: Mapping[str, Sequence[Metric]]
+) -> dict[str, Figure]:
+    """Each figure that there is, with what the metric that gives it says of it."""
+    return {
+        figure: figure_of([metric], figure)
         for name, lines in results.items()
         for metric in metrics[name]
         for figure in summed(metric, (line for line in lines.values() if line.ok))
-    ]
-    return MAIN_FIGURE if MAIN_FIGURE in known else next(iter(known), AGREEMENT)
+    }
 
 
 # ---- what was measured ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ level even where a few images make up the whole difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from segkit.comparing.records import Estimate
 from segkit.plugins.contract import blamed, scores_of
+from segkit.plugins.figures import Figure, figure_of
 from segkit.plugins.steps import Metric
 
 DRAWS = 2000
@@ -87,6 +88,8 @@ class Bootstrap:
         self.tables: dict[str, tuple[Metric, list[str], NDArray[np.float64]]] = {}
         """Figure to its metric, and the counts (images, keys) that it is made of."""
         self.figures: dict[str, float] = {}
+        self.declared: dict[str, Figure] = {}
+        """Figure to whether less of it is better, and its unit."""
         self.draws: dict[str, NDArray[np.float64]] = {}
         weights = resamples(self.count, seed)
         for metric in metrics:
@@ -96,7 +99,9 @@ class Bootstrap:
                 continue
             table = np.array([[by_key.get(key, 0.0) for key in keys] for by_key in counts])
             sums = dict(zip(keys, table.sum(axis=0).tolist(), strict=True))
-            self.figures |= scores_of(metric, sums, finite=False)
+            scores = scores_of(metric, sums, finite=False)
+            self.figures |= scores
+            self.declared |= {name: figure_of([metric], name) for name in scores}
             draws = _scores(metric, keys, weights @ table)
             self.draws |= draws
             self.tables |= dict.fromkeys(draws, (metric, keys, table))
@@ -126,11 +131,6 @@ def permutation_p(first: Bootstrap, second: Bootstrap, figure: str, difference: 
     apart = np.abs(left - right)
     as_large = ~(apart < difference - 1e-9)  # what is not a number counts as large
     return float((1 + np.count_nonzero(as_large)) / (1 + DRAWS))
-
-
-def lower_is_better(figure: str, metrics: Iterable[Metric]) -> bool:
-    """Whether less of a figure is better: its metric says so, whose name it begins with."""
-    return any(m.lower_is_better and figure.startswith(m.name) for m in metrics)
 
 
 def _columns(

@@ -18,6 +18,7 @@ from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.figures import claims_of, metric_of
 from segkit.running.folder import disk_error
 from segkit.running.job import Job
 from segkit.running.ledger import noted_files
@@ -203,10 +204,11 @@ def as_before(plans: Mapping[str, Plan], directory: Path, options: RunOptions) -
 
 def check_figure(plans: Mapping[str, Plan], name: str) -> None:
     """Refuse a figure that no metric of the plans makes, before anything is run."""
-    metrics = list(dict.fromkeys(m.name for plan in plans.values() for m in plan.metrics))
-    if metrics and not any(name == m or name.startswith(f"{m}-") for m in metrics):
+    metrics = [metric for plan in plans.values() for metric in plan.metrics]
+    if metrics and metric_of(metrics, name) is None:
+        known = dict.fromkeys(figure for metric in metrics for figure in claims_of(metric))
         raise UsageError(
-            f"--sort {name}: none of the metrics gives it; there is {', '.join(metrics)}"
+            f"--sort {name}: none of the metrics gives it; there is {', '.join(known)}"
         )
 
 

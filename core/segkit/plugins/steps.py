@@ -41,6 +41,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segkit.errors import PluginError, UsageError
 from segkit.kinds import KINDS
+from segkit.plugins.figures import Figure, check_figures
 from segkit.plugins.signatures import Inputs, inputs_of, option_error, output_of
 from segkit.values.types import (
     Counts,
@@ -301,10 +302,24 @@ class Metric(Step):
 
     kind = "metric"
     work = "count"
+    figures: ClassVar[Mapping[str, Figure]] = {}
+    """Each figure's name, or its beginning and `*`, to whether less is better, and its unit.
+
+    For instance `{"distance": Figure(lower_is_better=True, unit="px")}`, or `{"class-f1-*":
+    Figure()}` where a figure for each class has the class's name behind it. Exact names win, then
+    the longest beginning. A metric that declares none gives figures called as it is, or so that
+    they begin with its name and a hyphen.
+    """
     lower_is_better: ClassVar[bool] = False
-    """Whether less is better, as for distances."""
+    """Whether less is better for all figures that `figures` does not tell of."""
     takes = ("image", "heatmap", "heatmaps", "prompts", "masks", "labels", "classes", "truth")
     gives = (Counts,)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse figures that are none, as soon as the class is defined."""
+        super().__pydantic_init_subclass__(**kwargs)
+        check_figures(cls)
 
     def score(self, counts: Counts) -> Scores:
         """The figures for added counts; a figure that nothing was counted for is left out."""

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from segkit.kinds import MASK_WRITER, PICTURE_WRITER
+from segkit.plugins.figures import Figure
 from segkit.reporting.charts import finite
 from segkit.reporting.pictures import Album
 from segkit.reporting.report_folder import Folder
@@ -78,7 +79,7 @@ def most_telling(folder: Folder, names: Iterable[str], rank: str) -> list[str]:
 
 
 def script_data(
-    folder: Folder, album: Album, files: Files, rank: str, higher_is_better: bool
+    folder: Folder, album: Album, files: Files, rank: str, figures: Mapping[str, Figure]
 ) -> dict[str, Any]:
     """What the page's script works on: recipes, and each image with its line of each of them."""
     failures: dict[str, int] = {}
@@ -95,7 +96,10 @@ def script_data(
             by_run.append(
                 {
                     "rank": finite(line.scores.get(rank)),
-                    "scores": " · ".join(f"{k} {figure(v, k)}" for k, v in line.scores.items()),
+                    "scores": " · ".join(
+                        f"{name} {figure(value, figures[name].unit)}"
+                        for name, value in line.scores.items()
+                    ),
                     "error": error,
                     "link": _link(folder.directory, file) if file else None,
                     "tiles": [[t.title, t.picture] for t in album.tiles.get((name, place), ())],
@@ -105,7 +109,7 @@ def script_data(
     return {
         "recipes": [run.name for run in folder.runs],
         "rank": rank,
-        "up": higher_is_better,
+        "up": not figures[rank].lower_is_better,
         "images": images,
         "failures": list(failures),
     }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, cast
 
 from segkit.comparing.records import Estimate, RecipeLosses
-from segkit.errors import UsageError
+from segkit.errors import SegkitError
 from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.figures import Figure, figure_of, metric_of
+from segkit.plugins.steps import Metric
 from segkit.reporting.charts import (
     PARTS,
     WHISKER,
@@ -37,9 +43,10 @@ FALL = 300
 def make_page(folder: Folder, catalog: Catalog) -> str:
     """The page's text."""
     rank = _rank(folder)
-    up = _higher_is_better(folder, rank)
+    metrics = _metrics(folder, catalog)
+    figures = _figures(folder, metrics)
     files = picture_files(folder)
-    bare = len(json_in_page(script_data(folder, Album(), files, rank, up)))
+    bare = len(json_in_page(script_data(folder, Album(), files, rank, figures)))
     album = make_album({name: files[name] for name in most_telling(folder, files, rank)}, bare)
     run = None if folder.several else folder.runs[0]
     board, diagnosis = folder.leaderboard, folder.diagnosis
@@ -54,9 +61,10 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         images=len(folder.images),
         failed=_failed(folder),
         waiting=[run.name for run in folder.runs if run.summary is None],
-        scores=_scores(run, catalog),
+        figures=figures,
+        scores=_scores(run, metrics),
         details=run.summary.class_details if run and run.summary else {},
-        meanings=_meanings(folder, catalog),
+        meanings=_meanings(folder, metrics),
         histograms=histograms([(run.name, _ranked(run, rank)) for run in folder.runs]),
         rank=rank,
         falls=_falls(folder, fall_scale),
@@ -70,7 +78,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         album=album,
         damaged=[file.relative_to(folder.directory).as_posix() for file in album.damaged],
         pictured=len(files),
-        data=json_in_page(script_data(folder, album, files, rank, up)),
+        data=json_in_page(script_data(folder, album, files, rank, figures)),
         pictures=json_in_page(album.pictures),
     )
 
@@ -84,11 +92,36 @@ def _rank(folder: Folder) -> str:
     return next((score for score in (*wanted, MAIN_FIGURE, *known) if score in known), "")
 
 
-def _higher_is_better(folder: Folder, rank: str) -> bool:
-    """Whether more of it is better; known from the leaderboard, and of what is a distance."""
-    if folder.leaderboard and folder.leaderboard.metric == rank:
-        return folder.leaderboard.higher_is_better
-    return not rank.startswith("distance")
+def _metrics(folder: Folder, catalog: Catalog) -> dict[type[Metric], str]:
+    """The recipes' metrics with what they are; without those that cannot be loaded any more."""
+    recipes = [run.recipe for run in folder.runs if run.recipe]
+    names = dict.fromkeys(part.name for r in recipes for part in r.parts.get("metric", ()))
+    metrics: dict[type[Metric], str] = {}
+    for name in names:
+        with suppress(SegkitError):
+            entry = catalog.find("metric", name)
+            metrics[cast("type[Metric]", catalog.load_entry(entry))] = entry.summary
+    return metrics
+
+
+def _figures(folder: Folder, metrics: Iterable[type[Metric]]) -> Mapping[str, Figure]:
+    """Whether less of each figure is better, and its unit, by the figure's name.
+
+    That is told by the summaries. Where they do not, for a run has not finished or is of an older
+    version, the metrics do.
+    """
+    board = folder.leaderboard
+    names = dict.fromkeys(board.metrics if board else ())
+    for run in folder.runs:
+        names |= dict.fromkeys(name for line in run.lines.values() for name in line.scores)
+    metrics = list(metrics)
+    figures = defaultdict(Figure, {name: figure_of(metrics, name) for name in names})
+    for run in folder.runs:
+        figures |= run.summary.figures if run.summary else {}
+    if board:
+        lower = not board.higher_is_better
+        figures[board.metric] = replace(figures[board.metric], lower_is_better=lower)
+    return figures
 
 
 def _ranked(run: Run, rank: str) -> list[float]:
@@ -114,32 +147,25 @@ def _board(folder: Folder) -> dict[str, Any] | None:
     return {"metrics": board.metrics, "rows": rows, "first": board.rows[0]}
 
 
-def _scores(run: Run | None, catalog: Catalog) -> list[tuple[str, float, str]]:
+def _scores(run: Run | None, metrics: Mapping[type[Metric], str]) -> list[tuple[str, float, str]]:
     """A single run's scores with what they are."""
     if run is None or run.summary is None:
         return []
-    return [(n, v, _meaning(n, run, catalog)) for n, v in run.summary.scores.items()]
+    return [(n, v, _meaning(n, metrics)) for n, v in run.summary.scores.items()]
 
 
-def _meanings(folder: Folder, catalog: Catalog) -> list[tuple[str, str]]:
+def _meanings(folder: Folder, metrics: Mapping[type[Metric], str]) -> list[tuple[str, str]]:
     """What the leaderboard's metrics are, where that is known."""
-    if folder.leaderboard is None or not folder.runs:
+    if folder.leaderboard is None:
         return []
-    meanings = [(m, _meaning(m, folder.runs[0], catalog)) for m in folder.leaderboard.metrics]
+    meanings = [(m, _meaning(m, metrics)) for m in folder.leaderboard.metrics]
     return [(metric, words) for metric, words in meanings if words]
 
 
-def _meaning(score: str, run: Run, catalog: Catalog) -> str:
-    """The summary of the metric that a score comes from; its name begins with the metric's."""
-    parts = run.recipe.parts.get("metric", ()) if run.recipe else ()
-    for part in sorted(parts, key=lambda p: len(p.name), reverse=True):
-        short = part.name.rpartition(":")[2]
-        if score == short or score.startswith(f"{short}-"):
-            try:
-                return catalog.find("metric", part.name).summary
-            except UsageError:  # it is no longer installed
-                return ""
-    return ""
+def _meaning(score: str, metrics: Mapping[type[Metric], str]) -> str:
+    """The summary of the metric that a score comes from; empty where that is not known."""
+    metric = metric_of(metrics, score)
+    return metrics[metric] if metric else ""
 
 
 def _failed(folder: Folder) -> list[tuple[str, str, str]]:

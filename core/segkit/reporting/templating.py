@@ -73,12 +73,12 @@ def write_page(path: Path, page: str) -> None:
 # ---- numbers ----------------------------------------------------------------------------------
 
 
-def figure(value: float | None, name: str = "") -> str:
+def figure(value: float | None, unit: str = "") -> str:
     """A figure as people read it: shares with four digits, larger ones with two, NaN as –."""
     if value is None or not math.isfinite(value):
         return "–" if value is None or math.isnan(value) else f"{value}"
     text = f"{value:.4f}" if abs(value) <= 1 else f"{value:,.2f}"
-    return f"{text} px" if name == "distance" else text
+    return f"{text} {unit}" if unit else text
 
 
 def count(value: float | None) -> str:

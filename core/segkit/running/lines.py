@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from segkit.plugins.contract import (
     scores_of,
     why_failed,
 )
+from segkit.plugins.figures import figure_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Writer
 from segkit.running.folder import UNWRITABLE, Record, disk_error
@@ -160,12 +162,15 @@ class Totals:
     def summary(self, faults: list[SegkitError]) -> Summary:
         """What summary.json holds; what a metric does wrong is left out, and goes to `faults`."""
         scores: Scores = {}
+        figures: dict[str, dict[str, Any]] = {}
         details = {}
         for metric in self.plan.metrics:
             counts = self.counts.get(metric.name)
             if counts:
                 with _collected(faults):
-                    scores |= scores_of(metric, counts)
+                    own = scores_of(metric, counts)
+                    scores |= own
+                    figures |= {name: asdict(figure_of([metric], name)) for name in own}
                 with _collected(faults):
                     if metric_details := details_of(metric, counts, self.classes):
                         details[metric.name] = metric_details
@@ -173,6 +178,7 @@ class Totals:
             "images": self.images,
             "failed": self.failed,
             "scores": scores,
+            "figures": figures,
             "details": {**details, "counts": self.counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),

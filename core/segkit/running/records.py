@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from segkit.plugins.figures import Figure
+
 Number = int | float
 """A number as it was given: 1 and 1.0 are written differently."""
 
@@ -226,6 +228,8 @@ class RunSummary(RewrittenModel):
     failed: int = 0
     scores: dict[str, Number]
     """Figure to its value."""
+    figures: dict[str, Figure] = {}
+    """Figure to whether less is better, and its unit, as its metric declares."""
     details: Annotated[dict[str, Any], BeforeValidator(_object)] = {}
     """Metric to what it tells beside its figures; under `counts` the counts of all metrics."""
     seconds: dict[str, Number] = {}

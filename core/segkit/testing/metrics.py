@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from segkit.errors import SegkitError, error_line, plugin_code
 from segkit.plugins.contract import details_of, numbers
+from segkit.plugins.figures import declared_figures, figure_of, metric_of
 from segkit.plugins.steps import Metric, Step
 from segkit.testing.asking import Broken, named, picture
 from segkit.testing.property import holds_for_results
 from segkit.testing.working import Working
 from segkit.values.types import Counts, Heatmap, Labels, Masks, Prompt, Prompts, Scores
+
+PICTURES = ("ordinary", "no-object", "all-void", "some-void", "no-prompts", "one-pixel")
+"""The pictures of the kit whose counts and scores are looked at."""
 
 
 class MetricTests(Working):
@@ -21,16 +26,24 @@ class MetricTests(Working):
 
     mirrors = True
 
+    @classmethod
+    def without(cls, step: type[Step]) -> list[str]:
+        """Figures are only held to what a metric declares."""
+        gone = super().without(step)
+        if issubclass(step, Metric) and not declared_figures(step):
+            gone.append("test_figures_are_those_that_it_declares")
+        return gone
+
     def test_counts_are_numbers(self, chosen: int) -> None:
         """Text to finite number, so that they can be added and written down."""
         step = self.step(chosen)
-        for name in ("ordinary", "no-object", "all-void", "some-void", "no-prompts", "one-pixel"):
+        for name in PICTURES:
             self.answer(step, name)
 
     def test_scores_are_numbers(self, chosen: int) -> None:
         """Text to finite number; a figure that nothing was counted for is left out."""
         step = self.step(chosen)
-        for name in ("ordinary", "no-object", "all-void", "some-void", "no-prompts", "one-pixel"):
+        for name in PICTURES:
             self._score(step, self.answer(step, name), name)
 
     def test_an_ordinary_picture_has_a_score(self, chosen: int) -> None:
@@ -67,7 +80,7 @@ class MetricTests(Working):
             raise Broken(f"score of {named(step)} changes the counts that it is given; copy them")
 
     def test_a_right_result_beats_a_wrong_one(self, chosen: int) -> None:
-        """A perfect result scores better than a wrong one, in the sense of `lower_is_better`."""
+        """A perfect result scores better than a wrong one, as `lower_is_better` says."""
         step = self.step(chosen)
         assert isinstance(step, Metric)
         values = self.values("ordinary")
@@ -76,13 +89,45 @@ class MetricTests(Working):
         keys = [k for k in (step.name, *best) if k in best and k in worst][:1]
         for key in keys:
             gain = best[key] - worst[key]
-            if (gain < 0) != step.lower_is_better or gain == 0:
-                wanted = "lower" if step.lower_is_better else "higher"
+            lower_is_better = figure_of([step], key).lower_is_better
+            if (gain < 0) != lower_is_better or gain == 0:
+                wanted = "lower" if lower_is_better else "higher"
                 raise Broken(
                     f"'{key}' of {named(step)} is {best[key]:.4g} for a perfect result and "
                     f"{worst[key]:.4g} for a wrong one; {wanted} should be better, as its "
-                    f"lower_is_better = {step.lower_is_better} says"
+                    f"lower_is_better = {lower_is_better} says"
                 )
+
+    def test_figures_are_those_that_it_declares(self) -> None:
+        """`figures` names what score gives, and nothing that no set of options ever gives."""
+        given: dict[str, None] = {}
+        for chosen in range(len(self.options)):
+            given |= dict.fromkeys(self._given_figures(self.step(chosen)))
+        cls = self.step_class
+        assert issubclass(cls, Metric)
+        declared = declared_figures(cls)
+        for name in given:
+            if metric_of([cls], name) is None:
+                raise Broken(
+                    f"{named(cls)} gives '{name}', and its figures do not tell of it; they tell "
+                    f"of {', '.join(declared)}"
+                )
+        for key in declared:
+            fits = str.startswith if key.endswith("*") else str.__eq__
+            if not any(fits(name, key.removesuffix("*")) for name in given):
+                raise Broken(
+                    f"{named(cls)} declares the figure '{key}', and gives none like that for any "
+                    f"of the kit's pictures; it gives {', '.join(given) or 'none'}"
+                )
+
+    def _given_figures(self, step: Step) -> Iterator[str]:
+        """The names of its figures for the kit's pictures, and for right and wrong results."""
+        pictures = {name: self.values(name) for name in PICTURES}
+        for right in (True, False):
+            values = self.values("ordinary")
+            pictures[f"ordinary, {right}"] = values | _result(values, right)
+        for name, values in pictures.items():
+            yield from self._score(step, self.answer(step, values), name)
 
     def test_details_can_be_written_down(self, chosen: int) -> None:
         """What `details` gives fits into summary.json."""

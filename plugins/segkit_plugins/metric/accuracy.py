@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segkit import VOID, Counts, Labels, Metric, Scores, Truth, hookimpl
+from segkit import VOID, Counts, Figure, Labels, Metric, Scores, Truth, hookimpl
 from segkit_plugins.metric._counting import means, same_size
 
 
@@ -17,6 +17,7 @@ class Accuracy(Metric):
     """
 
     name = "accuracy"
+    figures = {"accuracy": Figure()}
 
     def count(self, truth: Truth, labels: Labels) -> Counts:
         """{'accuracy': pixels that are right, 'pixels': pixels that are not void}."""

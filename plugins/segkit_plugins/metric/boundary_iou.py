@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from segkit import VOID, Counts, Labels, Masks, Metric, Truth, hookimpl
+from segkit import VOID, Counts, Figure, Labels, Masks, Metric, Truth, hookimpl
 from segkit_plugins.metric._counting import foreground, share
 from segkit_plugins.metric._per_image import PerImage
 
@@ -24,6 +24,7 @@ class BoundaryIoU(PerImage):
     """
 
     name = "boundary-iou"
+    figures = {"boundary-iou": Figure()}
 
     width: float = Field(0.02, gt=0, le=1)
     """Width of the band, as a share of the image's diagonal."""

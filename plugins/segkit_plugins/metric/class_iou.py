@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segkit import Metric, hookimpl
+from segkit import Figure, Metric, hookimpl
 from segkit_plugins.metric._counting import Overlap, share
 from segkit_plugins.metric._per_image import OfClasses
 
@@ -18,6 +18,7 @@ class ClassIoU(OfClasses):
     """
 
     name = "class-iou"
+    figures = {"class-iou": Figure()}
 
     def ratio(self, overlap: Overlap) -> float:
         """|right| / |predicted ∪ true|."""

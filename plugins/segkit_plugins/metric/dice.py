@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segkit import Metric, hookimpl
+from segkit import Figure, Metric, hookimpl
 from segkit_plugins.metric._counting import Overlap, share
 from segkit_plugins.metric._per_image import OfForeground
 
@@ -17,6 +17,7 @@ class Dice(OfForeground):
     """
 
     name = "dice"
+    figures = {"dice": Figure()}
 
     def ratio(self, overlap: Overlap) -> float:
         """2 |predicted ∩ true| / (|predicted| + |true|)."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segkit import Counts, Metric, Prompts, Scores, Truth, hookimpl
+from segkit import Counts, Figure, Metric, Prompts, Scores, Truth, hookimpl
 from segkit_plugins.metric._counting import means, region
 
 
@@ -21,7 +21,10 @@ class Distance(Metric):
     """
 
     name = "distance"
-    lower_is_better = True
+    figures = {
+        "distance": Figure(lower_is_better=True, unit="px"),
+        "distance-relative": Figure(lower_is_better=True),
+    }
 
     def count(
         self, prompts: Prompts, truth: Truth, classes: Mapping[int, str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from segkit import VOID, Counts, Metric, Prompts, Scores, Truth, hookimpl
+from segkit import VOID, Counts, Figure, Metric, Prompts, Scores, Truth, hookimpl
 from segkit_plugins.metric._counting import means, pixels_at, region
 
 
@@ -18,6 +18,7 @@ class HitRate(Metric):
     """
 
     name = "hit-rate"
+    figures = {"hit-rate": Figure(), "hit-rate-background": Figure()}
 
     def count(
         self, prompts: Prompts, truth: Truth, classes: Mapping[int, str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segkit import Metric, hookimpl
+from segkit import Figure, Metric, hookimpl
 from segkit_plugins.metric._counting import Overlap, share
 from segkit_plugins.metric._per_image import OfForeground
 
@@ -17,6 +17,7 @@ class IoU(OfForeground):
     """
 
     name = "iou"
+    figures = {"iou": Figure()}
 
     def ratio(self, overlap: Overlap) -> float:
         """|predicted ∩ true| / |predicted ∪ true|."""

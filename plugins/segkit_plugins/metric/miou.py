@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segkit import VOID, Counts, Labels, Metric, Truth, hookimpl
+from segkit import VOID, Counts, Figure, Labels, Metric, Truth, hookimpl
 from segkit_plugins.metric._counting import same_size
 from segkit_plugins.metric._per_image import PerImage
 
@@ -20,6 +20,7 @@ class MeanIoU(PerImage):
     """
 
     name = "miou"
+    figures = {"miou": Figure()}
 
     def count(self, truth: Truth, labels: Labels) -> Counts:
         """{'miou': the image's mean IoU in [0, 1], 'images': 1}, both 0 if all is void."""

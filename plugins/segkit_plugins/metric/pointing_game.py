@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segkit import VOID, Counts, Heatmap, Metric, Truth, hookimpl
+from segkit import VOID, Counts, Figure, Heatmap, Metric, Truth, hookimpl
 from segkit_plugins.metric._counting import region, same_size
 from segkit_plugins.metric._per_image import PerImage
 
@@ -21,6 +21,7 @@ class PointingGame(PerImage):
     """
 
     name = "pointing-game"
+    figures = {"pointing-game": Figure()}
 
     def count(
         self,

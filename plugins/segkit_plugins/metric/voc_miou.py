@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import BACKGROUND, VOID, Counts, Labels, Metric, Scores, Truth, hookimpl
+from segkit import BACKGROUND, VOID, Counts, Figure, Labels, Metric, Scores, Truth, hookimpl
 from segkit_plugins.metric._counting import same_size
 
 OTHER = "other"
@@ -30,6 +30,7 @@ class VocMeanIoU(Metric):
     """
 
     name = "voc-miou"
+    figures = {"voc-miou": Figure()}
 
     def count(
         self, truth: Truth, labels: Labels, classes: Mapping[int, str] | None = None
