@@ -139,9 +139,7 @@ def make_leaderboard(
         for name, lines in results.items()
     }
     declared = {name: figure for d in drawn.values() for name, figure in d.declared.items()}
-    figure = sort_by or MAIN_FIGURE
-    if figure not in declared:
-        figure = next(iter(declared), "")
+    figure = next((f for f in (sort_by or MAIN_FIGURE, *declared) if f in declared), "")
     lower = figure in declared and declared[figure].lower_is_better
     sign = -1 if lower else 1
 
