@@ -19,8 +19,7 @@ LINES, BODY = 400, 60
 """The most lines of a file and of a function."""
 
 LONG = {
-    "core/segkit/training/loop.py": "stages, validation and checkpoints are still one file",
-    "core/segkit/training/loop.py:train": "as above",
+    "core/segkit/training/loop.py:train": "a training from its first check to its papers",
     "core/segkit/training/data.py:read": "reads, refuses and resizes in one pass",
     "core/segkit/training/papers.py:card": "one page of Markdown from top to bottom",
 }
@@ -79,10 +78,10 @@ WORDS = {
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),
     "core/segkit/reporting/templating.py": {"distance": "is in pixels"},
-    "core/segkit/running/folder.py": {"files": LINE},
     "core/segkit/running/graph.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
     "core/segkit/running/lines.py": dict.fromkeys(("files", "masks", "box", "mask", "score"), LINE),
+    "core/segkit/running/owned.py": {"files": LINE},
     "core/segkit/running/plan.py": {"masks": VALUE},
     "core/segkit/running/walk.py": {"masks": VALUE},
     "core/segkit/running/work.py": {"masks": VALUE},
@@ -94,7 +93,7 @@ WORDS = {
     "core/segkit/testing/property.py": {"masks": VALUE},
     "core/segkit/testing/segmenters.py": {"masks": VALUE},
     "core/segkit/testing/values.py": {"masks": VALUE, "iou": "a figure for writers to write"},
-    "core/segkit/training/loop.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
+    "core/segkit/training/module.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
     "core/segkit/training/losses.py": {"dice": "a loss"},
     "core/segkit/training/papers.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
     "core/segkit/training/settings.py": {"dice": "a loss"},
