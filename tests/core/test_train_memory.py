@@ -225,8 +225,8 @@ def test_the_optimiser_and_what_is_written_need_memory_too():
 
 def test_a_number_that_is_wanted_is_taken_where_it_fits():
     assert fitted(Model(10**6), wanted=5).micro_batch == 5
-    assert fitted(Model(500), wanted=5).micro_batch == 5
-    assert fitted(Model(499), wanted=5).micro_batch == 3
+    assert fitted(Model(556), wanted=5).micro_batch == 5
+    assert fitted(Model(555), wanted=5).micro_batch == 3
     assert fitted(Model(10**6), wanted=100).micro_batch == 64
 
 

@@ -328,7 +328,7 @@ def test_a_training_that_goes_on_keeps_its_micro_batches(tmp_path, monkeypatch):
     """Also where there is more memory by now."""
     whole = quick(tmp_path / "whole.safetensors", micro_batch=2, **GIVEN)
     path = tmp_path / "x.safetensors"
-    begun(path, monkeypatch, 2.6)
+    begun(path, monkeypatch, 2.7)
     watch = Notes()
     done = quick(path, resume=True, watch=watch, **GIVEN)
     assert done.micro_batches == {"segment": 2}

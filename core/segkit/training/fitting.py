@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from segkit.errors import SegkitError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SHARE = 0.8
 """Of the memory that is free, what micro-batches may take by what was measured of two images."""
+
+SHARE_WANTED = 0.9
+"""The same, where a number of images is wanted."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def fit(
     `wanted`: most images at a time, in place of the batch. Raises `NoRoomError`, and what `compute`
     raises.
     """
-    images, share = (batch, SHARE) if wanted is None else (min(wanted, batch), 1.0)
+    images, share = (batch, SHARE) if wanted is None else (min(wanted, batch), SHARE_WANTED)
     free = memory.free()
     if free is None:
         return Fit(images)
@@ -180,27 +184,20 @@ class _Trial:
         some = [self.lessons[place, place] for place in range(images)]
         batch = [tensor.to(self.stages.device) for tensor in default_collate(some)]
         self.network.train()
-        with self._rounded(True):
-            loss, _ = self._loss(batch)
-            del _
-            with self._rounded(False):
-                loss.backward()
+        loss, _ = self._loss(batch)
+        torch.autograd.backward(loss)
+        del loss, _
         self.network.eval()
-        with torch.no_grad(), self._rounded(True):
+        with torch.no_grad():
             _, logits = self._loss(batch)
             if logits is not None:
                 confusion_of(logits, examples_of(batch).target)
 
-    def _loss(self, batch: Any) -> Any:
-        return self.stages.step.loss(
-            self.network, self.stage, examples_of(batch), self.stages.criterion
-        )
-
-    def _rounded(self, enabled: bool) -> Any:
-        if self.stages.settings.precision != "bfloat16":
-            return nullcontext()
-        kind = self.stages.device.partition(":")[0]
-        return torch.autocast(kind, torch.bfloat16, enabled=enabled)
+    def _loss(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        stages, kind = self.stages, self.stages.device.partition(":")[0]
+        rounded = stages.settings.precision == "bfloat16"
+        with torch.autocast(kind, torch.bfloat16) if rounded else nullcontext():
+            return stages.step.loss(self.network, self.stage, examples_of(batch), stages.criterion)
 
 
 def fit_stage(stages: Stages, stage: str, wanted: int | None) -> tuple[Fit, bool]:
