@@ -367,7 +367,8 @@ def test_a_training_within_a_limit_of_the_address_space(tmp_path):
     whole, parts = (line.split("} ")[1].split() for line in (rows, scarce))
     assert [float(x) for x in parts] == pytest.approx([float(x) for x in whole], abs=1e-5)
     (refused,) = run(100 * MB, width=1024)
-    assert refused.startswith("training wide at 128 px needs more for a single image than the 99")
+    assert refused.startswith("training wide at 128 px needs more for a single image than the ")
+    assert " MB of memory that are free; lower --train.size, such as to 64" in refused
 
 
 def test_a_network_that_cannot_be_copied_is_trained_all_the_same(tmp_path):
