@@ -29,6 +29,9 @@ class Session:
     overwrite: bool = False
     _left: dict[Path, Left] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.resume = self.resume and not self.overwrite
+
     def check(self, files: Iterable[str] = ()) -> None:
         """Refuse what cannot be, and find the names that images have had; nothing is changed.
 
