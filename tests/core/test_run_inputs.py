@@ -215,9 +215,9 @@ def test_a_pattern_does_not_find_the_run_s_own_files(photos, tmp_path):
     assert lines(out).keys() == {"a", "b", "c"}
     assert masks.items() <= contents(out / "masks").items()
     found = made(Files(paths=(str(photos / "**"),)))
-    refused(
-        "run", found, out, f"the image {out / 'masks/a.png'} lies in that folder", overwrite=True
-    )
+    sentence = f"the image {out / 'masks/a.png'} lies in that folder"
+    refused("run", found, out, sentence, overwrite=True)
+    refused("run", found, out, sentence, overwrite=True, resume=True)  # it would remove them
 
 
 def test_images_that_are_all_the_run_s_own_are_refused(photos, out):

@@ -74,7 +74,7 @@ def _refuse(directory: Path, problem: str) -> NoReturn:
 
 def _written_to(directory: Path, left: Sequence[Left], steps: Iterable[Step]) -> list[Path] | None:
     """The folders in the run's folder that files are written to, or None if not all are known."""
-    names = left[-1].folders if left else set()
+    names = set(left[-1].folders) if left else set()
     if len(left) > 1:
         names |= SHARED
     for step in steps:

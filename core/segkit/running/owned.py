@@ -55,7 +55,7 @@ class Left:
         cut_off = begun - self.lines.keys()
         return made | {f"{folder}{name}{rest}" for name in cut_off for folder, rest in sorts}
 
-    @property
+    @cached_property
     def folders(self) -> set[str]:
         """The folders in it that have files of the run."""
         return {file.partition("/")[0] for file in self.files if "/" in file}

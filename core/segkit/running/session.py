@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,9 @@ class Session:
     def __init__(self, job: Job, options: RunOptions | None = None) -> None:
         """Raises what the data set raises when it lists its images."""
         self.job = job
-        self.options = options or RunOptions()
+        options = options or RunOptions()
+        # To start again wins over going on.
+        self.options = replace(options, resume=options.resume and not options.overwrite)
         self.images = RunImages.of(job.dataset)  # first: a folder without images leaves no trace
         self.classes = job.classes(self.options.classes)
         self.watch = Observers(self.options.observers)
@@ -138,7 +140,7 @@ class Session:
             writers = [writer.name for writer in job.plans[recipe].writers]
             there = self._left.get(record.directory)
             record.check(there, writers, names, resume=self.options.resume)
-        job.check(resume=self.options.resume and not self.options.overwrite)
+        job.check(resume=self.options.resume)
 
     def _start(self) -> None:
         """Make the folders; of a run that goes on, find what is done, and tell what is not."""
