@@ -191,10 +191,10 @@ def fitted(memory, batch=64, need=Need(0, 0), wanted=None):  # noqa: B008 (it is
 @pytest.mark.parametrize(
     ("free", "batch", "images", "asked"),
     [
-        (8000, 64, 64, [1]),  # so much that no second look is needed
+        (8000, 64, 64, [1, 2]),
         (7999, 64, 32, [1, 2]),
         (2000, 64, 16, [1, 2]),
-        (2000, 9, 9, [1]),
+        (2000, 9, 9, [1, 2]),
         (1124, 9, 5, [1, 2]),
         (250, 64, 2, [1, 2]),
         (249, 64, 1, [1, 2]),

@@ -99,8 +99,8 @@ def fit(
 ) -> Fit:
     """How many images of a batch fit into the memory at a time: all, half, a quarter and so on.
 
-    `compute(n)` does with n images what training and validation do. One image is measured, and, if
-    it is in doubt that the batch fits, two: what is allocated once for all images weighs less then.
+    `compute(n)` does with n images what training and validation do. One image is measured, then two
+    if they fit: what is allocated once for all images, or in the first call, weighs less then.
     `wanted`: most images at a time, in place of the batch. Raises `NoRoomError`, and what `compute`
     raises.
     """
@@ -116,7 +116,7 @@ def fit(
     room = free - need.kept
     if least * image > room:
         raise NoRoomError(free)
-    if images > least == 1 and images * image > share * room >= share * 2 * image:
+    if images > least == 1 and 2 * image <= room:
         image = _of_two(compute, memory) or image
     while images > least and images * image > share * room:
         images = max(-(-images // 2), least)
