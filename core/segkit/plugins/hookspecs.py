@@ -24,7 +24,7 @@ hookspec = pluggy.HookspecMarker("segkit")
 hookimpl = pluggy.HookimplMarker("segkit")
 """Marks a function of a plugin module as the implementation of a hook."""
 
-API_VERSION = 1
+API_VERSION = 2
 """The version of the plugin API: one more whenever something is added, changed or taken away."""
 
 OLDEST_API = 1

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import BUNDLED, KINDS, flag_of
 from segkit.plugins.entries import NAME
-from segkit.plugins.hookspecs import API_VERSION
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,6 +45,8 @@ class Example:
     """The libraries that it imports, beside segkit and pydantic."""
     untyped: tuple[str, ...] = ()
     """Those of them without types of their own."""
+    api: int = 1
+    """The oldest version of the plugin API that has all it uses."""
 
 
 _SHAPES = "segkit sweep --dataset shapes --gradcam.model shapes"
@@ -106,6 +107,7 @@ EXAMPLES = {
         "segkit run --dataset shapes --gradcam.model shapes --metric {name}",
         f"{_SHAPES} --prompt topk,center --metric {{name}}",
         (),
+        api=2,  # figures
     ),
     "writer": Example(
         "A table of how many pixels each class has in each image.",
@@ -218,7 +220,7 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
     example, interface, module = EXAMPLES[kind], INTERFACES[kind], _module(name)
     fields = author_named(author)
     words: Mapping[str, Any] = {
-        "api": API_VERSION,
+        "api": example.api,
         "author": fields["name"],
         "author_fields": fields,
         "cls": _class_name(name, kind, environment),
