@@ -45,7 +45,8 @@ BAD_NAME = (
 )
 NEWER_API = (
     "'newer-api' from newer-api 1.0 was written for version 9 of segkit's plugin API, but this "
-    f"segkit ({version('segkit')}) has versions 1 to 2; upgrade segkit, or install an older newer-api"
+    f"segkit ({version('segkit')}) has versions 1 to 2; upgrade segkit, or install an older "
+    "newer-api"
 )
 
 ROWS = {
