@@ -88,8 +88,12 @@ def fit(
     every: int,
     resume: bool,
     precision: Any = None,
+    processes: int = 1,
 ) -> None:
-    """Train up to step `steps`, keeping `checkpoint` every so many steps."""
+    """Train up to step `steps`, keeping `checkpoint` every so many steps.
+
+    Of several processes, each on a CPU, every one takes `batch` examples in a step, in turn.
+    """
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -100,7 +104,9 @@ def fit(
         every_n_train_steps=every,
         enable_version_counter=False,
     )
+    several: dict[str, Any] = {"accelerator": "cpu", "devices": processes, "strategy": "ddp"}
     trainer = lightning.Trainer(
+        **(several if processes > 1 else {}),
         max_steps=steps,
         precision=precision,
         callbacks=[keep],

@@ -124,8 +124,17 @@ def mean(values: list[float]) -> str:
 @click.option("--data", type=click.Path(path_type=Path, exists=True))
 @click.option("--count", default=300, show_default=True, help="Pictures of a data set, at most.")
 @click.option("--seed", default=20011, show_default=True, help="Of shapes and scenes.")
+@click.option("--only", multiple=True, help="These of scenes, shapes, pets, ecssd and voc.")
+@click.option("--model", default="nano", show_default=True, help="--sam.model")
 @click.option("--checkpoint", type=click.Path(path_type=Path, exists=True))
-def main(data: Path | None, count: int, seed: int, checkpoint: Path | None) -> None:
+def main(
+    data: Path | None,
+    count: int,
+    seed: int,
+    only: tuple[str, ...],
+    model: str,
+    checkpoint: Path | None,
+) -> None:
     """Print a line for each data set."""
     catalog = Catalog(third_party=False)
     backgrounds = data / "cifar10_test.npz" if data else None
@@ -136,17 +145,19 @@ def main(data: Path | None, count: int, seed: int, checkpoint: Path | None) -> N
         ecssd = data / "ecssd"
         sets.append(("folder", {"images": ecssd / "images", "masks": ecssd / "masks"}))
     cls: Any = catalog.load("segmenter", "sam")
-    segmenter = cls(checkpoint=checkpoint)
+    segmenter = cls(model=model, checkpoint=checkpoint)
     segmenter.open("cpu")
     for name, options in sets:
+        label = "ecssd" if name == "folder" else name
+        if only and label not in only:
+            continue
         dataset: Any = catalog.load("dataset", name)(**options)
         dataset.open("cpu")
         figures = Figures()
         for index in range(min(count, len(dataset))):
             figures.add(segmenter, *dataset[index])
-        label = "ecssd" if name == "folder" else name
         click.echo(f"{label:7} {figures}")
-    if data:
+    if data and (not only or "voc" in only):
         ious = of_boxes(segmenter, data / "VOCdevkit/VOC2012", count)
         click.echo(f"{'voc':7} {len(ious):4} boxes     {mean(ious)}")
 

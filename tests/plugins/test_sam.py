@@ -98,7 +98,7 @@ def test_nano_equals_sam_predictor(nano, photo, case):
 def test_a_mask_prompt_equals_sam_predictors(nano, photo):
     first = answer(nano, photo, Prompt(points=POINTS[:1])).take([0])
     h, w = first.logits.shape[1:]
-    padded = np.full((1, 128, 128), first.logits.min(), np.float32)
+    padded = np.full((1, 160, 160), first.logits.min(), np.float32)
     padded[0, :h, :w] = first.logits[0]
     check_equal(
         nano,

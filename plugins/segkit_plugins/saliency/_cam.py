@@ -53,9 +53,9 @@ class ClassActivationMap(Saliency):
     """
 
     model: str = "efficientnet-lite0"
-    """The classifier: efficientnet-lite0 (ImageNet; ships with segkit), shapes (the five generated
-    shapes; ships too), torchvision:NAME or timm:NAME with a checkpoint, or a TorchScript file
-    (a program: use files that you trust)."""
+    """The classifier: efficientnet-lite0 (ImageNet's classes and person; ships with segkit), shapes
+    (the five generated shapes; ships too), torchvision:NAME or timm:NAME with a checkpoint, or a
+    TorchScript file (a program: use files that you trust)."""
     checkpoint: Path | None = None
     """Weights of a torchvision or timm model, or of an efficientnet-lite0 of your own: a state_dict
     in .pth or .safetensors."""
@@ -147,10 +147,13 @@ class ClassActivationMap(Saliency):
 
     @classmethod
     def known_weights(cls) -> tuple[Weights, ...]:
-        """`shapes`, which ships with segkit."""
+        """`shapes` and `person`, which ship with segkit."""
         from segkit_plugins.shared.weights import shipped
 
-        return (shipped("shapes", "The bundled classifier of the five generated shapes"),)
+        return (
+            shipped("shapes", "The bundled classifier of the five generated shapes"),
+            shipped("person", "The class person, beside ImageNet's in efficientnet-lite0"),
+        )
 
     def __call__(
         self, image: Image, truth: Truth | None = None, classes: Mapping[int, str] | None = None

@@ -232,6 +232,8 @@ def _check_target(options: ClassifierOptions, classifier: Classifier) -> None:
 def _names(options: ClassifierOptions, model: Model, outputs: int) -> tuple[str, ...]:
     """A name for each output: those given, else the model's, else the usual ones."""
     names = _given_names(options) or model.names or _default_names(outputs)
+    if len(names) == outputs - 1 and model.names[-1:] == (lite0.PERSON,):
+        names = (*names, lite0.PERSON)  # who names ImageNet's classes need not know of it
     if len(names) != outputs:
         raise UsageError(
             f"--{options.step}.class-names: {len(names)} names were given, but {options.model} has "

@@ -72,8 +72,8 @@ def files(options: ClassifierOptions) -> Mapping[str, Path]:
         paths[options.model] = options.checkpoint
     elif options.model in ("efficientnet-lite0", "shapes"):
         paths["efficientnet-lite0"] = lite0.weight_file()
-        if options.model == "shapes":
-            paths["shapes"] = bundled("shapes")
+        extra = "shapes" if options.model == "shapes" else "person"
+        paths[extra] = bundled(extra)
     elif family == "torchvision":
         paths[options.model] = _official(name)[0] if name in _torchvision_names() else Path()
     elif family != "timm":
@@ -111,7 +111,8 @@ def model_of(options: ClassifierOptions) -> Model:
 
 def _lite0(options: ClassifierOptions) -> Model:
     if options.checkpoint is None:
-        return Model(lite0.load_lite0(), lite0.LAYER)
+        network = lite0.with_person(lite0.load_lite0())
+        return Model(network, lite0.LAYER, (*lite0.imagenet_names(), lite0.PERSON))
     from efficientnet_lite_pytorch import EfficientNet
 
     def build(count: int) -> nn.Module:

@@ -19,6 +19,9 @@ SIZE = 224
 LAYER = "_blocks.15"
 """The last block, 320 channels at stride 32: the default for class activation maps."""
 
+PERSON = "person"
+"""The class that `with_person` adds."""
+
 CHANNELS = (24, 40, 112, 320)
 """Channels of `features`, at strides 4, 8, 16 and 32."""
 
@@ -41,6 +44,25 @@ def load_lite0() -> nn.Module:
     network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(weight_file(), weights_only=True, map_location="cpu"))
     return network.eval().requires_grad_(False)
+
+
+def with_person(network: Any) -> Any:
+    """The network with one output more, *person*, which ImageNet lacks; the others stay exact.
+
+    The row is a file that ships with segkit (`weights/person.md`).
+    """
+    import torch
+    from torch import nn
+
+    from segkit_plugins.shared.weights import bundled, load_safetensors
+
+    row, old = load_safetensors(bundled("person")), network._fc
+    layer = nn.Linear(old.in_features, old.out_features + 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.cat([old.weight, row["weight"][None]]))
+        layer.bias.copy_(torch.cat([old.bias, row["bias"].reshape(1)]))
+    network._fc = layer.requires_grad_(False)
+    return network
 
 
 def features(network: Any, pixels: Tensor) -> tuple[Tensor, ...]:

@@ -32,11 +32,12 @@ class Sam(SamStep):
 
     @classmethod
     def known_weights(cls) -> tuple[Weights, ...]:
-        """`nano`, which ships with segkit, and Segment Anything's official checkpoints."""
+        """Those that ship with segkit, and Segment Anything's official checkpoints."""
         from segkit_plugins.shared.weights import shipped
 
-        nano = shipped("nano", "The bundled SAM: points, boxes and masks at 256 px; see its card")
-        return (nano, *official())
+        nano = shipped("nano", "The bundled SAM: points, boxes and masks at 320 px; see its card")
+        before = shipped("nano-2", "The bundled SAM before it, at 256 px; see its card")
+        return (nano, before, *official())
 
     def __call__(self, image: Image, prompts: Prompts, encoding: Encoding) -> Masks:
         """Candidates for each prompt, in the order of the prompts."""

@@ -56,7 +56,7 @@ def decoder_of(sam: Any, dtype: torch.dtype) -> QuickDecoder | OwnDecoder:
 
 
 class OwnDecoder:
-    """The decoder of `nano`, which is small as it is, step by step and in float32."""
+    """The decoder of a `nano`, which is small as it is, step by step and in float32."""
 
     def __init__(self, sam: Any) -> None:
         self.encoder, self.decoder = sam.prompt_encoder, sam.mask_decoder
@@ -79,7 +79,7 @@ class OwnDecoder:
 
     def quality(self, answers: Tensor) -> Tensor:
         """The expected IoU (B, 4) of the one mask for all and the three candidates."""
-        found: Tensor = self.decoder.iou_prediction_head(answers[:, 0])
+        found: Tensor = self.decoder.quality(answers)
         return found
 
     def draw(self, seen: Any, answers: Tensor, places: Tensor, which: list[int]) -> Tensor:

@@ -26,9 +26,13 @@ def load(step: str, model: str, path: Path) -> Any:
             f"use --{step}.model {found} or another file"
         )
     if model == "nano":
-        from segkit_plugins.segmenter.sam.nano import build
+        from segkit_plugins.segmenter.sam import nano
 
-        network: Any = build()
+        network: Any = nano.build()
+    elif model == "nano-2":
+        from segkit_plugins.segmenter.sam import nano_2
+
+        network = nano_2.build()
     else:
         from segment_anything import sam_model_registry
 
@@ -43,4 +47,6 @@ def _looks_like(tensors: dict[str, Any]) -> str | None:
     position = tensors.get("image_encoder.pos_embed")
     if position is not None:
         return WIDTHS.get(position.shape[-1])
-    return "nano" if "image_encoder.to2.0.weight" in tensors else None
+    if "image_encoder.backbone.stem.weight" in tensors:
+        return "nano"
+    return "nano-2" if "image_encoder.to2.0.weight" in tensors else None

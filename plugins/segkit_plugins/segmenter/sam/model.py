@@ -31,6 +31,10 @@ OFFICIAL = {
 """Their SHA-256 and size in bytes."""
 
 
+BUNDLED = ("nano", "nano-2")
+"""The models that ship with segkit."""
+
+
 @dataclass(frozen=True)
 class Encoding:
     """What is known of one image before any prompt."""
@@ -44,14 +48,15 @@ class Encoding:
 class SamStep(Segmenter):
     """A segmenter on one of Segment Anything's models, or on the bundled `nano`."""
 
-    model: Literal["nano", "vit_b", "vit_l", "vit_h"] = "nano"
-    """nano ships with segkit; the others need their checkpoint (segkit weights fetch vit_b)."""
+    model: Literal["nano", "nano-2", "vit_b", "vit_l", "vit_h"] = "nano"
+    """nano ships with segkit, and so does nano-2, the nano before; the others need their
+    checkpoint (segkit weights fetch vit_b)."""
     checkpoint: Path | None = None
-    """The model's weight file (.pth or .safetensors); left out: nano's own, or the official file
-    in the cache folder."""
+    """The model's weight file (.pth or .safetensors); left out: the bundled one, or the official
+    file in the cache folder."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16 rounds, and is some three times as fast where the processor has it; auto takes it
-    there for the large models, and float32 for nano."""
+    there for the large models, and float32 for those that ship with segkit."""
 
     _sam: Any = PrivateAttr(None)
     _decoder: Any = PrivateAttr(None)
@@ -76,9 +81,9 @@ class SamStep(Segmenter):
         self._sam = self._decoder = None
 
     def weight_files(self) -> Mapping[str, Path]:
-        """The checkpoint, and for `nano` its backbone's too."""
+        """The checkpoint, and for `nano-2` its backbone's too."""
         files: dict[str, Path] = {self.model: self._path()}
-        if self.model == "nano":
+        if self.model == "nano-2":
             from segkit_plugins.shared.lite0 import weight_file
 
             files["efficientnet-lite0"] = weight_file()
@@ -108,7 +113,7 @@ class SamStep(Segmenter):
 
     def _reduced(self) -> bool:
         """Whether to work in bfloat16."""
-        if self.precision == "auto" and self.model != "nano":
+        if self.precision == "auto" and self.model not in BUNDLED:
             return quick_bfloat16(self._device.partition(":")[0])
         return self.precision == "bfloat16"
 
@@ -124,8 +129,8 @@ class SamStep(Segmenter):
 
         if self.checkpoint is not None:
             return self.checkpoint
-        if self.model == "nano":
-            return bundled("nano")
+        if self.model in BUNDLED:
+            return bundled(self.model)
         path = next(w.path for w in official() if w.name == self.model)
         if not path.is_file():
             raise UsageError(
