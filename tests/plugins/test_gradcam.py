@@ -735,7 +735,7 @@ def test_a_network_that_is_no_classifier_is_told(tmp_path):
 
 def test_targets_that_the_model_lacks_are_told(own):
     assert why(target="egyptian kat") == (
-        "--gradcam.target egyptian kat: efficientnet-lite0 has 1000 classes and none of that "
+        "--gradcam.target egyptian kat: efficientnet-lite0 has 1001 classes and none of that "
         "name; did you mean 'Egyptian cat' or 'Persian cat'?"
     )
     assert "did you mean 'tiger cat' or 'Persian cat'" in why(target="cat")
