@@ -18,11 +18,7 @@ FOLDERS = ("core", "plugins")
 LINES, BODY = 400, 60
 """The most lines of a file and of a function."""
 
-LONG = {
-    "core/segkit/training/loop.py:train": "a training from its first check to its papers",
-    "core/segkit/training/data.py:read": "reads, refuses and resizes in one pass",
-    "core/segkit/training/papers.py:card": "one page of Markdown from top to bottom",
-}
+LONG: dict[str, str] = {}
 """What may be longer, as FILE or FILE:FUNCTION, and why."""
 
 

@@ -76,19 +76,8 @@ def read(
     and in all; `folder` is where what does not fit into memory lies. Raises `UsageError` where data
     sets have no truth, fewer than 2 images are left, or no class is.
     """
-    for dataset in datasets:
-        if not has_truth(dataset):
-            raise UsageError(
-                f"the data set '{dataset.name}' has no truth to learn from; give one with class "
-                "maps, such as --dataset folder with --folder.masks"
-            )
-    listed = [names_of(dataset) for dataset in datasets]
+    listed = _listed(datasets)
     total = sum(map(len, listed))
-    if total < 2:
-        raise UsageError(
-            f"training needs 2 images or more, one to learn from and one to validate, but the data "
-            f"has {total}; add some"
-        )
     known = [classes_of(dataset) for dataset in datasets]
     _check_classes(settings.classes, known)
     classes = list(settings.classes) or _joined(known)
@@ -118,10 +107,11 @@ def read(
             targets[len(names)] = learnt
             names.append(name)
     tell(total, total)
-    if len(names) < 2:
+    n = len(names)
+    if n < 2:
         first = f", such as: {skipped[0]}" if skipped else ""
         raise UsageError(
-            f"training needs 2 images or more, but of {total} only {len(names)} can be used{first}"
+            f"training needs 2 images or more, but of {total} only {n} can be used{first}"
         )
     if not classes or not np.stack(counts)[:, 1 : len(classes) + 1].any():
         asked = f"of the classes {', '.join(classes)} " if classes else ""
@@ -129,9 +119,26 @@ def read(
             f"no image shows an object {asked}to learn; check the data set's classes and "
             "--train.classes"
         )
-    found = np.stack(counts)[:, : len(classes) + 1]
-    n = len(names)
-    return Pool(pixels[:n], targets[:n], tuple(names), tuple(classes), found, tuple(skipped))
+    shares = np.stack(counts)[:, : len(classes) + 1]
+    return Pool(pixels[:n], targets[:n], tuple(names), tuple(classes), shares, tuple(skipped))
+
+
+def _listed(datasets: Sequence[Dataset]) -> list[list[str]]:
+    """The names of the images of each. Raises `UsageError` without truth or with too few."""
+    for dataset in datasets:
+        if not has_truth(dataset):
+            raise UsageError(
+                f"the data set '{dataset.name}' has no truth to learn from; give one with class "
+                "maps, such as --dataset folder with --folder.masks"
+            )
+    listed = [names_of(dataset) for dataset in datasets]
+    total = sum(map(len, listed))
+    if total < 2:
+        raise UsageError(
+            f"training needs 2 images or more, one to learn from and one to validate, but the data "
+            f"has {total}; add some"
+        )
+    return listed
 
 
 def _joined(known: Sequence[Mapping[int, str]]) -> list[str]:

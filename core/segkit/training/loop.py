@@ -96,26 +96,32 @@ def train(
         training.prepare()
         clear(path, overwrite=overwrite)
         training.run(checkpoint if going_on else None)
-    best = state.best(step.stages[-1])
-    assert best is not None
-    outcome = Outcome(
-        path,
-        state.rows,
-        best,
-        state.seconds / 60,
-        pool,
-        held=tuple(pool.names[i] for i in training.parts[1]),
-        parameters=sum(p.numel() for p in network.parameters()),
-        micro_batches=state.micro_batches,
-        normalised=state.normalised,
-        peak=training.memory.peak(),
-    )
+    outcome = _outcome(training, step, path)
     with told(path, state, step):
         write_papers(outcome, step, datasets, settings, seed, command)
     for stage in step.stages[:-1]:
         training.file_of(stage).unlink(missing_ok=True)
     checkpoint.unlink(missing_ok=True)
     return outcome
+
+
+def _outcome(training: Stages, step: Trainable, path: Path) -> Outcome:
+    """What came of a training that is over."""
+    state, pool = training.state, training.pool
+    best = state.best(step.stages[-1])
+    assert best is not None  # an epoch is over
+    return Outcome(
+        path,
+        state.rows,
+        best,
+        state.seconds / 60,
+        pool,
+        held=tuple(pool.names[i] for i in training.parts[1]),
+        parameters=sum(p.numel() for p in training.network.parameters()),
+        micro_batches=state.micro_batches,
+        normalised=state.normalised,
+        peak=training.memory.peak(),
+    )
 
 
 def _pool(

@@ -128,7 +128,7 @@ def card(
     """What the weights are, as Markdown."""
     import torch
 
-    best, pool = outcome.best, outcome.pool
+    pool = outcome.pool
     about = (inspect.getdoc(type(step)) or step.name).split("\n\n")[0].replace("\n", " ")
     options = ", ".join(f"{k} {v}" for k, v in step.settings().items()) or "none"
     lines = [
@@ -154,6 +154,29 @@ def card(
         f"{f', {len(pool.skipped)} were left out' if pool.skipped else ''}.",
         "",
     ]
+    lines += [*_data(outcome, datasets), *_figures(outcome, step)]
+    kept = settings.model_dump(mode="json", exclude_none=True)
+    lines += [
+        "## Settings",
+        "",
+        ", ".join(f"{k} {v}" for k, v in kept.items() if v != []) + ".",
+        "",
+        f"    {command or 'segkit.training.loop.train(...)'}",
+        "",
+        "To use it:",
+        "",
+        f"    segkit run --recipe {shlex.quote(outcome.path.with_suffix('.toml').name)} photo.jpg",
+        "",
+        f"![Curves]({outcome.path.with_suffix('.png').name})",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _data(outcome: Outcome, datasets: Sequence[Dataset]) -> list[str]:
+    """The card's list of what was trained on and what was not."""
+    pool = outcome.pool
+    lines: list[str] = []
     for dataset in datasets:
         given = dataset.model_dump(mode="json", exclude_none=True)
         lines.append(f"- `{dataset.name}`: {', '.join(f'{k} {v}' for k, v in given.items())}")
@@ -163,9 +186,15 @@ def card(
     lines += [f"- left out: {sentence}" for sentence in pool.skipped]
     if pool.missing:
         lines.append(f"- in no image: {', '.join(pool.missing)}")
+    return lines
+
+
+def _figures(outcome: Outcome, step: Trainable) -> list[str]:
+    """The card's figures, of all classes and of each."""
+    best, pool = outcome.best, outcome.pool
     shares = pool.counts.sum(0) / max(pool.counts.sum(), 1)
     names = ("background", *pool.classes)
-    lines += [
+    lines = [
         "",
         "## Figures",
         "",
@@ -189,22 +218,7 @@ def card(
             for name, share, iou in zip(names, shares, best["classes"], strict=True)
         ]
         lines.append("")
-    kept = settings.model_dump(mode="json", exclude_none=True)
-    lines += [
-        "## Settings",
-        "",
-        ", ".join(f"{k} {v}" for k, v in kept.items() if v != []) + ".",
-        "",
-        f"    {command or 'segkit.training.loop.train(...)'}",
-        "",
-        "To use it:",
-        "",
-        f"    segkit run --recipe {shlex.quote(outcome.path.with_suffix('.toml').name)} photo.jpg",
-        "",
-        f"![Curves]({outcome.path.with_suffix('.png').name})",
-        "",
-    ]
-    return "\n".join(lines)
+    return lines
 
 
 def _batch(outcome: Outcome, settings: Settings) -> str:
