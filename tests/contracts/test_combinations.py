@@ -60,7 +60,9 @@ def recipe(saliency, transform, prompts, segmenter, selector):
     return Recipe(
         {
             "dataset": (DATA,),
-            "saliency": (Part(saliency, CLASSES),) if saliency else (),
+            "saliency": (Part(saliency, {} if saliency == "objectness" else CLASSES),)
+            if saliency
+            else (),
             "transform": tuple(Part(t) for t in transform),
             "prompt": prompts,
             "segmenter": (Part(segmenter, LIGHTER.get(segmenter, {})),),

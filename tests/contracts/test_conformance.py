@@ -38,7 +38,9 @@ OPTIONS = {
     "segmenter:hf-sam": [{"make": small.hf_sam}],
     "segmenter:lite0-decoder": [{"make": small.trained("lite0-decoder")}],
     "segmenter:point-clip": [{"make": small.trained("point-clip", levels=2)}],
-    "segmenter:sam-everything": [{"points_per_side": 1}],
+    "segmenter:sam-everything": [
+        {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    ],
     "segmenter:unet": [{"make": small.trained("unet", width=2)}],
     "selector:coverage": [{}, {"power": 0}, {"power": 1}],
     "transform:threshold": [{}, {"level": 1.0}],

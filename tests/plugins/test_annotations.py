@@ -133,13 +133,11 @@ def test_a_name_cannot_lead_out_of_the_folder(tmp_path, name, image):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_told_and_leaves_no_part(tmp_path, monkeypatch, name):
-    real = Path.write_bytes
-
-    def half(self: Path, content: bytes) -> int:
-        real(self, content[: len(content) // 2])
+    def full(self: Path, target: Path) -> Path:
+        assert self.stat().st_size  # written, and not yet in its place
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "replace", full)
     writer = make_step(CATALOG, "writer", name, {})
     with pytest.raises(OSError, match="No space left on device"):
         writer.write(tmp_path, picture(), masks=masks_of(blobs(1)))

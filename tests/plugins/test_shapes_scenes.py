@@ -371,7 +371,7 @@ def test_the_data_sets_keep_their_contract(name, least, most):
 def test_options_out_of_range_are_refused():
     shapes = Catalog(third_party=False).load("dataset", "shapes")
     for wrong in ({"count": 0}, {"seed": -1}, {"size": 31}):
-        with pytest.raises(ValueError, match="greater than"):
+        with pytest.raises(UsageError, match="greater than"):
             shapes(**wrong)
     assert shapes().backgrounds is None
     assert shapes() == shapes(count=100, seed=20000, size=256)

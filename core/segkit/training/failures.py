@@ -48,6 +48,7 @@ def told(path: Path, state: State, step: Trainable) -> Iterator[None]:
     except Exception as error:  # a plugin's network may raise anything
         text = error_line(error)[:200]
         if out_of_memory(error):
+            text = text.removesuffix(": no message")
             raise SegkitError(
                 f"training {step.name} stopped: there is too little memory ({text[:100]}); "
                 f"{kept(path, state, step)}: lower --train.size, or end other programs"
