@@ -33,7 +33,7 @@ from segkit import (
     Truth,
     write_png,
 )
-from segkit.kinds import KINDS
+from segkit.kinds import KINDS, a
 from segkit.plugins.steps import Step
 from segkit_plugins.writer._pictures import (
     RGB,
@@ -626,6 +626,8 @@ def why_not(kind: str, name: str) -> str | None:
     """Why there is nothing to show, or None."""
     if f"{kind}/{name}" in NEEDS:
         return NEEDS[f"{kind}/{name}"]
+    if kind not in DRAW:
+        return f"nothing draws {a(kind)} yet"
     weights = CATALOG.load(kind, name).model_fields.get("weights")
     trained = kind == "segmenter" and weights is not None and not weights.default
     return NEEDS_TRAINING if trained else None

@@ -96,7 +96,7 @@ def command_lines(command: click.Command, path: str) -> Iterator[str]:
 
 
 def kinds_page() -> list[str]:
-    """The ten interfaces and who implements them."""
+    """The interfaces and who implements them."""
     out = ["# Kinds", "", NOTE, "", "Every arrow of the spine is a kind of plugin. What each takes"]
     out += [
         "and gives is its contract; [Write a plugin](../write/index.md) has an example of each."

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from segkit.kinds import KINDS as _KINDS
+
 if TYPE_CHECKING:
     from segkit.comparing.leaderboard import Leaderboard as Leaderboard
     from segkit.deprecations import SegkitDeprecationWarning as SegkitDeprecationWarning
@@ -26,17 +28,7 @@ if TYPE_CHECKING:
     from segkit.plugins.figures import Figure as Figure
     from segkit.plugins.hookspecs import API_VERSION as API_VERSION
     from segkit.plugins.hookspecs import hookimpl as hookimpl
-    from segkit.plugins.steps import Dataset as Dataset
-    from segkit.plugins.steps import Fuser as Fuser
-    from segkit.plugins.steps import Metric as Metric
-    from segkit.plugins.steps import Perturbation as Perturbation
-    from segkit.plugins.steps import Prompter as Prompter
-    from segkit.plugins.steps import Saliency as Saliency
-    from segkit.plugins.steps import Segmenter as Segmenter
-    from segkit.plugins.steps import Selector as Selector
-    from segkit.plugins.steps import Step as Step
-    from segkit.plugins.steps import Transform as Transform
-    from segkit.plugins.steps import Writer as Writer
+    from segkit.plugins.steps import *  # noqa: F403 - `Step` and the interface of each kind
     from segkit.plugins.trainable import Examples as Examples
     from segkit.plugins.trainable import Trainable as Trainable
     from segkit.plugins.trainable import TrainedSegmenter as TrainedSegmenter
@@ -94,19 +86,7 @@ _HOME = {
     "running.plan": ("Plan", "plan"),
     "running.recipe": ("Recipe",),
     "running.session": ("run",),
-    "plugins.steps": (
-        "Dataset",
-        "Fuser",
-        "Metric",
-        "Perturbation",
-        "Prompter",
-        "Saliency",
-        "Segmenter",
-        "Selector",
-        "Step",
-        "Transform",
-        "Writer",
-    ),
+    "plugins.steps": ("Step", *(kind.interface for kind in _KINDS.values())),
     "plugins.trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
     "values.types": (
         "BACKGROUND",

@@ -1,8 +1,8 @@
 """The kinds of step, once: what each is called, how it is found, and what takes part by default.
 
 Everything else that goes kind by kind is made of this table: entry-point groups, hooks, flags,
-recipes, grids, tables of the docs. What a plugin of a kind may ask for and gives back says its
-interface in `plugins/steps.py`; where it stands in a run, `running/plan.py` and `running/graph.py`.
+recipes, grids, public names, tables of the docs. What a plugin of a kind may ask for and gives back
+says its interface in `plugins/steps.py`; from that follows where it stands in a run.
 """
 
 from __future__ import annotations

@@ -1,10 +1,15 @@
-"""What MkDocs is told on the way: patterns in the navigation become the pages that they match."""
+"""What MkDocs is told on the way: the navigation's patterns become the pages that they match.
+
+`{kind}` and `{kinds}` in it stand for each kind of plugin in turn.
+"""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from segkit.kinds import KINDS
 
 
 def on_config(config: Any) -> Any:
@@ -14,9 +19,33 @@ def on_config(config: Any) -> Any:
         docs.rglob("*.md"), key=lambda p: p.with_suffix("")
     )  # gradcam, gradcam-plus-plus
     pages = [p.relative_to(docs).as_posix() for p in files]
-    named = {text for text in _texts(config["nav"]) if "*" not in text}
-    config["nav"] = _filled(config["nav"], [p for p in pages if p not in named])
+    nav = _of_each_kind(config["nav"])
+    named = {text for text in _texts(nav) if "*" not in text}
+    config["nav"] = _filled(nav, [p for p in pages if p not in named])
     return config
+
+
+def _of_each_kind(nav: Any) -> Any:
+    """The navigation with an entry for each kind in place of one that is meant for all."""
+    if isinstance(nav, dict):
+        return {title: _of_each_kind(inside) for title, inside in nav.items()}
+    if not isinstance(nav, list):
+        return nav
+    items: list[Any] = []
+    for item in nav:
+        inside = next(iter(item.values())) if isinstance(item, dict) else item
+        if isinstance(inside, str) and "{kind}" in inside:
+            items += [_named(item, kind) for kind in KINDS]
+        else:
+            items.append(_of_each_kind(item))
+    return items
+
+
+def _named(item: Any, kind: str) -> Any:
+    """An entry of the navigation for one kind."""
+    if isinstance(item, dict):
+        return {_named(title, kind): _named(inside, kind) for title, inside in item.items()}
+    return item.format(kind=kind, kinds=KINDS[kind].plural.capitalize())
 
 
 def _texts(nav: Any) -> list[str]:

@@ -200,6 +200,7 @@ def _with(plan: Plan, oracle: Prompter) -> Plan:
         prompters=((oracle,),),
         selector=None,
         fuser=None,
+        others=(),
         metrics=(),
         writers=(),
         rounds=1,

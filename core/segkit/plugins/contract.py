@@ -75,7 +75,8 @@ def check_output(step: Step, output: Any, given: Mapping[str, Any]) -> Any:
     """Return what a step made, or say what it should have made.
 
     Checks the type against the step's annotation, array shapes against the image, points and
-    boxes against the image's border, and mask indices against the prompts.
+    boxes against the image's border, mask indices against the prompts, and what the kind's
+    interface has to say.
     """
     image: Image | None = given.get("image")
     who = named(step)
@@ -103,13 +104,14 @@ def check_output(step: Step, output: Any, given: Mapping[str, Any]) -> Any:
         for value in output if isinstance(output, tuple) else (output,):
             _check_frame(who, value, image.size)
     prompts = given.get("prompts")
-    if isinstance(output, Masks) and len(output):
-        if prompts is not None and output.prompt.max() >= len(prompts):
-            raise BadValueError(
-                f"{who} answers prompt {output.prompt.max()}, but was asked {len(prompts)} prompts"
-            )
-        if step.kind == "selector" and len(set(output.prompt.tolist())) != len(output):
-            raise BadValueError(f"{who} should leave one mask per prompt, but left several")
+    answered = output.prompt.max() if isinstance(output, Masks) and len(output) else -1
+    if prompts is not None and answered >= len(prompts):
+        raise BadValueError(
+            f"{who} answers prompt {answered}, but was asked {len(prompts)} prompts"
+        )
+    fault = step._fault(output)
+    if fault is not None:
+        raise BadValueError(f"{who} {fault}")
     return output
 
 

@@ -1,4 +1,4 @@
-"""The hooks: ten that register plugins, and those that watch a run.
+"""The hooks: one for each kind that registers its plugins, and those that watch a run.
 
 A registration hook returns classes and does no work. A watching hook (group `segkit.observer`,
 or a file given by `--plugin`) gets what happens and returns nothing. Both name only the arguments

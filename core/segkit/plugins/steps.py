@@ -1,4 +1,4 @@
-"""The ten kinds of step, each an interface that a plugin implements by subclassing.
+"""The kinds of step, each an interface that a plugin implements by subclassing.
 
 A step is one interchangeable part: a frozen pydantic model whose fields are its options. A whole
 plugin, as third parties write theirs and as we write ours:
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 
 class Step(BaseModel):
-    """One part of a plan. Subclass one of the ten kinds below, not this.
+    """One part of a plan. Subclass one of the kinds below, not this.
 
     Options are pydantic fields with a docstring each, which is their help; list options are
     tuples. Weights and other state live in private attributes that `open` sets and `close` drops.
@@ -136,6 +136,10 @@ class Step(BaseModel):
     def output(cls) -> Any:
         """The work method's return annotation, checked against the kind's `gives`."""
         return output_of(cls, cls.work, cls.gives)
+
+    def _fault(self, output: Any) -> str | None:
+        """What is wrong with an output of the right type, to stand behind the step's name."""
+        return None
 
     def key(self) -> tuple[str, str, str]:
         """What makes two steps the same: kind, class and options. Loaded weights play no part."""
@@ -282,6 +286,10 @@ class Selector(Step):
     takes = ("image", "masks", "prompts", "heatmap")
     gives = (Masks,)
 
+    def _fault(self, output: Masks) -> str | None:
+        several = len(set(output.prompt.tolist())) != len(output)
+        return "should leave one mask per prompt, but left several" if several else None
+
 
 class Fuser(Step):
     """Masks, and a class map where a segmenter made one, painted into one class map."""
@@ -349,18 +357,7 @@ class Writer(Step):
 
     kind = "writer"
     work = "write"
-    takes = (
-        "directory",
-        "image",
-        "heatmap",
-        "heatmaps",
-        "prompts",
-        "masks",
-        "labels",
-        "classes",
-        "truth",
-        "scores",
-    )
+    takes = ("directory", *Metric.takes, "scores")
     gives = (tuple[Path, ...],)
 
     def finish(self, directory: Path) -> tuple[Path, ...] | None:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from segkit.kinds import IN_RECIPES
+from segkit.running.plan import ENDS
 from segkit.running.recipe import Part, Recipe
-
-_WHOLE_RUN = {"dataset", "saliency", "transform", "prompt", "segmenter", "selector", "fuser"}
 
 
 def recipe_in_words(recipe: Recipe) -> str:
@@ -28,7 +27,7 @@ def steps_of(recipe: Recipe) -> list[tuple[str, str, list[tuple[str, str]]]]:
 
 
 def _spine(recipe: Recipe) -> list[tuple[str, Sequence[Part]]]:
-    return [(k, recipe.parts[k]) for k in IN_RECIPES if k in _WHOLE_RUN and recipe.parts.get(k)]
+    return [(k, recipe.parts[k]) for k in IN_RECIPES if k not in ENDS and recipe.parts.get(k)]
 
 
 def _joined(parts: Sequence[Part]) -> str:

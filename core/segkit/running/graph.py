@@ -2,8 +2,8 @@
 
 A node is known by its steps (kind, class, options) and by the nodes that it reads from. Plans
 that begin alike thus share their beginning: eight prompt strategies on one SAM share the
-saliency map and the encoding. A prompter that refines, its segmenter and its selector loop among
-themselves, so the three are one node.
+saliency map and the encoding. A prompter that refines, its segmenter and what chooses among its
+masks loop among themselves, so all of them are one node.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from segkit.plugins.steps import Perturbation, Segmenter, Step
-from segkit.running.plan import Plan
+from segkit.running.plan import Plan, after_segmenters, made_by
+from segkit.values.types import Masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +79,22 @@ class Graph:
         if groups:
             values["prompts"] = self._node("gather", (), groups)
         if damage and groups:
-            step, level = damage
+            perturbation, level = damage
             needs = {"prompts": values["prompts"]}
-            values["prompts"] = self._node("perturb", (step,), needs, level=level)
+            values["prompts"] = self._node("perturb", (perturbation,), needs, level=level)
+        after = after_segmenters(plan)
         if plan.segmenter and plan.refines:
-            values |= self._refined(plan, plan.segmenter, values)
+            loop = tuple(takewhile(lambda step: type(step).output() is Masks, after))
+            values |= self._refined(plan, plan.segmenter, loop, values)
+            after = after[len(loop) :]
         elif plan.segmenter:
             values["masks"] = values["candidates"] = self._segment(plan.segmenter, values)
-            if plan.selector:
-                needs = _read(values, {"masks", *_names(plan.selector)})
-                values["masks"] = self._node("select", (plan.selector,), needs)
         if plan.labeller:
             values["labels"] = self._segment(plan.labeller, values)
-        if plan.fuser:
-            needs = _read(values, _names(plan.fuser))
-            values["labels"] = self._node("fuse", (plan.fuser,), needs)
+        for step in after:
+            (value,) = made_by(step)
+            needs = _read(values, {*_names(step)} | ({"masks"} & {value}))
+            values[value] = self._node(f"make_{value}", (step,), needs)
         if not candidates:
             values.pop("candidates", None)
         metrics = tuple(self._node("count", (m,), _read(values, _names(m))) for m in plan.metrics)
@@ -105,11 +108,11 @@ class Graph:
         return self._node("segment", (segmenter,), needs)
 
     def _refined(
-        self, plan: Plan, segmenter: Segmenter, values: Mapping[str, Node]
+        self, plan: Plan, segmenter: Segmenter, after: tuple[Step, ...], values: Mapping[str, Node]
     ) -> dict[str, Node]:
-        """The loop of prompters, segmenter and selector, and what it leaves behind."""
+        """The loop of prompters, segmenter and what makes masks of its masks; what it leaves."""
         loop: list[Step] = [p for group in plan.prompters for p in group]
-        loop += [segmenter, *((plan.selector,) if plan.selector else ())]
+        loop += [segmenter, *after]
         names = {n for step in loop for n in _names(step)}
         names |= {n for p in loop if hasattr(p, "refine") for n in type(p).inputs_of("refine").all}
         needs = _read(values, names | {"prompts"})

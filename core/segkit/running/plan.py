@@ -1,20 +1,22 @@
 """From chosen steps to a plan: their order, and whether each gets what it asks for.
 
 The job has one spine: image, heatmaps, prompts, candidate masks, masks, labels, scores. A plan
-says which steps stand on it. What it refuses, it refuses before anything is loaded.
+says which steps stand on it. What it refuses, it refuses before anything is loaded. Where a kind
+stands follows from its interface: see `AFTER` for those that come behind the segmenters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import KINDS, flag_of
 from segkit.plugins.contract import has_truth
 from segkit.plugins.signatures import Inputs
 from segkit.plugins.steps import (
+    INTERFACES,
     Dataset,
     Fuser,
     Metric,
@@ -26,7 +28,26 @@ from segkit.plugins.steps import (
     Transform,
     Writer,
 )
-from segkit.values.types import Labels, Masks
+from segkit.values.types import Heatmap, Labels, Masks, Prompts
+
+VALUES: Mapping[Any, tuple[str, ...]] = {
+    Heatmap: ("heatmap", "heatmaps"),
+    tuple[Heatmap, ...]: ("heatmap", "heatmaps"),
+    Prompts: ("prompts",),
+    Masks: ("masks",),
+    Labels: ("labels",),
+}
+"""What a step is annotated to make, to the names under which others ask for it."""
+
+ENDS = ("metric", "writer")
+"""The kinds that see all that was made, and make nothing for other steps."""
+
+AFTER = tuple(
+    kind
+    for kind, interface in INTERFACES.items()
+    if {"masks", "labels"} & {*interface.takes} and {*interface.gives} <= {Masks, Labels}
+)
+"""The kinds behind the segmenters, in order: each makes masks or labels anew of what is there."""
 
 Group: TypeAlias = tuple[Prompter, ...]
 """Prompters whose prompts are merged into one (`--prompt a+b`); mostly one."""
@@ -51,16 +72,17 @@ class Plan:
     writers: tuple[Writer, ...] = ()
     rounds: int = 3
     """At most this many rounds of segmentation where a prompter refines; 1: none."""
+    others: tuple[Step, ...] = ()
+    """Steps of the kinds behind the segmenters that have no field of their own."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Every step but the data set, in the order in which values flow."""
-        singles = (self.segmenter, self.labeller, self.selector, self.fuser)
         return (
             *((self.saliency,) if self.saliency else ()),
             *self.transforms,
             *(p for group in self.prompters for p in group),
-            *(s for s in singles if s is not None),
+            *_behind_prompters(self),
             *self.metrics,
             *self.writers,
         )
@@ -69,13 +91,12 @@ class Plan:
     def words(self) -> str:
         """The plan in one line: `files > gradcam > topk > sam > score > paint`."""
         groups = ["+".join(p.name for p in group) for group in self.prompters]
-        singles = (self.segmenter, self.labeller, self.selector, self.fuser)
         names = [
             self.dataset.name,
             *((self.saliency.name,) if self.saliency else ()),
             *(t.name for t in self.transforms),
             *([" & ".join(groups)] if groups else []),
-            *(s.name for s in singles if s is not None),
+            *(s.name for s in _behind_prompters(self)),
         ]
         return " > ".join(names)
 
@@ -92,15 +113,24 @@ class Plan:
         values = {"image", "classes", "rng", "directory", "scores"}
         if has_truth(self.dataset):
             values.add("truth")
-        if self.saliency:
-            values |= {"heatmap", "heatmaps"}
-        if self.prompters:
-            values.add("prompts")
-        if self.segmenter:
-            values.add("masks")
-        if self.labeller or self.fuser:
-            values.add("labels")
-        return frozenset(values)
+        return frozenset(values.union(*map(made_by, self.steps)))
+
+
+def after_segmenters(plan: Plan) -> tuple[Step, ...]:
+    """What makes masks or labels anew, in order: selector, fuser and those of other kinds."""
+    steps = (step for step in (plan.selector, plan.fuser, *plan.others) if step is not None)
+    return tuple(sorted(steps, key=lambda step: AFTER.index(step.kind)))
+
+
+def _behind_prompters(plan: Plan) -> tuple[Step, ...]:
+    """Segmenters, and what makes masks or labels anew."""
+    segmenters = (step for step in (plan.segmenter, plan.labeller) if step is not None)
+    return (*segmenters, *after_segmenters(plan))
+
+
+def made_by(step: Step) -> tuple[str, ...]:
+    """The names of the values that a step makes for others; none for metrics and writers."""
+    return () if step.kind in ENDS else VALUES.get(type(step).output(), ())
 
 
 def plan(
@@ -147,6 +177,7 @@ def plan(
         metrics=tuple(kinds.get("metric", ())),  # type: ignore[arg-type]
         writers=tuple(kinds.get("writer", ())),  # type: ignore[arg-type]
         rounds=rounds,
+        others=tuple(s for k in AFTER if k not in ("selector", "fuser") for s in kinds.get(k, ())),
     )
     _check_inputs(chosen)
     _check_readers(chosen)
@@ -218,7 +249,7 @@ def _check_inputs(chosen: Plan) -> None:
     before = {"image", "classes", "rng", "truth"} & chosen.made
     for step in chosen.steps:
         # A selector or fuser sees only what comes before it; metrics and writers see everything.
-        available = chosen.made if step.kind in ("metric", "writer") else frozenset(before)
+        available = chosen.made if step.kind in ENDS else frozenset(before)
         name = missing_input(step, available)
         if name == "truth":
             raise PlanError(
@@ -229,27 +260,16 @@ def _check_inputs(chosen: Plan) -> None:
             raise PlanError(
                 f"{step.name} needs '{name}', and nothing before it makes one; {adds[name]}"
             )
-        before |= {
-            "saliency": {"heatmap", "heatmaps"},
-            "prompt": {"prompts"},
-            "segmenter": {"masks" if step is chosen.segmenter else "labels"},
-            "fuser": {"labels"},
-        }.get(step.kind, set())
-    if chosen.selector and not chosen.segmenter:
-        raise PlanError(
-            f"{chosen.selector.name} needs 'masks', and nothing before it makes one; "
-            "add --segmenter"
-        )
+        before |= {*made_by(step)}
+    for step in after_segmenters(chosen):
+        if type(step).output() is Masks and not chosen.segmenter:
+            raise PlanError(
+                f"{step.name} needs 'masks', and nothing before it makes one; add --segmenter"
+            )
 
 
 def _check_readers(chosen: Plan) -> None:
     """Refuse a value that is made and never read: most likely a slip."""
-    readers = {kind: [s for s in chosen.steps if s.kind == kind] for kind in KINDS}
-    after = {
-        "heatmap": ("prompt", "segmenter", "selector", "metric", "writer"),
-        "prompts": ("segmenter", "metric", "writer"),
-        "masks": ("fuser", "metric", "writer"),
-    }
     makers: dict[str, Step | None] = {
         "heatmap": chosen.transforms[-1] if chosen.transforms else chosen.saliency,
         "prompts": chosen.prompters[0][0] if chosen.prompters else None,
@@ -261,8 +281,7 @@ def _check_readers(chosen: Plan) -> None:
         if maker is None or (value != "masks" and not (chosen.segmenter or chosen.labeller)):
             continue
         names = {value, f"{value}s"}
-        read = any(names & set(asks(step).all) for kind in after[value] for step in readers[kind])
-        if not read:
+        if not any(names & {*asks(step).all} for step in chosen.steps if _uses(step, value)):
             flag = flag_of(maker.kind)
             raise PlanError(
                 f"the {value} made by {maker.name} is never read; drop --{flag} {maker.name}, or "
@@ -272,3 +291,13 @@ def _check_readers(chosen: Plan) -> None:
                 f"{maker.name}, or add a step that reads them",
                 unread=value,
             )
+
+
+def _uses(step: Step, value: str) -> bool:
+    """Whether something comes of the value if this step reads it; not where it makes its like.
+
+    Masks answer prompts, so what reads both makes nothing of prompts that no segmenter has read.
+    """
+    if step.kind in ENDS:
+        return True
+    return value not in made_by(step) and not (value == "prompts" and step.kind in AFTER)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
 from segkit.plugins.steps import Prompter, Step
-from segkit.running.plan import Plan, asks, missing_input, plan
+from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
 from segkit.values.types import Masks
 
 MADE = "could not be made:"
@@ -161,8 +162,8 @@ class Recipe:
             ]
 
         def default(kind: str, wanted: bool = True) -> list[Step]:
-            (name,) = KINDS[kind].defaults
-            return [make_step(catalog, kind, f"{BUNDLED}:{name}", {})] if wanted else []
+            names = KINDS[kind].defaults if wanted else ()
+            return [make_step(catalog, kind, f"{BUNDLED}:{name}", {}) for name in names]
 
         dataset = self.dataset(catalog, images)
         segmenters = chosen("segmenter", lambda: default("segmenter"))
@@ -170,11 +171,11 @@ class Recipe:
         transforms = chosen("transform")
         metrics = chosen("metric")
         writers = chosen("writer")
-        selectors = chosen("selector", lambda: default("selector", makes_masks))
-        fusers = chosen("fuser", lambda: default("fuser", makes_masks))
-        after = [*segmenters, *selectors, *metrics, *writers]
-        prompters = chosen("prompt", lambda: default("prompt", _wanted(after, "prompts")))
-        readers = [*transforms, *prompters, *after]
+        after = [s for k in AFTER for s in chosen(k, partial(default, k, makes_masks))]
+        asking = [s for s in (*segmenters, *after) if type(s).output() is Masks]
+        asking += [*metrics, *writers]
+        prompters = chosen("prompt", lambda: default("prompt", _wanted(asking, "prompts")))
+        readers = [*transforms, *prompters, *asking]
         saliency = chosen(
             "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps"))
         )
@@ -188,7 +189,7 @@ class Recipe:
         steps: list[Step | Sequence[Prompter]] = [
             *[dataset, *saliency, *transforms],
             *groups,
-            *[*segmenters, *selectors, *fusers, *metrics, *writers],
+            *[*segmenters, *after, *metrics, *writers],
         ]
         built = plan(steps, rounds=self.rounds)
         return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, built))

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from segkit.errors import SegkitError, error_line, plugin_code
 from segkit.plugins.contract import named
-from segkit.plugins.steps import Segmenter, Selector, Step
+from segkit.plugins.steps import Segmenter, Step
 from segkit.running.calling import Call, Caller, Failure, Task, Values
 from segkit.running.graph import Node
 from segkit.running.prompting import (
@@ -198,16 +198,16 @@ def _frames(heatmaps: Heatmaps, asked: Asked | None) -> list[int | None]:
     return [*places, None] if whole or not places else places
 
 
-def _select(
+def _make_masks(
     caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
 ) -> list[Any]:
-    return _chosen(caller, node, node.steps[0], tasks, needs)
+    return _masks_of_masks(caller, node, node.steps[0], tasks, needs)
 
 
-def _chosen(
+def _masks_of_masks(
     caller: Caller, node: Node, step: Step, tasks: Sequence[Task], needs: Sequence[Values]
 ) -> list[Any]:
-    """The selector's choice; for each heatmap apart if it reads one."""
+    """What a step, such as a selector, makes of masks; for each heatmap apart if it reads one."""
     calls: list[list[Call]] = []
     for task, values in zip(tasks, needs, strict=True):
         masks: Masks = values["masks"]
@@ -256,15 +256,16 @@ def _refine(
 
 def _rounds(caller: Caller, node: Node, task: Task, values: Values) -> Any:
     """Ask, segment, select, ask again: (asked, masks, candidates) of the last round."""
-    segmenter = next(step for step in node.steps if isinstance(step, Segmenter))
-    selector = next((step for step in node.steps if isinstance(step, Selector)), None)
-    segment = replace(node, steps=(segmenter,))
+    place = next(i for i, step in enumerate(node.steps) if isinstance(step, Segmenter))
+    segment = replace(node, steps=node.steps[place : place + 1])
     asked: Asked = values["prompts"]
     for last in range(node.rounds - 1, -1, -1):
         now = {**values, "prompts": asked}
         masks = candidates = _segment(caller, segment, [task], [now])[0]
-        if selector is not None and not isinstance(masks, Failure):
-            masks = _chosen(caller, node, selector, [task], [{**now, "masks": masks}])[0]
+        for step in node.steps[place + 1 :]:
+            if not isinstance(masks, Failure):
+                given = {**now, "masks": masks}
+                masks = _masks_of_masks(caller, node, step, [task], [given])[0]
         if isinstance(masks, Failure):
             return masks
         if not last:
@@ -317,8 +318,8 @@ ROLES: Mapping[str, Role] = {
     "perturb": _perturb,
     "encode": _encode,
     "segment": _segment,
-    "select": _select,
-    "fuse": _alone,
+    "make_masks": _make_masks,
+    "make_labels": _alone,
     "count": _count,
     "refine": _refine,
     "refined_prompts": _result(0),

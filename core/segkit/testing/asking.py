@@ -15,6 +15,7 @@ import numpy as np
 from segkit.errors import PluginExitError, SegkitError, error_line, plugin_code
 from segkit.plugins.contract import check_output
 from segkit.plugins.steps import Step
+from segkit.values.types import Masks
 
 
 class Broken(AssertionError):  # noqa: N818 - pytest shows it as a sentence, not as a class
@@ -31,7 +32,7 @@ def inputs_for(step: Step, values: Mapping[str, Any], seed: int = 0) -> dict[str
     names = type(step).inputs()
     found = dict(values)
     found["classes"] = dict(values["classes"])  # its own: a run hands out a copy as well
-    if step.kind == "selector":
+    if "masks" in step.takes and Masks in step.gives:  # it stands before or at the selection
         found["masks"] = values["candidates"]
     if "rng" in names.all:
         found["rng"] = np.random.default_rng(seed)

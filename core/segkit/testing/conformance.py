@@ -290,10 +290,10 @@ def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:
     """The class with the tests of its plugin's kind, or None if it names no plugin."""
     if not wanted.plugin:
         return None
-    from segkit.testing.kinds import TESTS
+    from segkit.testing.kinds import tests_of
 
     found = look_up(wanted)
-    tests: type = Unusable if found.cls is None else TESTS[found.cls.kind]
+    tests: type = Unusable if found.cls is None else tests_of(found.cls.kind)
     made: dict[str, Any] = {
         "__module__": wanted.__module__,
         "__doc__": wanted.__doc__,
@@ -303,7 +303,7 @@ def with_tests(wanted: type[Conformance]) -> type[Conformance] | None:
         "test_pytest_has_loaded_the_kit": None,
     }
     if found.cls is not None:
-        made |= dict.fromkeys(TESTS[found.cls.kind].without(found.cls))
+        made |= dict.fromkeys(tests_of(found.cls.kind).without(found.cls))
     for name, reason in wanted.skips.items():
         known = callable(getattr(tests, f"test_{name}", None))
         made[f"test_{name}"] = _skipped(reason) if known else _unknown(name, tests)

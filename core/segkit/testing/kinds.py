@@ -1,4 +1,4 @@
-"""Kind of plugin to its tests."""
+"""Kind of plugin to its tests: those of the kind itself are added to those of every kind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from segkit.testing.metrics import MetricTests
 from segkit.testing.perturbations import PerturbationTests
 from segkit.testing.prompters import PrompterTests
 from segkit.testing.segmenters import FuserTests, SegmenterTests, SelectorTests
+from segkit.testing.working import Working
 
 TESTS: dict[str, type[Every]] = {
     "dataset": DatasetTests,
@@ -23,3 +24,8 @@ TESTS: dict[str, type[Every]] = {
     "writer": WriterTests,
 }
 """Each kind's tests; those of every kind are among them."""
+
+
+def tests_of(kind: str) -> type[Every]:
+    """A kind's tests; for one that has none of its own, those of all steps that make a value."""
+    return TESTS.get(kind, Working)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.errors import UsageError, did_you_mean
-from segkit.kinds import BUNDLED, KINDS, flag_of
+from segkit.kinds import BUNDLED, KINDS, a, flag_of
 from segkit.plugins.entries import NAME
 
 if TYPE_CHECKING:
@@ -122,12 +122,20 @@ EXAMPLES = {
 
 
 def kind_named(text: str) -> str:
-    """The kind that is meant, by its name or its flag. Raises `UsageError` for any other word."""
+    """The kind that is meant, by its name or its flag.
+
+    Raises `UsageError` for any other word, and for a kind that has no worked example.
+    """
     kinds = {kind: kind for kind in KINDS} | {flag_of(kind): kind for kind in KINDS}
     known = kinds.get(text.lower())
     if known is None:
         hint = did_you_mean(text.lower(), [*kinds], f"there is {', '.join(KINDS)}")
         raise UsageError(f"there is no kind of plugin '{text}'; {hint}")
+    if known not in EXAMPLES:
+        raise UsageError(
+            f"there is no worked example of {a(known)} to start from, only of "
+            f"{', '.join(EXAMPLES)}; see `segkit show {known} NAME` for one that is installed"
+        )
     return known
 
 
