@@ -113,6 +113,7 @@ def test_only_files_of_finished_images_count(tmp_path):
     every = [tmp_path / f"parts/{name}.json" for name in "abc"]
     assert finished_files(tmp_path, "parts") == every
     lines = [
+        {"name": "a", "status": "ok", "files": ["parts/b.json"]},  # done again below
         {"name": "c", "status": "ok", "files": ["masks/c.png", "parts/c.json"]},
         {"name": "b", "status": "failed", "files": ["parts/b.json"]},
         {"name": "a", "status": "ok", "files": ["parts/a.json"]},

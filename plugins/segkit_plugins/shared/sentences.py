@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from segkit.errors import did_you_mean as did_you_mean
 
 LONGEST = 200
 """Characters of another library's error that a sentence quotes, at most."""
@@ -16,9 +15,3 @@ def first_line(error: BaseException) -> str:
     """
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")[:LONGEST]
-
-
-def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The advice to take the nearest known name, or `otherwise` where none is near."""
-    nearest = get_close_matches(name, list(known), n=1)
-    return f"did you mean '{nearest[0]}'?" if nearest else otherwise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,21 +63,12 @@ def finished_files(directory: Path, folder: str) -> list[Path]:
     These are those that results.jsonl names, which holds the images that were done before a run
     was cut off, too; without that file, all in the folder.
     """
+    from segkit.running.records import read_results
+
     results = directory / "results.jsonl"
     if not results.exists():
         return sorted((directory / folder).glob("*"))
-    return sorted(set(_recorded(results, directory, folder)))
-
-
-def _recorded(results: Path, directory: Path, folder: str) -> Iterator[Path]:
-    # Only \n ends a line: names may hold what str.splitlines takes for an end.
-    for text in results.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if not isinstance(line, dict) or line.get("status") != "ok":
-            continue
-        for file in line.get("files", ()):
-            if Path(file).parent == Path(folder):
-                yield directory / file
+    files = {
+        Path(f) for line in read_results(results).lines.values() if line.ok for f in line.files
+    }
+    return sorted(directory / file for file in files if file.parent == Path(folder))
