@@ -25,13 +25,15 @@ from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.errors import SegkitError, UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Step
 from segkit.reporting import write_report
 from segkit.running.engines.local import Local, Opened
 from segkit.running.job import Job
+from segkit.running.options import RunOptions, device_named
 from segkit.running.plan import Plan
 from segkit.running.recipe import Part, Recipe, make_step
-from segkit.running.session import RunOptions, Session, device_named
+from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.images import distinct, read_image
 from segkit.values.types import Heatmap, Image, Labels, Masks, Prompts, Truth
@@ -207,11 +209,8 @@ class Pipeline:
     def _outcome(self, image: Image) -> Outcome:
         job = Job({"": replace(self._plan, dataset=_Given.of(image))}, Path(), nested=False)
         if self._opened is None:
-            options = self._options
-            engine = Local().opened(
-                job, classes=options.classes, seed=options.seed, device=options.device
-            )
-            self._opened = self._stack.enter_context(engine)
+            opened = Local().opened(job, self._options, Observers())
+            self._opened = self._stack.enter_context(opened)
         self._opened.job = job
         return next(self._opened.outcomes([image.name], {}))
 

@@ -12,8 +12,8 @@ import pytest
 
 from segkit import Catalog, Recipe, run
 from segkit.comparing.sweep import sweep_plans
+from segkit.running.options import RunOptions
 from segkit.running.recipe import Part
-from segkit.running.session import RunOptions
 
 pytestmark = pytest.mark.benchmark
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"

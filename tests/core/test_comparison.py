@@ -22,8 +22,8 @@ from segkit import (
 )
 from segkit.comparing.diagnosis import TrueBox, TruePoint, diagnose_plans
 from segkit.comparing.sweep import Shown, Variant, build_all, sweep_plans
+from segkit.running.options import RunOptions
 from segkit.running.recipe import Part, make_step
-from segkit.running.session import RunOptions
 
 CATALOG = Catalog(third_party=False)
 

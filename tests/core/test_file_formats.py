@@ -25,8 +25,8 @@ from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.records import Diagnosis, LeaderboardFile, Robustness
 from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.reporting import write_report
+from segkit.running.options import RunOptions
 from segkit.running.records import ResultLine, RunSummary, read_results
-from segkit.running.session import RunOptions
 
 KEPT = Path(__file__).parent / "run_files"
 

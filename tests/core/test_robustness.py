@@ -27,8 +27,8 @@ from segkit import (
 )
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.sweep import Shown
+from segkit.running.options import RunOptions
 from segkit.running.records import ResultLine
-from segkit.running.session import RunOptions
 
 
 class Dark(Perturbation):

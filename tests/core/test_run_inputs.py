@@ -22,7 +22,7 @@ from segkit import Dataset, Image, Pipeline, Truth, UsageError, plan, read_image
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.sweep import sweep_plans
-from segkit.running.session import RunOptions
+from segkit.running.options import RunOptions
 from segkit_plugins.dataset.files import Files
 from segkit_plugins.dataset.folder import Folder
 from segkit_plugins.metric.iou import IoU

@@ -28,7 +28,7 @@ from toys import Counting, Right
 from segkit import Dataset, Image, Labels, SegkitWarning, Truth, plan, read_image, run, write_png
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.sweep import sweep_plans
-from segkit.running.session import RunOptions
+from segkit.running.options import RunOptions
 from segkit.running.sources import RunImages
 from segkit_plugins.perturbation.gaussian_blur import GaussianBlur
 from segkit_plugins.writer.masks import MaskFiles

@@ -29,15 +29,17 @@ from segkit import (
     Writer,
 )
 from segkit.plugins.contract import names_of
+from segkit.plugins.observers import Observers
 from segkit.running.engines.local import Local
 from segkit.running.job import Job
+from segkit.running.options import RunOptions
 
 
-def walk(plans, **how):
+def walk(plans, observers=None, **how):
     """What comes of each image, one after another, of a job without a folder."""
     job = Job(plans, Path(), nested=True)
-    with Local().opened(job, **how) as engine:
-        yield from engine.outcomes(names_of(job.dataset), dict.fromkeys(plans, ()))
+    with Local().opened(job, RunOptions(**how), observers or Observers()) as here:
+        yield from here.outcomes(names_of(job.dataset), dict.fromkeys(plans, ()))
 
 
 class Squares(Dataset):

@@ -16,8 +16,8 @@ from segkit.kinds import BUNDLED, FILES_DATASET
 if TYPE_CHECKING:
     from segkit.plugins.catalog import Catalog
     from segkit.plugins.observers import Watcher
+    from segkit.running.options import RunOptions
     from segkit.running.recipe import Recipe
-    from segkit.running.session import RunOptions
 
 
 def common_options() -> list[click.Option]:
@@ -85,7 +85,7 @@ def run_options(
     recipe: Recipe, params: Mapping[str, Any], catalog: Catalog, observers: Sequence[object]
 ) -> RunOptions:
     """How the flags say that plans are run. Raises `UsageError` for a device that is not there."""
-    from segkit.running.session import RunOptions, device_named
+    from segkit.running.options import RunOptions, device_named
 
     return RunOptions(
         seed=recipe.seed,

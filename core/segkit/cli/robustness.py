@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from segkit.comparing.records import Robustness
     from segkit.comparing.sweep import Shown
     from segkit.plugins.catalog import Catalog
+    from segkit.running.options import RunOptions
     from segkit.running.plan import Plan
-    from segkit.running.session import RunOptions
 
 
 class _Command(PlanCommand):

@@ -169,7 +169,7 @@ def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
         raise UsageError(option_error(chosen[-1].step, error)) from None
 
     from segkit.cli.training import Screen
-    from segkit.running.session import device_named
+    from segkit.running.options import device_named
     from segkit.training.loop import train
 
     path = Path(params["output"])

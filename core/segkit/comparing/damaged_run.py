@@ -38,10 +38,11 @@ from segkit.running.graph import Branch, Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.ledger import note_files
 from segkit.running.lines import Line
+from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import make_step
 from segkit.running.recording import to_toml
-from segkit.running.session import RunOptions, Session
+from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.files import write_file
 from segkit.values.types import Prompts

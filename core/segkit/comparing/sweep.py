@@ -22,10 +22,11 @@ from segkit.plugins.figures import claims_of, metric_of
 from segkit.running.folder import disk_error
 from segkit.running.job import Job
 from segkit.running.ledger import noted_files
+from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe
 from segkit.running.recording import comparable
-from segkit.running.session import RunOptions, Session
+from segkit.running.session import Session
 from segkit.values.files import write_file
 from segkit.values.images import distinct
 

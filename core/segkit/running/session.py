@@ -1,6 +1,6 @@
 """One session: plans over a data set into a folder, new or resumed.
 
-It decides what is to be done, with `--resume` what is left, lets an engine walk the images, and
+It decides what is to be done, with `--resume` what is left, lets an `Engine` walk the images, and
 keeps the folder: only a session appends to results.jsonl. `run`, `sweep`, `diagnose` and
 `robustness` are sessions with different jobs (see `segkit.running.job`).
 """
@@ -10,15 +10,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segkit.deprecations import SegkitWarning
-from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
+from segkit.running.engines.engine import Engine
 from segkit.running.engines.local import Local
 from segkit.running.folder import (
     Record,
@@ -30,9 +30,9 @@ from segkit.running.folder import (
 from segkit.running.inputs import keep_apart
 from segkit.running.job import Job
 from segkit.running.lines import Line, Summary, Totals, end, line_of
+from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
 from segkit.running.plan import Plan
-from segkit.running.recording import recorded
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.walk import Outcome
 
@@ -40,38 +40,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How plans are run, whatever they are."""
-
-    seed: int = 0
-    """For all that is random."""
-    device: str = "cpu"
-    """`cpu`, `cuda`, `cuda:1` or `mps` (see `device_named`)."""
-    classes: Sequence[str] = ()
-    """Names for the class ids 1, 2, … in place of the data set's."""
-    chunk: int | None = None
-    """How many images are worked on together; by default 4, on a GPU 16."""
-    resume: bool = False
-    """Go on where a run was cut off."""
-    overwrite: bool = False
-    """Start again in a folder that has a run."""
-    catalog: Catalog | None = None
-    """Tells where plugins came from."""
-    observers: Iterable[object] = ()
-    """Objects with watching hooks (see `plugins.hookspecs`)."""
-
-    def content(self, plan: Plan) -> dict[str, Any]:
-        """A plan as a run's recipe.toml holds it."""
-        return recorded(plan, catalog=self.catalog, seed=self.seed, classes=self.classes)
-
-
 class Session:
     """One call that runs a job into its folder."""
 
-    def __init__(self, job: Job, options: RunOptions | None = None) -> None:
-        """Raises what the data set raises when it lists its images."""
+    def __init__(
+        self, job: Job, options: RunOptions | None = None, engine: Engine | None = None
+    ) -> None:
+        """By default this process walks the images.
+
+        Raises what the data set raises when it lists its images.
+        """
         self.job = job
+        self.engine = engine or Local()
         options = options or RunOptions()
         # To start again wins over going on.
         self.options = replace(options, resume=options.resume and not options.overwrite)
@@ -94,20 +74,13 @@ class Session:
         options, watch = self.options, self.watch
         try:
             # Before the folder is touched: what cannot be opened leaves everything as it was.
-            with Local().opened(
-                self.job,
-                classes=options.classes,
-                seed=options.seed,
-                device=options.device,
-                chunk=options.chunk,
-                observers=watch,
-            ) as engine:
+            with self.engine.opened(self.job, options, watch) as there:
                 self._start()
                 done = {n: {*r.finished} | self.images.skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())
                 recipes, images = tuple(self.job.plans), len(self.images)
                 watch.tell("segkit_before_run", recipes=recipes, images=images, done=count)
-                for recipe, line in engine.lines(self.images.names, done, self._write):
+                for recipe, line in there.lines(self.images.names, done, self._write):
                     self._append(recipe, line)
             summaries = end(self.records, self.totals)
         except BaseException as error:
@@ -225,26 +198,3 @@ def run(
         seed, device, tuple(classes), chunk, resume, overwrite, catalog, tuple(observers)
     )
     return Session(Job(plans, Path(directory), nested=len(plans) > 1), options).run()
-
-
-def device_named(name: str) -> str:
-    """The device to open steps on; `auto` is a GPU where there is one.
-
-    Raises `UsageError` for a name that is no device, and for a device that is not there.
-    """
-    kind = name.partition(":")[0]
-    if kind == "cpu":
-        return name
-    if kind not in ("auto", "cuda", "mps"):
-        raise UsageError(f"--device should be auto, cpu, cuda or mps, but is '{name}'")
-    import torch
-
-    there: Mapping[str, bool] = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if kind == "auto":
-        return next((k for k, present in there.items() if present), "cpu")
-    if not there[kind]:
-        raise UsageError(f"--device {name}: this machine has none that torch can use; try cpu")
-    return name

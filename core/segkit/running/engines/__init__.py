@@ -1,1 +1,1 @@
-"""The engines: who walks the images of a session, each a module; `local` is this process."""
+"""The engines: who walks the images of a session, each a module; `engine` says what one is."""

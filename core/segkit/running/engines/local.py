@@ -9,21 +9,20 @@ from segkit.plugins.observers import Observers
 from segkit.running.graph import Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.lines import Line
+from segkit.running.options import RunOptions
 from segkit.running.walk import Outcome, opened, walk
 from segkit.running.work import Work
 
 
 class Opened:
-    """A job whose steps are open."""
+    """A job whose steps are open in this process."""
 
-    def __init__(
-        self, job: Job, classes: Sequence[str], seed: int, chunk: int, observers: Observers
-    ) -> None:
+    def __init__(self, job: Job, options: RunOptions, observers: Observers) -> None:
         self.job = job
         self.graph = Graph()
         self.branches = job.branches(self.graph)
-        self.chunk = chunk
-        self._work = Work(job.classes(classes), seed, observers)
+        self.chunk = options.chunk or (4 if options.device == "cpu" else 16)
+        self._work = Work(job.classes(options.classes), options.seed, observers)
 
     def outcomes(self, names: Sequence[str], done: Skip) -> Iterator[Outcome]:
         """What comes of the images of these names, without those that a recipe has done."""
@@ -39,21 +38,8 @@ class Local:
     """Walks the images in this process."""
 
     @contextmanager
-    def opened(
-        self,
-        job: Job,
-        *,
-        classes: Sequence[str] = (),
-        seed: int = 0,
-        device: str = "cpu",
-        chunk: int | None = None,
-        observers: Observers | None = None,
-    ) -> Iterator[Opened]:
-        """Open each step once; all are closed in the end, whatever happens.
-
-        `chunk`: how many images are worked on together; by default 4, on a GPU 16.
-        """
-        chunk = chunk or (4 if device == "cpu" else 16)
-        there = Opened(job, classes, seed, chunk, observers or Observers())
-        with opened([*job.steps, *there.graph.steps.values()], device):
-            yield there
+    def opened(self, job: Job, options: RunOptions, observers: Observers) -> Iterator[Opened]:
+        """Open each step once; all are closed in the end, whatever happens."""
+        here = Opened(job, options, observers)
+        with opened([*job.steps, *here.graph.steps.values()], options.device):
+            yield here

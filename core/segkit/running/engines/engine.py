@@ -1,0 +1,47 @@
+"""What an engine is: who walks the images of a session, wherever it is, and makes lines of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from segkit.plugins.observers import Observers
+from segkit.running.job import Job, Skip, Write
+from segkit.running.lines import Line
+from segkit.running.options import RunOptions
+
+
+class OpenedJob(Protocol):
+    """A job whose steps are open, wherever that is."""
+
+    def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
+        """Each recipe's line of each image that it has not done, with the recipe's name.
+
+        `names` are those of the images, in the data set's order; `done`: recipe to the names that
+        it has done. Lines come in any order, as they are finished, each once; the session keeps one
+        before it asks for the next. What comes of an image goes to the job (`Job.lines`) and by it
+        to `write`, which belongs to the session's process: it notes the image in the folder before
+        its files are made. An image that cannot be done is a line too, with its `error`; what is
+        raised here ends the run, and what was finished stays.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Walks the images of a job.
+
+    It neither touches the run's folder nor decides what is to be done: the session does. Images may
+    be walked in any order and apart from each other, for the same seed, image and step make the
+    same line (`running.calling.randomness`). A job can be pickled as long as its steps are closed.
+    """
+
+    def opened(
+        self, job: Job, options: RunOptions, observers: Observers
+    ) -> AbstractContextManager[OpenedJob]:
+        """Open each of the job's steps, wherever they will work; all are closed in the end.
+
+        Of the options, seed, device, classes and chunk concern an engine. `observers` are told of
+        images and steps. Raises what opening a step raises, before any image is worked on.
+        """
+        ...
