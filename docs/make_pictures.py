@@ -15,47 +15,41 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from picture_datasets import draw_dataset
+from picture_parts import (
+    CATALOG,
+    HEIGHT,
+    Drawn,
+    answered,
+    called,
+    cup,
+    heat_panel,
+    heatmap,
+    make,
+    mask_panel,
+    numbered,
+    photo_panel,
+    prompt_panel,
+    scene,
+    segmented,
+    text_panel,
+    timed,
+)
 
-from segkit import (
-    Catalog,
-    Heatmap,
-    Image,
-    Labels,
-    Masks,
-    Pipeline,
-    Prompt,
-    Prompts,
-    Truth,
-    write_png,
-)
+from segkit import Image, Labels, Masks, Prompt, Prompts, Truth, write_png
 from segkit.kinds import KINDS, a
-from segkit.plugins.steps import Step
-from segkit_plugins.writer._pictures import (
-    RGB,
-    Panel,
-    Scale,
-    heat_colours,
-    heated,
-    marked,
-    outline,
-    side_by_side,
-    tinted,
-)
+from segkit_plugins.writer._pictures import RGB, Panel, side_by_side
 
 FOLDER = Path(__file__).parent / "images" / "plugins"
 COSTS = FOLDER / "costs.json"
 MACHINE = (
     "processor time on one thread of an x86-64 machine that had other work to do, so a rough figure"
 )
-HEIGHT = 190
-"""Of a panel, in pixels."""
 QUALITY = 60
-CATALOG = Catalog(third_party=False)
 
 NEEDS = {
     "prompt/detr": "it needs a detector's weights from the hub",
@@ -68,269 +62,7 @@ NEEDS = {
 NEEDS_TRAINING = "it needs weights that `segkit train` makes"
 
 
-# ---- one picture, and what the default steps make of it --------------------------------------
-
-
-@cache
-def sample(name: str) -> Image:
-    """A photograph of scikit-image's."""
-    return make("dataset", "samples", only=(name,))[0][0]
-
-
-def cup() -> Image:
-    """A cup of coffee: 600 x 400 pixels; it has parts, so masks of one click differ."""
-    return sample("coffee")
-
-
-def cat() -> Image:
-    """A cat: 451 x 300 pixels."""
-    return sample("cat")
-
-
-@cache
-def heatmap() -> Heatmap:
-    """Where the default classifier sees the cup."""
-    return called(make("saliency", "gradcam"), {"image": cup()})[0]
-
-
-@cache
-def answered(prompt: str = "distance-centers", transform: str = "none") -> Any:
-    """The default steps' result for the cup, with another prompter or a transform."""
-    chosen = {"prompt": prompt, "transform": transform}
-    options = {"power.gamma": 3.0} if transform == "power" else {}
-    with Pipeline(**chosen, options=options, device="cpu", catalog=CATALOG) as pipeline:
-        return pipeline(cup())
-
-
-@cache
-def scene() -> tuple[Image, Truth, dict[int, str], Any]:
-    """A generated picture of several shapes, its truth, and what a pipeline finds in it."""
-    dataset = make("dataset", "scenes", count=4, seed=10)
-    image, truth = dataset[3]
-    options = {"gradcam.model": "shapes", "gradcam.target": "top:2"}
-    with Pipeline(
-        prompt="topk", options=options, classes=[*dataset.classes.values()], catalog=CATALOG
-    ) as pipeline:
-        return image, truth, dict(dataset.classes), pipeline(image)
-
-
-def make(kind: str, name: str, **options: Any) -> Any:
-    """A bundled step."""
-    return CATALOG.load(kind, name)(**options)
-
-
-def called(step: Step, values: Mapping[str, Any]) -> Any:
-    """What the step makes, opened and closed around it."""
-    return timed(step, values)[0]
-
-
-def timed(step: Step, values: Mapping[str, Any], repeats: int = 1) -> tuple[Any, float]:
-    """What it makes of those values that it names, and the least processor time of some calls.
-
-    A segmenter's encoding is made, and counted, each time.
-    """
-    work = getattr(step, step.work)
-    times = []
-    step.open("cpu")
-    try:
-        for _ in range(repeats):
-            start = time.process_time()
-            given = dict(values)
-            if "encode" in step.extras and hasattr(step, "encode"):
-                wanted = step.inputs_of("encode").all
-                given["encoding"] = step.encode(**{n: given[n] for n in wanted if n in given})
-            made = work(**{n: given[n] for n in step.inputs().all if n in given})
-            times.append(time.process_time() - start)
-    finally:
-        step.close()
-    return made, min(times)
-
-
-# ---- panels -----------------------------------------------------------------------------------
-
-
-def scaled(image: Image) -> tuple[RGB, Scale]:
-    """The photo as it stands in a panel."""
-    scale = Scale(image.size, HEIGHT)
-    return scale.photo(image.pixels), scale
-
-
-def photo_panel(title: str, image: Image, prompts: Prompts | None = None) -> Panel:
-    """The photo, with prompts where there are some."""
-    photo, scale = scaled(image)
-    return Panel(title, photo if prompts is None else marked(photo, prompts, scale))
-
-
-def heat_panel(title: str, heat: Heatmap, image: Image | None = None) -> Panel:
-    """The heatmap in colours, or over its photo."""
-    scale = Scale(heat.values.shape, HEIGHT)
-    values = scale.heat(heat.values)
-    shown = heat_colours(values) if image is None else heated(scale.photo(image.pixels), values)
-    return Panel(title, shown)
-
-
-def prompt_panel(title: str, image: Image, heat: Heatmap, prompts: Prompts) -> Panel:
-    """Prompts over heatmap and photo; a mask prompt as an outline."""
-    panel = heat_panel(title, heat, image)
-    scale = Scale(image.size, HEIGHT)
-    picture = panel.picture.copy()
-    for prompt in prompts:
-        if prompt.mask is not None:
-            mask = _resized(prompt.mask, scale.size) > 0
-            picture[outline(mask)] = (255, 255, 255)
-    panel.picture = marked(picture, prompts, scale)
-    return panel
-
-
-def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    import PIL.Image
-
-    picture = PIL.Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return np.asarray(picture.resize(size[::-1], PIL.Image.Resampling.BILINEAR))
-
-
-def mask_panel(title: str, image: Image, ids: np.ndarray, prompts: Prompts | None = None) -> Panel:
-    """A class map, or masks numbered from 1, over the photo."""
-    photo, scale = scaled(image)
-    small = scale.labels(ids)
-    picture = tinted(photo, small, outline(small))
-    return Panel(title, picture if prompts is None else marked(picture, prompts, scale))
-
-
-def numbered(masks: Masks, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) int32: 1 for the first mask, and so on; small ones on top."""
-    ids = np.zeros(size, np.int32)
-    for i in np.argsort([-m.sum() for m in masks.masks], kind="stable"):
-        ids[masks.masks[i]] = i + 1
-    return ids
-
-
-def text_panel(title: str, lines: Sequence[str], width: int = 330) -> Panel:
-    """Text as a file has it."""
-    import PIL.Image
-    import PIL.ImageDraw
-    import PIL.ImageFont
-
-    picture = PIL.Image.new("RGB", (width, HEIGHT), (246, 246, 246))
-    draw = PIL.ImageDraw.Draw(picture)
-    font = PIL.ImageFont.load_default(12)
-    for i, line in enumerate(lines[: HEIGHT // 17]):
-        while draw.textlength(line, font) > width - 12:
-            line = line[:-1]
-        draw.text((6, 5 + 17 * i), line, (32, 32, 32), font)
-    return Panel(title, np.asarray(picture))
-
-
-Drawn = tuple[list[Panel], float, str]
-"""Panels, seconds, and what is seen."""
-
-
 # ---- one way to draw for each kind ------------------------------------------------------------
-
-
-def draw_dataset(name: str) -> Drawn:
-    """A few images of it, with their truth."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = DATASETS.get(name, lambda _: {})(Path(folder))
-        dataset = make("dataset", name, **options)
-        start = time.process_time()
-        found = [dataset[i] for i in range(min(3, len(dataset)))]
-        taken = (time.process_time() - start) / len(found)
-    panels = []
-    for image, truth in found:
-        panels.append(photo_panel(image.name, image))
-        if truth is not None and len(found) < 3:
-            panels.append(mask_panel("truth", image, truth.labels.ids))
-        elif truth is not None:
-            panels[-1] = mask_panel(image.name, image, truth.labels.ids)
-    truth = found[0][1]
-    if truth is None:
-        return panels, taken, "the first of its images"
-    if len(found) == 3:
-        return panels, taken, "the first of its images under their truth, a colour for each class"
-    return panels, taken, "an image as it gives it, and its truth (void is grey)"
-
-
-def _folder(folder: Path) -> dict[str, Any]:
-    _photo(folder / "images" / "cat.jpg")
-    write_png(folder / "masks" / "cat.png", _cat_mask().astype(np.uint8) * 255)
-    return {"images": folder / "images", "masks": folder / "masks"}
-
-
-def _files(folder: Path) -> dict[str, Any]:
-    return {"paths": (str(_photo(folder / "cat.jpg")),)}
-
-
-def _pets(folder: Path) -> dict[str, Any]:
-    _photo(folder / "images" / "Tabby_1.jpg")
-    trimap = np.where(_cat_mask(), 1, 2).astype(np.uint8)
-    trimap[_border(5)] = 3
-    write_png(folder / "annotations" / "trimaps" / "Tabby_1.png", trimap)
-    return {"root": folder}
-
-
-def _voc(folder: Path) -> dict[str, Any]:
-    _photo(folder / "JPEGImages" / "2007_000001.jpg")
-    ids = np.where(_cat_mask(), 8, 0).astype(np.uint8)
-    ids[_border(3)] = 255
-    write_png(folder / "SegmentationClass" / "2007_000001.png", ids)
-    lists = folder / "ImageSets" / "Segmentation"
-    lists.mkdir(parents=True)
-    (lists / "val.txt").write_text("2007_000001\n")
-    return {"root": folder, "split": "val"}
-
-
-def _coco(folder: Path) -> dict[str, Any]:
-    _photo(folder / "cat.jpg")
-    from pycocotools import mask as coco
-
-    found = coco.encode(np.asfortranarray(_cat_mask().astype(np.uint8)))
-    height, width = cat().size
-    content = {
-        "images": [{"id": 1, "file_name": "cat.jpg", "height": height, "width": width}],
-        "categories": [{"id": 17, "name": "cat"}],
-        "annotations": [
-            {
-                "id": 1,
-                "image_id": 1,
-                "category_id": 17,
-                "iscrowd": 0,
-                "segmentation": {"size": [height, width], "counts": found["counts"].decode()},
-            }
-        ],
-    }
-    (folder / "cat.json").write_text(json.dumps(content))
-    return {"root": folder, "annotations": folder / "cat.json"}
-
-
-DATASETS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "coco": _coco,
-    "files": _files,
-    "folder": _folder,
-    "pets": _pets,
-    "scenes": lambda _: {"count": 3},
-    "shapes": lambda _: {"count": 3},
-    "voc": _voc,
-}
-"""Sets that need files: a tree in their own layout, with the cat in it."""
-
-
-def _photo(path: Path) -> Path:
-    import PIL.Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(cat().pixels).save(path, quality=95)
-    return path
-
-
-@cache
-def _cat_mask() -> np.ndarray:
-    with Pipeline(device="cpu", catalog=CATALOG) as pipeline:
-        return pipeline(cat()).labels.ids > 0
-
-
-def _border(width: int) -> np.ndarray:
-    return outline(_cat_mask().astype(np.int32), width)
 
 
 def draw_perturbation(name: str) -> Drawn:
@@ -435,13 +167,6 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "k-medoids": {},
 }
 """Options that show more than the defaults do."""
-
-
-def segmented(prompts: Prompts) -> np.ndarray:
-    """(H, W): what SAM answers, the best mask for each prompt."""
-    masks = called(make("segmenter", "sam"), {"image": cup(), "prompts": prompts})
-    chosen = called(make("selector", "score"), {"image": cup(), "masks": masks})
-    return numbered(chosen, cup().size)
 
 
 def draw_segmenter(name: str) -> Drawn:

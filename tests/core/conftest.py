@@ -1,4 +1,4 @@
-"""The toys stand beside the tests that use them; packages that look installed."""
+"""The toys stand beside the tests that use them; packages that look installed; photos and a run."""
 
 import sys
 from pathlib import Path
@@ -32,3 +32,21 @@ def install(tmp_path, monkeypatch):
     for name in set(sys.modules) - before:
         if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of the photos a, b and c."""
+    from folder_toys import photographs
+
+    return photographs(tmp_path / "photos", "a", "b", "c").parent
+
+
+@pytest.fixture
+def out(tmp_path, photos):
+    """The folder of a run over `photos`."""
+    from folder_toys import files
+    from source_toys import Told
+
+    Told(tmp_path / "out", files(photos))
+    return tmp_path / "out"

@@ -1,0 +1,199 @@
+"""What the pictures of plugins are made of: the cup, a scene, calls of steps, panels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from segkit import (
+    Catalog,
+    Heatmap,
+    Image,
+    Masks,
+    Pipeline,
+    Prompts,
+    Truth,
+)
+from segkit.plugins.steps import Step
+from segkit_plugins.writer._pictures import (
+    RGB,
+    Panel,
+    Scale,
+    heat_colours,
+    heated,
+    marked,
+    outline,
+    tinted,
+)
+
+HEIGHT = 190
+"""Of a panel, in pixels."""
+CATALOG = Catalog(third_party=False)
+
+
+# ---- one picture, and what the default steps make of it --------------------------------------
+
+
+@cache
+def sample(name: str) -> Image:
+    """A photograph of scikit-image's."""
+    return make("dataset", "samples", only=(name,))[0][0]
+
+
+def cup() -> Image:
+    """A cup of coffee: 600 x 400 pixels; it has parts, so masks of one click differ."""
+    return sample("coffee")
+
+
+def cat() -> Image:
+    """A cat: 451 x 300 pixels."""
+    return sample("cat")
+
+
+@cache
+def heatmap() -> Heatmap:
+    """Where the default classifier sees the cup."""
+    return called(make("saliency", "gradcam"), {"image": cup()})[0]
+
+
+@cache
+def answered(prompt: str = "distance-centers", transform: str = "none") -> Any:
+    """The default steps' result for the cup, with another prompter or a transform."""
+    chosen = {"prompt": prompt, "transform": transform}
+    options = {"power.gamma": 3.0} if transform == "power" else {}
+    with Pipeline(**chosen, options=options, device="cpu", catalog=CATALOG) as pipeline:
+        return pipeline(cup())
+
+
+@cache
+def scene() -> tuple[Image, Truth, dict[int, str], Any]:
+    """A generated picture of several shapes, its truth, and what a pipeline finds in it."""
+    dataset = make("dataset", "scenes", count=4, seed=10)
+    image, truth = dataset[3]
+    options = {"gradcam.model": "shapes", "gradcam.target": "top:2"}
+    with Pipeline(
+        prompt="topk", options=options, classes=[*dataset.classes.values()], catalog=CATALOG
+    ) as pipeline:
+        return image, truth, dict(dataset.classes), pipeline(image)
+
+
+def make(kind: str, name: str, **options: Any) -> Any:
+    """A bundled step."""
+    return CATALOG.load(kind, name)(**options)
+
+
+def called(step: Step, values: Mapping[str, Any]) -> Any:
+    """What the step makes, opened and closed around it."""
+    return timed(step, values)[0]
+
+
+def timed(step: Step, values: Mapping[str, Any], repeats: int = 1) -> tuple[Any, float]:
+    """What it makes of those values that it names, and the least processor time of some calls.
+
+    A segmenter's encoding is made, and counted, each time.
+    """
+    work = getattr(step, step.work)
+    times = []
+    step.open("cpu")
+    try:
+        for _ in range(repeats):
+            start = time.process_time()
+            given = dict(values)
+            if "encode" in step.extras and hasattr(step, "encode"):
+                wanted = step.inputs_of("encode").all
+                given["encoding"] = step.encode(**{n: given[n] for n in wanted if n in given})
+            made = work(**{n: given[n] for n in step.inputs().all if n in given})
+            times.append(time.process_time() - start)
+    finally:
+        step.close()
+    return made, min(times)
+
+
+def segmented(prompts: Prompts) -> np.ndarray:
+    """(H, W): what SAM answers, the best mask for each prompt."""
+    masks = called(make("segmenter", "sam"), {"image": cup(), "prompts": prompts})
+    chosen = called(make("selector", "score"), {"image": cup(), "masks": masks})
+    return numbered(chosen, cup().size)
+
+
+# ---- panels -----------------------------------------------------------------------------------
+
+
+def scaled(image: Image) -> tuple[RGB, Scale]:
+    """The photo as it stands in a panel."""
+    scale = Scale(image.size, HEIGHT)
+    return scale.photo(image.pixels), scale
+
+
+def photo_panel(title: str, image: Image, prompts: Prompts | None = None) -> Panel:
+    """The photo, with prompts where there are some."""
+    photo, scale = scaled(image)
+    return Panel(title, photo if prompts is None else marked(photo, prompts, scale))
+
+
+def heat_panel(title: str, heat: Heatmap, image: Image | None = None) -> Panel:
+    """The heatmap in colours, or over its photo."""
+    scale = Scale(heat.values.shape, HEIGHT)
+    values = scale.heat(heat.values)
+    shown = heat_colours(values) if image is None else heated(scale.photo(image.pixels), values)
+    return Panel(title, shown)
+
+
+def prompt_panel(title: str, image: Image, heat: Heatmap, prompts: Prompts) -> Panel:
+    """Prompts over heatmap and photo; a mask prompt as an outline."""
+    panel = heat_panel(title, heat, image)
+    scale = Scale(image.size, HEIGHT)
+    picture = panel.picture.copy()
+    for prompt in prompts:
+        if prompt.mask is not None:
+            mask = _resized(prompt.mask, scale.size) > 0
+            picture[outline(mask)] = (255, 255, 255)
+    panel.picture = marked(picture, prompts, scale)
+    return panel
+
+
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    import PIL.Image
+
+    picture = PIL.Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.asarray(picture.resize(size[::-1], PIL.Image.Resampling.BILINEAR))
+
+
+def mask_panel(title: str, image: Image, ids: np.ndarray, prompts: Prompts | None = None) -> Panel:
+    """A class map, or masks numbered from 1, over the photo."""
+    photo, scale = scaled(image)
+    small = scale.labels(ids)
+    picture = tinted(photo, small, outline(small))
+    return Panel(title, picture if prompts is None else marked(picture, prompts, scale))
+
+
+def numbered(masks: Masks, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) int32: 1 for the first mask, and so on; small ones on top."""
+    ids = np.zeros(size, np.int32)
+    for i in np.argsort([-m.sum() for m in masks.masks], kind="stable"):
+        ids[masks.masks[i]] = i + 1
+    return ids
+
+
+def text_panel(title: str, lines: Sequence[str], width: int = 330) -> Panel:
+    """Text as a file has it."""
+    import PIL.Image
+    import PIL.ImageDraw
+    import PIL.ImageFont
+
+    picture = PIL.Image.new("RGB", (width, HEIGHT), (246, 246, 246))
+    draw = PIL.ImageDraw.Draw(picture)
+    font = PIL.ImageFont.load_default(12)
+    for i, line in enumerate(lines[: HEIGHT // 17]):
+        while draw.textlength(line, font) > width - 12:
+            line = line[:-1]
+        draw.text((6, 5 + 17 * i), line, (32, 32, 32), font)
+    return Panel(title, np.asarray(picture))
+
+
+Drawn = tuple[list[Panel], float, str]
+"""Panels, seconds, and what is seen."""

@@ -1,0 +1,287 @@
+"""The page of a sweep and of a diagnosis: leaderboard, waterfalls, histograms."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from report_toys import NASTY, Page, line, write_run, write_strip
+
+from segkit.comparing.records import RecipeLosses
+from segkit.reporting import charts, write_report
+from segkit.reporting import pictures as pictures_module
+
+# ---- sweeps and diagnoses ---------------------------------------------------------------------
+
+
+def estimate(mean, half=0.01):
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+BOARD = {
+    "metric": "iou",
+    "higher_is_better": True,
+    "images": 3,
+    "caution": "36 pairs were compared: about 2 of them would seem to differ by chance",
+    "rows": [
+        {
+            "recipe": "grid",
+            "options": {"prompt": "centroid-grid"},
+            "words": "shapes > gradcam > centroid-grid > sam",
+            "scores": {"distance": estimate(12.5, 2), "iou": estimate(0.8)},
+            "seconds": {"sam": 0.2, "gradcam": 0.1},
+            "images": 3,
+            "failed": 0,
+            "verdict": "grid beats topk by 0.100 ± 0.020 iou",
+        },
+        {"recipe": "topk", "scores": {"iou": estimate(0.7), "distance": {"mean": None}}},
+    ],
+    "pairs": [
+        {"better": "grid", "worse": "topk", "metric": "iou", "difference": 0.1, "low": 0.08,
+         "high": 0.12, "distinguishable": True, "sentence": "grid beats topk by a tenth"},
+        {"better": "grid", "worse": "gone"},
+    ],
+    "skipped": [{"recipe": "box", "reason": "box needs 'heatmap', and nothing makes one"}],
+}  # fmt: skip
+
+PARTS = {"selection": 0.05, "prompt": 0.1, "segmenter": 0.05, "saliency": 0.12, "placement": -0.02}
+
+DIAGNOSIS = {
+    "images": 3,
+    "recipes": [
+        {"recipe": "grid", "iou": 0.8, "best_candidate": 0.85, "true_point": 0.95,
+         "true_box": None, "intervals": {"selection": [0.03, 0.07]},
+         "reading": "grid loses most to the saliency. Try another layer.", **PARTS},
+    ],
+    "rows": [
+        {"name": f"i{n}", "recipe": "grid", "iou": n / 10, "best_candidate": n / 10,
+         "true_point": 1, "true_box": 1, "selection": 0, "prompt": 1 - n / 10, "segmenter": 0,
+         "cause": "saliency" if n % 2 else "placement"}
+        for n in (2, 0, 1)
+    ],
+}  # fmt: skip
+
+
+SUMMARY = {
+    "scores": {"iou": 0.5},
+    "figures": {"distance": {"lower_is_better": True, "unit": "px"}},
+}
+
+
+def write_sweep(folder, recipes=("topk", "grid"), board=BOARD, diagnosis=None, **more):
+    """Runs with three images; grid is best at i0 and topk at i2."""
+    for place, recipe in enumerate(recipes):
+        rows = [line(f"i{n}", scores={"iou": abs(n - 2 * place) / 2}) for n in range(3)]
+        write_run(folder / "recipes" / recipe, rows, summary=SUMMARY, **more)
+    for name, found in (("leaderboard", board), ("diagnosis", diagnosis)):
+        if found is not None:
+            (folder / f"{name}.json").write_text(
+                found if isinstance(found, str) else json.dumps(found), encoding="utf-8"
+            )
+    return folder
+
+
+def test_a_sweep_has_its_leaderboard(tmp_path):
+    page = Page(write_report(write_sweep(tmp_path, recipe='[[dataset]]\nname = "shapes"\n')))
+    assert "2 recipes compared" in page.text
+    assert "3 images" in page.text
+    assert "grid comes first, with iou 0.8000. grid beats topk by 0.100" in page.text
+    assert "1 grid shapes > gradcam > centroid-grid > sam prompt centroid-grid 0.8000" in page.text
+    assert "0.7900 to 0.8100" in page.text
+    assert "12.50 px" in page.text
+    assert "0.300 0 12.50 px" in page.text  # seconds, failed, and then the other metrics
+    assert "box : box needs 'heatmap', and nothing makes one" in page.text
+    assert "36 pairs were compared" in page.text
+    assert "grid beats topk by a tenth" in page.text
+    assert page.json("data")["recipes"] == ["grid", "topk"]  # the best first
+    assert "segkit run --recipe recipes/NAME/recipe.toml" in page.text
+
+
+def test_intervals_are_drawn_on_one_scale(tmp_path):
+    page = Page(write_report(write_sweep(tmp_path)))
+    drawn = [attrs["d"] for attrs in page.all("path") if attrs.get("class") == "whisker"]
+    first, _, other = drawn  # iou and distance of grid, iou of topk
+    assert first.startswith("M83.33 7H100.0")  # 0.79 … 0.81 on 0.69 … 0.81
+    assert other.startswith("M0.0 7H16.67")
+    points = [attrs["d"] for attrs in page.all("path") if attrs.get("class") == "point"]
+    assert points[0] == "M91.67 7h0"
+
+
+def test_figures_sort_by_their_value(tmp_path):
+    page = Page(write_report(write_sweep(tmp_path)))
+    heads = [h for h in page.all("th") if h.get("data-kind")]
+    first = {"scope": "col", "class": "number", "data-kind": "number", "aria-sort": "ascending"}
+    assert heads[0] == first
+    assert [h.get("data-first") for h in heads[2:6]] == ["descending", None, None, "ascending"]
+    cells = [float(c["data-value"]) for c in page.all("td") if "first" in c.get("class", "")]
+    assert cells == [0.8, 0.7]
+
+
+@pytest.mark.parametrize(
+    "board",
+    [{"rows": [{"recipe": "grid"}]}, {"rows": []}, {"rows": [{"recipe": "gone", "scores": {}}]},
+     {"rows": [{"recipe": "grid", "scores": {"iou": {"mean": None, "low": None}}}]}, None],
+)  # fmt: skip
+def test_a_leaderboard_may_lack_almost_everything(tmp_path, board):
+    text = Page(write_report(write_sweep(tmp_path, board=board))).text
+    assert "compared" in text
+    assert ("comes first" in text) == bool(board and board["rows"])
+    assert "damaged" not in text
+
+
+@pytest.mark.parametrize("board", ["", "{", "[]", "{}", '{"rows": 3}', '{"rows": [{}]}'])
+def test_a_damaged_leaderboard_or_diagnosis_is_named(tmp_path, board):
+    text = Page(write_report(write_sweep(tmp_path, board=board, diagnosis=board))).text
+    assert "leaderboard.json is damaged and is left out." in text
+    assert "diagnosis.json is damaged and is left out." in text
+    assert "2 recipes compared" in text
+
+
+def test_names_in_a_sweep_are_escaped(tmp_path):
+    board = json.loads(json.dumps(BOARD).replace('"grid"', json.dumps(NASTY)))
+    board["skipped"][0]["reason"] = NASTY
+    board["rows"][0] |= {"verdict": NASTY, "words": NASTY, "options": {NASTY: NASTY}}
+    diagnosis = json.loads(json.dumps(DIAGNOSIS).replace('"grid"', json.dumps(NASTY)))
+    diagnosis["recipes"][0]["reading"] = diagnosis["rows"][0]["name"] = NASTY
+    page = Page(write_report(write_sweep(tmp_path, board=board, diagnosis=diagnosis)))
+    assert page.text.count(NASTY) > 9
+    assert NASTY not in page.source
+
+
+def test_an_unfinished_sweep_says_what_it_waits_for(tmp_path):
+    folder = write_sweep(tmp_path, board=None)
+    (folder / "recipes" / "topk" / "summary.json").unlink()
+    text = Page(write_report(folder)).text
+    assert "Not finished: topk." in text
+    assert "segkit sweep … --resume" in text
+
+
+def test_a_sentence_of_several_recipes_stands_once(tmp_path):
+    folder = write_sweep(tmp_path)
+    torn = line("x", status="failed", error="'x' is torn")
+    write_run(folder / "recipes" / "grid", [torn, line("y", status="failed", error="too dark")])
+    write_run(folder / "recipes" / "topk", [torn, line("y")])
+    text = Page(write_report(folder)).text
+    assert "2 images in" in text
+    assert "2 failed" in text
+    assert "x all 'x' is torn y grid too dark" in text
+
+
+def test_recipes_share_their_pictures(tmp_path):
+    folder = write_sweep(tmp_path)
+    for recipe, colour in (("grid", (200, 30, 30)), ("topk", (30, 30, 200))):
+        rows = [line("a", files=["overlay/a.jpg"], scores={"iou": 0.5})]
+        write_run(folder / "recipes" / recipe, rows)
+        panels = [("photo", (9, 99, 9)), ("mask", colour), ("truth", (99, 9, 99))]
+        write_strip(folder / "recipes" / recipe / "overlay" / "a.jpg", panels)
+    page = Page(write_report(folder))
+    grid, topk = (by["tiles"] for by in page.images["a"])
+    assert [title for title, _ in grid] == ["photo", "mask", "truth"]
+    assert [a == b for a, b in zip(grid, topk, strict=True)] == [True, False, True]
+    assert len(page.json("pictures-data")) == 4
+    links = [by["link"] for by in page.images["a"]]
+    assert links == ["recipes/grid/overlay/a.jpg", "recipes/topk/overlay/a.jpg"]
+
+
+def test_a_diagnosis_has_waterfalls_figures_and_the_worst_images(tmp_path):
+    page = Page(write_report(write_sweep(tmp_path, diagnosis=DIAGNOSIS)))
+    assert "Where the IoU was lost" in page.text
+    assert "grid loses most to the saliency. Try another layer." in page.text
+    (label,) = (a["aria-label"] for a in page.all("svg") if "perfect" in a.get("aria-label", ""))
+    assert label == (
+        "grid: perfect 1.000, segmenter 0.050, prompt: placement -0.020, "
+        "prompt: saliency 0.120, selection 0.050, IoU 0.800"
+    )
+    figures = "0.8000 0.0500 0.0300 to 0.0700 0.1000 0.1200 -0.0200 0.0500 0.8500 0.9500 –"
+    assert f"grid {figures}" in page.text
+    worst = [a["data-open"] for a in page.all("button") if a.get("data-open")]
+    assert worst == ["i0", "i1", "i2"]
+    gains = [a for a in page.all("rect") if "gain" in (a.get("class") or "")]
+    assert [a["class"] for a in gains] == ["placement gain"]
+
+
+def test_a_diagnosis_alone_has_a_page(tmp_path):
+    (tmp_path / "diagnosis.json").write_text(json.dumps(DIAGNOSIS))
+    page = Page(write_report(tmp_path))
+    assert "1 recipe compared" in page.text
+    assert "grid loses most to the saliency." in page.text
+
+
+def losses(**parts):
+    found = {**dict.fromkeys(("selection", "prompt", "segmenter", "saliency", "placement"), 0.0)}
+    found |= parts
+    return RecipeLosses(recipe="a", iou=1 - sum(found.values()) + found["prompt"], **found)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{}, {"segmenter": 0.3, "selection": 0.1}, {"segmenter": 1.0}, {"segmenter": -0.2},
+     {"segmenter": 0.5, "placement": -0.25, "saliency": 0.125, "selection": 0.25}],
+)  # fmt: skip
+def test_each_bar_of_a_waterfall_begins_where_the_last_one_ended(parts):
+    found = losses(**parts)
+    scale = charts.waterfall_scale([found], 300)
+    bars = charts.waterfall(found, scale)
+    assert [b.part for b in bars] == [
+        "whole", "segmenter", "placement", "saliency", "selection", "iou",
+    ]  # fmt: skip
+    for before, bar in pairwise(bars[:-1]):
+        ends = {round(bar.x, 1), round(bar.x + bar.width, 1)}
+        assert ends == {round(before.end, 1), round(bar.end, 1)}
+    assert bars[-2].end == pytest.approx(bars[-1].end, abs=0.02)
+    assert all(b.x >= 0 and b.x + b.width <= 300.01 for b in bars)
+
+
+def test_small_losses_are_drawn_large():
+    near = charts.waterfall_scale([losses(segmenter=0.05)], 300)
+    assert (near.low, near.high) == (0.9, 1.0)
+    far = charts.waterfall_scale([losses(segmenter=0.05), losses(segmenter=0.6)], 300)
+    assert (far.low, far.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123, "+0.012"), (-0.05, "−0.050"), (0, "0.000"), (-0.0004, "0.000")]
+)
+def test_changes_bear_their_sign(value, text):
+    assert charts.signed(value) == text
+
+
+def test_a_histogram_counts_every_image():
+    values = [0.0, 0.049, 0.05, 0.5, 0.96, 1.0, 1.0, float("nan")]
+    (one, other), low, high = charts.histograms([("a", values), ("none", []), ("b", [0.5])])
+    assert (low, high) == (0.0, 1.0)
+    assert [bar.label for bar in one.bars] == [
+        "0.00 to 0.05: 2 images", "0.05 to 0.10: 1 image", "0.50 to 0.55: 1 image",
+        "0.95 to 1.00: 3 images",
+    ]  # fmt: skip
+    assert one.count == 7
+    assert one.quantiles == pytest.approx(np.quantile(values[:-1], [0, 0.25, 0.5, 0.75, 1]))
+    assert one.mean == pytest.approx(np.mean(values[:-1]))
+    assert other.bars[0].height == 44  # all of its images
+    assert one.bars[-1].height == pytest.approx(44 * 3 / 7, abs=0.01)
+
+
+def test_a_histogram_of_large_figures_has_their_scale():
+    (one,), low, high = charts.histograms([("a", [3.0, 12.0, 40.0])])
+    assert (low, high) == (3.0, 40.0)
+    assert 0 < one.median_x < 100
+    (same,), low, high = charts.histograms([("a", [7.0, 7.0])])
+    assert (low, high) == (6.5, 7.5)
+    assert [(bar.x, bar.label) for bar in same.bars] == [(150.5, "7.00 to 7.05: 2 images")]
+    assert same.median_x == 150
+
+
+def test_values_at_the_end_of_a_bin_count_for_the_next_one():
+    (one,), *_ = charts.histograms([("a", [i / 20 for i in range(20)])])
+    assert [bar.label for bar in one.bars] == [
+        f"{i / 20:.2f} to {(i + 1) / 20:.2f}: 1 image" for i in range(20)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_pages_of_any_size_stay_small(count):
+    widths = [pictures_module.panel_width(count * (4 + recipes)) for recipes in range(1, 20)]
+    assert widths == sorted(widths, reverse=True)
+    assert all(176 <= width <= 480 for width in widths)
