@@ -166,7 +166,7 @@ def test_wrong_use_is_told_in_a_sentence(arguments, sentence, capsys, tmp_path, 
 
 def test_a_missing_library_is_named_with_the_line_that_installs_it(capsys, monkeypatch, tmp_path):
     for name in [
-        n for n in sys.modules if n == "segkit.training.loop" or n == "segkit.cli.training"
+        n for n in sys.modules if n == "segkit.training.loop" or n == "segkit.cli.train_screen"
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "lightning", None)

@@ -6,7 +6,7 @@ import pytest
 
 from segkit import Catalog, Recipe, UsageError
 from segkit.running.recipe import Part
-from segkit.running.recording import recorded, to_toml
+from segkit.running.recipe_record import recorded, to_toml
 
 CATALOG = Catalog(third_party=False)
 

@@ -26,7 +26,7 @@ from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.sweep import sweep_plans
 from segkit.running.ledger import LEDGER
 from segkit.running.options import RunOptions
-from segkit.running.recording import recorded, to_toml
+from segkit.running.recipe_record import recorded, to_toml
 from segkit_plugins.perturbation.gaussian_blur import GaussianBlur
 from segkit_plugins.writer.coco import Coco
 from segkit_plugins.writer.masks import MaskFiles

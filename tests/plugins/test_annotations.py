@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from found import CATALOG, SIZE, blobs, labels, masks_of, picture
+from writer_toys import CATALOG, SIZE, blobs, labels, masks_of, picture
 
 from segkit import BadValueError, MissingExtraError, Prompt, Prompts, UsageError
 from segkit.running.recipe import make_step

@@ -6,10 +6,10 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import pytest
-from found import blobs, iou
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+from writer_toys import blobs, iou
 
 from segkit_plugins.writer._contours import one_polygon, polygons
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import PIL.Image
 import pytest
-from found import SIZE, blobs, content, labels, masks_of, picture, whole_and_cut
+from writer_toys import SIZE, blobs, content, labels, masks_of, picture, whole_and_cut
 
 from segkit import BadValueError, Masks, palette, read_mask
 from segkit_plugins.writer.voc import Voc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from found import SIZE, blobs, content, iou, labels, masks_of, picture, whole_and_cut
+from writer_toys import SIZE, blobs, content, iou, labels, masks_of, picture, whole_and_cut
 
 from segkit import Masks
 from segkit_plugins.writer.yolo import Yolo

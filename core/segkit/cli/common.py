@@ -125,7 +125,7 @@ def watching(
 
 def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
     """The plan as a recipe file, every default written out."""
-    from segkit.running.recording import recorded, to_toml
+    from segkit.running.recipe_record import recorded, to_toml
 
     content = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
     content.pop("record")

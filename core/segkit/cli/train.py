@@ -168,7 +168,7 @@ def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
     except ValidationError as error:
         raise UsageError(option_error(chosen[-1].step, error)) from None
 
-    from segkit.cli.training import Screen
+    from segkit.cli.train_screen import Screen
     from segkit.running.options import device_named
     from segkit.training.loop import train
 

@@ -41,7 +41,7 @@ from segkit.running.lines import Line
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import make_step
-from segkit.running.recording import to_toml
+from segkit.running.recipe_record import to_toml
 from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.files import write_file

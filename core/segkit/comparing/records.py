@@ -1,4 +1,4 @@
-"""The JSON files of a comparison as models: leaderboard.json, diagnosis.json, robustness.json.
+"""The columns and keys of leaderboard.json, diagnosis.json and robustness.json, as models.
 
 Each key stands here once: what is found out is put into these, written and read through them. A
 figure that there is not is NaN here and null in the file. Reading takes files that lack almost

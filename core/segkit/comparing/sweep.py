@@ -25,7 +25,7 @@ from segkit.running.ledger import noted_files
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe
-from segkit.running.recording import comparable
+from segkit.running.recipe_record import comparable
 from segkit.running.session import Session
 from segkit.values.files import write_file
 from segkit.values.images import distinct

@@ -1,4 +1,4 @@
-"""What a data set holds: images, classes, sizes, objects, void, and what is wrong with it.
+"""What `segkit describe` finds in a data set: images, classes, sizes, objects, void, and faults.
 
 Images are looked at one after the other and let go; what is kept are counts, so memory does not
 grow with the pixels. A file that cannot be used is a problem in the list, not the end.

@@ -1,4 +1,4 @@
-"""A run's folder: what is written, when, and how it is resumed.
+"""A run's folder, and each file in it as it is written; what is left to do `session.py` decides.
 
 segkit-run.jsonl  what marks the folder as a run's (see `segkit.running.ledger`)
 recipe.toml       the whole plan, written before the first image
@@ -20,7 +20,7 @@ from segkit.errors import SegkitError, UsageError
 from segkit.running.ledger import LEDGER, Ledger, is_run, record_of
 from segkit.running.owned import OWN, Left, Line, files_in, files_named, is_inside, remove_run
 from segkit.running.recipe import Recipe
-from segkit.running.recording import comparable, recorded_weights, to_toml
+from segkit.running.recipe_record import comparable, recorded_weights, to_toml
 from segkit.running.records import ResultLine, RunSummary
 from segkit.values.files import write_file
 

@@ -9,7 +9,7 @@ from typing import Any
 from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.running.plan import Plan
-from segkit.running.recording import recorded
+from segkit.running.recipe_record import recorded
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an earlier run has left in its folder, file by file, and how that is taken away."""
+"""What an earlier run has left in its folder, file by file, and what clears it away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON files of a run as models: a line of results.jsonl, and summary.json.
+"""The keys of results.jsonl and summary.json, as models; what reads and writes them goes by these.
 
 Each key stands here once. What is written goes through these models, and what is read does; a key
 that this version does not know is kept, so that going on with a newer run's folder loses nothing.

@@ -1,4 +1,4 @@
-"""One session: plans over a data set into a folder, new or resumed.
+"""One session: plans over a data set into a folder; with `--resume`, what is left of them.
 
 It decides what is to be done, with `--resume` what is left, lets an `Engine` walk the images, and
 keeps the folder: only a session appends to results.jsonl. `run`, `sweep`, `diagnose` and
@@ -27,12 +27,12 @@ from segkit.running.folder import (
     disk_error,
     prepare,
 )
-from segkit.running.inputs import keep_apart
 from segkit.running.job import Job
 from segkit.running.lines import Line, Summary, Totals, end, line_of
 from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
 from segkit.running.plan import Plan
+from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.walk import Outcome
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from segkit.testing.datasets_writers import DatasetTests, WriterTests
 from segkit.testing.every import Every
-from segkit.testing.files import DatasetTests, WriterTests
 from segkit.testing.heatmaps import SaliencyTests, TransformTests
 from segkit.testing.metrics import MetricTests
 from segkit.testing.perturbations import PerturbationTests

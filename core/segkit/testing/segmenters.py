@@ -1,4 +1,4 @@
-"""The tests of segmenters and mask selectors."""
+"""The tests of segmenters, selectors and fusers."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from segkit.plugins.trainable import trained_bytes
-from segkit.training.papers import write_curves
+from segkit.training.documents import write_curves
 from segkit.training.progress import beside
 from segkit.values.files import write_file
 

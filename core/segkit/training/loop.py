@@ -21,9 +21,9 @@ from segkit.plugins.trainable import Trainable, read_trained
 from segkit.running.walk import opened
 from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
+from segkit.training.documents import write_documents
 from segkit.training.losses import Criterion
 from segkit.training.memory import memory_of
-from segkit.training.papers import write_papers
 from segkit.training.progress import Outcome, State, Watcher, beside
 from segkit.training.settings import Settings, terms_of
 from segkit.training.starting import (
@@ -98,7 +98,7 @@ def train(
         training.run(checkpoint if going_on else None)
     outcome = _outcome(training, step, path)
     with told(path, state, step):
-        write_papers(outcome, step, datasets, settings, seed, command)
+        write_documents(outcome, step, datasets, settings, seed, command)
     for stage in step.stages[:-1]:
         training.file_of(stage).unlink(missing_ok=True)
     checkpoint.unlink(missing_ok=True)

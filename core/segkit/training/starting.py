@@ -19,7 +19,7 @@ from segkit.training.data import Pool
 from segkit.training.progress import State, Watcher, beside
 from segkit.training.settings import BALANCED, Settings, weights_of
 
-PAPERS = (".csv", ".png", ".svg", ".md")
+DOCUMENTS = (".csv", ".png", ".svg", ".md")
 """Suffixes of what stands beside weights, with the recipe and the checkpoint."""
 
 CHANGEABLE = ("epochs", "minutes", "patience", "workers")
@@ -43,8 +43,8 @@ def check_files(path: Path, initial: Path | None, *, resume: bool, overwrite: bo
             f"-o {path} is finished, so there is nothing to go on with; --overwrite trains again, "
             f"and --train.initial {path} with another -o trains on"
         )
-    papers = [beside(path, suffix) for suffix in PAPERS]
-    foreign = [p for p in (path, checkpoint, recipe, *papers) if p.exists()]
+    documents = [beside(path, suffix) for suffix in DOCUMENTS]
+    foreign = [p for p in (path, checkpoint, recipe, *documents) if p.exists()]
     if foreign and not _is_training(path):
         raise UsageError(
             f"-o {path}: {foreign[0]} is there and not of a training by segkit, and would be "

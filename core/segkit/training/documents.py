@@ -1,4 +1,4 @@
-"""What stands beside trained weights: curves as CSV and pictures, a card, and a recipe."""
+"""The documents beside trained weights: curves as CSV and pictures, a card, and a recipe."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 """Colours that the colour-blind can tell apart (Okabe and Ito)."""
 
 
-def write_papers(
+def write_documents(
     outcome: Outcome,
     step: Trainable,
     datasets: Sequence[Dataset],
@@ -244,7 +244,7 @@ def recipe(outcome: Outcome, step: Trainable, settings: Settings, seed: int) -> 
     """What `segkit run --recipe` takes."""
     import torch
 
-    from segkit.running.recording import to_toml
+    from segkit.running.recipe_record import to_toml
 
     options: dict[str, Any] = step.model_dump(mode="json", exclude={"weights"}, exclude_none=True)
     weights = {"weights": str(outcome.path.resolve())}

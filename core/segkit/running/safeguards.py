@@ -1,4 +1,4 @@
-"""No run writes over what it reads: images, truth, and files of the steps in the run's folder."""
+"""Safeguards: no run writes over what it reads, be it images, truth or files of the steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a terminal shows of a training."""
+"""What a terminal shows of `segkit train`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from segkit.training.papers import shown_time
+from segkit.training.documents import shown_time
 from segkit.training.progress import Watcher
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a run notes of its recipe in recipe.toml, and whether two runs are of one recipe."""
+"""What recipe.toml in a run's folder records, and whether two runs are of one recipe."""
 
 from __future__ import annotations
 
