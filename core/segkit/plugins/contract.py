@@ -109,7 +109,7 @@ def check_output(step: Step, output: Any, given: Mapping[str, Any]) -> Any:
         raise BadValueError(
             f"{who} answers prompt {answered}, but was asked {len(prompts)} prompts"
         )
-    fault = step._fault(output)
+    fault = step._fault(output, given)
     if fault is not None:
         raise BadValueError(f"{who} {fault}")
     return output

@@ -137,7 +137,7 @@ class Step(BaseModel):
         """The work method's return annotation, checked against the kind's `gives`."""
         return output_of(cls, cls.work, cls.gives)
 
-    def _fault(self, output: Any) -> str | None:
+    def _fault(self, output: Any, given: Mapping[str, Any]) -> str | None:
         """What is wrong with an output of the right type, to stand behind the step's name."""
         return None
 
@@ -286,7 +286,7 @@ class Selector(Step):
     takes = ("image", "masks", "prompts", "heatmap")
     gives = (Masks,)
 
-    def _fault(self, output: Masks) -> str | None:
+    def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
         several = len(set(output.prompt.tolist())) != len(output)
         return "should leave one mask per prompt, but left several" if several else None
 
