@@ -144,7 +144,15 @@ def test_a_run_knows_where_a_kind_stands(kind):
 
 
 def test_what_a_kind_makes_is_read_from_its_interface():
-    assert AFTER == ("selector", "fuser")
+    assert {*AFTER} >= {"selector", "fuser"}
+    assert not {*AFTER} & {
+        "dataset",
+        "perturbation",
+        "saliency",
+        "transform",
+        "prompt",
+        "segmenter",
+    }
     assert [made_by(s) for s in (Bright(), Peak(), Flood(), Best(), Paint())] == [
         *(("heatmap", "heatmaps"), ("prompts",), ("masks",), ("masks",), ("labels",)),
     ]
