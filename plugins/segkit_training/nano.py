@@ -5,11 +5,11 @@ same pictures, and a run that was cut off goes on as if it had not been. The bac
 ImageNet's weights and is trained along at a lower rate, but for its first blocks. Losses as in
 Segment Anything (Kirillov et al. 2023): 20 × focal + Dice for the best of three candidates and for
 the single-mask token, and the distance of the expected IoU from the true one; besides, for each
-place, whether the thing that the picture is about lies there. On every third step the answer is
-given back as a mask prompt with a click on its largest error. What is written is the moving
-average of the weights.
+place, whether the thing that the picture is about lies there, and whether a person does. On every
+third step the answer is given back as a mask prompt with a click on its largest error. What is
+written is the moving average of the weights.
 
-The rate stays after its warm-up and goes down to nothing over the last fifth of the steps; a
+The rate stays after its warm-up and goes down to nothing over a last share of the steps; a
 training that is to go on is resumed with more steps.
 """
 
@@ -38,14 +38,14 @@ from segkit_training.loop import (
     save_half,
     started,
 )
-from segkit_training.photos import Pictures, about, coco_photos, pet_photos
+from segkit_training.photos import Pictures, about, coco_photos, humans, pet_photos
 from segkit_training.prompting import POINTS, coarse_masks, sample_prompts
 
 need_lightning("training nano", __name__ == "__main__")
 import lightning  # noqa: E402  # what it is missing for is said first
 
-PICTURES = 4
-"""Pictures in a step."""
+PICTURES = 8
+"""Pictures in a step of each process."""
 
 PROMPTS = 6
 """Prompts on each picture."""
@@ -56,6 +56,8 @@ RATE = 5e-4
 BACKBONE = 0.25
 
 WARM = 200
+DECAY = 0.2
+"""Share of the steps over which the rate goes down."""
 
 AVERAGE = 0.99
 """How much of the average's weights stays with each step."""
@@ -71,25 +73,25 @@ class Prompted(Examples):
     def example(self, rng: np.random.Generator) -> Example:
         """Pixels (3, 320, 320) uint8 and prompts: places, labels, whether there is a mask.
 
-        Then the masks asked for (n, 160, 160) and where the things lie that the picture is about
-        (40, 40), both shares of a cell as float16, −1 where that is not known, and whether masks
-        are learned from the picture.
+        Then the masks asked for (n, 160, 160) and where the things lie that the picture is about,
+        and where people (2, 40, 40), both shares of a cell as float16, −1 where that is not known,
+        and whether masks are learned from the picture.
         """
         prompts = None
         while prompts is None:
             picture = self.source.make(rng)
             prompts = sample_prompts(rng, picture.ids, PROMPTS)
         truth = F.avg_pool2d(torch.from_numpy(prompts.truth).float()[None], 2)[0]
-        things = torch.from_numpy(about(picture))[None]
-        known = F.avg_pool2d((things >= 0).float(), 8) == 1
-        things = torch.where(known, F.avg_pool2d(things, 8), -1)[0]
+        places = torch.from_numpy(np.stack([about(picture), humans(picture)]))
+        known = F.avg_pool2d((places >= 0).float(), 8) == 1
+        places = torch.where(known, F.avg_pool2d(places, 8), -1)
         return (
             torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1),
             torch.from_numpy(prompts.coords),
             torch.from_numpy(prompts.labels),
             torch.from_numpy(prompts.masked),
             truth.half(),
-            things.half(),
+            places.half(),
             torch.full((PROMPTS,), not picture.examined),
         )
 
@@ -97,7 +99,9 @@ class Prompted(Examples):
 class Training(lightning.LightningModule):
     """One step's loss, and the optimiser."""
 
-    def __init__(self, sam: Any, steps: int, rate: float = RATE, frozen: int = 3) -> None:
+    def __init__(
+        self, sam: Any, steps: int, rate: float = RATE, frozen: int = 3, decay: float = DECAY
+    ) -> None:
         super().__init__()
         self.sam = sam
         backbone = self.sam.image_encoder.backbone
@@ -109,11 +113,11 @@ class Training(lightning.LightningModule):
         keep = torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE)
         self.average = torch.optim.swa_utils.AveragedModel(self.sam, multi_avg_fn=keep)
         self.average.requires_grad_(False)
-        self.steps, self.rate = steps, rate
+        self.steps, self.rate, self.decay = steps, rate, decay
         self.started = time.monotonic()
 
     def configure_optimizers(self) -> Any:
-        """AdamW; warm-up, then constant, and down to nothing over the last fifth."""
+        """AdamW; warm-up, then constant, and down to nothing over the last steps."""
         inside = [p for p in self.sam.image_encoder.backbone.parameters() if p.requires_grad]
         known = {id(p) for p in self.sam.image_encoder.backbone.parameters()}
         others = [p for p in self.sam.parameters() if p.requires_grad and id(p) not in known]
@@ -124,7 +128,8 @@ class Training(lightning.LightningModule):
         adam = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.02)
 
         def share(step: int) -> float:
-            return min((step + 1) / WARM, 1.0, max(0.0, 5 * (1 - step / self.steps)) + 1e-3)
+            left = max(0.0, 1 - step / self.steps)
+            return min((step + 1) / WARM, 1.0, left / self.decay + 1e-3)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, share)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -145,7 +150,7 @@ class Training(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
         """The loss of one batch of pictures."""
-        pixels, things = batch[0].float(), batch[5].float()
+        pixels, there = batch[0].float(), batch[5].float()
         coords, labels, given, truth = (t.flatten(0, 1) for t in batch[1:5])
         truth, learned = truth.float(), batch[6].flatten().float()
         # Random numbers of the step's own, so that a resumed run draws the same.
@@ -154,10 +159,10 @@ class Training(lightning.LightningModule):
         encoder = self.sam.image_encoder
         pixels = (pixels - self.sam.pixel_mean) / self.sam.pixel_std
         embedding = encoder(pixels.to(memory_format=torch.channels_last))
-        seen = encoder.objectness(embedding).float()
-        there = (things >= 0).float()
-        entropy = F.binary_cross_entropy_with_logits(seen, things.clamp(min=0), reduction="none")
-        object_loss = (entropy * there).sum() / there.sum().clamp(min=1)
+        seen = torch.stack([encoder.objectness(embedding), encoder.people(embedding)], 1).float()
+        entropy = F.binary_cross_entropy_with_logits(seen, there.clamp(min=0), reduction="none")
+        known = (there >= 0).float()
+        dense = (entropy * known).sum((0, 2, 3)) / known.sum((0, 2, 3)).clamp(min=1)
         if self.global_step % 3 == 2:
             with torch.no_grad():
                 answer = self.decode(embedding, coords, labels, masks, given)
@@ -175,11 +180,12 @@ class Training(lightning.LightningModule):
                 "loss": round(loss.item(), 4),
                 "iou": round(overlap[:, 0].mean().item(), 4),
                 "quality_error": round(honest.item(), 4),
-                "objectness": round(object_loss.item(), 4),
+                "objectness": round(dense[0].item(), 4),
+                "people": round(dense[1].item(), 4),
                 "seconds": round(time.monotonic() - self.started),
             }
             click.echo(json.dumps(line))
-        return loss + honest + object_loss
+        return loss + honest + dense.sum()
 
 
 def started_from(path: Path | None, side: int) -> Any:
@@ -233,7 +239,7 @@ def corrected(
 
 @click.command(help=__doc__)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
-@click.option("--steps", default=6000, show_default=True, help="Four pictures each.")
+@click.option("--steps", default=6000, show_default=True, help="Eight pictures each.")
 @click.option("--seed", default=1, show_default=True, help="Below 10000 for shipped weights.")
 @click.option(
     "--backgrounds",
@@ -250,10 +256,11 @@ def corrected(
     "--pets", type=click.Path(exists=True, path_type=Path), help="Oxford-IIIT Pet; even positions."
 )
 @click.option("--rate", default=RATE, show_default=True, help="Highest learning rate.")
+@click.option("--decay", default=DECAY, show_default=True, help="Share of steps it goes down in.")
 @click.option("--frozen", default=3, show_default=True, help="Blocks of the backbone kept as is.")
 @click.option("--side", default=SIDE, show_default=True, help="Of the pictures; less is quicker.")
 @click.option("--threads", default=2, show_default=True, help="Of each process.")
-@click.option("--processes", default=1, show_default=True, help="With four pictures a step each.")
+@click.option("--processes", default=1, show_default=True, help="With eight pictures a step each.")
 @click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.ckpt.")
 @click.option(
@@ -269,6 +276,7 @@ def main(
     coco: tuple[Path, ...],
     pets: Path | None,
     rate: float,
+    decay: float,
     frozen: int,
     side: int,
     threads: int,
@@ -289,7 +297,7 @@ def main(
     batch = PICTURES * processes
     source = Pictures([*textures, *pictures], photos, side)
     examples = Prompted(source, batch, seed, started(checkpoint, resume), steps)
-    training = Training(started_from(init, side), steps, rate, frozen)
+    training = Training(started_from(init, side), steps, rate, frozen, decay)
     training = training.to(memory_format=torch.channels_last)
     fit(
         training,

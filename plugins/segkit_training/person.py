@@ -25,15 +25,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segkit_plugins.shared.lite0 import MEAN, SIZE, STD, load_lite0
-from segkit_training.photos import Photo, coco_photos, light, pet_photos
+from segkit_training.photos import HANDS, PERSON, Photo, coco_photos, light, pet_photos
 
-PERSON = "person"
 AREA = 0.04
 """Least share of a view's area for it to show a person; between that and nothing it is left out."""
 PLACES = 12_000
 """Places with people, and as many without, that take part."""
-HANDS = ("saint_bernard_170",)
-"""Of the pets at even positions, the photographs that show some of a person; found by looking."""
 PETS = 15
 """Parts of each pet's photograph."""
 DECAY = 3e-3

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ EXAMINED = 10
 """One photograph in so many teaches no masks, but how good the answers on new photographs are."""
 SINGLE = 0.4
 """How often photographs of which only one class is annotated come up, beside the others."""
+PERSON = "person"
+HANDS = ("saint_bernard_170",)
+"""Of the pets at even positions, the photographs that show some of a person; found by looking."""
 MAIN = 0.25
 """A picture is about its largest object and those of at least this share of its area."""
 
@@ -47,6 +50,8 @@ class Photo:
     """Whether what has no number shows no object of 80 classes."""
     examined: bool = False
     """Whether no mask is learned from it."""
+    all_people: bool = True
+    """Whether what has no number shows no person."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ class Picture:
     """(S, S): 1 … n the objects, 0 none."""
     complete: bool
     examined: bool = False
+    people: frozenset[int] = frozenset()
+    """The numbers of persons."""
+    all_people: bool = True
 
 
 def set_aside(file_name: str) -> bool:
@@ -101,8 +109,18 @@ def coco_photos(
                 ImageDraw.Draw(mask).polygon([round(v) for v in polygon], fill=255)
             masks.append(mask)
             classes.append(names[instance["category_id"]])
-        complete = entry.get("annotated", "all") == "all" and not crowded
-        photos.append(_photo(pixels, masks, classes, complete, is_examined(name), limit))
+        annotated = entry.get("annotated", "all")
+        photos.append(
+            _photo(
+                pixels,
+                masks,
+                classes,
+                limit,
+                complete=annotated == "all" and not crowded,
+                examined=is_examined(name),
+                all_people=(annotated == "all" or PERSON in annotated) and not crowded,
+            )
+        )
     return photos
 
 
@@ -116,7 +134,10 @@ def pet_photos(folder: Path, without: Collection[str] = ()) -> list[Photo]:
         with Image.open(path) as opened, Image.open(trimap) as border:
             mask = Image.fromarray((np.asarray(border) != 2).astype(np.uint8) * 255)
             kind = "cat" if path.name[0].isupper() else "dog"
-            photos.append(_photo(opened.convert("RGB"), [mask], [kind], True, False))
+            bare = path.stem not in HANDS
+            photos.append(
+                _photo(opened.convert("RGB"), [mask], [kind], LIMIT, complete=True, all_people=bare)
+            )
     return photos
 
 
@@ -124,9 +145,8 @@ def _photo(
     pixels: Image.Image,
     masks: Sequence[Image.Image],
     classes: Sequence[str],
-    complete: bool,
-    examined: bool,
-    limit: int | None = LIMIT,
+    limit: int | None,
+    **known: bool,
 ) -> Photo:
     scale = min(1.0, limit / max(pixels.size)) if limit else 1.0
     size = (max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale)))
@@ -136,7 +156,7 @@ def _photo(
     for number, i in enumerate(order, 1):
         ids[small[i]] = number
     kinds = tuple(classes[i] for i in order)
-    return Photo(pixels.resize(size), Image.fromarray(ids), kinds, complete, examined)
+    return Photo(pixels.resize(size), Image.fromarray(ids), kinds, **known)
 
 
 class Pictures:
@@ -197,18 +217,20 @@ class Pictures:
         canvas[: size[1], : size[0]] = light(rng, part[:, flip])
         placed = np.zeros((self.side, self.side), np.uint8)
         placed[: size[1], : size[0]] = numbers[:, flip]
-        return Picture(canvas, placed, photo.complete, photo.examined)
+        people = frozenset(i for i, kind in enumerate(photo.classes, 1) if kind == PERSON)
+        return Picture(canvas, placed, photo.complete, photo.examined, people, photo.all_people)
 
     def paste(self, rng: np.random.Generator, back: Backgrounds) -> Picture:
         """One to four cut-outs over a photograph or a background."""
         if rng.random() < 0.4:
             pixels = back.crop(rng, self.side).copy()
-            ids, complete = np.zeros((self.side, self.side), np.uint8), True
+            below = Picture(pixels, np.zeros((self.side, self.side), np.uint8), True)
         else:
             below = self.crop(rng, self._any(rng))
-            pixels, ids, complete = below.pixels, below.ids.copy(), below.complete
+            pixels = below.pixels
+        ids, people = below.ids.copy(), below.people
         for number in range(int(rng.integers(1, 5))):
-            cut, alpha, _ = self.cuts[rng.choice(len(self.cuts), p=self.cut_shares)]
+            cut, alpha, kind = self.cuts[rng.choice(len(self.cuts), p=self.cut_shares)]
             scale = rng.uniform(0.15, 0.85) * self.side / max(cut.size)
             size = (max(6, int(cut.width * scale)), max(6, int(cut.height * scale)))
             over = light(rng, np.asarray(cut.resize(size, Image.Resampling.BILINEAR)))
@@ -222,7 +244,9 @@ class Pictures:
             share = shape[inside][..., None] / np.float32(255)
             pixels[where] = share * over[inside] + (1 - share) * pixels[where]
             ids[where][shape[inside] > 127] = 250 - number
-        return Picture(pixels, ids, complete)
+            if kind == PERSON:
+                people |= {250 - number}
+        return replace(below, pixels=pixels, ids=ids, people=people)
 
     def _any(self, rng: np.random.Generator) -> Photo:
         return self.photos[rng.choice(len(self.photos), p=self.shares)]
@@ -277,4 +301,13 @@ def about(picture: Picture) -> NDArray[np.float32]:
     worth = np.where(sizes >= max(1, MAIN * sizes.max()), 1, -1).astype(np.float32)
     worth[0] = 0 if picture.complete else -1
     found: NDArray[np.float32] = worth[picture.ids]
+    return found
+
+
+def humans(picture: Picture) -> NDArray[np.float32]:
+    """(S, S): 1 on persons, 0 where none is, −1 where that is not known."""
+    told = np.zeros(256, np.float32)
+    told[0] = 0 if picture.all_people else -1
+    told[list(picture.people)] = 1
+    found: NDArray[np.float32] = told[picture.ids]
     return found

@@ -19,7 +19,7 @@ OPTIONS = {
     "dataset:scenes": [{"count": 2, "size": 48}],
     "dataset:shapes": [{"count": 2, "size": 48}],
     "saliency:gradcam": [{"size": 96}, SMALL],
-    "saliency:objectness": [{}],
+    "saliency:objectness": [{}, {"target": "person"}],
     "saliency:scorecam": [{"model": "shapes", "size": 32}],
     "prompt:boxes": [{"make": small.boxes}],
     "prompt:centroid-grid": [{}, {"offset": 3}],

@@ -237,7 +237,7 @@ def test_a_fifth_of_the_photographs_is_set_aside(tmp_path):
 
 
 def test_what_is_not_annotated_is_never_called_empty(tmp_path):
-    from segkit_training.photos import Pictures, about, coco_photos
+    from segkit_training.photos import Pictures, about, coco_photos, humans
 
     names = [f"{i:012}.png" for i in range(6)]
     rng = np.random.default_rng(0)
@@ -248,6 +248,23 @@ def test_what_is_not_annotated_is_never_called_empty(tmp_path):
         values = about(picture)
         assert values.min() == least
         assert (values[picture.ids > 0] == 1).all()
+        where = humans(picture)
+        assert where.min() == 0  # persons are annotated in either
+        assert (where[picture.ids > 0] == 1).all()
+    photo = coco_photos(coco(tmp_path / "dogs", names, ["dog"]), None)[0]
+    assert humans(Pictures([], [photo], 64).crop(rng, photo)).min() == -1
+
+
+def test_people_that_are_pasted_stay_people(tmp_path):
+    from segkit_plugins.shared.drawing import Backgrounds
+    from segkit_training.photos import Pictures, coco_photos, humans
+
+    photo = coco_photos(coco(tmp_path / "c", ["000000000001.png"]), None)[0]
+    pictures = Pictures([], [photo], 96)
+    rng = np.random.default_rng(3)
+    for _ in range(8):
+        picture = pictures.paste(rng, Backgrounds.load(None))
+        assert (humans(picture) == (picture.ids > 0)).all()
 
 
 def test_measuring_asks_the_middle_of_an_object_and_its_box():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segkit import Catalog, Image, Pipeline, UsageError
+from segkit import Catalog, Heatmap, Image, Pipeline, UsageError
 from segkit.running.recipe import make_step
 
 torch = pytest.importorskip("torch")
@@ -47,7 +47,7 @@ def test_it_prepares_an_image_as_nano_does(step):
     sam.open("cpu")
     pixels, inside = fitted(image.pixels, 320, "cpu")
     with torch.inference_mode():
-        embedding = step._encoder(pixels)
+        embedding = step._layers.encoder(pixels)
     encoding = sam.encode(image)
     assert encoding.input_size == inside
     assert torch.allclose(embedding, encoding.embedding, atol=1e-4)
@@ -58,6 +58,71 @@ def test_a_pipeline_starts_from_it():
     with Pipeline(saliency="objectness") as pipeline:
         found = pipeline(image).labels.ids > 0
     assert (found & mask).sum() / (found | mask).sum() > 0.7
+
+
+def test_people_are_another_layer(step):
+    image, mask = disc(160, 240, 100, 70, 40)
+    people = make_step(CATALOG, "saliency", "objectness", {"target": "person"})
+    people.open("cpu")
+    heatmap = people(image=image)
+    assert heatmap.name == "person"
+    assert heatmap.values.shape == image.size
+    assert heatmap.values[mask].mean() < step(image=image).values[mask].mean()
+
+
+def test_steps_on_one_file_share_an_image_s_embedding(step, monkeypatch):
+    from segkit_plugins.segmenter.sam import Sam
+    from segkit_plugins.shared import nano_encoder
+
+    calls = []
+    work_out = nano_encoder.Encoder.forward
+    monkeypatch.setattr(
+        nano_encoder.Encoder, "forward", lambda self, x: calls.append(1) or work_out(self, x)
+    )
+    sam = Sam()
+    sam.open("cpu")
+    first, _ = disc(150, 201, 60, 80, 30)
+    second, _ = disc(150, 201, 60, 80, 30)
+    step(image=first)
+    assert torch.equal(sam.encode(first).embedding, sam.encode(second).embedding)
+    assert len(calls) == 2
+    del first, second
+    assert not nano_encoder._EMBEDDINGS
+
+
+def test_the_prior_keeps_the_class_and_moves_the_heat_onto_the_thing(step):
+    image, mask = disc(160, 240, 100, 70, 40)
+    rows, _ = np.mgrid[:160, :240]
+    heatmap = Heatmap((rows / 159).astype(np.float32), "disc", 0.25)
+    prior = make_step(CATALOG, "transform", "objectness-prior", {})
+    prior.open("cpu")
+    weighed = prior(heatmap=heatmap, image=image)
+    assert (weighed.name, weighed.score) == ("disc", 0.25)
+    assert weighed.values.max() == 1
+    assert mask.ravel()[weighed.values.argmax()]
+    things = step(image=image).values
+    product = np.sqrt(heatmap.values * things)
+    assert np.allclose(weighed.values, product / product.max(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("weight", "same_as"), [(0, "heatmap"), (1, "things")])
+def test_the_weight_goes_from_the_heatmap_to_objectness(step, weight, same_as):
+    image, _ = disc(160, 240, 100, 70, 40)
+    ramp = np.linspace(0.5, 1, 160 * 240, dtype=np.float32).reshape(160, 240)
+    prior = make_step(CATALOG, "transform", "objectness-prior", {"weight": weight})
+    prior.open("cpu")
+    values = prior(heatmap=Heatmap(ramp, "disc"), image=image).values
+    things = step(image=image).values
+    expected = ramp if same_as == "heatmap" else things / things.max()
+    assert np.allclose(values, expected, atol=1e-5)
+
+
+def test_no_heat_stays_no_heat():
+    image, _ = disc(60, 80, 30, 30, 15)
+    prior = make_step(CATALOG, "transform", "objectness-prior", {})
+    prior.open("cpu")
+    dark = Heatmap(np.zeros((60, 80), np.float32), "disc")
+    assert prior(heatmap=dark, image=image) is dark
 
 
 def test_weights_of_another_network_are_refused():

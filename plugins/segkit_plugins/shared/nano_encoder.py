@@ -1,11 +1,15 @@
 """`nano`'s image encoder: EfficientNet-Lite0, fine-tuned, and a pyramid of its maps.
 
 Its maps at strides 4 to 32 are summed at stride 8, with a context from the deepest two and a
-shallow stem that sees small things. One more layer says of each place whether the thing that the
-picture is about lies there: what `--saliency objectness` shows.
+shallow stem that sees small things. Two more layers say of each place whether the thing that the
+picture is about lies there, and whether a person does: what `--saliency objectness` shows.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from segkit import Image
 from segkit_plugins.shared.lite0 import load_lite0
 from segkit_plugins.shared.lite0_folded import WIDTHS, FoldedLite0
 
@@ -27,6 +32,11 @@ DEEP = 128
 """Channels of the context."""
 FINE = (16, 8)
 """Channels of the fine maps at strides 4 and 2."""
+
+_EMBEDDINGS: WeakKeyDictionary[Image, dict[Any, tuple[Tensor, tuple[int, int]]]] = (
+    WeakKeyDictionary()
+)
+"""Embeddings of images that are still in use, by file of weights and device."""
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -97,6 +107,7 @@ class Encoder(nn.Module):
         self.finer2, self.finer4 = silent(half, FINE[1]), silent(quarter, FINE[0])
         self.down4 = silent(DIM, FINE[0])
         self.thing = nn.Sequential(conv(DIM, DIM), nn.Conv2d(DIM, 1, 1))
+        self.human = nn.Sequential(conv(DIM, DIM), nn.Conv2d(DIM, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """One tensor, as segment-anything expects."""
@@ -124,6 +135,11 @@ class Encoder(nn.Module):
         found: Tensor = self.thing(embedding[:, :DIM])[:, 0]
         return found
 
+    def people(self, embedding: Tensor) -> Tensor:
+        """Logits (B, 40, 40) of whether a person is seen there."""
+        found: Tensor = self.human(embedding[:, :DIM])[:, 0]
+        return found
+
 
 def build_encoder(side: int = SIDE) -> Encoder:
     """The encoder on ImageNet's backbone, the rest with random weights, on the CPU."""
@@ -146,3 +162,20 @@ def fitted(pixels: NDArray[np.uint8], side: int, device: str) -> tuple[Tensor, t
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (MEAN, STD))
     normal = (small - mean) / std
     return F.pad(normal, (0, side - columns, 0, side - rows))[None], (rows, columns)
+
+
+def embedding_of(
+    encoder: Encoder, image: Image, weights: Path, device: str
+) -> tuple[Tensor, tuple[int, int]]:
+    """The embedding (1, 256, 40, 40), and how many rows and columns of the input the image covers.
+
+    Worked out once for an image: steps whose encoders are of the same file of weights share it
+    while the image lives.
+    """
+    key = (weights.resolve(), weights.stat().st_mtime_ns, device)
+    known = _EMBEDDINGS.setdefault(image, {})
+    if key not in known:
+        pixels, covered = fitted(image.pixels, encoder.img_size, device)
+        with torch.inference_mode():
+            known[key] = encoder(pixels), covered
+    return known[key]

@@ -91,6 +91,13 @@ class SamStep(Segmenter):
 
     def encode(self, image: Image) -> Encoding:
         """The image's embedding: the costly part, the same for all prompts."""
+        if self.model == "nano" and not self._reduced():
+            from segkit_plugins.shared.nano_encoder import embedding_of
+
+            return Encoding(
+                *embedding_of(self._sam.image_encoder, image, self._path(), self._device)
+            )
+
         import torch
         from segment_anything.utils.transforms import ResizeLongestSide
         from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
