@@ -120,6 +120,13 @@ def test_confidence_most_classes_and_table(folders, photo, tmp_path):
     assert found(confidence=0, classes=(name,)) == [n for n in every if n == name]
     (tmp_path / "table.csv").write_text(f"{name},thing\n")
     assert set(found(confidence=0, table=str(tmp_path / "table.csv"))) == {"thing"}
+    (tmp_path / "table.csv").write_text(f"{name},thing\n{name}s,thing\n")
+    with pytest.raises(UsageError) as error:
+        found(confidence=0, table=str(tmp_path / "table.csv"))
+    assert str(error.value) == (
+        f"--detr.table {tmp_path / 'table.csv'}: the model has no class '{name}s'; did you mean "
+        f"'{name}'?"
+    )
     with pytest.raises(UsageError, match=r"--detr\.classes names 'cot'.*'cat'"):
         found(classes=("cot",))
 

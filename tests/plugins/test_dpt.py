@@ -315,7 +315,15 @@ def test_a_table_that_knows_none_of_the_classes(folders, tmp_path):
     (tmp_path / "t.csv").write_text("cat,dog\n")
     assert sentence(folders["beit"], table=str(tmp_path / "t.csv")) == (
         f"--dpt.table {tmp_path / 't.csv'} knows none of the 6 classes of {folders['beit']}, such "
-        "as 'wall'; choose the table that goes with the model"
+        "as 'wall'; choose the table that goes with it"
+    )
+
+
+def test_a_table_that_names_an_unknown_class(folders, tmp_path):
+    (tmp_path / "t.csv").write_text("wall,wall\nwal,wall\n")
+    assert sentence(folders["beit"], table=str(tmp_path / "t.csv")) == (
+        f"--dpt.table {tmp_path / 't.csv'}: {folders['beit']} has no class 'wal'; did you mean "
+        "'wall'?"
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
 from segkit_plugins.shared.hub import from_folder, model_folder
 from segkit_plugins.shared.name_tables import load_table, numbered
+from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 from segkit_plugins.shared.sentences import first_line
 
 UNIVERSAL = ("mask2former", "maskformer")
@@ -70,11 +71,14 @@ class Dpt(Segmenter):
         self._renamed = None if self.table is None else load_table(self.table)
         network, self._processor = _load(self.model, model_folder("--dpt.model", self.model))
         names = list(network.config.id2label.values())
-        if self._renamed is not None and not any(name in self._renamed for name in names):
-            raise UsageError(
-                f"--dpt.table {self.table} knows none of the {len(names)} classes of "
-                f"{self.model}, such as '{names[0]}'; choose the table that goes with the model"
+        if self._renamed is not None and self.table is not None:
+            asked = f"--dpt.table {self.table}"
+            misfit = no_counterpart(asked, self._renamed, names, self.model)
+            misfit = misfit or unknown_source(
+                "--dpt.table", self.table, self._renamed, names, self.model
             )
+            if misfit:
+                raise UsageError(misfit)
         self._network = network.to(device).eval().requires_grad_(False)
 
     def close(self) -> None:
