@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -118,14 +118,16 @@ class Vote(Fuser):
         if self._renamed is None:
             ids, names = _renumbered(labels, classes)
             return Labels(self._voted(ids, masks), names)
-        names, owner = {*labels.classes.values()}, "the class map"
-        asked = f"--vote.table {self.table}"
-        if misfit := no_counterpart(asked, self._renamed, names, owner):
-            raise BadValueError(misfit)
-        if misfit := unknown_source("--vote.table", f"{self.table}", self._renamed, names, owner):
-            warnings.warn(misfit, SegkitWarning, stacklevel=2)
+        self._check(labels.classes.values(), self._renamed)
         voted = Labels(self._voted(labels.ids, masks), labels.classes)
         return renamed_map(voted, self._renamed, classes)
+
+    def _check(self, names: Collection[str], table: Mapping[str, str]) -> None:
+        option, which, owner = "--vote.table", f"{self.table}", "the class map"
+        if misfit := no_counterpart(f"{option} {which}", table, names, owner):
+            raise BadValueError(misfit)
+        if misfit := unknown_source(option, which, table, names, owner):
+            warnings.warn(misfit, SegkitWarning, stacklevel=3)
 
     @cached_property
     def _renamed(self) -> Mapping[str, str] | None:

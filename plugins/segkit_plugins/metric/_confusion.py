@@ -15,8 +15,8 @@ from segkit_plugins.metric._counting import NO_BACKGROUND, same_size
 OTHER = "other"
 """What is found that is no class of the data set; it takes pixels, but is no term of a mean."""
 
-Pixels = NDArray[np.float64]
-"""(K,): pixels of each class."""
+Pixels = NDArray[Any]
+"""(K,) float64: pixels, or a figure, of each class."""
 
 
 class Totals(NamedTuple):
