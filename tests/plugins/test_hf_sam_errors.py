@@ -196,7 +196,7 @@ def test_edgetam_without_timm(tmp_path, monkeypatch):
         import_utils.BACKENDS_MAPPING, "timm", (lambda: False, import_utils.TIMM_IMPORT_ERROR)
     )
     assert why(folder, MissingExtraError) == (
-        "--hf-sam.model of edgetam needs timm, which is not installed; run: pip install "
+        f"--hf-sam.model {folder} needs timm, which is not installed; run: pip install "
         "'segkit[timm]'"
     )
 
