@@ -13,9 +13,8 @@ from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import as_prompts, renamed
-from segkit_plugins.shared.hub import from_folder, model_folder
-from segkit_plugins.shared.hub_models import load_network, weight_files
-from segkit_plugins.shared.sentences import first_line
+from segkit_plugins.shared.hub import model_folder
+from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
 
 STRIP = 16
 """How many times longer than wide a picture may be as it is."""
@@ -64,21 +63,13 @@ class Detr(Prompter):
         weights, and as `renamed` does.
         """
         try:
-            from transformers import AutoImageProcessor, AutoModelForObjectDetection
+            from transformers import AutoModelForObjectDetection
         except ModuleNotFoundError:
             raise MissingExtraError("--prompt detr", "transformers", "hf") from None
         folder = model_folder("--detr.model", self.model)
         self._check(folder)
         asked = f"--detr.model {self.model}"
-        try:
-            self._processor = from_folder(AutoImageProcessor, folder, asked)
-        except UsageError:
-            raise
-        except Exception as error:  # what the libraries raise has no other class in common
-            raise UsageError(
-                f"{asked} has an image processor that cannot be loaded ({first_line(error)}); "
-                "fetch or save it again"
-            ) from None
+        self._processor = load_processor(folder, asked)
         model = load_network(AutoModelForObjectDetection, folder, asked, "object detector")
         self._model = model.to(device).eval().requires_grad_(False)
         said = model.config.id2label

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
-from segkit_plugins.shared.hub import from_folder, model_folder
-from segkit_plugins.shared.hub_models import load_network, weight_files
+from segkit_plugins.shared.hub import model_folder
+from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
 from segkit_plugins.shared.name_tables import load_table, numbered
 from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 from segkit_plugins.shared.sentences import first_line
@@ -175,15 +175,7 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
         if _kind(model, folder) in UNIVERSAL
         else transformers.AutoModelForSemanticSegmentation
     )
-    try:
-        processor = from_folder(transformers.AutoImageProcessor, folder, asked)
-    except UsageError:
-        raise
-    except Exception as error:  # what the libraries raise has no other class in common
-        raise UsageError(
-            f"{asked} has an image processor that cannot be loaded ({first_line(error)}); fetch or "
-            "save it again"
-        ) from None
+    processor = load_processor(folder, asked)
     return load_network(loader, folder, asked, "model for class maps", UNUSED), processor
 
 

@@ -66,6 +66,21 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
+def load_processor(folder: Path, asked: str) -> Any:
+    """A folder's image processor. Raises `UsageError` if it cannot be loaded."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return from_folder(AutoImageProcessor, folder, asked)
+    except UsageError:
+        raise
+    except Exception as error:  # what the libraries raise has no other class in common
+        raise UsageError(
+            f"{asked} has an image processor that cannot be loaded ({first_line(error)}); fetch or "
+            "save it again"
+        ) from None
+
+
 def load_network(
     auto_class: Any, folder: Path, asked: str, what: str, unused: tuple[str, ...] = ()
 ) -> Any:
