@@ -12,6 +12,8 @@ import pytest
 from PIL import Image as Picture
 from reading import labels, results, summary
 
+from segkit import SegkitWarning
+
 LIGHT = ("--gradcam.model", "shapes", "--segmenter", "threshold")
 """Real parts that take no time: the small classifier, and its heatmap as the mask."""
 
@@ -36,6 +38,26 @@ def test_truth_brings_all_figures(segkit, tmp_path):
     assert printed == summary(tmp_path / "out")
     assert set(printed["scores"]) >= {*("iou", "dice", "accuracy", "miou", "pointing-game")}
     assert printed["plan"]["dataset"][0]["count"] == 3
+
+
+def test_a_test_set_without_background_is_told_once(segkit, tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in "ab":
+        pixels = rng.integers(0, 255, (32, 32, 3)).astype(np.uint8)
+        Picture.fromarray(pixels).save(tmp_path / f"photos/{name}.png")
+        mask = np.repeat(np.array([[1] * 16 + [2] * 16], np.uint8), 32, axis=0)
+        Picture.fromarray(mask).save(tmp_path / f"masks/{name}.png")
+    data = ("--dataset", "folder", "--folder.images", "photos", "--folder.masks", "masks")
+    with pytest.warns(SegkitWarning) as told:  # the command line prints it
+        done = segkit("run", *data, *LIGHT, "--write", "none", "-o", "out")
+    assert done.code == 0, done.err
+    assert [str(warning.message) for warning in told] == [
+        "no pixel of the data set's truth is background (class id 0), so every point on it hits "
+        "and background is no class of the means; check the ids of its masks"
+    ]
+    assert summary(tmp_path / "out")["images"] == 2
 
 
 def test_quiet_prints_nothing(segkit):

@@ -131,8 +131,9 @@ def test_the_table_shows_the_figures_that_were_asked_for(segkit, tmp_path):
         (
             ("--sort", "beauty"),
             "--sort beauty: none of the metrics gives it; there is accuracy, boundary-iou, "
-            "class-dice, class-iou, dice, distance, distance-relative, hit-rate, "
-            "hit-rate-background, iou, miou, pointing-game, voc-miou",
+            "class-accuracy, class-dice, class-hit-rate, class-hit-rate-background, class-iou, "
+            "dice, distance, distance-relative, hit-rate, hit-rate-background, iou, "
+            "mean-class-dice, miou, pointing-game, voc-miou",
         ),
         (
             ("--prompt", "topk,toppk"),

@@ -66,6 +66,20 @@ def test_training_reconstructs_and_then_segments(tmp_path):
     assert labels.ids.shape == (256, 256)
 
 
+@pytest.mark.parametrize(("rate", "expected"), [(None, (1e-4, 1e-5)), (3e-3, (3e-3, 3e-3))])
+def test_the_segmentation_stage_learns_at_the_reports_rate(tmp_path, monkeypatch, rate, expected):
+    rates = []
+
+    class Noted(torch.optim.Adam):
+        def __init__(self, parameters, lr):
+            rates.append(lr)
+            super().__init__(parameters, lr)
+
+    monkeypatch.setattr(torch.optim, "Adam", Noted)
+    quick(tmp_path / "x.safetensors", Autoencoder(), epochs=1, count=8, size=32, rate=rate)
+    assert tuple(rates) == expected
+
+
 def test_edges_are_scipys():
     from scipy.ndimage import sobel
 

@@ -75,6 +75,16 @@ def test_a_table_renames_and_drops(tmp_path):
         ClassMaps(folder=tmp_path, table="ade20k-voc")
     with pytest.raises(UsageError, match="there is no name table 'ade'"):
         ClassMaps(folder=tmp_path, table="ade", names=names).open("cpu")
+    table = tmp_path / "t.csv"
+    for text, sentence in (
+        ("cat,dog", "knows none of the 3 classes of --class-maps.names, such as '"),
+        ("wall,wall\npersn,person", ": --class-maps.names has no class 'persn'; did you mean"),
+    ):
+        table.write_text(text)
+        with pytest.raises(UsageError) as error:
+            ClassMaps(folder=tmp_path, table=str(table), names=names).open("cpu")
+        assert str(error.value).startswith(f"--class-maps.table {table}")
+        assert sentence in str(error.value)
 
 
 def test_the_image_file_is_read_where_both_are_there(tmp_path):

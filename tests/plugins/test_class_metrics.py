@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segkit import BadValueError, Labels, Truth
+from segkit_plugins.metric.class_accuracy import ClassAccuracy
 from segkit_plugins.metric.class_dice import ClassDice
 from segkit_plugins.metric.class_iou import ClassIoU
+from segkit_plugins.metric.mean_class_dice import MeanClassDice
 from segkit_plugins.metric.voc_miou import VocMeanIoU
 
-ALL = (ClassDice, ClassIoU, VocMeanIoU)
+ALL = (ClassAccuracy, ClassDice, ClassIoU, MeanClassDice, VocMeanIoU)
 VOID = 255
 CLASSES = {1: "cat", 2: "dog", 3: "cow"}
 
@@ -211,6 +213,63 @@ def test_counts_that_a_draw_left_at_zero_are_no_class():
 def test_ids_above_the_palette_take_part():
     case = truth([[0, 1000, 1000]]), labels([[0, 1000, 3]])
     assert score(VocMeanIoU(), case) == pytest.approx((1 + 1 / 2 + 0) / 3)
+
+
+# ---- class-accuracy, mean-class-dice ----------------------------------------------------------
+
+
+def by_definition(true, found):
+    """Equation 16 and Dice of each class by sets of pixels, and their means."""
+    accuracies, dices = [], []
+    for i in np.union1d(true, found):
+        is_true, is_found = true == i, found == i
+        tp, tn = np.sum(is_true & is_found), np.sum(~is_true & ~is_found)
+        fp, fn = np.sum(~is_true & is_found), np.sum(is_true & ~is_found)
+        accuracies.append((tp + tn) / (tp + tn + fp + fn))
+        dices.append(2 * tp / (2 * tp + fp + fn))
+    return np.mean(accuracies), np.mean(dices)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 21])
+def test_class_accuracy_and_mean_class_dice_by_their_definitions(classes):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    cases = [random_case(seed, classes, (5 + 3 * seed, 9)) for seed in range(6)]
+    true, found = flat(*cases)
+    accuracy, dice = by_definition(true, found)
+    assert score(ClassAccuracy(), *cases) == pytest.approx(accuracy)
+    assert score(MeanClassDice(), *cases) == pytest.approx(dice)
+    assert dice == pytest.approx(sklearn.f1_score(true, found, average="macro"))
+    right = sklearn.accuracy_score(true, found)
+    assert accuracy == pytest.approx(right) if classes == 2 else accuracy > right
+
+
+def test_class_accuracy_by_hand():
+    one = truth([[0, 0, 1, VOID]]), labels([[0, 1, 1, 2]])
+    two = truth([[2, 2]]), labels([[2, 0]])
+    # Of 5 pixels one of background is called cat, and one dog background.
+    each = [1 - 2 / 5, 1 - 1 / 5, 1 - 1 / 5]
+    assert score(ClassAccuracy(), one, two) == pytest.approx(np.mean(each))
+    assert score(MeanClassDice(), one, two) == pytest.approx(np.mean([2 / 4, 2 / 3, 2 / 3]))
+
+
+def test_pixels_that_are_called_no_class_of_the_data_set_are_wrong():
+    case = truth([[0, 0, 1, 1]]), labels([[0, 9, 1, VOID]]), CLASSES
+    assert score(ClassAccuracy(), case) == pytest.approx(3 / 4)
+    assert score(MeanClassDice(), case) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("metric", [ClassAccuracy, MeanClassDice, VocMeanIoU])
+def test_a_test_set_without_background_is_told(metric):
+    def note(*cases):
+        counts = added(*(metric().count(*case, CLASSES) for case in cases))
+        return metric().details(counts, CLASSES).get("note")
+
+    assert note((truth([[1, 2]]), labels([[1, 0]]))) == (
+        "no pixel of the data set's truth is background (class id 0), so every point on it hits "
+        "and background is no class of the means; check the ids of its masks"
+    )
+    assert note((truth([[1, 2]]), labels([[1, 2]])), (truth([[0]]), labels([[1]]))) is None
+    assert note((truth([[VOID]]), labels([[1]]))) is None
 
 
 # ---- all of them ------------------------------------------------------------------------------

@@ -194,8 +194,8 @@ def test_folders_that_cannot_be_used(copied):
     assert told().startswith("the weights IT/model.safetensors cannot be read as safetensors (")
     (copied / "model.safetensors").unlink()
     assert told() == (
-        "--clip-decoder.model IT has no weights (model.safetensors or pytorch_model.bin); fetch or "
-        "save it again"
+        "--clip-decoder.model IT has no weights (model.safetensors or pytorch_model.bin); fetch it "
+        "again, or give a folder as save_pretrained writes it"
     )
     settings = json.loads((copied / "config.json").read_text())
     (copied / "model.safetensors").write_bytes(whole_file)
@@ -256,7 +256,8 @@ def test_a_fetch_brings_older_weights_where_there_are_no_others(tmp_path, monkey
 
     from segkit.plugins.weights import fetch_from_hub
 
-    files = ["config.json", "pytorch_model.bin", "tf_model.h5"]
+    older = ["pytorch_model-00001-of-00002.bin", "pytorch_model.bin"]
+    files = ["config.json", *older, "tf_model.h5"]
     files += ["model.safetensors"] if safe else []
 
     def snapshot_download(name, allow_patterns):
@@ -269,5 +270,5 @@ def test_a_fetch_brings_older_weights_where_there_are_no_others(tmp_path, monkey
     monkeypatch.delenv("SEGKIT_OFFLINE", raising=False)
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     assert fetch_from_hub("hf:openai/clip") == tmp_path
-    weights = "model.safetensors" if safe else "pytorch_model.bin"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", weights]
+    weights = ["model.safetensors"] if safe else older
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", *weights]

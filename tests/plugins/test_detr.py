@@ -120,6 +120,13 @@ def test_confidence_most_classes_and_table(folders, photo, tmp_path):
     assert found(confidence=0, classes=(name,)) == [n for n in every if n == name]
     (tmp_path / "table.csv").write_text(f"{name},thing\n")
     assert set(found(confidence=0, table=str(tmp_path / "table.csv"))) == {"thing"}
+    (tmp_path / "table.csv").write_text(f"{name},thing\n{name}s,thing\n")
+    with pytest.raises(UsageError) as error:
+        found(confidence=0, table=str(tmp_path / "table.csv"))
+    assert str(error.value) == (
+        f"--detr.table {tmp_path / 'table.csv'}: the model has no class '{name}s'; did you mean "
+        f"'{name}'?"
+    )
     with pytest.raises(UsageError, match=r"--detr\.classes names 'cot'.*'cat'"):
         found(classes=("cot",))
 
@@ -162,22 +169,26 @@ def test_folders_that_are_no_detector(folders, tmp_path):
     assert "has a config.json that cannot be read" in refused(folder)
 
 
-def test_weights_that_are_missing_damaged_or_unsafe(folders, tmp_path):
+def test_weights_that_are_missing_or_damaged(folders, tmp_path):
     folder = copied(folders["yolos"], tmp_path)
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:200])
-    assert "cannot be loaded" in refused(folder)
+    assert f"the weights {weights} cannot be read as safetensors (" in refused(folder)
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(folders["yolos"] / "model.safetensors")
     few = {k: v for k, v in tensors.items() if "class_labels" not in k}
     save_file(few, weights, metadata={"format": "pt"})
-    assert "has no weights for 6 of its parts, such as 'class_labels" in refused(folder)
+    said = refused(folder)
+    assert said.startswith(
+        f"--detr.model {folder} is no whole object detector: 6 weights that its config.json asks "
+        "for are missing or of another shape, such as class_labels"
+    )
     weights.unlink()
-    torch.save(tensors, folder / "pytorch_model.bin")
     assert refused(folder) == (
-        f"--detr.model {folder} has no weights; it needs them as safetensors, which cannot run code"
+        f"--detr.model {folder} has no weights (model.safetensors or pytorch_model.bin); fetch it "
+        "again, or give a folder as save_pretrained writes it"
     )
     weights.write_bytes(whole)
     (folder / "preprocessor_config.json").unlink()
@@ -186,7 +197,7 @@ def test_weights_that_are_missing_damaged_or_unsafe(folders, tmp_path):
 
 def test_the_weights_are_noted(folders):
     assert Detr(model=str(folders["yolos"])).weight_files() == {
-        "model": folders["yolos"] / "model.safetensors"
+        "model.safetensors": folders["yolos"] / "model.safetensors"
     }
 
 

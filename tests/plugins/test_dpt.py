@@ -260,32 +260,46 @@ def test_folders_that_lack_settings(copied, file, what):
 
 
 def test_folders_without_weights(copied):
-    (copied / "model.safetensors").rename(copied / "pytorch_model.bin")
+    (copied / "model.safetensors").unlink()
     assert sentence(copied) == (
-        f"--dpt.model {copied} has its weights as pytorch_model.bin, which is not opened, for "
-        "that could run code; save it as model.safetensors (save_pretrained does)"
+        f"--dpt.model {copied} has no weights (model.safetensors or pytorch_model.bin); fetch it "
+        "again, or give a folder as save_pretrained writes it"
     )
-    (copied / "pytorch_model.bin").unlink()
-    assert sentence(copied) == (
-        f"--dpt.model {copied} has no weights (model.safetensors); fetch or save it again"
-    )
+
+
+def test_dpt_by_the_documented_way(copied, photo, tmp_path, monkeypatch):
+    """What `segkit weights fetch hf:Intel/dpt-large-ade` leaves: its weights are a pickle."""
+    expected = opened(copied)(image=photo).ids
+    network = transformers.DPTForSemanticSegmentation.from_pretrained(copied)
+    torch.save(network.state_dict(), copied / "pytorch_model.bin")
+    (copied / "model.safetensors").unlink()
+    cached = tmp_path / "hub/models--Intel--dpt-large-ade"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs/main").write_text("0" * 40)
+    shutil.move(copied, cached / "snapshots" / ("0" * 40))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    step = opened("Intel/dpt-large-ade")
+    assert np.array_equal(step(image=photo).ids, expected)
+    assert [*step.weight_files()] == ["pytorch_model.bin"]
 
 
 def test_weights_that_are_damaged_or_foreign(copied, folders):
     whole = (copied / "model.safetensors").read_bytes()
     (copied / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    assert sentence(copied).startswith(f"--dpt.model {copied} cannot be loaded (")
+    assert sentence(copied).startswith(
+        f"the weights {copied / 'model.safetensors'} cannot be read as safetensors ("
+    )
     shutil.copy(folders["segformer"] / "model.safetensors", copied)
     text = sentence(copied)
-    assert text.startswith(f"--dpt.model {copied} is no whole model for class maps: of its weights")
-    assert text.endswith("choose another one")
+    assert text.startswith(f"--dpt.model {copied} is no whole model for class maps: ")
+    assert text.endswith("; choose another model")
 
 
 def test_a_model_for_another_job(copied):
     """DPT for depth has the same type and no head for classes."""
     depth = transformers.DPTForDepthEstimation(dpt()[0].config)
     depth.save_pretrained(copied)
-    assert "is no whole model for class maps: of its weights" in sentence(copied)
+    assert "is no whole model for class maps: " in sentence(copied)
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
     assert sentence(copied).startswith(
@@ -315,7 +329,15 @@ def test_a_table_that_knows_none_of_the_classes(folders, tmp_path):
     (tmp_path / "t.csv").write_text("cat,dog\n")
     assert sentence(folders["beit"], table=str(tmp_path / "t.csv")) == (
         f"--dpt.table {tmp_path / 't.csv'} knows none of the 6 classes of {folders['beit']}, such "
-        "as 'wall'; choose the table that goes with the model"
+        "as 'wall'; choose the table that goes with it"
+    )
+
+
+def test_a_table_that_names_an_unknown_class(folders, tmp_path):
+    (tmp_path / "t.csv").write_text("wall,wall\nwal,wall\n")
+    assert sentence(folders["beit"], table=str(tmp_path / "t.csv")) == (
+        f"--dpt.table {tmp_path / 't.csv'}: {folders['beit']} has no class 'wal'; did you mean "
+        "'wall'?"
     )
 
 

@@ -12,6 +12,7 @@ from scenes_by_hand import CLASSES, SCENE, VOID, heatmap, prompts, score, truth
 
 from segkit import BadValueError, Labels, Masks, Prompt
 from segkit_plugins.metric.accuracy import Accuracy
+from segkit_plugins.metric.class_hit_rate import ClassHitRate
 from segkit_plugins.metric.dice import Dice
 from segkit_plugins.metric.distance import Distance
 from segkit_plugins.metric.hit_rate import HitRate
@@ -19,7 +20,7 @@ from segkit_plugins.metric.iou import IoU
 from segkit_plugins.metric.miou import MeanIoU
 from segkit_plugins.metric.pointing_game import PointingGame
 
-ALL = (Accuracy, Dice, Distance, HitRate, IoU, MeanIoU, PointingGame)
+ALL = (Accuracy, ClassHitRate, Dice, Distance, HitRate, IoU, MeanIoU, PointingGame)
 
 
 def labels(ids):

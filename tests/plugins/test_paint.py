@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segkit import Image, Labels, Masks, Prompt, Prompts
+from segkit import Image, Labels, Masks, Prompt, Prompts, UsageError
 from segkit_plugins.fuser.paint import Paint
 
 IMAGE = Image(np.zeros((2, 6, 3), np.uint8), "x")
@@ -20,8 +20,8 @@ def bands(*spans, names=(), prompt=None):
     return Masks(masks, np.ones(n, np.float32), np.arange(n) if prompt is None else prompt, names)
 
 
-def painted(**inputs):
-    labels = Paint()(image=IMAGE, **inputs)
+def painted(table=None, **inputs):
+    labels = Paint(table=table)(image=IMAGE, **inputs)
     assert np.array_equal(labels.ids[0], labels.ids[1])
     return labels.ids[0].tolist(), labels.classes
 
@@ -98,3 +98,32 @@ def test_inputs_stay_as_they_were(given):
     assert classes == {1: "b"}
     assert labels.ids[0].tolist() == [1, 2, 0, 0, 0, 0]
     assert labels.classes == {1: "a", 2: "b"}
+
+
+def test_the_table_comes_after_the_painting():
+    voc = {7: "car", 15: "person"}
+    masks = bands((0, 2), (1, 1), (4, 5), (5, 5), names=("person", "giraffe", "car", None))
+    before = painted(masks=masks, classes=voc)
+    assert before == ([15, 16, 15, 0, 7, 17], {**voc, 16: "giraffe", 17: "object"})
+    # The giraffe is no class of VOC's, and stands before the person all the same.
+    after = painted(masks=masks, classes=voc, table="coco-voc")
+    assert after == ([15, 0, 15, 0, 7, 16], {**voc, 16: "object"})
+
+
+def test_the_table_renames_the_class_map_too():
+    labels = Labels(np.array([[1, 4, 13, 255, 9, 0]] * 2), {1: "wall", 4: "bus", 13: "person"})
+    masks = bands((5, 5), names=("armchair",))
+    given = {"labels": labels, "masks": masks, "table": "ade20k-voc"}
+    ids, names = painted(**given, classes={6: "bus", 9: "chair", 15: "person"})
+    assert ids == [0, 6, 15, 255, 0, 9]
+    assert names == {6: "bus", 9: "chair", 15: "person"}
+
+
+def test_where_all_is_object_the_table_says_what_counts():
+    masks = bands((0, 0), (1, 1), (2, 2), names=("car", "giraffe", None))
+    assert painted(masks=masks, classes={1: "object"}, table="coco-voc") == (
+        [1, 0, 1, 0, 0, 0],
+        {1: "object"},
+    )
+    with pytest.raises(UsageError, match="there is no name table 'coco'"):
+        Paint(table="coco").open("cpu")

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from segkit import Image, Labels, Masks, UsageError, write_png
+from segkit import (
+    BadValueError,
+    Image,
+    Labels,
+    Masks,
+    SegkitWarning,
+    UsageError,
+    write_png,
+)
 from segkit.cli.main import make_group
 from segkit_plugins.fuser.vote import Vote
 
@@ -219,6 +227,61 @@ def test_the_preset_and_other_options():
     )
     with pytest.raises(UsageError, match="'none' or 'sequential'"):
         Vote(preset="parallel")
+
+
+# ---- the table -------------------------------------------------------------------------------
+
+ADE = {1: "wall", 4: "floor, flooring", 13: "person, individual", 20: "car"}
+VOC_IDS = {7: "car", 15: "person"}
+
+
+def test_the_vote_runs_before_the_table():
+    ids = [1, 1, 1, 4, 4, 4, 13, 13, 13, 13]  # 30 % wall, 30 % floor, 40 % person
+    mask = [[[True] * 10]]
+    after = {"names": ADE, "classes": VOC_IDS, "table": "ade20k-voc"}
+    assert voted(ids, mask, **after) == [15] * 10
+    before = [15 if i == 13 else 0 for i in ids]  # as --dpt.table would give them
+    assert voted(before, mask, names=VOC_IDS, classes=VOC_IDS) == [0] * 10
+    assert voted([*ids, 13, 255, 9], [[[True] * 10 + [False] * 3]], **after) == [
+        *([15] * 11),
+        255,
+        0,  # nobody named it
+    ]
+
+
+@pytest.mark.parametrize("mode", ["original", "rewriting"])
+def test_vote_and_table_one_after_the_other_by_a_loop(tmp_path, mode):
+    rng = np.random.default_rng(7)
+    table = {"wall": "house", "floor": "house", "person": "person", "car": "thing"}
+    (tmp_path / "t.csv").write_text("".join(f"{a},{b}\n" for a, b in table.items()))
+    targets = {0: 0, 1: 16, 4: 16, 13: 15, 20: 17, 30: 0}  # the next free ids in the map's order
+    ids = rng.choice([0, 1, 4, 13, 20, 30], (9, 12)).astype(np.int32)
+    masks = rng.random((5, 9, 12)) < 0.4
+    labels = Labels(ids, {**ADE, 30: "sky"})
+    step = Vote(overlap="last", mode=mode, table=str(tmp_path / "t.csv"))
+    made = step(image=picture((9, 12)), labels=labels, masks=answer(masks), classes=VOC_IDS)
+    wanted = np.vectorize(targets.get)(pixel_loop(ids, masks, rewriting=mode == "rewriting"))
+    assert np.array_equal(made.ids, wanted)
+    assert made.classes == {**VOC_IDS, 16: "house", 17: "thing"}
+
+
+def test_a_table_that_does_not_go_with_the_map(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("cat,dog\n")
+    with pytest.raises(BadValueError) as error:
+        voted([1], [[[True]]], names={1: "wall"}, table=str(table))
+    assert str(error.value) == (
+        f"--vote.table {table} knows none of the 1 classes of the class map, such as 'wall'; "
+        "choose the table that goes with it"
+    )
+    table.write_text("wall,house\npersn,person\n")
+    with pytest.warns(SegkitWarning) as told:
+        assert voted([1], [[[True]]], names=ADE, classes={}, table=str(table)) == [1]
+    assert [str(warning.message) for warning in told] == [
+        f"--vote.table {table}: the class map has no class 'persn'; did you mean 'person'?"
+    ]
+    with pytest.raises(UsageError, match="there is no name table 'voc'"):
+        Vote(table="voc").open("cpu")
 
 
 def test_from_the_command_line(tmp_path, monkeypatch):

@@ -337,7 +337,8 @@ class Metric(Step):
         """More than figures, of counts added over all images, for summary.json: what JSON holds.
 
         `classes` {id: name} are the run's; those of a data set without classes are empty. Left
-        empty, there is no entry. The report shows two keys as tables:
+        empty, there is no entry. A `note`, a sentence on the data as a whole, is printed when the
+        run is over. The report shows two keys as tables:
 
         - `classes`: a list of rows with `name` and, each optional, `iou`, `dice`, `pixels` (true
           ones) and `found`;

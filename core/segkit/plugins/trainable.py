@@ -85,6 +85,8 @@ class Trainable(Segmenter):
     """Side in pixels that images are resized to, unless `--train.size` says otherwise."""
     train_rate: ClassVar[float] = 1e-4
     """The learning rate, unless `--train.rate` says otherwise; 1e-5 suits pre-trained networks."""
+    stage_rates: ClassVar[Mapping[str, float]] = {}
+    """A stage to its learning rate, where that is another one than `train_rate`."""
     clicks: ClassVar[bool] = False
     """Whether the network is asked by a click. It is trained with one random point in an object and
     one in the background of each image; `network` is then made for 2 classes: under the click, or

@@ -22,9 +22,9 @@ HUB = "hf:"
 FROM_HUB = ("*.json", "*.txt", "*.model", "*.safetensors")
 """The files of a hub's model that are fetched: settings, and weights that cannot run code."""
 
-OLD_WEIGHTS = "pytorch_model.bin"
-"""What is fetched of models without such weights, as OpenAI's CLIP is. It could run code if it were
-opened carelessly; plugins read the tensors in it and nothing else, or refuse it."""
+OLD_WEIGHTS = "pytorch_model*.bin"
+"""What is fetched of models without such weights, as Intel's DPT and OpenAI's CLIP are. They could
+run code if they were opened carelessly; plugins read the tensors in them and nothing else."""
 
 TRIES = 4
 """How often a cut connection is taken up again before giving in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -208,6 +208,12 @@ def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str
     if faults:
         raise faults[0]
     return summaries
+
+
+def notes_of(summaries: Iterable[Summary]) -> list[str]:
+    """What metrics have to say of the data as a whole (`note` in their details), each once."""
+    told = [details for s in summaries for key, details in s["details"].items() if key != "counts"]
+    return list(dict.fromkeys(str(details["note"]) for details in told if "note" in details))
 
 
 @contextmanager

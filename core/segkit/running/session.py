@@ -28,7 +28,7 @@ from segkit.running.folder import (
     prepare,
 )
 from segkit.running.job import Job
-from segkit.running.lines import Line, Summary, Totals, end, line_of
+from segkit.running.lines import Line, Summary, Totals, end, line_of, notes_of
 from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
 from segkit.running.plan import Plan
@@ -88,7 +88,7 @@ class Session:
                 watch.tell("segkit_run_failed", error=error)
             raise
         watch.tell("segkit_after_run", summaries=summaries)
-        for sentence in watch.dropped:
+        for sentence in (*watch.dropped, *notes_of(summaries.values())):
             warnings.warn(sentence, SegkitWarning, stacklevel=3)
         return summaries
 

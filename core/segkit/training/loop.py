@@ -38,7 +38,6 @@ from segkit.training.starting import (
 
 try:
     import lightning
-    from lightning.pytorch.callbacks import EarlyStopping
 except ModuleNotFoundError:
     raise MissingExtraError("segkit train", "Lightning", "train") from None
 
@@ -46,6 +45,7 @@ from segkit.training.checkpoints import Keep, WholeFiles
 from segkit.training.failures import interruptible, quiet, told
 from segkit.training.fitting import fit_stage
 from segkit.training.module import Training, number
+from segkit.training.stopping import early_stopping, stopped_early
 
 FEW = 3
 """Steps in an epoch below which a smaller batch is advised."""
@@ -266,12 +266,7 @@ class Stages:
             left = settings.minutes * 60 - state.stage_from
             end = state.stage_from + left / (len(self.step.stages) - index)
         kind, _, place = self.device.partition(":")
-        stop = EarlyStopping(
-            "validation_loss",
-            min_delta=settings.delta,
-            patience=settings.patience,
-            check_finite=False,
-        )
+        stop = early_stopping(settings)
         with quiet():
             trainer = lightning.Trainer(
                 accelerator="gpu" if kind == "cuda" else kind,
@@ -306,10 +301,7 @@ class Stages:
                 )
         self.network.cpu()
         if stop.stopped_epoch:
-            self.watch.note(
-                f"stopped early, since the validation loss has not fallen for {settings.patience} "
-                f"epoch{'s' * (settings.patience > 1)} (--train.patience)"
-            )
+            self.watch.note(stopped_early(settings))
 
     def _workers(self) -> int:
         import multiprocessing

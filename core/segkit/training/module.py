@@ -75,8 +75,14 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam on what the stage trains."""
-        rate = self.stages.settings.rate or self.stages.step.train_rate
+        rate = self.stages.settings.rate or self.usual_rate
         return torch.optim.Adam([p for p in self.network.parameters() if p.requires_grad], lr=rate)
+
+    @property
+    def usual_rate(self) -> float:
+        """The stage's learning rate, unless `--train.rate` says otherwise."""
+        step = self.stages.step
+        return step.stage_rates.get(self.stage, step.train_rate)
 
     # ---- a batch -------------------------------------------------------------------------------
 
@@ -204,9 +210,8 @@ class Training(lightning.LightningModule):
 
     def stop_at(self, where: str) -> None:
         """Say that the loss is lost."""
-        usual = self.stages.step.train_rate
-        rate = self.stages.settings.rate or usual
-        lower = rate / 10 if rate < 0.1 else usual
+        rate = self.stages.settings.rate or self.usual_rate
+        lower = rate / 10 if rate < 0.1 else self.usual_rate
         raise SegkitError(
             f"the loss is no finite number any more {where} of stage '{self.stage}'; "
             f"{kept(self.stages.path, self.stages.state, self.stages.step)}: train again with a "

@@ -50,7 +50,8 @@ class Settings(BaseModel):
     [as many as fit into the memory]"""
 
     rate: PositiveFloat | None = None
-    """Adam's learning rate. [the segmenter's own: 1e-4, or 1e-5 if it is pre-trained]"""
+    """Adam's learning rate, in all stages. [the segmenter's own: 1e-4, or 1e-5 for what is
+    pre-trained]"""
 
     size: Annotated[int, Field(ge=32)] | None = None
     """Side in pixels that images are resized to. [the segmenter's own, mostly 256]"""
@@ -74,10 +75,13 @@ class Settings(BaseModel):
     """The classes to learn, in this order; others become background. Left out, all of the data."""
 
     patience: PositiveInt = 5
-    """Stop when the validation loss has not fallen for so many epochs."""
+    """Stop when the validation loss has not fallen for so many epochs in a row."""
 
     delta: NonNegativeFloat = 0.0
-    """By how much it has to fall to count."""
+    """It has to fall by more than this to count."""
+
+    stopping: Literal["best", "previous"] = "best"
+    """Below what it has to fall: the best epoch so far, or the epoch before."""
 
     split: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the images that validate; the seed draws them."""

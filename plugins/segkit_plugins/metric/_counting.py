@@ -30,6 +30,13 @@ class Overlap(NamedTuple):
         return self.predicted + self.true - self.both
 
 
+NO_BACKGROUND = (
+    "no pixel of the data set's truth is background (class id 0), so every point on it hits and "
+    "background is no class of the means; check the ids of its masks"
+)
+"""What metrics note of such a data set: mostly its masks count their classes from another id."""
+
+
 def share(part: float, whole: float) -> float:
     """`part` / `whole`, and 1 where there is nothing to be found and nothing was."""
     return part / whole if whole else 1
@@ -88,17 +95,23 @@ def class_overlap(metric: str, labels: Labels, truth: Truth) -> Overlap | None:
     return foregrounds._replace(right=int(np.count_nonzero(right)))
 
 
-def region(truth: Truth, name: str | None, classes: Mapping[int, str] | None) -> NDArray[np.bool_]:
-    """(H, W) bool: the object that a heatmap or prompt of this class name means.
-
-    That is the region of the class if the data set knows its name (`classes`; without it, the
-    truth's own), else any foreground. The region is empty where that class is not in the image.
-    """
+def objects(truth: Truth) -> NDArray[np.bool_]:
+    """(H, W) bool: the true foreground, of whatever class; void is none of it."""
     ids = truth.labels.ids
+    return (ids != BACKGROUND) & (ids != VOID)
+
+
+def region(truth: Truth, name: str | None, classes: Mapping[int, str] | None) -> NDArray[np.bool_]:
+    """(H, W) bool: the region of the class that a heatmap or prompt is named after.
+
+    That is the class's own if the data set knows its name (`classes`; without it, the truth's own),
+    else any foreground. The region is empty where that class is not in the image.
+    """
     for i, known in (classes or truth.labels.classes).items():
         if known == name:
-            return ids == i
-    return (ids != BACKGROUND) & (ids != VOID)
+            mask: NDArray[np.bool_] = truth.labels.ids == i
+            return mask
+    return objects(truth)
 
 
 def pixels_at(points: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.intp]:

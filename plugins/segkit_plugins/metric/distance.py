@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from segkit import Counts, Figure, Metric, Prompts, Scores, Truth, hookimpl
-from segkit_plugins.metric._counting import means, region
+from segkit_plugins.metric._counting import means, objects
 
 
 class Distance(Metric):
-    """Mean distance of all foreground points to the centre of mass of the object they mean.
+    """Mean distance of all foreground points to the centre of mass of the object.
 
-    In pixels, and as a share of the image's diagonal √(H² + W²). The object is the region of the
-    prompt's class if the data set knows that class by name and it is in the image, else any
-    foreground. All points of all images are pooled; points of an image without foreground are left
-    out, and so are boxes and mask prompts.
+    In pixels, and as a share of the image's diagonal √(H² + W²). The object is any foreground of
+    the truth, whatever class the prompt names, as for `hit-rate`; of several objects in one image
+    it is the centre of mass of all together. All points of all images are pooled; points of an
+    image without foreground are left out, and so are boxes and mask prompts.
     """
 
     name = "distance"
@@ -26,21 +26,16 @@ class Distance(Metric):
         "distance-relative": Figure(lower_is_better=True),
     }
 
-    def count(
-        self, prompts: Prompts, truth: Truth, classes: Mapping[int, str] | None = None
-    ) -> Counts:
+    def count(self, prompts: Prompts, truth: Truth) -> Counts:
         """{'distance': sum in pixels, 'distance-relative': sum of shares, 'points': how many}."""
         total, points = 0.0, 0
-        for prompt in prompts:
-            chosen = prompt.points[prompt.signs].astype(np.float64)
-            wanted = region(truth, prompt.name, classes)
-            if not wanted.any():
-                wanted = region(truth, None, classes)
-            if not len(chosen) or not wanted.any():
-                continue
-            row, column = np.nonzero(wanted)
-            total += float(np.hypot(*(chosen - (column.mean(), row.mean())).T).sum())
-            points += len(chosen)
+        rows, columns = np.nonzero(objects(truth))
+        if len(rows):
+            centre = columns.mean(), rows.mean()
+            for prompt in prompts:
+                positive = prompt.points[prompt.signs].astype(np.float64)
+                total += float(np.hypot(*(positive - centre).T).sum())
+                points += len(positive)
         diagonal = math.hypot(*truth.labels.ids.shape)
         return {"distance": total, "distance-relative": total / diagonal, "points": points}
 

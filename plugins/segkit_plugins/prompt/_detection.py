@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from segkit import BadValueError, Prompt, Prompts, UsageError
 from segkit_plugins.shared.name_tables import class_names, load_table
+from segkit_plugins.shared.renaming import unknown_source
 
 COCO = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
@@ -43,8 +44,8 @@ def renamed(
 
     `table`: a name table (see `shared.name_tables`); names that it lacks are dropped. `classes`:
     the names to keep, after the table; empty: all. `option`: how the step's options begin, for
-    messages. Raises `UsageError` for a table that cannot be used or keeps none of the names, and
-    for a class to keep that no name becomes.
+    messages. Raises `UsageError` for a table that cannot be used, keeps none of the names or has
+    another one, and for a class to keep that no name becomes.
     """
     targets: list[str | None] = list(names)
     if table is not None:
@@ -55,6 +56,8 @@ def renamed(
                 f"{option}.table {table} has none of the model's class names, such as "
                 f"'{names[0] if names else ''}'; give the table of its names, or other names"
             )
+        if misfit := unknown_source(f"{option}.table", table, target_of, names, "the model"):
+            raise UsageError(misfit)
     known = dict.fromkeys(name for name in targets if name is not None)
     for name in classes:
         if name not in known:

@@ -13,8 +13,8 @@ from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import as_prompts, renamed
-from segkit_plugins.shared.hub import from_folder, model_folder
-from segkit_plugins.shared.sentences import first_line
+from segkit_plugins.shared.hub import model_folder
+from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
 
 STRIP = 16
 """How many times longer than wide a picture may be as it is."""
@@ -34,8 +34,9 @@ class Detr(Prompter):
     name = "detr"
 
     model: str
-    """A folder with config.json, preprocessor_config.json and safetensors, or a name of the
-    Hugging Face hub that has been fetched (segkit weights fetch hf:OWNER/NAME)."""
+    """A folder with config.json, preprocessor_config.json and model.safetensors or
+    pytorch_model.bin, or a name of the Hugging Face hub that has been fetched (segkit weights fetch
+    hf:OWNER/NAME)."""
 
     confidence: float = Field(0.5, ge=0, le=1)
     """Least score of a detection."""
@@ -62,37 +63,14 @@ class Detr(Prompter):
         weights, and as `renamed` does.
         """
         try:
-            from transformers import AutoImageProcessor, AutoModelForObjectDetection
+            from transformers import AutoModelForObjectDetection
         except ModuleNotFoundError:
             raise MissingExtraError("--prompt detr", "transformers", "hf") from None
         folder = model_folder("--detr.model", self.model)
         self._check(folder)
         asked = f"--detr.model {self.model}"
-        try:
-            self._processor = from_folder(AutoImageProcessor, folder, asked)
-            model, told = from_folder(
-                AutoModelForObjectDetection,
-                folder,
-                asked,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except UsageError:
-            raise
-        except ImportError as error:
-            if "timm" in str(error):
-                raise MissingExtraError(asked, "timm", "timm") from None
-            raise UsageError(f"{asked} cannot be loaded ({first_line(error)})") from None
-        except Exception as error:  # transformers' and safetensors' errors share no other class
-            raise UsageError(
-                f"{asked} cannot be loaded ({first_line(error)}); fetch or save it again"
-            ) from None
-        missing = sorted(told["missing_keys"])
-        if missing:
-            raise UsageError(
-                f"{asked} has no weights for {len(missing)} of its parts, such as '{missing[0]}'; "
-                "fetch or save it again"
-            )
+        self._processor = load_processor(folder, asked)
+        model = load_network(AutoModelForObjectDetection, folder, asked, "object detector")
         self._model = model.to(device).eval().requires_grad_(False)
         said = model.config.id2label
         names = [str(said.get(i, f"class {i}")) for i in range(max(said, default=-1) + 1)]
@@ -103,11 +81,9 @@ class Detr(Prompter):
         self._model = self._processor = None
 
     def weight_files(self) -> Mapping[str, Path]:
-        """The model's safetensors."""
-        return {
-            path.stem: path
-            for path in sorted(model_folder("--detr.model", self.model).glob("*.safetensors"))
-        }
+        """The files of the model's weights, by their names."""
+        folder = model_folder("--detr.model", self.model)
+        return {path.name: path for path in weight_files(f"--detr.model {self.model}", folder)}
 
     def __call__(self, image: Image) -> Prompts:
         """A prompt with a box for each detection; none if nothing is found."""
@@ -132,7 +108,7 @@ class Detr(Prompter):
         return Prompts(prompts.items[: self.most])
 
     def _check(self, folder: Path) -> None:
-        """Refuse a folder that holds no object detector, or none whose files are safe to read."""
+        """Refuse a folder that holds no object detector."""
         from transformers.models.auto.modeling_auto import (
             MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
         )
@@ -155,11 +131,6 @@ class Detr(Prompter):
             raise UsageError(
                 f"--detr.model {self.model} is a model of the type '{kind}', not an object "
                 f"detector; types are {', '.join(MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES)}"
-            )
-        if not any(folder.glob("*.safetensors")):
-            raise UsageError(
-                f"--detr.model {self.model} has no weights; it needs them as safetensors, which "
-                "cannot run code"
             )
         if not (folder / "preprocessor_config.json").is_file():
             raise UsageError(

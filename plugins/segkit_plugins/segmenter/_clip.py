@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit import MissingExtraError, UsageError
 from segkit_plugins.shared.hub import model_folder, quiet
+from segkit_plugins.shared.hub_models import weight_files
 from segkit_plugins.shared.sentences import first_line
 from segkit_plugins.shared.weights import load_torch
 
@@ -35,23 +35,8 @@ SETTINGS = (
 DEFAULT = "openai/clip-vit-base-patch32"
 """The CLIP of the source report, by its name in the hub."""
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Where a folder may have its weights. The second one is a pickle, of which tensors alone are
-read; OpenAI's own models in the hub have no other file."""
-
 BEGINS = "vision_model."
 """What the names of the image half's tensors begin with in a file of the whole CLIP."""
-
-
-def clip_weights(option: str, model: str) -> Path:
-    """The folder's weight file. Raises `UsageError` if it has none."""
-    folder = model_folder(option, model)
-    for name in WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise UsageError(
-        f"{option} {model} has no weights ({' or '.join(WEIGHTS)}); fetch or save it again"
-    )
 
 
 def clip_settings(option: str, model: str) -> ClipSettings:
@@ -110,9 +95,9 @@ def load_clip(option: str, model: str) -> tuple[nn.Module, ClipSettings]:
     belong to it; `MissingExtraError` without transformers.
     """
     settings = clip_settings(option, model)
-    path = clip_weights(option, model)
+    files = weight_files(f"{option} {model}", model_folder(option, model))
     network = clip_vision(f"{option} {model}", settings)
-    tensors = image_half(load_torch(path))
+    tensors = image_half({k: v for path in files for k, v in load_torch(path).items()})
     wanted = image_half(network.state_dict())
     unfit = sorted(k for k, v in wanted.items() if k not in tensors or tensors[k].shape != v.shape)
     if unfit:

@@ -24,6 +24,7 @@ from segkit import (
     read_mask,
 )
 from segkit_plugins.shared.name_tables import class_names, load_table, numbered
+from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 
 
 class ClassMaps(Segmenter):
@@ -66,7 +67,14 @@ class ClassMaps(Segmenter):
 
     def open(self, device: str) -> None:
         """Look into the folder, and read names and table, so that errors in them come first."""
-        _ = self._files, self._named, self._renamed
+        _ = self._files, self._named
+        if self._renamed is not None and self.table is not None:
+            names, owner = {*self._named.values()}, "--class-maps.names"
+            option = "--class-maps.table"
+            misfit = no_counterpart(f"{option} {self.table}", self._renamed, names, owner)
+            misfit = misfit or unknown_source(option, self.table, self._renamed, names, owner)
+            if misfit:
+                raise UsageError(misfit)
 
     def __call__(self, image: Image, classes: Mapping[int, str] | None = None) -> Labels:
         """The class map (H, W), its ids those of the data set by name.

@@ -11,8 +11,10 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
-from segkit_plugins.shared.hub import from_folder, model_folder
+from segkit_plugins.shared.hub import model_folder
+from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
 from segkit_plugins.shared.name_tables import load_table, numbered
+from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 from segkit_plugins.shared.sentences import first_line
 
 UNIVERSAL = ("mask2former", "maskformer")
@@ -45,8 +47,9 @@ class Dpt(Segmenter):
     name = "dpt"
 
     model: str
-    """A model folder (config.json, preprocessor_config.json, safetensors), or a name of the Hugging
-    Face hub that was fetched before (segkit weights fetch hf:OWNER/NAME)."""
+    """A model folder (config.json, preprocessor_config.json, and model.safetensors or
+    pytorch_model.bin), or a name of the Hugging Face hub that was fetched before (segkit weights
+    fetch hf:OWNER/NAME)."""
 
     table: str | None = None
     """Renames the model's classes to those of the data set, and makes background of the others:
@@ -70,11 +73,14 @@ class Dpt(Segmenter):
         self._renamed = None if self.table is None else load_table(self.table)
         network, self._processor = _load(self.model, model_folder("--dpt.model", self.model))
         names = list(network.config.id2label.values())
-        if self._renamed is not None and not any(name in self._renamed for name in names):
-            raise UsageError(
-                f"--dpt.table {self.table} knows none of the {len(names)} classes of "
-                f"{self.model}, such as '{names[0]}'; choose the table that goes with the model"
+        if self._renamed is not None and self.table is not None:
+            asked = f"--dpt.table {self.table}"
+            misfit = no_counterpart(asked, self._renamed, names, self.model)
+            misfit = misfit or unknown_source(
+                "--dpt.table", self.table, self._renamed, names, self.model
             )
+            if misfit:
+                raise UsageError(misfit)
         self._network = network.to(device).eval().requires_grad_(False)
 
     def close(self) -> None:
@@ -82,11 +88,9 @@ class Dpt(Segmenter):
         self._network = self._processor = self._renamed = None
 
     def weight_files(self) -> Mapping[str, Path]:
-        """The model's safetensors files, by their names."""
-        return {
-            path.name: path
-            for path in sorted(model_folder("--dpt.model", self.model).glob("*.safetensors"))
-        }
+        """The files of the model's weights, by their names."""
+        folder = model_folder("--dpt.model", self.model)
+        return {path.name: path for path in weight_files(f"--dpt.model {self.model}", folder)}
 
     def __call__(self, image: Image, classes: Mapping[int, str] | None = None) -> Labels:
         """The class map (H, W).
@@ -165,44 +169,14 @@ def _load(model: str, folder: Path) -> tuple[Any, Any]:
     """The network (float32, on the CPU) and its image processor. Raises `UsageError`."""
     import transformers
 
-    kind = _kind(model, folder)
-    universal = kind in UNIVERSAL
+    asked = f"--dpt.model {model}"
     loader: Any = (
         transformers.AutoModelForUniversalSegmentation
-        if universal
+        if _kind(model, folder) in UNIVERSAL
         else transformers.AutoModelForSemanticSegmentation
     )
-    asked = f"--dpt.model {model}"
-    try:
-        processor = from_folder(transformers.AutoImageProcessor, folder, asked)
-        network, told = from_folder(
-            loader,
-            folder,
-            asked,
-            dtype="float32",
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told below
-        )
-    except UsageError:
-        raise
-    except ImportError as error:
-        if "timm" in str(error):
-            raise MissingExtraError(asked, "timm", "timm") from None
-        raise UsageError(f"{asked} cannot be loaded ({first_line(error)})") from None
-    except Exception as error:  # what the libraries raise has no other class in common
-        raise UsageError(
-            f"{asked} cannot be loaded ({first_line(error)}); its files are damaged or do not "
-            "belong together: fetch or save it again"
-        ) from None
-    unfit = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
-    unfit = {key for key in unfit if not key.startswith(UNUSED)}
-    if unfit:
-        raise UsageError(
-            f"{asked} is no whole model for class maps: of its weights {len(unfit)} "
-            f"are missing or of another shape, such as {min(unfit)}; choose another one"
-        )
-    return network, processor
+    processor = load_processor(folder, asked)
+    return load_network(loader, folder, asked, "model for class maps", UNUSED), processor
 
 
 def _kind(model: str, folder: Path) -> str:
@@ -232,17 +206,7 @@ def _kind(model: str, folder: Path) -> str:
             f"--dpt.model {model} is of type {kind}, and dpt takes {', '.join(takes)}; choose "
             "another model"
         )
-    if any(folder.glob("*.safetensors")):
-        return str(kind)
-    other = sorted(p.name for s in ("*.bin", "*.pth", "*.pt") for p in folder.glob(s))
-    if other:
-        raise UsageError(
-            f"--dpt.model {model} has its weights as {other[0]}, which is not opened, for that "
-            "could run code; save it as model.safetensors (save_pretrained does)"
-        )
-    raise UsageError(
-        f"--dpt.model {model} has no weights (model.safetensors); fetch or save it again"
-    )
+    return str(kind)
 
 
 @hookimpl

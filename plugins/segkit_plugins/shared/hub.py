@@ -49,13 +49,22 @@ def from_folder(
 
     `auto_class`: one of transformers' own, such as AutoImageProcessor. `asked`: what names the
     model, such as '--dpt.model x'. Raises `UsageError`, which ends with `advice`, for a model that
-    cannot be loaded without running code that comes with it; else what transformers raises.
+    cannot be loaded without running code that comes with it, and for one whose settings are partly
+    in the hub; else what transformers raises.
     """
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
     with quiet():
         try:
             return auto_class.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, **settings
             )
+        except OfflineModeIsEnabled:
+            raise UsageError(
+                f"{asked} names a backbone whose settings are in the hub, and nothing is fetched "
+                "while a model is opened; load it once with transformers and save_pretrained it, "
+                "which writes them into its config.json"
+            ) from None
         except ValueError as error:
             if "trust_remote_code" not in str(error):
                 raise
@@ -67,7 +76,8 @@ def from_folder(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars, reports and questions of transformers' own."""
+    """No bars, reports, questions and network of transformers' own."""
+    from huggingface_hub import constants
     from transformers import dynamic_module_utils
     from transformers.utils import logging
 
@@ -78,10 +88,13 @@ def quiet() -> Iterator[None]:
     # How many seconds it waits for an answer whether to run a model's code; with 0 it refuses. It
     # does not hand trust_remote_code on to the models that are parts of a model, and would ask.
     dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    # `local_files_only` is not handed on either: a backbone's name is looked up in the hub.
+    offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
     try:
         yield
     finally:
         dynamic_module_utils.TIME_OUT_REMOTE_CODE = waits
+        constants.HF_HUB_OFFLINE = offline
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()

@@ -10,6 +10,11 @@ NAMELESS = "object"
 """The class of objects that have none."""
 
 
+def only_objects(classes: Mapping[int, str] | None) -> bool:
+    """Whether the data set knows one class, 'object'."""
+    return set((classes or {}).values()) == {NAMELESS}
+
+
 def object_names(
     masks: Masks, prompts: Prompts | None, classes: Mapping[int, str] | None
 ) -> list[str | None]:
@@ -17,7 +22,7 @@ def object_names(
 
     Where the data set (`classes`) knows one class, 'object', all are that.
     """
-    if set((classes or {}).values()) == {NAMELESS}:
+    if only_objects(classes):
         return [NAMELESS] * len(masks)
     asked = [prompt.name for prompt in prompts or ()]
     return [

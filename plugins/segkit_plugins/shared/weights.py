@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,26 +41,40 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise UsageError(
-            f"the weights {path} cannot be read as safetensors ({error}); the file is damaged or "
-            "of another kind: fetch it again"
-        ) from None
+        raise UsageError(_no_safetensors(path, error)) from None
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
-def load_torch(path: Path) -> dict[str, Tensor]:
+def check_readable(path: Path) -> None:
+    """Open a weight file without reading its tensors. Raises `UsageError` as `load_torch` does."""
+    if path.suffix != ".safetensors":
+        load_torch(path, mapped=True)
+        return
+    from safetensors import SafetensorError, safe_open
+
+    _check_there(path)
+    try:
+        with safe_open(path, "pt"):
+            pass
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UsageError(_no_safetensors(path, error)) from None
+
+
+def load_torch(path: Path, *, mapped: bool = False) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a torch file that holds nothing but tensors.
 
-    Raises `UsageError` if the file is missing, truncated, no weight file, or a pickle that would
-    run code when opened: that is refused.
+    `mapped`: leave the tensors of a torch file on the disk until they are used, where its format
+    allows it. Raises `UsageError` if the file is missing, truncated, no weight file, or a pickle
+    that would run code when opened: that is refused.
     """
     import torch
 
     if path.suffix == ".safetensors":
         return load_safetensors(path)
     _check_there(path)
+    mapped = mapped and zipfile.is_zipfile(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         if "Unsupported" in str(error) or "WeightsUnpickler" in str(error):
             raise UsageError(
@@ -100,6 +115,13 @@ def fill(network: nn.Module, tensors: Mapping[str, Any], path: Path, what: str) 
 def _check_there(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"the weights {path} were not found; check the path")
+
+
+def _no_safetensors(path: Path, error: Exception) -> str:
+    return (
+        f"the weights {path} cannot be read as safetensors ({first_line(error)}); the file is "
+        "damaged or of another kind: fetch it again"
+    )
 
 
 def _damaged(path: Path, error: Exception) -> str:

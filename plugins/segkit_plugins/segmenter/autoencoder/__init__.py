@@ -20,11 +20,13 @@ class Autoencoder(TrainedSegmenter):
     ReLU, 2×2 max-pooling; 256×256×3 to 32×32×256) and a decoder of three transposed convolutions
     learn to reconstruct the images. Then the encoder is frozen, and a head learns the classes:
     three 3×3 convolutions with ReLU from 256 to 32 channels, a 1×1 convolution, bilinear
-    upsampling.
+    upsampling. The first stage learns at a rate of 1e-4, the second at 1e-5, as in a source report;
+    `--train.rate` sets both.
     """
 
     name = "autoencoder"
     stages = (RECONSTRUCT, SEGMENT)
+    stage_rates = {SEGMENT: 1e-5}
 
     reconstruction: Literal["mse", "ssim", "boundary"] = "mse"
     """What the first stage minimises: mse, the squared error; ssim, 1 − structural similarity (Wang

@@ -15,6 +15,7 @@ from pydantic import PrivateAttr
 from segkit import Image, Masks, Prompt, Prompts, Segmenter, hookimpl
 from segkit_plugins.segmenter._prompted import Frame, alike, ambiguous, gathered, quick_bfloat16
 from segkit_plugins.shared.hub import model_folder
+from segkit_plugins.shared.hub_models import weight_files
 
 CHUNK = 16
 """Prompts decoded at a time; bounds memory."""
@@ -46,8 +47,8 @@ class HfSam(Segmenter):
     name = "hf-sam"
 
     model: str
-    """A model folder (config.json and model.safetensors), or a name of the Hugging Face hub,
-    OWNER/NAME, that was fetched before (segkit weights fetch hf:OWNER/NAME)."""
+    """A model folder (config.json, and model.safetensors or pytorch_model.bin), or a name of the
+    Hugging Face hub, OWNER/NAME, that was fetched before (segkit weights fetch hf:OWNER/NAME)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the image encoder: bfloat16 rounds, and is some three times as fast where the processor
     has it; auto takes it there."""
@@ -76,10 +77,11 @@ class HfSam(Segmenter):
         self._network = self._processor = None
 
     def weight_files(self) -> Mapping[str, Path]:
-        """The model's safetensors files, by their names."""
-        from segkit_plugins.segmenter.hf_sam.loading import OPTION, weights_of
+        """The files of the model's weights, by their names."""
+        from segkit_plugins.segmenter.hf_sam.loading import OPTION
 
-        return {path.name: path for path in weights_of(model_folder(OPTION, self.model))}
+        folder = model_folder(OPTION, self.model)
+        return {path.name: path for path in weight_files(f"{OPTION} {self.model}", folder)}
 
     def encode(self, image: Image) -> Encoding:
         """The image's embedding: the costly part, the same for all prompts."""
