@@ -89,20 +89,22 @@ KINDS = {
             "Transform",
             "segkit_transforms",
             "heatmap transforms",
-            "What changes the heatmaps; repeats, in order.",
+            "What changes the heatmaps; repeats, in order. Default objectness-prior, where neither "
+            "saliency nor prompters are chosen.",
             several=True,
             swept=True,
+            defaults=("objectness-prior",),
         ),
         Kind(
             "prompt",
             "Prompter",
             "segkit_prompters",
             "prompters",
-            "What makes the prompts; default distance-centers. Repeats for more objects; a+b makes "
-            "one prompt of two.",
+            "What makes the prompts; default mask+distance-centers. Repeats for more objects; a+b "
+            "makes one prompt of two.",
             several=True,
             swept=True,
-            defaults=("distance-centers",),
+            defaults=("mask", "distance-centers"),  # one prompt of both
         ),
         Kind(
             "segmenter",
@@ -163,6 +165,9 @@ IN_RECIPES = tuple(kind.name for kind in KINDS.values() if kind.recipe)
 
 SWEPT = tuple(kind.name for kind in KINDS.values() if kind.swept)
 """The kinds that a grid may vary."""
+
+ASKING = ("saliency", "transform", "prompt")
+"""The kinds that decide between them what a segmenter is asked."""
 
 # What core knows by name of the bundled plugins is above, in `defaults`, and here: nowhere else.
 

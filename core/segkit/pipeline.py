@@ -23,7 +23,7 @@ from pydantic import PrivateAttr
 from segkit.comparing.leaderboard import Leaderboard
 from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.errors import SegkitError, UsageError
-from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, PICTURE_WRITER
+from segkit.kinds import BUNDLED, IN_RECIPES, PICTURE_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Step
@@ -311,8 +311,8 @@ def _with_option(recipe: Recipe, flag: str, value: Any) -> Recipe:
     """The recipe with one option, named as its flag is: `topk.k`."""
     name, _, option = flag.removeprefix("--").rpartition(".")
     for kind in IN_RECIPES:
-        there = [p.name.rpartition(":")[2] for p in recipe.parts.get(kind, ())]
-        there += () if kind in recipe.parts else KINDS[kind].defaults
+        parts = recipe.parts.get(kind, recipe.defaults(kind))
+        there = [p.name.rpartition(":")[2] for p in parts]
         if name in there:
             return recipe.with_options(kind, name, {option.replace("-", "_"): value})
     raise UsageError(f"'{flag}' is an option of a plugin that takes no part; choose it too")

@@ -123,7 +123,7 @@ def sets(data: Path, development: bool) -> dict[str, Any]:
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--development", is_flag=True, help="On development data.")
 @click.option("--part", multiple=True, type=click.Choice(["coco", "alone", "persons"]))
-@click.option("--saliency", default="gradcam", show_default=True, help="Of alone and persons.")
+@click.option("--saliency", help="Of alone and persons; left out: the default recipe.")
 @click.option("--prompt", default=None, help="Of alone and persons; left out: the default.")
 @click.option("--model", default="nano", show_default=True, help="--sam.model")
 @click.option("--checkpoint", type=click.Path(path_type=Path, exists=True))
@@ -132,7 +132,7 @@ def main(
     data: Path,
     development: bool,
     part: tuple[str, ...],
-    saliency: str,
+    saliency: str | None,
     prompt: str | None,
     model: str,
     checkpoint: Path | None,
@@ -158,7 +158,7 @@ def main(
                 ious = of_pipeline(pipeline, images)
             click.echo(f"{label:7} {len(ious):4} photos    alone {mean(ious)}")
     if "persons" in parts:
-        own[f"{saliency}.target"] = "person"
+        own[f"{saliency or 'gradcam'}.target"] = "person"
         with Pipeline(saliency=saliency, prompt=prompt, options=own) as pipeline:
             pointed, ious = of_persons(pipeline, photos)
         shown = f"brightest pixel on it {mean(pointed)}   IoU {mean(ious)}"

@@ -63,9 +63,10 @@ def test_a_missing_recipe_is_named(tmp_path):
 def test_defaults_join_only_where_something_reads_them():
     full = Recipe().build(CATALOG, ["photo.jpg"])
     assert full.dataset.name == "files"
-    assert [s.name for s in full.steps] == [
-        *("gradcam", "distance-centers", "sam", "score", "paint", "masks", "overlay")
-    ]
+    assert full.words == (
+        "files > gradcam > objectness-prior > mask+distance-centers > sam > score > paint"
+    )
+    assert [w.name for w in full.writers] == ["masks", "overlay"]
     assert Recipe().build(CATALOG).dataset.name == "samples"
     heat = {"segmenter": (Part("threshold"),)}
     assert [s.name for s in Recipe(heat).build(CATALOG).steps] == [
@@ -73,6 +74,28 @@ def test_defaults_join_only_where_something_reads_them():
     ]
     only_heatmaps = {"saliency": (Part("gradcam"),), "segmenter": ()}
     assert [s.name for s in Recipe(only_heatmaps).build(CATALOG).steps] == ["gradcam", "overlay"]
+
+
+@pytest.mark.parametrize("kind", ["saliency", "transform", "prompt"])
+def test_who_chooses_a_part_of_what_is_asked_gets_no_transform_besides(kind):
+    name = {"saliency": "gradcam", "transform": "gaussian", "prompt": "topk"}[kind]
+    transforms = Recipe({kind: (Part(name),)}).build(CATALOG).transforms
+    assert [t.name for t in transforms] == (["gaussian"] if kind == "transform" else [])
+    assert Recipe({"transform": ()}).build(CATALOG).transforms == ()
+
+
+def test_an_option_of_a_default_leaves_the_others():
+    for kind, name, option in (
+        ("saliency", "gradcam", {"target": "top:2"}),
+        ("transform", "objectness-prior", {"weight": 0.5}),
+        ("prompt", "distance-centers", {"level": 0.3}),
+        ("prompt", "mask", {"soft": True}),
+    ):
+        recipe = Recipe().with_options(kind, name, option)
+        assert recipe.build(CATALOG).words == Recipe().build(CATALOG).words
+        (step,) = (s for s in recipe.build(CATALOG).steps if s.name == name)
+        ((key, value),) = option.items()
+        assert getattr(step, key) == value
 
 
 def test_masks_are_always_written_unless_no_writer_is_asked_for():

@@ -205,7 +205,7 @@ def choices(catalog: Catalog, recipe: Recipe) -> list[Chosen]:
         elif kind == "metric":
             names = (e.full_name for e in catalog.entries(kind) if e.distribution == BUNDLED)
         else:
-            names = (f"{BUNDLED}:{name}" for name in KINDS[kind].defaults)
+            names = (f"{BUNDLED}:{part.name}" for part in recipe.defaults(kind))
         for name in names:
             step = catalog.load(kind, name)
             chosen.setdefault((kind, step.name), Chosen(kind, step.name, step))

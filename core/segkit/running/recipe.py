@@ -12,7 +12,8 @@
     k = 3
 
 One array of tables for each kind. A kind that is left out gets its default where something reads
-what the default makes; an empty array (`transform = []`) means none. In `[[prompt]]`,
+what the default makes; an empty array (`transform = []`) means none. There is a default transform
+only where saliency and prompters are left out too: it belongs to theirs. In `[[prompt]]`,
 `merge = true` joins a prompter to the one before it: both make one prompt. Paths are relative to
 the folder that segkit is started in. `[record]` is written by a run and not read.
 """
@@ -30,6 +31,7 @@ from pydantic import ValidationError
 
 from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import (
+    ASKING,
     BUNDLED,
     FILES_DATASET,
     IN_RECIPES,
@@ -59,6 +61,8 @@ class Part:
     """Option to value; strings from the command line are converted by the step."""
     merge: bool = False
     """Whether a prompter makes one prompt together with the one before it."""
+    default: bool = False
+    """Whether it was not chosen, but takes part as a default."""
     step: Step | None = None
     """The step itself, where it is at hand and needs no looking up."""
 
@@ -82,6 +86,19 @@ class Recipe:
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
 
+    def defaults(self, kind: str) -> tuple[Part, ...]:
+        """What takes part of this kind, where something reads it, if nothing of it is chosen."""
+        if kind == "transform" and any(self._chosen(k) for k in ASKING):
+            return ()
+        return tuple(
+            Part(name, merge=kind == "prompt" and place > 0, default=True)
+            for place, name in enumerate(KINDS[kind].defaults)
+        )
+
+    def _chosen(self, kind: str) -> bool:
+        """Whether somebody said what of this kind takes part, or that nothing does."""
+        return kind in self.parts and not any(part.default for part in self.parts[kind])
+
     def with_options(self, kind: str, name: str, given: Mapping[str, Any]) -> Recipe:
         """The same with these options of one plugin, which win over its own.
 
@@ -89,8 +106,7 @@ class Recipe:
         """
         parts = dict(self.parts)
         if kind not in parts:
-            names = (name,) if kind == "dataset" else KINDS[kind].defaults or (name,)
-            parts[kind] = tuple(Part(default) for default in names)
+            parts[kind] = (() if kind == "dataset" else self.defaults(kind)) or (Part(name),)
         parts[kind] = tuple(
             replace(p, options={**p.options, **given}) if _short(p.name) == name else p
             for p in parts[kind]
@@ -154,35 +170,38 @@ class Recipe:
         options and plans that do not work, `PluginError` for plugins that do not.
         """
 
+        def made(part: Part, kind: str) -> Step:
+            name = f"{BUNDLED}:{part.name}" if part.default else part.name
+            return part.fresh or make_step(catalog, kind, name, part.options)
+
         def chosen(kind: str, otherwise: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
             if kind not in self.parts:
                 return list(otherwise())
-            return [
-                p.fresh or make_step(catalog, kind, p.name, p.options) for p in self.parts[kind]
-            ]
+            return [made(part, kind) for part in self.parts[kind]]
 
         def default(kind: str, wanted: bool = True) -> list[Step]:
-            names = KINDS[kind].defaults if wanted else ()
-            return [make_step(catalog, kind, f"{BUNDLED}:{name}", {}) for name in names]
+            return [made(part, kind) for part in self.defaults(kind)] if wanted else []
 
         dataset = self.dataset(catalog, images)
         segmenters = chosen("segmenter", lambda: default("segmenter"))
         makes_masks = any(type(s).output() is Masks for s in segmenters)
-        transforms = chosen("transform")
         metrics = chosen("metric")
         writers = chosen("writer")
         after = [s for k in AFTER for s in chosen(k, partial(default, k, makes_masks))]
         asking = [s for s in (*segmenters, *after) if type(s).output() is Masks]
         asking += [*metrics, *writers]
-        prompters = chosen("prompt", lambda: default("prompt", _wanted(asking, "prompts")))
+        asked = _wanted(asking, "prompts")
+        prompters = chosen("prompt", lambda: default("prompt", asked))
+        transforms = chosen("transform", lambda: default("transform", asked))
         readers = [*transforms, *prompters, *asking]
         saliency = chosen(
             "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps"))
         )
         groups: list[list[Prompter]] = []
-        for index, step in enumerate(prompters):
+        parts = self.parts.get("prompt", self.defaults("prompt"))
+        for part, step in zip(parts, prompters, strict=False):  # none where nothing is asked
             assert isinstance(step, Prompter)
-            if "prompt" in self.parts and self.parts["prompt"][index].merge and groups:
+            if part.merge and groups:
                 groups[-1].append(step)
             else:
                 groups.append([step])
