@@ -100,11 +100,11 @@ KINDS = {
             "Prompter",
             "segkit_prompters",
             "prompters",
-            "What makes the prompts; default mask+distance-centers. Repeats for more objects; a+b "
-            "makes one prompt of two.",
+            "What makes the prompts; default components. Repeats for more objects; a+b makes one "
+            "prompt of two.",
             several=True,
             swept=True,
-            defaults=("mask", "distance-centers"),  # one prompt of both
+            defaults=("components",),
         ),
         Kind(
             "segmenter",

@@ -26,8 +26,8 @@ def test_one_photo_needs_nothing_but_its_name(segkit, photo, tmp_path):
         *("recipe.toml", "results.jsonl", "summary.json", "masks", "overlay", "report.html")
     }
     assert labels(folder / "masks/photo.png").shape == (128, 128)
-    chain = "files > gradcam > objectness-prior > mask+distance-centers > sam > score > paint"
-    assert f"1 image · {chain}" in " ".join(done.out.split())
+    chain = "files > gradcam > objectness-prior > components > sam > score > paint"
+    assert f"1 image · {chain}" in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines() if str(folder) not in line)
     assert "1/1 photo" in done.err  # a plain line in a pipe
 

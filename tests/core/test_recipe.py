@@ -63,9 +63,7 @@ def test_a_missing_recipe_is_named(tmp_path):
 def test_defaults_join_only_where_something_reads_them():
     full = Recipe().build(CATALOG, ["photo.jpg"])
     assert full.dataset.name == "files"
-    assert full.words == (
-        "files > gradcam > objectness-prior > mask+distance-centers > sam > score > paint"
-    )
+    assert full.words == ("files > gradcam > objectness-prior > components > sam > score > paint")
     assert [w.name for w in full.writers] == ["masks", "overlay"]
     assert Recipe().build(CATALOG).dataset.name == "samples"
     heat = {"segmenter": (Part("threshold"),)}
@@ -88,8 +86,7 @@ def test_an_option_of_a_default_leaves_the_others():
     for kind, name, option in (
         ("saliency", "gradcam", {"target": "top:2"}),
         ("transform", "objectness-prior", {"weight": 0.5}),
-        ("prompt", "distance-centers", {"level": 0.3}),
-        ("prompt", "mask", {"soft": True}),
+        ("prompt", "components", {"level": 0.3}),
     ):
         recipe = Recipe().with_options(kind, name, option)
         assert recipe.build(CATALOG).words == Recipe().build(CATALOG).words

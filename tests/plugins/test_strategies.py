@@ -96,6 +96,10 @@ def test_components_are_objects_of_their_own():
     values[2, 2], values[12, 15], values[19, 0] = 1, 0.9, 1
     prompts = asked("components", values, min_area=0.01)
     assert points(prompts) == [[(15, 12)], [(2, 2)]]
+    assert [p.box is None for p in prompts] == [False, False]
+    pointed = asked("components", values, min_area=0.01, ask="point")
+    assert points(pointed) == points(prompts)
+    assert [p.box for p in pointed] == [None, None]
     boxed = asked("components", values, min_area=0.01, ask="box")
     assert [p.box.tolist() for p in boxed] == [[10, 10, 17, 17], [1, 1, 3, 3]]
     both = asked("components", values, min_area=0.01, ask="both", most=1)

@@ -90,10 +90,7 @@ class Recipe:
         """What takes part of this kind, where something reads it, if nothing of it is chosen."""
         if kind == "transform" and any(self._chosen(k) for k in ASKING):
             return ()
-        return tuple(
-            Part(name, merge=kind == "prompt" and place > 0, default=True)
-            for place, name in enumerate(KINDS[kind].defaults)
-        )
+        return tuple(Part(name, default=True) for name in KINDS[kind].defaults)
 
     def _chosen(self, kind: str) -> bool:
         """Whether somebody said what of this kind takes part, or that nothing does."""

@@ -25,7 +25,7 @@ class Components(Prompter):
     level: float = Field(0.5, gt=0, le=1)
     """Heat that a pixel of a region has at least, as a share of the maximum."""
 
-    ask: Literal["point", "box", "both"] = "point"
+    ask: Literal["point", "box", "both"] = "both"
     """What is asked of each: its brightest pixel, its tight box, or both."""
 
     min_area: float = Field(0.002, ge=0, le=1)
