@@ -155,8 +155,8 @@ def test_all_in_one_sweep(tmp_path):
 
 def lay_models(folder):
     """A CLIP, a DPT that knows ADE20K's names, and a YOLO that knows COCO's."""
-    import onnx_graphs
     import numpy as np
+    import onnx_graphs
     import tiny_clips
     import torch
     import transformers

@@ -1,4 +1,4 @@
-"""The figure of a sweep: image, heatmap, overlay, a mask for each recipe and truth, side by side."""
+"""The figure of a sweep: image, heatmap, overlay, a mask for each recipe, truth."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_flip_is_a_mirror(picture):
 
 def test_flips_both_ways(picture):
     torch.manual_seed(0)
-    change = augmentation(Settings(**{kind: False for kind in KINDS}, flip_vertical=True), 64)
+    change = augmentation(Settings(**dict.fromkeys(KINDS, False), flip_vertical=True), 64)
     seen = {tuple(change(*picture)[1].flatten().tolist()) for _ in range(20)}
     assert seen == {tuple(t.flatten().tolist()) for t in (picture[1], picture[1].flip(0))}
 

@@ -8,7 +8,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from segkit import BadImageError, Catalog, Image, Labels, Masks, PlanError, Prompt, Prompts, Recipe, Truth
+from segkit import (
+    BadImageError,
+    Catalog,
+    Image,
+    Labels,
+    Masks,
+    PlanError,
+    Prompt,
+    Prompts,
+    Recipe,
+    Truth,
+)
 from segkit.cli.main import main
 from segkit_plugins.fuser.paint import Paint
 from segkit_plugins.metric.clicks import Clicks

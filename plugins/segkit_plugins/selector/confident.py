@@ -11,7 +11,7 @@ from segkit_plugins.selector._best import best_by
 
 
 class Confident(Selector):
-    """For each prompt of a greater score than `least` the mask with the best score; others get none.
+    """For each prompt of a score above `least` the mask with the best score; others get none.
 
     A prompt's score is how sure its maker is that the object is there: a detector's confidence, a
     class's probability. So one pass of a detector with a low `confidence`, and of the segmenter,
