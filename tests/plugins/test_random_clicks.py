@@ -24,6 +24,7 @@ from segkit.cli.main import main
 from segkit_plugins.fuser.paint import Paint
 from segkit_plugins.metric.clicks import Clicks
 from segkit_plugins.prompt.random_clicks import RandomClicks
+from segkit_plugins.writer._annotations import objects_in
 
 CLASSES = {1: "cat", 2: "dog"}
 
@@ -175,6 +176,13 @@ def test_the_answer_to_a_background_click_is_not_painted():
         assert not labels.ids.any()
         assert labels.classes == names
         assert Paint()(image, masks, prompts, classes=classes).ids.all()
+
+
+def test_the_answer_to_a_background_click_is_no_object_of_an_annotation():
+    prompts = asked(truth())
+    masks = Masks(np.ones((2, 20, 30), bool), np.ones(2, np.float32), [0, 1])
+    objects = objects_in("coco", masks, prompts, None, CLASSES)
+    assert [one.name for one in objects] == [prompts[1].name]
 
 
 def test_the_protocol_is_one_command(tmp_path):

@@ -24,6 +24,7 @@ from segkit.values.files import write_file
 
 if TYPE_CHECKING:
     import PIL.Image
+    import PIL.ImageFont
 
 WIDTH = 240
 """The greatest sides of a picture, in pixels."""
@@ -149,9 +150,9 @@ def _laid_out(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Sheet:
 
 
 def _cut(text: str) -> str:
-    """A text in one line that is no wider than a picture, and printable."""
+    """A text in one line that is no wider than a picture, of printable signs."""
     font = _font()
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    text = "".join(sign if sign.isprintable() else "?" for sign in text)
     if font.getlength(text) <= WIDTH:
         return text
     while text and font.getlength(f"{text}…") > WIDTH:

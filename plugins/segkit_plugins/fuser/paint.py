@@ -18,9 +18,9 @@ class Paint(Fuser):
     a name that it lacks gets the next free id, so without a data set of classes ids differ from
     image to image (results.jsonl has the names). Where the data set knows one class, 'object', all
     masks are that. A mask called 'background', such as the answer to a click on it, is not painted.
-    Where a segmenter made a class map, the masks are painted over it, and its
-    classes are renumbered by name in the same way (a class of the map without a name keeps its id,
-    and is called 'class 7' if the data set has no name for it).
+    Where a segmenter made a class map, the masks are painted over it, and its classes are
+    renumbered by name in the same way (a class of the map without a name keeps its id, and is
+    called 'class 7' if the data set has no name for it).
     """
 
     name = "paint"
