@@ -119,7 +119,10 @@ TRANSFORMS: dict[str, dict[str, Any]] = {"idw": {"radius": 20}, "gaussian": {"si
 def draw_prompt(name: str) -> Drawn:
     """What it asks, and what SAM answers."""
     step_class = CATALOG.load("prompt", name)
-    image, heat = cup(), heatmap()
+    image, heat, truth = cup(), heatmap(), None
+    if "truth" in step_class.inputs().all:
+        image, truth, _, found = scene()
+        heat = found.heatmaps[0]
     if step_class.companion:
         transform, powered = SECOND_LOOKS.get(name, ("none", ""))
         for first in ("distance-centers", "topk", "local-maxima"):
@@ -146,15 +149,18 @@ def draw_prompt(name: str) -> Drawn:
             options["file"] = file
         step = step_class(**options)
         values = {"image": image, "heatmap": heat, "classes": {}, "rng": np.random.default_rng(0)}
-        made, taken = timed(step, values, 3)
-    answer = segmented(made)
-    panels = [heat_panel("heatmap", heat, image), prompt_panel("prompt", image, heat, made)]
+        made, taken = timed(step, values | ({"truth": truth} if truth else {}), 3)
+    answer = segmented(made, image)
+    first = heat_panel("heatmap", heat, image)
+    if truth is not None:
+        first = mask_panel("truth", image, truth.labels.ids)
+    panels = [first, prompt_panel("prompt", image, heat, made)]
     panels.append(mask_panel("SAM's answer", image, answer, made))
     shown = ", ".join(f"{k} {v}" for k, v in PROMPTS.get(name, {}).items()).replace("_", "-")
     return (
         panels,
         taken,
-        "the heatmap, what is asked, and the mask that `nano` draws"
+        f"the {'truth' if truth else 'heatmap'}, what is asked, and the mask that `nano` draws"
         + (f" ({shown})" if shown else ""),
     )
 

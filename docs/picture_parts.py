@@ -113,11 +113,11 @@ def timed(step: Step, values: Mapping[str, Any], repeats: int = 1) -> tuple[Any,
     return made, min(times)
 
 
-def segmented(prompts: Prompts) -> np.ndarray:
+def segmented(prompts: Prompts, image: Image) -> np.ndarray:
     """(H, W): what SAM answers, the best mask for each prompt."""
-    masks = called(make("segmenter", "sam"), {"image": cup(), "prompts": prompts})
-    chosen = called(make("selector", "score"), {"image": cup(), "masks": masks})
-    return numbered(chosen, cup().size)
+    masks = called(make("segmenter", "sam"), {"image": image, "prompts": prompts})
+    chosen = called(make("selector", "score"), {"image": image, "masks": masks})
+    return numbered(chosen, image.size)
 
 
 # ---- panels -----------------------------------------------------------------------------------

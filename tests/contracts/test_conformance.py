@@ -29,6 +29,7 @@ OPTIONS = {
     "prompt:local-maxima": [{}, {"separate": True, "min_distance": 4}],
     "prompt:mask": [{}, {"soft": True}],
     "prompt:maxmin": [{}, {"background": True}],
+    "prompt:random-clicks": [{"on": "object"}, {"on": "object", "each": True, "place": "interior"}],
     "prompt:topk": [{}, {"k": 5, "min_distance": 3, "background": 2}],
     "prompt:yolo": [{"make": small.yolo}],
     "segmenter:autoencoder": [{"make": small.trained("autoencoder")}],
@@ -41,7 +42,10 @@ OPTIONS = {
     "segmenter:sam-everything": [
         {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     ],
-    "segmenter:unet": [{"make": small.trained("unet", width=2)}],
+    "segmenter:unet": [
+        {"make": small.trained("unet", width=2)},
+        {"make": small.trained("unet", width=2, attention=True, pyramid=True)},
+    ],
     "selector:coverage": [{}, {"power": 0}, {"power": 1}],
     "transform:threshold": [{}, {"level": 1.0}],
 }

@@ -72,6 +72,9 @@ WORDS = {
     "core/segkit/plugins/contract.py": {"masks": VALUE},
     "core/segkit/plugins/steps.py": {"masks": VALUE},
     "core/segkit/reporting/charts.py": {"iou": IOU},
+    "core/segkit/reporting/recipe_figure.py": dict.fromkeys(
+        ("overlay", "mask"), "what the title of a panel begins with"
+    ),
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),

@@ -1,17 +1,64 @@
-"""Every example recipe, run from the command line."""
+"""Every example recipe, run from the command line as its own comment says."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+import small
+from pages import check_flags
 
 from segkit import Recipe
 from segkit.cli.main import main
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.toml"))
 OPTIONS = ("--shapes.count", "2", "--shapes.size", "96", "--gradcam.model", "shapes", "--quiet")
+
+FIGURES = {
+    "max": "mean IoU 0.726",
+    "max-min": "mean IoU 0.719",
+    "idw-topk": "mean IoU 0.769",
+    "idw-topk-background": "mean IoU 0.725",
+    "centroid-grid": "mean IoU 0.860",
+    "centroid-grid-background": "mean IoU 0.831",
+    "dpt": "mean IoU 0.692",
+    "dpt-sam": "mean IoU 0.743",
+    "yolo-sam": "mean IoU 0.839",
+    "unet": "mean IoU 0.36",
+    "autoencoder": "mean IoU 0.23",
+    "clip-decoder": "mean IoU 0.55",
+    "point-clip": "IoU 0.37",
+}
+"""In the source reports."""
+
+MODELS = {
+    "autoencoder": "lightning",
+    "clip-decoder": "lightning",
+    "dpt": "transformers",
+    "dpt-sam": "transformers",
+    "point-clip": "lightning",
+    "unet": "lightning",
+    "yolo-sam": "onnxruntime",
+    "yolo-sam-confidence": "onnxruntime",
+}
+"""The recipes of models that have to be fetched or trained first, and what runs these."""
+
+STRATEGIES = [path for path in RECIPES if path.stem not in MODELS]
+WITH_MODELS = [path for path in RECIPES if path.stem in MODELS]
+LITTLE = (
+    *("--train.size", "32", "--train.batch", "4", "--train.epochs", "1", "--train.rate", "1e-3"),
+    "--quiet",
+)
+"""What makes a training of a recipe's comment tiny; the last of two flags counts."""
+
+SMALL_NETWORKS = {
+    "unet": ("--unet.width", "2"),
+    "clip-decoder": (*("--clip-decoder.model", "clip"), "--clip-decoder.bottom", "32"),
+    "point-clip": ("--point-clip.model", "clip"),
+}
 
 
 def segkit(*arguments):
@@ -20,49 +67,184 @@ def segkit(*arguments):
     return stop.value.code
 
 
-FIGURES = {
-    "max": "0.726",
-    "max-min": "0.719",
-    "idw-topk": "0.769",
-    "idw-topk-background": "0.725",
-    "centroid-grid": "0.860",
-    "centroid-grid-background": "0.831",
-}
-"""Mean IoU in the source reports."""
+def head(recipe):
+    """A recipe's comment."""
+    first, *_ = recipe.read_text(encoding="utf-8").partition("\n\n")
+    return first
 
 
-def test_there_are_the_source_reports_six_with_their_figures_and_more():
+def commands(recipe, name=""):
+    """The commands in a recipe's comment, as words; those of one name alone if it is given."""
+    lines = [line[4:] for line in head(recipe).splitlines() if line.startswith("#   segkit ")]
+    return [shlex.split(line) for line in lines if line.startswith(f"segkit {name}")]
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with all recipes and a few pets, and we are in it."""
+    for recipe in RECIPES:
+        shutil.copy(recipe, tmp_path)
+    (tmp_path / "oxford-iiit-pet").mkdir()
+    small.pets(tmp_path / "oxford-iiit-pet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_they_tell_the_source_reports_figures():
     assert FIGURES.keys() < {path.stem for path in RECIPES}
+    assert MODELS.keys() < {path.stem for path in RECIPES}
     for path in RECIPES:
-        first, *_ = path.read_text(encoding="utf-8").partition("\n\n")
-        assert first.startswith("# ")
-        assert f"--recipe {path.name}" in first
+        assert head(path).startswith("# ")
+        assert f"--recipe {path.name}" in head(path)
+        assert "ViT-B," not in head(path)  # no report names SAM's size
         if path.stem in FIGURES:
-            assert f"mean IoU {FIGURES[path.stem]}" in first
+            assert FIGURES[path.stem] in " ".join(head(path).replace("#", "").split())
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_commands_of_its_comment_can_be_read(recipe, desk):
+    assert commands(recipe)
+    for words in commands(recipe):
+        check_flags(words)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_it_leaves_the_data_set_open(recipe):
     parts = Recipe.load(recipe).parts
-    assert parts.keys() <= {"saliency", "transform", "prompt", "segmenter", "selector"}
-    assert parts["prompt"]
+    assert not parts.keys() & {"dataset", "writer"}
+    if recipe in STRATEGIES:
+        assert parts.keys() <= {"saliency", "transform", "prompt", "segmenter", "selector"}
+        assert parts["prompt"]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_those_with_adaptive_background_compute_again_once():
+    adaptive = [path for path in RECIPES if path.stem.endswith("-adaptive")]
+    assert len(adaptive) == 3
+    assert {Recipe.load(path).rounds for path in adaptive} == {2}
+
+
+# ---- strategies ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", STRATEGIES, ids=lambda path: path.stem)
 def test_it_runs(recipe, tmp_path):
     # A click on the centre reads no heatmap, so there is no Grad-CAM that could take options.
     own = OPTIONS if recipe.stem != "center" else (*OPTIONS[:4], "--quiet")
     code = segkit("run", "--recipe", recipe, "--dataset", "shapes", *own, "-o", tmp_path / "r")
     assert code == 0
-    summary = json.loads((tmp_path / "r" / "summary.json").read_text(encoding="utf-8"))
+    summary = summary_of(tmp_path / "r")
     assert summary["images"] == 2
     assert 0 <= summary["scores"]["iou"] <= 1
 
 
 def test_all_in_one_sweep(tmp_path):
-    flags = [flag for path in RECIPES for flag in ("--recipe", path)]
+    flags = [flag for path in STRATEGIES for flag in ("--recipe", path)]
     code = segkit("sweep", *flags, "--dataset", "shapes", *OPTIONS, "-o", tmp_path / "s")
     assert code == 0
     board = json.loads((tmp_path / "s" / "leaderboard.json").read_text(encoding="utf-8"))
-    assert {row["recipe"] for row in board["rows"]} == {path.stem for path in RECIPES}
+    assert {row["recipe"] for row in board["rows"]} == {path.stem for path in STRATEGIES}
     assert board["images"] == 2
+
+
+# ---- models, tiny and with random weights -------------------------------------------------------
+
+
+def lay_models(folder):
+    """A CLIP, a DPT that knows ADE20K's names, and a YOLO that knows COCO's."""
+    import numpy as np
+    import onnx_graphs
+    import tiny_clips
+    import torch
+    import transformers
+
+    tiny_clips.vision(folder / "clip")
+    torch.manual_seed(1)
+    names = ["wall", "floor", "person", "sofa", "car"]
+    config = transformers.DPTConfig(
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=37,
+        image_size=64,
+        patch_size=16,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=16,
+        is_hybrid=False,
+        id2label=dict(enumerate(names)),
+    )
+    transformers.DPTForSemanticSegmentation(config).save_pretrained(folder / "dpt")
+    size = {"height": 64, "width": 64}
+    transformers.DPTImageProcessor(size=size).save_pretrained(folder / "dpt")
+    rng = np.random.default_rng(0)
+    onnx_graphs.looking(folder / "yolo-nas.onnx", "YOLO-NAS", 80, (64, 64), rng)
+
+
+@pytest.fixture
+def models(desk):
+    for library in ("transformers", "lightning", "onnxruntime", "onnx"):
+        pytest.importorskip(library)
+    lay_models(desk)
+    return desk
+
+
+@pytest.mark.parametrize("recipe", WITH_MODELS, ids=lambda path: path.stem)
+def test_models_that_are_missing_are_a_sentence(recipe, desk, capsys):
+    pytest.importorskip(MODELS[recipe.stem])
+    assert segkit("run", "--recipe", recipe.name, *PETS, "--quiet", "-o", "r") == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("Error: ")
+    assert "\n" not in said
+
+
+PETS = ("--dataset", "pets", "--pets.root", "oxford-iiit-pet")
+
+
+@pytest.mark.parametrize("stem", ["autoencoder", "clip-decoder", "point-clip", "unet"])
+def test_its_training_runs_and_it_takes_the_weights(stem, models):
+    """The very command of the recipe's comment, made tiny."""
+    recipe = models / f"{stem}.toml"
+    before = recipe.read_bytes()
+    ((_, *words),) = commands(recipe, "train")
+    own = SMALL_NETWORKS.get(stem, ())
+    assert segkit(*words, *LITTLE, *own) == 0
+    assert recipe.read_bytes() == before  # the training's own recipe has another name
+    assert segkit("run", "--recipe", recipe.name, *PETS, "--quiet", "-o", "r") == 0
+    scores = summary_of(models / "r")["scores"]
+    wanted = "clicks-iou" if stem == "point-clip" else "iou"
+    assert 0 <= scores[wanted] <= 1
+
+
+@pytest.mark.parametrize("stem", ["dpt", "dpt-sam", "yolo-sam"])
+def test_it_runs_with_its_models(stem, models):
+    flags = ("--dpt.model", "dpt") if "dpt" in stem else ()
+    if stem == "dpt-sam":
+        flags += ("--sam-everything.points-per-side", "4", "--sam-everything.pred-iou-thresh", "0")
+    command = ("run", "--recipe", f"{stem}.toml", *PETS, *flags, "--metric", "miou", "--quiet")
+    assert segkit(*command, "-o", "r") == 0
+    summary = summary_of(models / "r")
+    assert summary["images"] == 2
+    assert 0 <= summary["scores"]["miou"] <= 1
+
+
+def test_the_confidence_sweep_runs_by_its_command(models):
+    """A recipe for each threshold; on pets in place of VOC."""
+    ((_, *words),) = commands(models / "yolo-sam-confidence.toml", "sweep")
+    place = words.index("--dataset")
+    words[place : place + 4] = PETS
+    assert segkit(*words, "--quiet", "-o", "s") == 0
+    board = json.loads((models / "s" / "leaderboard.json").read_text(encoding="utf-8"))
+    assert len(board["rows"]) == 9
+    kept = {}
+    for results in models.glob("s/recipes/*/results.jsonl"):
+        options = Recipe.load(results.with_name("recipe.toml")).parts["selector"][0].options
+        lines = [json.loads(line) for line in results.read_text().splitlines()]
+        kept[options["least"]] = sum(len(line["masks"]) for line in lines)
+    assert [*sorted(kept)] == [n / 10 for n in range(1, 10)]
+    numbers = [kept[least] for least in sorted(kept)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[0] > numbers[-1]

@@ -272,3 +272,33 @@ def test_a_fetch_brings_older_weights_where_there_are_no_others(tmp_path, monkey
     assert fetch_from_hub("hf:openai/clip") == tmp_path
     weights = ["model.safetensors"] if safe else older
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", *weights]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_frozen_clip_stays_as_it_is(frozen, folder, tmp_path):
+    pytest.importorskip("lightning")
+    from trained import quick
+
+    step = small(folder, frozen=frozen)
+    own = {k: v.clone() for k, v in step.network(2).tokens.state_dict().items()}
+    done = quick(tmp_path / "x.safetensors", step, epochs=2, size=SIDE, rate=1e-3)
+    found = {
+        key.removeprefix("tokens."): value.float()
+        for key, value in load_file(done.path).items()
+        if key.startswith("tokens.")
+    }
+    assert found.keys() == own.keys()
+    half = {k: v.half().float() if v.dim() > 1 else v for k, v in own.items()}  # as files have it
+    assert all(torch.equal(found[key], half[key]) for key in own) == frozen
+    used = ClipDecoder(weights=done.path)
+    used.open("cpu")
+    assert used.trained.network.frozen == frozen
+    used.close()
+
+
+def test_a_frozen_clip_works_in_training_as_later(folder):
+    network = small(folder, frozen=True).network(2).train()
+    assert not any(module.training for module in network.tokens.modules())
+    assert network.decoder.training
+    assert not any(p.requires_grad for p in network.tokens.parameters())
+    assert all(p.requires_grad for p in network.decoder.parameters())

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from segkit import Catalog, Masks, Prompt, Prompts, UsageError
+from segkit import Catalog, Image, Masks, Prompt, Prompts, UsageError
 from segkit.running.recipe import make_step
 from segkit_plugins.selector.confident import Confident
 
@@ -27,8 +27,9 @@ def sizes(found):
 
 def test_unsure_prompts_get_no_mask_and_sure_ones_their_best():
     found = Confident()(masks(), PROMPTS)
-    assert found.prompt.tolist() == [0, 2]
-    assert sizes(found) == [2, 5]  # of equals the first
+    assert found.prompt.tolist() == [0]  # 0.5 is not greater than 0.5
+    assert sizes(found) == [2]
+    assert sizes(Confident(least=0.4)(masks(), PROMPTS)) == [2, 5]  # of equals the first
     assert sizes(Confident(least=0.1)(masks(), PROMPTS)) == [2, 3, 5]
     assert sizes(Confident(least=0.95)(masks(), PROMPTS)) == []
     assert len(Confident()(Masks.none((3, 4)), Prompts())) == 0
@@ -38,10 +39,38 @@ def test_without_prompts_none_is_dropped():
     assert sizes(Confident()(masks())) == [2, 3, 5]
 
 
-def test_a_single_precision_score_is_not_less_than_itself():
-    prompts = Prompts((Prompt(points=[(0, 0)], score=float(np.float32(0.7))),))
+def test_a_single_precision_score_is_not_greater_than_itself():
+    """0.7 as a detector has it, which in double precision is another number."""
     one = masks().take([0])
-    assert len(Confident(least=0.7)(one, prompts)) == 1
+    for single, kept in ((np.float32(0.7), 0), (np.nextafter(np.float32(0.7), np.float32(1)), 1)):
+        prompts = Prompts((Prompt(points=[(0, 0)], score=float(single)),))
+        assert len(Confident(least=0.7)(one, prompts)) == kept
+
+
+def test_thresholds_keep_what_the_detector_keeps(tmp_path):
+    """One pass and a threshold on its boxes is the detector with that threshold, ties as well."""
+    pytest.importorskip("onnxruntime")
+    graphs = pytest.importorskip("onnx_graphs", reason="needs onnx")
+    from segkit_plugins.prompt.yolo import Yolo
+
+    rows = [[8, 8, 30, 30, s, 0] for s in (0.9, 0.7, 0.5, 0.3, 0.1)]
+    path = graphs.seeing(
+        tmp_path / "model.onnx", [np.array([rows], np.float32)], [np.arange(6) == 4],
+        meta={"names": {0: "cat"}},
+    )  # fmt: skip
+    white = Image(np.full((64, 64, 3), 255, np.uint8), "white")
+
+    def boxes(confidence):
+        step = Yolo(weights=path, confidence=confidence)
+        step.open("cpu")
+        return step(white)
+
+    every = boxes(0.05)
+    assert len(every) == 5
+    each = Masks(np.ones((5, 64, 64), bool), np.ones(5, np.float32), np.arange(5))
+    for least in (0.1, 0.3, 0.5, 0.7, 0.8):
+        kept = Confident(least=least)(each, every).prompt
+        assert [every[i].score for i in kept] == [p.score for p in boxes(least)]
 
 
 def test_options_are_checked():

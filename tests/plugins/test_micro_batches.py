@@ -26,12 +26,14 @@ IMAGES, SIZE = 7, 64
 
 NETWORKS = {
     "unet": (Unet, {"width": 2}),
+    "unet with all": (Unet, {"width": 2, "attention": True, "pyramid": True}),
     "lite0-decoder": (Lite0Decoder, {}),
     "lite0-decoder frozen": (Lite0Decoder, {"frozen": True, "skips": True}),
     "autoencoder": (Autoencoder, {}),
     "autoencoder ssim": (Autoencoder, {"reconstruction": "ssim"}),
     "autoencoder boundary": (Autoencoder, {"reconstruction": "boundary"}),
     "clip-decoder": (ClipDecoder, {"bottom": 32, "levels": 2}),
+    "clip-decoder frozen": (ClipDecoder, {"bottom": 32, "levels": 2, "frozen": True}),
     "point-clip": (PointClip, {"levels": 2}),
 }
 

@@ -258,7 +258,7 @@ def test_the_grid_stands_around_the_weighted_centre_of_the_hot_pixels(values, th
     top = values.max()
     weight, x, y = 0.0, 0.0, 0.0
     for row, column in np.ndindex(values.shape):
-        if values[row, column] >= threshold * top:
+        if values[row, column] > threshold * top or values[row, column] == top:
             heat = float(values[row, column])
             weight, x, y = weight + heat, x + heat * column, y + heat * row
     x, y = x / weight, y / weight
@@ -274,6 +274,16 @@ def test_the_grid_stands_around_the_weighted_centre_of_the_hot_pixels(values, th
         assert any(math.dist(point, w) < 3e-3 for w in wanted)
     for w in wanted:
         assert any(math.dist(point, w) < 3e-3 for point in found)
+
+
+def test_a_pixel_at_the_threshold_is_not_hot():
+    """The report's region is what is *greater* than 80 % of the maximum, in single precision."""
+    values = peak((20, 30), 8, 12)
+    values[8, 20] = np.float32(0.8)
+    assert asked(CentroidGrid(), values)[0][0] == (12, 8)
+    values[8, 20] = np.nextafter(np.float32(0.8), np.float32(1))
+    assert asked(CentroidGrid(), values)[0][0][0] == pytest.approx((12 + 0.8 * 20) / 1.8, abs=1e-3)
+    assert asked(CentroidGrid(threshold=1), values)[0][0] == (12, 8)
 
 
 def test_nine_points_inside_four_in_a_corner_one_without_offset():
@@ -292,10 +302,10 @@ def test_nine_points_inside_four_in_a_corner_one_without_offset():
 
 def test_heat_pulls_the_centre():
     values = np.zeros((5, 11), np.float32)
-    values[2, 2], values[2, 8] = 0.8, 1.0
+    values[2, 2], values[2, 8] = 0.9, 1.0
     (x, y), *_ = asked(CentroidGrid(), values)[0]
     assert y == 2
-    assert x == pytest.approx((0.8 * 2 + 1.0 * 8) / 1.8, abs=1e-5)
+    assert x == pytest.approx((0.9 * 2 + 1.0 * 8) / 1.9, abs=1e-5)
 
 
 def test_the_outermost_cold_pixels_are_background():

@@ -196,6 +196,16 @@ def test_confidence_iou_most_and_classes(tmp_path):
     assert scores(confidence=0.99) == []
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_confidence_has_to_be_greater(tmp_path, family):
+    """A detection as sure as `confidence` says is none: the report's boxes are those above 0.5."""
+    path = made(tmp_path, family)
+    scores = [p.score for p in opened(path, confidence=0.5)(picture())]
+    assert len(scores) == 3
+    for place, score in enumerate(scores):
+        assert [p.score for p in opened(path, confidence=score)(picture())] == scores[:place]
+
+
 def test_names_from_the_file_a_table_and_coco(tmp_path):
     (tmp_path / "names.txt").write_text("katze\nhund\nseelöwe\n", encoding="utf-8")
     (tmp_path / "table.csv").write_text("cat,pet\ndog,pet\n")

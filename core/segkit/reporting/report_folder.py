@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from segkit.comparing.records import ComparisonModel, Diagnosis, LeaderboardFile, Robustness
 from segkit.errors import UsageError
+from segkit.kinds import MAIN_FIGURE
 from segkit.reporting.recipe_words import recipe_in_words
 from segkit.running.recipe import Recipe
 from segkit.running.records import ResultLine, RunSummary, read_results
@@ -116,6 +117,15 @@ class Folder:
     def images(self) -> list[str]:
         """The names of all images, in the order in which they were done."""
         return list(dict.fromkeys(name for run in self.runs for name in run.lines))
+
+    @property
+    def rank(self) -> str:
+        """The score by which images are worse or better: the leaderboard's, or else the IoU."""
+        known = dict.fromkeys(
+            score for run in self.runs for line in run.lines.values() for score in line.scores
+        )
+        wanted = [self.leaderboard.metric] if self.leaderboard else []
+        return next((score for score in (*wanted, MAIN_FIGURE, *known) if score in known), "")
 
 
 def _ordered(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:

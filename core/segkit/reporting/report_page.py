@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from segkit.comparing.records import Estimate, RecipeLosses
 from segkit.errors import SegkitError
-from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.figures import Figure, figure_of, metric_of
 from segkit.plugins.steps import Metric
@@ -42,7 +41,7 @@ FALL = 300
 
 def make_page(folder: Folder, catalog: Catalog) -> str:
     """The page's text."""
-    rank = _rank(folder)
+    rank = folder.rank
     metrics = _metrics(folder, catalog)
     figures = _figures(folder, metrics)
     files = picture_files(folder)
@@ -81,15 +80,6 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         data=json_in_page(script_data(folder, album, files, rank, figures)),
         pictures=json_in_page(album.pictures),
     )
-
-
-def _rank(folder: Folder) -> str:
-    """The score by which images are worse or better: the leaderboard's, or else the IoU."""
-    known = dict.fromkeys(
-        score for run in folder.runs for line in run.lines.values() for score in line.scores
-    )
-    wanted = [folder.leaderboard.metric] if folder.leaderboard else []
-    return next((score for score in (*wanted, MAIN_FIGURE, *known) if score in known), "")
 
 
 def _metrics(folder: Folder, catalog: Catalog) -> dict[type[Metric], str]:

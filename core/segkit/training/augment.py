@@ -12,7 +12,6 @@ from torch import Tensor
 from segkit.training.settings import Settings
 from segkit.values.types import VOID
 
-DEGREES = 15
 GREY = 127
 """What comes into an image from beyond its border; in the target that is void."""
 
@@ -31,10 +30,17 @@ def augmentation(settings: Settings, size: int) -> Callable[[Tensor, Tensor], An
     from torchvision.transforms import InterpolationMode, v2
 
     fill = {tv_tensors.Image: GREY, tv_tensors.Mask: VOID}
-    first: list[Any] = [v2.RandomHorizontalFlip()] if settings.flip else []
+    first: list[Any] = []
+    if settings.crop < 1:
+        part = {"scale": (settings.crop, 1.0), "ratio": (1.0, 1.0)}
+        first.append(v2.RandomResizedCrop(size, **part, antialias=True))
+    if settings.flip:
+        first.append(v2.RandomHorizontalFlip())
+    if settings.flip_vertical:
+        first.append(v2.RandomVerticalFlip())
     if settings.rotate:
         bilinear = InterpolationMode.BILINEAR
-        first.append(v2.RandomRotation(DEGREES, interpolation=bilinear, fill=fill))
+        first.append(v2.RandomRotation(settings.degrees, interpolation=bilinear, fill=fill))
     move = v2.Compose(first) if first else None
     jitter = v2.ColorJitter(0.2, 0.2, 0.2, 0.02) if settings.jitter else None
     if not settings.augment or not (move or settings.elastic or jitter):

@@ -91,13 +91,22 @@ class Settings(BaseModel):
     out, or the nearest object. Metrics of a run leave them out."""
 
     augment: bool = True
-    """Whether the images of each epoch are changed at random; the next four say how."""
+    """Whether the images of each epoch are changed at random; the next seven say how."""
+
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """A random square part, of at least this share of the area, enlarged to the whole; 1: none."""
 
     flip: bool = True
     """Half of the images mirrored, left to right."""
 
+    flip_vertical: bool = False
+    """Half of the images mirrored, top to bottom."""
+
     rotate: bool = True
-    """Turned by up to 15 degrees; what comes in at the corners is void."""
+    """Turned at random, either way; what comes in at the corners is void."""
+
+    degrees: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """By how much at most."""
 
     elastic: bool = True
     """Distorted as if drawn on rubber."""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from segkit import BACKGROUND, VOID, Fuser, Image, Labels, Masks, Prompts, hookimpl, id_of
-from segkit_plugins.shared.name_tables import NameTable, load_table
+from segkit_plugins.shared.name_tables import BACKGROUND_NAME, NameTable, load_table
 from segkit_plugins.shared.object_names import NAMELESS, object_names, only_objects
 from segkit_plugins.shared.renaming import renamed_map
 
@@ -19,7 +19,8 @@ class Paint(Fuser):
     A mask's class is its own name, else its prompt's, else 'object'. Names get the data set's ids;
     a name that it lacks gets the next free id, so without a data set of classes ids differ from
     image to image (results.jsonl has the names). Where the data set knows one class, 'object', all
-    masks are that. Where a segmenter made a class map, the masks are painted over it, and its
+    masks are that. A mask called 'background', such as the answer to a click on it, is not painted.
+    Where a segmenter made a class map, the masks are painted over it, and its
     classes are renumbered by name in the same way (a class of the map without a name keeps its id,
     and is called 'class 7' if the data set has no name for it).
 
@@ -80,7 +81,8 @@ def _painted(
     if masks is not None:
         asked = object_names(masks, prompts, classes)
         for mask, object_name in zip(masks.masks, asked, strict=True):
-            ids[mask] = id_of(object_name or NAMELESS, names)
+            if object_name != BACKGROUND_NAME:
+                ids[mask] = id_of(object_name or NAMELESS, names)
     return Labels(ids, names)
 
 

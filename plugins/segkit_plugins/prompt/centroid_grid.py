@@ -25,7 +25,8 @@ class CentroidGrid(Prompter):
     name = "centroid-grid"
 
     threshold: float = Field(0.8, gt=0, le=1)
-    """How hot a pixel must be to count, as a share of the heatmap's maximum."""
+    """A pixel counts if its heat is greater than this share of the heatmap's maximum; the maximum
+    itself always counts."""
 
     offset: NonNegativeInt = 1
     """Distance of the neighbours from the centre along each axis, in pixels."""
@@ -42,7 +43,7 @@ class CentroidGrid(Prompter):
         top = values.max()
         if top <= 0:
             return Prompts()
-        hot = values >= self.threshold * top
+        hot = (values > self.threshold * top) | (values == top)
         heat = np.where(hot, values, 0)
         by_column, by_row = heat.sum(axis=0, dtype=float), heat.sum(axis=1, dtype=float)
         moments = [by_column @ np.arange(len(by_column)), by_row @ np.arange(len(by_row))]

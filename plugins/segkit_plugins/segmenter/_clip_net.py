@@ -52,18 +52,32 @@ class ClipTokens(nn.Module):
 
 
 class ClipDecoderNet(nn.Module):
-    """Class maps: the tokens, projected to `bottom` channels, go through the U-Net's decoder."""
+    """Class maps: the tokens, projected to `bottom` channels, go through the U-Net's decoder.
 
-    def __init__(self, vision: Any, bottom: int, levels: int, classes: int) -> None:
+    `frozen`: CLIP learns nothing.
+    """
+
+    def __init__(
+        self, vision: Any, bottom: int, levels: int, classes: int, frozen: bool = False
+    ) -> None:
         super().__init__()
-        self.tokens = ClipTokens(vision)
+        self.frozen = frozen
+        self.tokens = ClipTokens(vision).requires_grad_(not frozen)
         self.project = nn.Conv2d(self.tokens.width, bottom, 1)
         self.decoder = Decoder(bottom, (0,) * levels)
         self.head = nn.Conv2d(self.decoder.outside, classes, 1)
 
+    def train(self, mode: bool = True) -> ClipDecoderNet:
+        """As ever, but a frozen CLIP works in training as it does later, without dropout."""
+        super().train(mode)
+        self.tokens.train(mode and not self.frozen)
+        return self
+
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, h, w) pixels in [0, 1] to logits (B, classes, h, w)."""
-        low = self.head(self.decoder(self.project(self.tokens(pixels))))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            tokens = self.tokens(pixels)
+        low = self.head(self.decoder(self.project(tokens)))
         return F.interpolate(low, pixels.shape[-2:], mode="bilinear")
 
 

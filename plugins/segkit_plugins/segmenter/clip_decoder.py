@@ -19,11 +19,14 @@ class ClipDecoder(TrainedSegmenter):
 
     The patch tokens, without the class token, are put back where the patches lie (768×7×7 for
     ViT-B/32 at 224 px), projected to the depth of a U-Net's bottom, and go through its decoder
-    without skips; the logits are resized to the image bilinearly. CLIP is trained along. Train it
-    first: segkit train clip-decoder --dataset D -o FILE. The file holds CLIP's weights too, so that
-    working with it needs neither hub nor folder.
+    without skips; the logits are resized to the image bilinearly. CLIP is trained along, unless it
+    is frozen. Train it first: segkit train clip-decoder --dataset D -o FILE. The file holds CLIP's
+    weights too, so that working with it needs neither hub nor folder.
 
-    For other sizes than CLIP's own (`--train.size`) its position embeddings are interpolated.
+    What CLIP's own preprocessing does is replaced: where it resizes the shorter side and cuts the
+    middle out, here the whole image is squeezed to a square, so that each pixel has a class; the
+    normalisation with CLIP's mean and standard deviation is the network's first step. For other
+    sizes than CLIP's own (`--train.size`) its position embeddings are interpolated.
     """
 
     name = "clip-decoder"
@@ -42,6 +45,9 @@ class ClipDecoder(TrainedSegmenter):
 
     levels: int = Field(4, ge=1, le=6)
     """Levels of the decoder, each of twice the side. With weights, theirs count."""
+
+    frozen: bool = False
+    """Whether CLIP stays as it is and the decoder alone is trained."""
 
     _clip: ClipSettings | None = PrivateAttr(None)
 
@@ -76,7 +82,7 @@ class ClipDecoder(TrainedSegmenter):
                 f"--clip-decoder.bottom {self.bottom} cannot be halved {self.levels} times "
                 f"(--clip-decoder.levels); give a multiple of {2**self.levels}"
             )
-        return ClipDecoderNet(vision, self.bottom, self.levels, classes)
+        return ClipDecoderNet(vision, self.bottom, self.levels, classes, self.frozen)
 
 
 @hookimpl

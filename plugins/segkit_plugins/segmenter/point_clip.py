@@ -42,7 +42,8 @@ class PointClip(Trainable):
     patch tokens of both are concatenated (1536×7×7 for ViT-B/32) and go through a U-Net's decoder
     without skips. It answers with the object that the point lies on, or with the background. Train
     it first: segkit train point-clip --dataset D -o FILE, on one random point in an object and one
-    in the background of each image. The file holds CLIP's weights too.
+    in the background of each image. The file holds CLIP's weights too. CLIP's own preprocessing is
+    replaced as in `clip-decoder`: the whole image is squeezed to a square.
 
     Any prompter may ask, and each prompt gets one mask. The network knows single clicks, so all is
     made of these. Several points on the object are asked one by one, and their logits averaged. So
@@ -72,8 +73,9 @@ class PointClip(Trainable):
     count."""
 
     sigma: float = Field(0.5, gt=0)
-    """Standard deviation of the click's Gaussian, in patches of CLIP. Much below 0.4, each patch
-    sees too little of it, and learning takes very long. With weights, theirs counts."""
+    """Standard deviation of the click's Gaussian, in patches of CLIP. The source report has a sharp
+    one, without a figure; ours is wider, for much below 0.4 each patch sees too little of it, and
+    learning takes very long. With weights, theirs counts."""
 
     _clip: ClipSettings | None = PrivateAttr(None)
 

@@ -11,7 +11,7 @@ from segkit_plugins.selector._best import best_by
 
 
 class Confident(Selector):
-    """For each prompt of enough score the mask with the best score; others get no mask.
+    """For each prompt of a score above `least` the mask with the best score; others get none.
 
     A prompt's score is how sure its maker is that the object is there: a detector's confidence, a
     class's probability. So one pass of a detector with a low `confidence`, and of the segmenter,
@@ -23,15 +23,15 @@ class Confident(Selector):
     name = "confident"
 
     least: float = 0.5
-    """Least score of a prompt whose mask is kept."""
+    """The masks of prompts with a greater score are kept, as `--yolo.confidence` keeps boxes."""
 
     def __call__(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
         """One mask for each sure prompt that has any."""
         best = best_by(masks, masks.scores)
         if prompts is None:
             return best
-        # In single precision, as detectors give it: 0.7 is not less than 0.7.
-        sure = np.array([prompts[p].score for p in best.prompt], np.float32) >= self.least
+        # In single precision, as detectors give it: 0.7 is not greater than 0.7.
+        sure = np.array([prompts[p].score for p in best.prompt], np.float32) > self.least
         return best.take(np.flatnonzero(sure))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from segkit import Masks, Prompts
+from segkit_plugins.shared.name_tables import BACKGROUND_NAME
 
 NAMELESS = "object"
 """The class of objects that have none."""
@@ -20,12 +21,13 @@ def object_names(
 ) -> list[str | None]:
     """The class of each mask's object: the mask's own name, else its prompt's, else None.
 
-    Where the data set (`classes`) knows one class, 'object', all are that.
+    Where the data set (`classes`) knows one class, 'object', all are that, but for background.
     """
-    if only_objects(classes):
-        return [NAMELESS] * len(masks)
     asked = [prompt.name for prompt in prompts or ()]
-    return [
+    names = [
         own or (asked[prompt] if prompt < len(asked) else None)
         for own, prompt in zip(masks.names, masks.prompt.tolist(), strict=True)
     ]
+    if only_objects(classes):
+        return [name if name == BACKGROUND_NAME else NAMELESS for name in names]
+    return names

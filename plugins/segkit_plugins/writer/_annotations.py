@@ -29,6 +29,7 @@ from segkit import (
     Writer,
     id_of,
 )
+from segkit_plugins.shared.name_tables import BACKGROUND_NAME
 from segkit_plugins.shared.object_names import NAMELESS, object_names
 from segkit_plugins.writer._files import write_json
 
@@ -106,8 +107,8 @@ def objects_in(
 
     A mask's class is its own name, else its prompt's, else the one that most of its pixels have in
     the class map, else 'object'; a mask that is mostly background there is no object. Where the
-    data set knows one class, 'object', all masks are that. Empty masks are left out, background
-    and void are no objects.
+    data set knows one class, 'object', all masks are that. Empty masks are left out, and masks that
+    are called 'background'; background and void are no objects.
 
     `who`: the writer, for the message of `UsageError` if there are neither masks nor a class map.
     """
@@ -125,7 +126,7 @@ def objects_in(
     objects = []
     names = object_names(masks, prompts, classes)
     for mask, score, name in zip(masks.masks, masks.scores, names, strict=True):
-        if not mask.any():
+        if not mask.any() or name == BACKGROUND_NAME:
             continue
         wanted = None
         if name is None and labels is not None:

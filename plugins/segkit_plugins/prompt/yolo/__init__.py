@@ -49,7 +49,8 @@ class Yolo(Prompter):
     """The model, a file .onnx."""
 
     confidence: float = Field(0.5, ge=0, le=1)
-    """Least confidence of a detection. A model with NMS inside has a least one of its own too."""
+    """A detection counts if its confidence is greater. A model with NMS inside has a threshold of
+    its own too."""
 
     iou: float = Field(0.7, ge=0, le=1)
     """Of two boxes of one class that overlap by more (intersection over union) the better one is

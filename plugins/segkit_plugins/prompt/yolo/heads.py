@@ -30,7 +30,7 @@ class Head:
     classes: int | None
     """How many there are; None where the shape does not tell."""
     read: Callable[[Sequence[Any], Size, float], Found]
-    """From outputs, the input's (H, W) and the least score to what was found."""
+    """From outputs, the input's (H, W) and a score to what was found with a greater one."""
     final: bool = False
     """Whether overlapping boxes have been suppressed."""
 
@@ -123,7 +123,7 @@ def _best(boxes: Array, scores: Array, least: float) -> Found:
     """Each box (n, 4) with its best class out of `scores` (n, classes)."""
     classes = scores.argmax(axis=1)
     best = scores[np.arange(len(scores)), classes]
-    kept = (best >= least) & np.isfinite(boxes).all(axis=1)
+    kept = (best > least) & np.isfinite(boxes).all(axis=1)
     return boxes[kept], best[kept], classes[kept]
 
 
@@ -133,7 +133,7 @@ def _ultralytics(classes: int) -> Callable[[Sequence[Any], Size, float], Found]:
     def read(outputs: Sequence[Any], size: Size, least: float) -> Found:
         table = outputs[0][0]
         class_scores = table[4 : 4 + classes]
-        table = table[:, class_scores.max(axis=0) >= least].T  # few are: the rest is not looked at
+        table = table[:, class_scores.max(axis=0) > least].T  # few are: the rest is not looked at
         return _best(_edges(table[:, :2], table[:, 2:4]), table[:, 4 : 4 + classes], least)
 
     return read
@@ -158,15 +158,15 @@ def _yolox(outputs: Sequence[Any], size: Size, least: float) -> Found:
 def _v5(outputs: Sequence[Any], size: Size, least: float) -> Found:
     """(1, 3 n, 5 + classes): middle, sides, objectness, a score for each class."""
     table = outputs[0][0]
-    table = table[table[:, 4] >= least]
+    table = table[table[:, 4] > least]
     return _best(_edges(table[:, :2], table[:, 2:4]), table[:, 4:5] * table[:, 5:], least)
 
 
 def _nas(outputs: Sequence[Any], size: Size, least: float) -> Found:
-    """(1, n, 4) edges and (1, n, classes) scores; a box counts for each class that it reaches."""
+    """(1, n, 4) edges and (1, n, classes) scores; a box counts for each class of enough score."""
     boxes, scores = outputs[0][0], outputs[1][0]
     sound = np.isfinite(boxes).all(axis=1, keepdims=True)
-    places, classes = np.nonzero((scores >= least) & sound)
+    places, classes = np.nonzero((scores > least) & sound)
     return boxes[places], scores[places, classes], classes
 
 
@@ -189,5 +189,5 @@ def _flat(outputs: Sequence[Any], size: Size, least: float) -> Found:
 
 
 def _rows(table: Array, least: float) -> Found:
-    kept = table[(table[:, 4] >= least) & np.isfinite(table).all(axis=1)]
+    kept = table[(table[:, 4] > least) & np.isfinite(table).all(axis=1)]
     return kept[:, :4], kept[:, 4], kept[:, 5].astype(np.int64)

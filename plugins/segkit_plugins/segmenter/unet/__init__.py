@@ -19,6 +19,8 @@ class Unet(TrainedSegmenter):
     Five levels of two 3×3 convolutions with batch normalisation and ReLU, 2×2 max-pooling between
     them, 1024 channels at the bottom; on the way up transposed convolutions, to which the map of
     the same level is concatenated. Train it first: segkit train unet --dataset D -o FILE.
+
+    Attention gates and pyramid pooling are off unless asked for.
     """
 
     name = "unet"
@@ -27,11 +29,19 @@ class Unet(TrainedSegmenter):
     """Channels of the first level; they double at each level down, 64 to 1024. With weights, theirs
     count."""
 
+    attention: bool = False
+    """Attention gates on the skips (Oktay et al. 2018): the level below says which places of a skip
+    pass. The uppermost skip, of the earliest features, has none. With weights, theirs counts."""
+
+    pyramid: bool = False
+    """Pyramid pooling at the bottom (Zhao et al. 2017): averages over the whole image and over 4, 9
+    and 36 parts of it beside each place. With weights, theirs counts."""
+
     def network(self, classes: int) -> nn.Module:
         """Pixels (b, 3, h, w) to logits (b, classes, h, w), for any h and w."""
         from segkit_plugins.segmenter.unet.network import UNet
 
-        return UNet(self.width, classes)
+        return UNet(self.width, classes, self.attention, self.pyramid)
 
 
 @hookimpl
