@@ -102,6 +102,9 @@ class Session:
                 chunk=options.chunk,
                 observers=watch,
             ) as engine:
+                self.classes = engine.classes
+                for total in self.totals.values():
+                    total.classes = engine.classes
                 self._start()
                 done = {n: {*r.finished} | self.images.skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())

@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import as_prompts, renamed
 from segkit_plugins.shared.hub import from_folder, model_folder
+from segkit_plugins.shared.name_tables import restricted
 from segkit_plugins.shared.sentences import first_line
 
 STRIP = 16
@@ -97,6 +98,10 @@ class Detr(Prompter):
         said = model.config.id2label
         names = [str(said.get(i, f"class {i}")) for i in range(max(said, default=-1) + 1)]
         self._names = renamed(names, self.table, self.classes, "--detr")
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Drop all other classes; as `shared.name_tables.restricted` does."""
+        self._names = restricted(self._names, names, self.table, "--detr")
 
     def close(self) -> None:
         """Drop the model."""

@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
 from segkit_plugins.shared.hub import from_folder, model_folder
-from segkit_plugins.shared.name_tables import load_table, numbered
+from segkit_plugins.shared.name_tables import load_table, numbered, restricted_table
 from segkit_plugins.shared.sentences import first_line
 
 UNIVERSAL = ("mask2former", "maskformer")
@@ -76,6 +76,11 @@ class Dpt(Segmenter):
                 f"{self.model}, such as '{names[0]}'; choose the table that goes with the model"
             )
         self._network = network.to(device).eval().requires_grad_(False)
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Make background of all other classes; as `shared.name_tables.restricted` does."""
+        own = [str(name) for name in self._network.config.id2label.values()]
+        self._renamed = restricted_table(own, self._renamed, names, self)
 
     def close(self) -> None:
         """Drop the network."""
