@@ -42,7 +42,7 @@ def coffee():
     return Image(data.coffee(), "coffee")
 
 
-# ---- the tables that ship -------------------------------------------------------------------------
+# ---- the tables that ship -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", IMAGENET)
@@ -183,7 +183,7 @@ def test_a_class_without_a_counterpart_is_told():
 
 
 def test_a_table_that_has_none_of_the_classes_is_refused():
-    with pytest.raises(UsageError, match="--gradcam.table cat-dog has a counterpart of none"):
+    with pytest.raises(UsageError, match=r"--gradcam\.table cat-dog has a counterpart of none"):
         opened(table="cat-dog").restrict(["car"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -192,7 +192,7 @@ def test_a_table_that_has_none_of_the_classes_is_refused():
 
 
 def test_a_target_that_is_not_asked_for_is_refused():
-    with pytest.raises(UsageError, match="--gradcam.target cat"):
+    with pytest.raises(UsageError, match=r"--gradcam\.target cat"):
         opened(table="voc", target="cat").restrict(["dog"])
 
 

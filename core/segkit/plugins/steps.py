@@ -300,11 +300,17 @@ class Selector(Step):
 
 
 class Fuser(Step):
-    """Masks, and a class map where a segmenter made one, painted into one class map."""
+    """Masks, and a class map where a segmenter made one, painted into one class map.
+
+    A fuser may also define `merge(self, masks, prompts) -> Masks` (naming those inputs that it
+    wants): which of the selected masks are objects. It runs before the work method, and all that
+    follows, metrics and writers too, sees its masks in place of the selector's.
+    """
 
     kind = "fuser"
     takes = ("image", "masks", "prompts", "labels", "classes")
     gives = (Labels,)
+    extras = {"merge": ("masks", "prompts")}
 
 
 class Metric(Step):

@@ -90,6 +90,9 @@ class Graph:
         if plan.labeller:
             values["labels"] = self._segment(plan.labeller, values)
         if plan.fuser:
+            if plan.segmenter and hasattr(plan.fuser, "merge"):
+                needs = _read(values, {"masks", *type(plan.fuser).inputs_of("merge").all})
+                values["masks"] = self._node("merge", (plan.fuser,), needs)
             needs = _read(values, _names(plan.fuser))
             values["labels"] = self._node("fuse", (plan.fuser,), needs)
         if not candidates:

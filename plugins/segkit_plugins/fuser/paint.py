@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
 from segkit import BACKGROUND, VOID, Fuser, Image, Labels, Masks, Prompts, hookimpl, id_of
 from segkit_plugins.shared.object_names import NAMELESS, object_names
 
 
 class Paint(Fuser):
-    """A class map with the masks painted in order, later ones on top.
+    """A class map with the masks painted one over the other, the likelier ones on top.
+
+    How likely a mask is: its own score times its prompt's, that is, the quality which the segmenter
+    expects times the probability of the class. Where all are alike, later masks lie on top. Of
+    masks that show one object, the likeliest stays.
 
     A mask's class is its own name, else its prompt's, else 'object'. Names get the data set's ids;
     a name that it lacks gets the next free id, so without a data set of classes ids differ from
@@ -22,6 +29,30 @@ class Paint(Fuser):
     """
 
     name = "paint"
+
+    overlap: Literal["score", "order"] = "score"
+    """Which mask gets a pixel that several cover. score: the likelier one. order: the later one."""
+
+    duplicates: float = Field(0.7, gt=0, le=1)
+    """Masks with at least this IoU show one object, whatever their classes; the likeliest stays,
+    also for metrics and files. 1: only masks that are equal."""
+
+    def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
+        """The masks without duplicates, in their order."""
+        kept: list[int] = []
+        areas = masks.masks.sum(axis=(1, 2))
+        for i in np.argsort(-_likelihoods(masks, prompts), kind="stable").tolist():
+            if not any(self._same(masks.masks, areas, i, j) for j in kept):
+                kept.append(i)
+        return masks if len(kept) == len(masks) else masks.take(sorted(kept))
+
+    def _same(self, masks: NDArray[np.bool_], areas: NDArray[np.intp], i: int, j: int) -> bool:
+        """Whether two masks show one object; none does without a pixel."""
+        small, large = sorted((int(areas[i]), int(areas[j])))
+        if not small or small < self.duplicates * large:  # the IoU is at most their ratio
+            return False
+        both = int(np.count_nonzero(masks[i] & masks[j]))
+        return both >= self.duplicates * (small + large - both)
 
     def __call__(
         self,
@@ -43,9 +74,22 @@ class Paint(Fuser):
                 ids[labels.ids == i] = id_of(name, names)
         if masks is not None:
             asked = object_names(masks, prompts, classes)
-            for mask, object_name in zip(masks.masks, asked, strict=True):
-                ids[mask] = id_of(object_name or NAMELESS, names)
+            numbers = [id_of(object_name or NAMELESS, names) for object_name in asked]
+            order = np.arange(len(masks))
+            if self.overlap == "score":
+                order = np.argsort(_likelihoods(masks, prompts), kind="stable")
+            for i in order.tolist():
+                ids[masks.masks[i]] = numbers[i]
         return Labels(ids, names)
+
+
+def _likelihoods(masks: Masks, prompts: Prompts | None) -> NDArray[np.float64]:
+    """(n,): each mask's score times its prompt's."""
+    scores = masks.scores.astype(np.float64)
+    asked = [prompt.score for prompt in prompts or ()]
+    if asked and len(masks) and masks.prompt.max() < len(asked):
+        scores *= np.array(asked)[masks.prompt]
+    return scores
 
 
 @hookimpl

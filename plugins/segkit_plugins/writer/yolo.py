@@ -32,8 +32,9 @@ class Yolo(AnnotationWriter):
     lost. Several parts become one line, as Ultralytics' converter makes them: tied together by
     lines one pixel wide, which the mask then has too; or a line each, and they count as objects.
     Overlaps stay, scores are lost. The classes are the data set's by id, then others by name, for
-    which `yolo/parts` keeps lines with names in place of places. An image without objects has an empty file. Where the result is
-    a class map without masks, each of its classes in an image is one object.
+    which `yolo/parts` keeps lines with names in place of places. An image without objects has an
+    empty file. Where the result is a class map without masks, each of its classes in an image is
+    one object.
     """
 
     name = "yolo"
