@@ -105,6 +105,7 @@ class Session:
                 self.classes = engine.classes
                 for total in self.totals.values():
                     total.classes = engine.classes
+                    total.sought = engine.vocabulary
                 self._start()
                 done = {n: {*r.finished} | self.images.skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())

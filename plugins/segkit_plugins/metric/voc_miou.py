@@ -30,7 +30,7 @@ class VocMeanIoU(Metric):
     """
 
     name = "voc-miou"
-    figures = {"voc-miou": Figure()}
+    figures = {"voc-miou": Figure(by_name=True)}
 
     def count(
         self, truth: Truth, labels: Labels, classes: Mapping[int, str] | None = None

@@ -25,6 +25,8 @@ class Opened:
         self.graph = Graph()
         self.branches = job.branches(self.graph)
         self.chunk = chunk
+        self.vocabulary: Sequence[str] = ()
+        """The classes that the steps are limited to."""
         self._asked = tuple(classes)
         self._work = Work(job.classes(classes), seed, observers)
 
