@@ -248,7 +248,7 @@ def print_summary(
         if failed:
             console.print("failed images are left out of the figures")
     for note in summary["notes"]:
-        console.print(note, soft_wrap=True)
+        console.print(note)
     good = max(images - failed, 1)
     spent = "  ".join(
         f"{step} {seconds / good:.3f}"

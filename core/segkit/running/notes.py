@@ -37,7 +37,7 @@ class Findings:
     """What the finished images of one plan show, line by line."""
 
     empty: list[str] = field(default_factory=list)
-    """The images without a mask; always none where no step makes masks."""
+    """The images without a mask that has a pixel; none where no step makes masks."""
     people: list[str] = field(default_factory=list)
     """Those with a mask of a person."""
     several: list[str] = field(default_factory=list)
@@ -49,7 +49,8 @@ class Findings:
         """Look at one line."""
         if line["status"] != "ok":
             return
-        name, masks = line["name"], line.get("masks", ())
+        name = line["name"]
+        masks = [mask for mask in line.get("masks", ()) if mask["pixels"]]
         if plan.segmenter is not None and not masks:
             self.empty.append(name)
         if any(mask["name"] == PERSON for mask in masks):
