@@ -184,6 +184,16 @@ SHOWN_FIGURES = (MAIN_FIGURE, "boundary-iou", "hit-rate")
 """Figures that stand before others where there is no room for all."""
 
 
+DETECTORS = ("yolo", "detr")
+"""The bundled prompters that ask for each object by a detector's box."""
+
+PARTS_PROMPTER = "components"
+"""The bundled prompter that asks for each warm region."""
+
+PERSON = "person"
+"""What the bundled classifier calls people."""
+
+
 def flag_of(kind: str) -> str:
     """A kind's flag on the command line, without the dashes; any other word stays."""
     known = KINDS.get(kind)

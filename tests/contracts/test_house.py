@@ -81,6 +81,7 @@ WORDS = {
     "core/segkit/running/graph.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
     "core/segkit/running/lines.py": dict.fromkeys(("files", "masks", "box", "mask", "score"), LINE),
+    "core/segkit/running/notes.py": {"masks": LINE},
     "core/segkit/running/owned.py": {"files": LINE},
     "core/segkit/running/plan.py": {"masks": VALUE},
     "core/segkit/running/walk.py": {"masks": VALUE},

@@ -189,12 +189,12 @@ def test_the_summary_tells_what_each_figure_is(tmp_path):
     summary = run({"r": plan(steps)}, tmp_path / "o")["r"]
     assert list(summary["figures"]) == list(summary["scores"])
     assert summary["figures"] == {
-        "iou": {"lower_is_better": False, "unit": ""},
-        "distance": {"lower_is_better": True, "unit": "px"},
-        "distance-relative": {"lower_is_better": True, "unit": ""},
-        "class-away-cat": {"lower_is_better": True, "unit": "px"},
-        "class-away-background": {"lower_is_better": False, "unit": ""},
-        "spread": {"lower_is_better": False, "unit": "px²"},
+        "iou": {"lower_is_better": False, "unit": "", "by_name": False},
+        "distance": {"lower_is_better": True, "unit": "px", "by_name": False},
+        "distance-relative": {"lower_is_better": True, "unit": "", "by_name": False},
+        "class-away-cat": {"lower_is_better": True, "unit": "px", "by_name": False},
+        "class-away-background": {"lower_is_better": False, "unit": "", "by_name": False},
+        "spread": {"lower_is_better": False, "unit": "px²", "by_name": False},
     }
     written = json.loads((tmp_path / "o" / "summary.json").read_text())
     assert written["figures"] == summary["figures"]

@@ -13,8 +13,9 @@ from writer_toys import CATALOG, SIZE, blobs, labels, masks_of, picture
 
 from segkit import BadValueError, MissingExtraError, Prompt, Prompts, UsageError
 from segkit.running.recipe import make_step
-from segkit_plugins.writer._annotations import ClassIds, objects_in
+from segkit_plugins.writer._annotations import objects_in
 from segkit_plugins.writer._files import finished_files
+from segkit_plugins.writer._numbering import ClassIds
 
 WRITERS = ("coco", "labelme", "supervision", "voc", "yolo")
 LEFT, RIGHT = np.array([[1, 1, 0, 0]], bool), np.array([[0, 0, 1, 1]], bool)

@@ -89,6 +89,36 @@ def test_the_void_id_is_never_given_out():
     assert names[256] == "new"
 
 
+def test_the_likelier_mask_lies_on_top():
+    masks = bands((0, 3), (2, 5), names=("a", "b"))
+    likely = Prompts((Prompt(points=[(0, 0)], score=0.8), Prompt(points=[(5, 0)], score=0.1)))
+    assert painted(masks=masks, prompts=likely)[0] == [1, 1, 1, 1, 2, 2]
+    labels = Paint(overlap="order")(image=IMAGE, masks=masks, prompts=likely)
+    assert labels.ids[0].tolist() == [1, 1, 2, 2, 2, 2]
+    better = Masks(masks.masks, [0.9, 0.2], masks.prompt, masks.names)
+    assert painted(masks=better)[0] == [1, 1, 1, 1, 2, 2]
+
+
+def test_of_masks_of_one_object_the_likeliest_stays():
+    masks = bands((0, 3), (0, 4), (0, 1), (5, 5), names=("beagle", "dog", "cat", "dog"))
+    scores = (0.2, 0.7, 0.9, 0.9)
+    prompts = Prompts(tuple(Prompt(points=[(0, 0)], score=score) for score in scores))
+    merged = Paint().merge(masks, prompts)
+    assert merged.names == ("dog", "cat", "dog")
+    assert merged.prompt.tolist() == [1, 2, 3]
+    assert Paint(duplicates=0.9).merge(masks, prompts) is masks
+    assert len(Paint(duplicates=0.2).merge(masks, prompts)) == 2
+    assert len(Paint().merge(Masks.none((2, 6)))) == 0
+
+
+def test_empty_masks_and_many_masks_are_no_duplicates():
+    empty = Masks(np.zeros((3, 2, 6), bool), [1, 1, 1], [0, 0, 0])
+    assert len(Paint().merge(empty)) == 3
+    pixels = np.random.default_rng(0).random((200, 40, 50)) < 0.5
+    assert len(Paint().merge(Masks(pixels, np.ones(200), np.zeros(200, int)))) == 200
+    assert len(Paint().merge(Masks(pixels[[0] * 200], np.ones(200), np.zeros(200, int)))) == 1
+
+
 @pytest.mark.parametrize("given", ["masks", "labels"])
 def test_inputs_stay_as_they_were(given):
     labels = Labels(np.array([[1, 2, 0, 0, 0, 0]] * 2, np.int32), {1: "a", 2: "b"})

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
-from segkit import Catalog, Image
+from segkit import Catalog, Image, SegkitWarning
 from segkit.running.recipe import make_step
-from segkit_plugins.segmenter.sam.everything import boxes_of, suppress, without_specks
+from segkit_plugins.segmenter.sam.everything import (
+    SamEverything,
+    boxes_of,
+    suppress,
+    without_specks,
+)
 
 CATALOG = Catalog(third_party=False)
 LOOSE = {"points_per_side": 8, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}
@@ -67,7 +74,9 @@ def test_it_finds_what_the_peer_finds(photo, options):
 def test_an_image_of_nothing_and_a_tiny_one_get_no_mask_or_some():
     step = everything(pred_iou_thresh=1.0)
     image = Image(np.zeros((20, 30, 3), np.uint8), "black")
-    assert step(image=image, encoding=step.encode(image)).masks.shape == (0, 20, 30)
+    with pytest.warns(SegkitWarning):
+        made = step(image=image, encoding=step.encode(image))
+    assert made.masks.shape == (0, 20, 30)
     for size in ((1, 1), (1, 50)):
         image = Image(np.full((*size, 3), 200, np.uint8), "thin")
         step = everything(pred_iou_thresh=0, stability_score_thresh=0, crop_n_layers=1)
@@ -98,3 +107,28 @@ def test_small_holes_are_filled_and_small_islands_go():
     assert (without_specks(mask, 5) == wanted).all()
     assert (without_specks(mask, 1) == mask).all()
     assert (without_specks(mask, 1000) == wanted).sum() > 0  # the largest island stays
+
+
+# ---- the bundled model --------------------------------------------------------------------------
+
+
+def test_nano_has_thresholds_of_its_own():
+    def thresholds(**options):
+        step = SamEverything(**options)
+        return step.pred_iou_thresh, step.stability_score_thresh
+
+    assert thresholds() == thresholds(model="nano") == (0.5, 0.3)
+    assert thresholds(model="vit_b") == thresholds(model="nano-2") == (0.88, 0.95)
+    assert thresholds(pred_iou_thresh=0.7) == (0.7, 0.3)
+
+
+def test_the_first_image_without_a_mask_is_told():
+    step = SamEverything(points_per_side=2, pred_iou_thresh=1)
+    step.open("cpu")
+    image = Image(np.zeros((20, 30, 3), np.uint8), "black")
+    told = "sam-everything found nothing in 'black'; lower --sam-everything"
+    with pytest.warns(SegkitWarning, match=told):
+        step(image=image, encoding=step.encode(image))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(step(image=image, encoding=step.encode(image))) == 0

@@ -51,7 +51,7 @@ def iou(one, other):
 
 def recipe(writer, **options):
     """Scenes, the small classifier's warm regions as masks of three classes, and a writer."""
-    saliency = Part("gradcam", {"model": "shapes", "target": "top:3"})
+    saliency = Part("gradcam", {"model": "shapes", "target": "top:3", "least_share": 0})
     return Recipe(
         {
             "dataset": (Part("scenes", {"count": 3, "size": 96}),),

@@ -37,7 +37,9 @@ def common_options() -> list[click.Option]:
             help="Rounds of segmentation, where a prompter takes a second look. [3]",
         ),
         option(
-            ["--classes"], metavar="A,B", help="Class names for ids 1, 2 … instead of the data's."
+            ["--classes"],
+            metavar="A,B",
+            help="The classes to find, with ids 1, 2 …; names alone where no step can choose.",
         ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
@@ -60,8 +62,8 @@ def common_options() -> list[click.Option]:
 def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     """The recipe with --seed, --rounds and --classes, where they are given."""
     settings: dict[str, Any] = {k: params[k] for k in ("seed", "rounds") if params[k] is not None}
-    if params["classes"]:
-        settings["classes"] = tuple(c.strip() for c in params["classes"].split(",") if c.strip())
+    if params["classes"] is not None:
+        settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))
     return replace(recipe, **settings)
 
 

@@ -229,18 +229,26 @@ def print_summary(
     console = Console(highlight=False, markup=False)
     images, failed = summary["images"], summary["failed"]
     plural = "" if images == 1 else "s"
-    console.print(f"{images} image{plural}{f', {failed} failed' if failed else ''} · {recipe}")
-    if summary["scores"]:
+    counts = [f"{images} image{plural}"]
+    counts += [f"{failed} failed"] if failed else []
+    counts += [f"{summary['empty']} without a mask"] if summary["empty"] else []
+    console.print(f"{', '.join(counts)} · {recipe}")
+    if summary["figures"]:
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="cyan")
         table.add_column(justify="right")
-        for name, value in summary["scores"].items():
-            unit = summary["figures"][name]["unit"]
+        for name, figure in summary["figures"].items():
+            unit, value = figure["unit"], summary["scores"].get(name)
+            if value is None:
+                table.add_row(name, "–")
+                continue
             digits = 1 if unit and abs(value) >= 1 else 3
             table.add_row(name, f"{value:.{digits}f} {unit}".rstrip())
         console.print(table)
         if failed:
             console.print("failed images are left out of the figures")
+    for note in summary["notes"]:
+        console.print(note)
     good = max(images - failed, 1)
     spent = "  ".join(
         f"{step} {seconds / good:.3f}"

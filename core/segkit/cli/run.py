@@ -33,6 +33,7 @@ def command() -> click.Command:
         "\b\n"
         "  segkit run photo.jpg\n"
         "  segkit run photos/ --prompt centroid-grid --gradcam.target cat\n"
+        "  segkit run photos/ --gradcam.table coco --classes cat,dog,person\n"
         "  segkit run --dataset shapes --gradcam.model shapes --transform idw\n",
         params=[
             click.Argument(["images"], nargs=-1, metavar="[IMAGE|FOLDER|GLOB]..."),

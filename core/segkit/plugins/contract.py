@@ -71,8 +71,12 @@ def blamed(
 # ---- what a work method makes -------------------------------------------------------------------
 
 
-def check_output(step: Step, output: Any, given: Mapping[str, Any]) -> Any:
+def check_output(
+    step: Step, output: Any, given: Mapping[str, Any], wanted: type[Any] | None = None
+) -> Any:
     """Return what a step made, or say what it should have made.
+
+    `wanted`: the type, where it is not that of the work method.
 
     Checks the type against the step's annotation, array shapes against the image, points and
     boxes against the image's border, mask indices against the prompts, and what the kind's
@@ -95,7 +99,7 @@ def check_output(step: Step, output: Any, given: Mapping[str, Any]) -> Any:
     elif step.kind == "metric":
         output = numbers(step, "counts", output)
     else:
-        wanted = type(step).output()
+        wanted = wanted or type(step).output()
         if not isinstance(output, wanted):
             raise BadValueError(
                 f"{who} should make {wanted.__name__}, but made {_described(output)}"

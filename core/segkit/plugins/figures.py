@@ -26,12 +26,17 @@ class Figure:
     """Whether less is better, as for errors and distances."""
     unit: str = ""
     """What is written behind the number, such as px; empty for shares and plain numbers."""
+    by_name: bool = False
+    """Whether it compares classes by their names, so that it says nothing where no class that was
+    found has a name of the truth's; a run then gives no such figure."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.lower_is_better, bool):
             raise BadValueError(
                 f"Figure.lower_is_better should be True or False, not {self.lower_is_better!r}"
             )
+        if not isinstance(self.by_name, bool):
+            raise BadValueError(f"Figure.by_name should be True or False, not {self.by_name!r}")
         if not isinstance(self.unit, str):
             raise BadValueError(f"Figure.unit should be a text such as 'px', not {self.unit!r}")
 

@@ -101,6 +101,22 @@ class Step(BaseModel):
     def close(self) -> None:
         """Drop what `open` loaded, once after a run."""
 
+    def restrict(self, names: Sequence[str]) -> None:
+        """Find these classes alone, called as here; once, after `open`, where `--classes` asks.
+
+        A step with a table, a vocabulary or a text tower overrides it. One that knows none of them
+        stays as it is, or raises `UsageError` where its options say that it should know them.
+        """
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The only classes that the open step can find, in the order of their ids.
+
+        Empty where it is not limited to few. Without a data set's classes and `--classes` they
+        are those of the run.
+        """
+        return ()
+
     def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
         """The outputs for several inputs, equal to those of single calls.
 
@@ -292,11 +308,17 @@ class Selector(Step):
 
 
 class Fuser(Step):
-    """Masks, and a class map where a segmenter made one, painted into one class map."""
+    """Masks, and a class map where a segmenter made one, painted into one class map.
+
+    A fuser may also define `merge(self, masks, prompts) -> Masks` (naming those inputs that it
+    wants): which of the selected masks are objects. It runs before the work method, and all that
+    follows, metrics and writers too, sees its masks in place of the selector's.
+    """
 
     kind = "fuser"
     takes = ("image", "masks", "prompts", "labels", "classes")
     gives = (Labels,)
+    extras = {"merge": ("masks", "prompts")}
 
 
 class Metric(Step):

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -69,6 +69,8 @@ class Trained:
     size: int
     """Side in pixels that images are resized to."""
     device: str
+    only: Mapping[str, str] = field(default_factory=dict)
+    """The classes asked for: name to the spelling that was asked for; empty: all."""
 
 
 class Trainable(Segmenter):
@@ -221,6 +223,13 @@ class TrainedSegmenter(Trainable):
             for logits, one in zip(found, inputs, strict=True)
         ]
 
+    def restrict(self, names: Sequence[str]) -> None:
+        """Make background of all other classes, where the network knows any of these."""
+        asked = {name.casefold(): name for name in names}
+        own = self.trained.classes
+        only = {name: asked[name.casefold()] for name in own if name.casefold() in asked}
+        self._trained = replace(self.trained, only=only)
+
     def _class_map(self, logits: Tensor, image: Image, classes: Mapping[int, str] | None) -> Labels:
         import torch
         import torch.nn.functional as F
@@ -234,7 +243,10 @@ class TrainedSegmenter(Trainable):
                 f"({str(error).splitlines()[0]}); scale the image down"
             ) from None
         known = dict(classes or {})
-        places = [BACKGROUND, *(id_of(name, known) for name in self.trained.classes)]
+        places = [BACKGROUND]
+        for name in self.trained.classes:
+            target = self.trained.only.get(name) if self.trained.only else name
+            places.append(BACKGROUND if target is None else id_of(target, known))
         return Labels(np.array(places, np.int32)[large[0].argmax(0).cpu().numpy()], known)
 
 

@@ -59,6 +59,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         curves=curves(board.rows, board.metric) if board else [],
         images=len(folder.images),
         failed=_failed(folder),
+        empty=run.summary.empty if run and run.summary else 0,
+        notes=run.summary.notes if run and run.summary else [],
         waiting=[run.name for run in folder.runs if run.summary is None],
         figures=figures,
         scores=_scores(run, metrics),

@@ -20,7 +20,7 @@ from segkit.plugins.contract import check_output, named, why_failed
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
 from segkit.running.graph import Node
-from segkit.values.types import Image, Truth
+from segkit.values.types import Image, Masks, Truth
 
 Values: TypeAlias = Mapping[str, Any]
 
@@ -87,8 +87,8 @@ class Caller:
         for call, given, output in zip(calls, inputs, outputs, strict=True):
             spent = call.task.seconds.setdefault(node.key, {})
             spent[label] = spent.get(label, 0.0) + share
-            if method is None or (method == "refine" and output is not None):
-                output = _guarded(partial(_checked, step, output, given, call.task))
+            if method in (None, "merge") or (method == "refine" and output is not None):
+                output = _guarded(partial(_checked, step, output, given, call.task, method))
             context = {"step": step, "image": call.task.image}
             if isinstance(output, Exception):
                 self.observers.tell("segkit_step_failed", error=output, **context)
@@ -150,7 +150,8 @@ def _guarded(work: Callable[[], Any]) -> Any:
         return error
 
 
-def _checked(step: Step, output: Any, given: Values, task: Task) -> Any:
+def _checked(step: Step, output: Any, given: Values, task: Task, method: str | None) -> Any:
     if isinstance(output, Exception):
         return output
-    return check_output(step, output, {**given, "image": task.image})
+    wanted = Masks if method == "merge" else None
+    return check_output(step, output, {**given, "image": task.image}, wanted)

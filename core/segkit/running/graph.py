@@ -93,6 +93,9 @@ class Graph:
             values["labels"] = self._segment(plan.labeller, values)
         for step in after:
             (value,) = made_by(step)
+            if plan.segmenter and hasattr(step, "merge"):
+                needs = _read(values, {"masks", *type(step).inputs_of("merge").all})
+                values["masks"] = self._node("merge", (step,), needs)
             needs = _read(values, {*_names(step)} | ({"masks"} & {value}))
             values[value] = self._node(f"make_{value}", (step,), needs)
         if not candidates:

@@ -15,8 +15,9 @@ from typing import ClassVar, Protocol, TypeAlias
 from pydantic import PrivateAttr
 
 from segkit.errors import UsageError
-from segkit.plugins.contract import classes_of, item_of
+from segkit.plugins.contract import item_of
 from segkit.plugins.steps import Dataset, Step
+from segkit.running.asked import classes_for
 from segkit.running.graph import Branch, Graph
 from segkit.running.lines import Line
 from segkit.running.plan import Plan
@@ -84,9 +85,9 @@ class Job:
             name: read_results(self.folder(name) / "results.jsonl").lines for name in self.plans
         }
 
-    def classes(self, given: Sequence[str]) -> dict[int, str]:
-        """{id: name}: the names given, or those of the data set."""
-        return dict(enumerate(given, 1)) or classes_of(self.dataset)
+    def classes(self, asked: Sequence[str], vocabulary: Sequence[str] = ()) -> dict[int, str]:
+        """{id: name} of the run; see `running.asked`."""
+        return classes_for(self.dataset, asked, vocabulary)
 
     @property
     def steps(self) -> tuple[Step, ...]:

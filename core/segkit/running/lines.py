@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from segkit.plugins.figures import figure_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Writer
 from segkit.running.folder import UNWRITABLE, Record, disk_error
+from segkit.running.notes import Findings, shown_in, warm_regions, without_foreign
 from segkit.running.plan import Plan
 from segkit.running.prompting import union
 from segkit.running.walk import Outcome
@@ -75,6 +76,8 @@ def line_of(
         "prompts": [] if failed else _prompts_record(outcome.prompts),
         "masks": [] if failed else _masks_record(outcome.masks),
         "classes": dict(outcome.labels.classes) if outcome.labels and not failed else {},
+        "shown": [] if failed else shown_in(outcome.labels),
+        "regions": 0 if failed else warm_regions(outcome.heatmaps),
     }
 
 
@@ -146,6 +149,9 @@ class Totals:
         self.plan = plan
         self.content = content
         self.classes = classes
+        self.sought: Sequence[str] = ()
+        """The classes that the steps are limited to."""
+        self.findings = Findings()
         self.images = 0
         self.failed = 0
         self.counts: dict[str, dict[str, float]] = {}
@@ -158,6 +164,7 @@ class Totals:
         for metric, counts in line["counts"].items():
             _add(self.counts.setdefault(metric, {}), counts)
         _add(self.seconds, line["seconds"])
+        self.findings.add(self.plan, line)
 
     def summary(self, faults: list[SegkitError]) -> Summary:
         """What summary.json holds; what a metric does wrong is left out, and goes to `faults`."""
@@ -174,10 +181,14 @@ class Totals:
                 with _collected(faults):
                     if metric_details := details_of(metric, counts, self.classes):
                         details[metric.name] = metric_details
+        foreign = self.findings.foreign(self.plan, self.classes, [*scores])
         return {
             "images": self.images,
             "failed": self.failed,
-            "scores": scores,
+            "empty": len(self.findings.empty),
+            "empty_images": self.findings.empty,
+            "notes": self.findings.notes(self.plan, self.classes, self.sought, foreign),
+            "scores": without_foreign(scores, foreign),
             "figures": figures,
             "details": {**details, "counts": self.counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},

@@ -121,6 +121,10 @@ class ResultLine(RewrittenModel):
     masks: list[MaskRecord] = []
     classes: dict[int, str] = {}
     """Id in the labels to class name."""
+    shown: list[int] = []
+    """The ids that the class map shows, background and void left out."""
+    regions: int = 0
+    """How many separate warm regions its heatmaps have."""
     source: dict[str, Any] | None = None
     """Where the image came from: its file's path, size and time of change, or its pixels' hash."""
     notes: LossNotes | None = None
@@ -226,8 +230,14 @@ class RunSummary(RewrittenModel):
     images: int = 0
     """Those that were done, with those that failed."""
     failed: int = 0
+    empty: int = 0
+    """Those that were finished and have no mask, where a step makes masks."""
+    empty_images: list[str] = []
+    """Their names."""
+    notes: list[str] = []
+    """What the results come to, in sentences."""
     scores: dict[str, Number]
-    """Figure to its value."""
+    """Figure to its value; without those by name where no name that was found is known."""
     figures: dict[str, Figure] = {}
     """Figure to whether less is better, and its unit, as its metric declares."""
     details: Annotated[dict[str, Any], BeforeValidator(_object)] = {}

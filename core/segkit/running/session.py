@@ -75,6 +75,10 @@ class Session:
         try:
             # Before the folder is touched: what cannot be opened leaves everything as it was.
             with self.engine.opened(self.job, options, watch) as there:
+                self.classes = dict(there.classes)
+                for total in self.totals.values():
+                    total.classes = self.classes
+                    total.sought = there.vocabulary
                 self._start()
                 done = {n: {*r.finished} | self.images.skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())

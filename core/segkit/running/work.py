@@ -236,6 +236,12 @@ def _masks_of_masks(
     ]
 
 
+def _merge(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
+    """The masks that a fuser leaves as objects."""
+    calls = [Call(task, _together(values)) for task, values in zip(tasks, needs, strict=True)]
+    return caller.call(node, node.steps[0], calls, method="merge")
+
+
 def _count(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
     """A metric's counts; none for an image without truth, if it needs one."""
     step = node.steps[0]
@@ -319,6 +325,7 @@ ROLES: Mapping[str, Role] = {
     "encode": _encode,
     "segment": _segment,
     "make_masks": _make_masks,
+    "merge": _merge,
     "make_labels": _alone,
     "count": _count,
     "refine": _refine,

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from segkit import BadImageError, Image, Prompt, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import to_pixels
-from segkit_plugins.shared.name_tables import class_names, load_table
+from segkit_plugins.shared.name_tables import class_names, folded, load_table
 
 
 class FileBox(NamedTuple):
@@ -75,9 +75,17 @@ class Boxes(Prompter):
     """A name table, such as 'coco-voc' or a file: what each class is called in the prompts; classes
     that it lacks are dropped. Left out: as the file calls them."""
 
+    _asked: Mapping[str, str] = PrivateAttr({})
+    """The classes asked for, by their plain names; empty: all."""
+
     def open(self, device: str) -> None:
         """Read the file. Raises `UsageError` where it is not there, or of none of the forms."""
         _ = self._read, self._named, self._table
+        self._asked = {}
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Drop the boxes of all other classes; those without a name stay."""
+        self._asked = {folded(name): name for name in names}
 
     def close(self) -> None:
         """Drop what was read."""
@@ -113,6 +121,10 @@ class Boxes(Prompter):
                 return None
         if (self.classes and name not in self.classes) or listed.score < self.confidence:
             return None
+        if self._asked and name is not None:
+            name = self._asked.get(folded(name))
+            if name is None:
+                return None
         return Prompt(box=box, name=name, score=listed.score)
 
     def _name(self, listed: FileBox, image: Image, classes: Mapping[int, str]) -> str | None:

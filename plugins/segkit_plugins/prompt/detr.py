@@ -15,6 +15,7 @@ from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hook
 from segkit_plugins.prompt._detection import as_prompts, renamed
 from segkit_plugins.shared.hub import model_folder
 from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
+from segkit_plugins.shared.name_tables import restricted
 
 STRIP = 16
 """How many times longer than wide a picture may be as it is."""
@@ -75,6 +76,10 @@ class Detr(Prompter):
         said = model.config.id2label
         names = [str(said.get(i, f"class {i}")) for i in range(max(said, default=-1) + 1)]
         self._names = renamed(names, self.table, self.classes, "--detr")
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Drop all other classes; as `shared.name_tables.restricted` does."""
+        self._names = restricted(self._names, names, self.table, "--detr")
 
     def close(self) -> None:
         """Drop the model."""

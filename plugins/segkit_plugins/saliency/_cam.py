@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt, PrivateAttr, field_validator
+from pydantic import Field, PositiveInt, PrivateAttr, field_validator
 
 from segkit import (
     BACKGROUND,
@@ -73,7 +73,19 @@ class ClassActivationMap(Saliency):
     vision transformer the first norm of its last block; list prints the candidates."""
     target: str = "predicted"
     """Which classes: predicted, a class name, a class number (from 0), top:N for the N likeliest,
-    or truth for those of the data set's truth that the model knows."""
+    or truth for those of the data set's truth that the model knows. A name that the model has not,
+    such as cat, is looked up in the tables coco and voc, where the model's classes are
+    ImageNet's."""
+    table: str | None = None
+    """Classes to look for in place of the model's own: voc (20), coco (80) or cat-dog for a model
+    of ImageNet's classes, or a file with a line 'model's class,wanted class' for each. The heatmap
+    of a wanted class is that of all its model's classes together."""
+    least_probability: float = Field(0.2, ge=0, le=1)
+    """Classes of a table (or of --classes) that are less probable than this are not in the image,
+    unless the target names them."""
+    least_share: float = Field(0.2, ge=0, le=1)
+    """With top:N, a class with less than this share of the likeliest one's probability is left
+    out."""
     size: PositiveInt | None = None
     """Side of the network's input, in pixels; left out: the model's own."""
     flip: bool = False
@@ -128,6 +140,24 @@ class ClassActivationMap(Saliency):
 
         self._classifier = load(self._classifier_options(), device)
 
+    def restrict(self, names: Sequence[str]) -> None:
+        """Look for these classes alone, where the classifier or a table knows any of them.
+
+        Raises `UsageError` for a table that has none of them, and for a target that is none.
+        """
+        from segkit_plugins.saliency._classifiers import check_target
+        from segkit_plugins.saliency._tables import restricted
+
+        options = self._classifier_options()
+        self._classifier = restricted(options, self._classifier, names)
+        check_target(options, self._classifier)
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The classes that it is asked for in place of the classifier's own."""
+        wanted = self._classifier.wanted
+        return () if wanted is None else tuple(wanted.outputs)
+
     def close(self) -> None:
         """Drop the classifier."""
         self._classifier = None
@@ -158,7 +188,7 @@ class ClassActivationMap(Saliency):
     def __call__(
         self, image: Image, truth: Truth | None = None, classes: Mapping[int, str] | None = None
     ) -> tuple[Heatmap, ...]:
-        """One heatmap (H, W) for each target class.
+        """One heatmap (H, W) for each target class; one of zeros if no wanted class is seen.
 
         Raises `BadValueError` for target `truth` if there is none or the model knows none of it.
         """
@@ -177,11 +207,10 @@ class ClassActivationMap(Saliency):
         classifier = self._classifier
         pixels = torch.stack([classifier.prepared(values["image"].pixels) for values in inputs])
         looks = [(view, *classifier.look(view.pixels)) for view in self._views(pixels)]
-        first_scores = looks[0][1].detach()
-        probabilities = first_scores.softmax(1)
+        probabilities = looks[0][1].detach().softmax(1).cpu().numpy()
         targets = [
             self._targets(row, values.get("truth"), values.get("classes"))
-            for row, values in zip(first_scores.cpu().numpy(), inputs, strict=True)
+            for row, values in zip(probabilities, inputs, strict=True)
         ]
         heatmaps: list[list[Heatmap]] = [[] for _ in inputs]
         most = max(len(own) for own in targets)
@@ -196,7 +225,10 @@ class ClassActivationMap(Saliency):
                 output, name = targets[i][turn]
                 heat = as_heat(_mean([m[place] for m in maps]), inputs[i]["image"].size)
                 heatmaps[i].append(Heatmap(heat, name, float(probabilities[i, output])))
-        return [tuple(own) for own in heatmaps]
+        return [
+            tuple(own) or (Heatmap(np.zeros(values["image"].size, np.float32), None, 0.0),)
+            for own, values in zip(heatmaps, inputs, strict=True)
+        ]
 
     def explain(self, seen: Seen) -> Any:
         """Maps (n, h, w), a Tensor: one for each of the rows and its class."""
@@ -225,28 +257,35 @@ class ClassActivationMap(Saliency):
 
     def _targets(
         self,
-        scores: NDArray[np.float32],
+        probabilities: NDArray[np.float32],
         truth: Truth | None,
         classes: Mapping[int, str] | None,
     ) -> list[tuple[int, str]]:
-        """The outputs to explain, each with the name that its heatmap gets."""
+        """The scores to explain, each with the name that its heatmap gets; none: nothing seen."""
         names = self._classifier.names
         if self.target == "truth":
-            return self._true(scores, truth, classes or {})
-        count = {"predicted": 1}.get(self.target)
-        if self.target.startswith("top:"):
+            return self._true(probabilities, truth, classes or {})
+        if self.target == "predicted":
+            count = 1
+        elif self.target.startswith("top:"):
             count = int(self.target.removeprefix("top:"))
-        outputs = (
-            [self._likeliest(self._classifier.numbers(self.target), scores)]
-            if count is None
-            else np.argsort(-scores, kind="stable")[:count]
-        )
-        return [(int(i), names[i]) for i in outputs]
+        else:
+            output = self._likeliest(self._classifier.numbers(self.target), probabilities)
+            return [(output, names[output])]
+        # The last score of a grouped classifier is no class.
+        likeliest = np.argsort(-probabilities[: len(names)], kind="stable")[:count]
+        least = self.least_share * probabilities[likeliest[0]] if count > 1 else 0.0
+        if self._classifier.wanted is not None:
+            least = max(least, self.least_probability)
+        return [(int(i), names[i]) for i in likeliest if probabilities[i] >= least]
 
     def _true(
-        self, scores: NDArray[np.float32], truth: Truth | None, classes: Mapping[int, str]
+        self,
+        probabilities: NDArray[np.float32],
+        truth: Truth | None,
+        classes: Mapping[int, str],
     ) -> list[tuple[int, str]]:
-        """The outputs of the classes in the truth, under the truth's names."""
+        """The scores of the classes in the truth, under the truth's names."""
         option = f"--{self.name}.target truth"
         if truth is None:
             raise BadValueError(
@@ -257,17 +296,19 @@ class ClassActivationMap(Saliency):
         ids = [int(i) for i in np.unique(truth.labels.ids) if i not in (BACKGROUND, VOID)]
         wanted = [names.get(i, f"class {i}") for i in ids]
         named = [(self._classifier.named(name), name) for name in wanted]
-        known = [(self._likeliest(outputs, scores), name) for outputs, name in named if outputs]
+        known = [(self._likeliest(own, probabilities), name) for own, name in named if own]
         if not known:
+            owner = "the model" if self._classifier.wanted is None else "the table"
             raise BadValueError(
-                f"{option}: the model knows none of the image's classes "
-                f"({', '.join(wanted) or 'it has none'}); choose predicted or another model"
+                f"{option}: {owner} knows none of the image's classes "
+                f"({', '.join(wanted) or 'it has none'}); choose predicted or another "
+                f"{owner.removeprefix('the ')}"
             )
         return known
 
-    def _likeliest(self, outputs: Sequence[int], scores: NDArray[np.float32]) -> int:
-        """Of several outputs with one name the one seen most of."""
-        return max(outputs, key=lambda i: float(scores[i]))
+    def _likeliest(self, outputs: Sequence[int], probabilities: NDArray[np.float32]) -> int:
+        """Of several scores with one name the one seen most of."""
+        return max(outputs, key=lambda i: float(probabilities[i]))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from segkit import UsageError
 from segkit_plugins.saliency._layers import Look, default_layer, layers_of, look_at
 from segkit_plugins.saliency._networks import IMAGENET, ClassifierOptions, Model, model_of
+from segkit_plugins.saliency._tables import Wanted, grouped, looked_up, tabled
 from segkit_plugins.shared import lite0
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 
@@ -28,7 +29,8 @@ class Classifier:
     network: nn.Module
     look: Look
     names: tuple[str, ...]
-    """Class names in the order of the outputs."""
+    """Class names in the order of the scores. A grouped classifier has one score more, that of all
+    its other outputs."""
     size: int
     """Side of the input, in pixels."""
     mean: Tensor
@@ -36,6 +38,8 @@ class Classifier:
     """(3, 1, 1) each, on the network's device."""
     sides: tuple[int, ...]
     """Sides of the inputs to average over, in pixels: `size` alone, or as `scales` asks."""
+    wanted: Wanted | None = None
+    """What it is asked for in place of its own classes; None: its own."""
 
     def prepared(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Pixels (H, W, 3) as the network's input (3, size, size), normalised."""
@@ -52,7 +56,8 @@ class Classifier:
     def numbers(self, target: str) -> tuple[int, ...]:
         """The outputs of a class name or number. Raises `LookupError` with a hint if none."""
         outputs = self.named(target)
-        if not outputs and target.isdecimal() and int(target) < len(self.names):
+        own = self.wanted is None  # a class of a table goes by its name alone
+        if not outputs and own and target.isdecimal() and int(target) < len(self.names):
             outputs = (int(target),)
         if outputs:
             return outputs
@@ -65,8 +70,17 @@ class Classifier:
         raise LookupError(
             f"did you mean {' or '.join(shown)}?"
             if shown and not target.isdecimal()
+            else f"it has {', '.join(self.names[:5])}{' …' * (last > 4)}"
+            if not own
             else f"it has numbers 0 to {last} and names such as {self.names[0]!r}"
         )
+
+    def has(self, target: str) -> bool:
+        """Whether it has outputs of that class name or number."""
+        try:
+            return bool(self.numbers(target))
+        except LookupError:
+            return False
 
     @cached_property
     def _outputs_of(self) -> dict[str, list[int]]:
@@ -96,9 +110,9 @@ def _prepared(pixels: NDArray[np.uint8], size: int, mean: Tensor, std: Tensor) -
 def load(options: ClassifierOptions, device: str) -> Classifier:
     """The classifier that a step's options describe, on the device, tried on an empty picture.
 
-    Raises `UsageError` for an unknown model, layer or target, for missing, damaged, dangerous or
-    unfit weights, and for names that do not match the outputs, and with the list of layers if
-    that was asked for; `MissingExtraError` where timm is not installed.
+    Raises `UsageError` for an unknown model, layer, table or target, for missing, damaged,
+    dangerous or unfit weights, and for names that do not match the outputs, and with the list of
+    layers if that was asked for; `MissingExtraError` where timm is not installed.
     """
     model = model_of(options)
     network = model.network.to(device).eval()
@@ -120,7 +134,12 @@ def load(options: ClassifierOptions, device: str) -> Classifier:
         if side != size:
             _try_side(options, look, picture, side)
     classifier = Classifier(network, look, names, size, mean, std, sides)
-    _check_target(options, classifier)
+    if options.table is not None:
+        classifier = tabled(options, classifier, options.table)
+    elif options.names_a_class and not classifier.has(options.target):
+        outputs = looked_up(classifier, options.target)
+        classifier = grouped(classifier, {options.target: outputs}) if outputs else classifier
+    check_target(options, classifier)
     return classifier
 
 
@@ -209,15 +228,16 @@ def _listed(options: ClassifierOptions, network: nn.Module, picture: Tensor, own
     return "\n".join([head, *rows])
 
 
-def _check_target(options: ClassifierOptions, classifier: Classifier) -> None:
+def check_target(options: ClassifierOptions, classifier: Classifier) -> None:
     """Refuse a target that the model cannot have, before any image is read."""
     target, classes = options.target, len(classifier.names)
-    asked = f"{options.as_given('target')}: {options.model}"
-    count = target.removeprefix("top:")
-    if count != target:
-        if int(count) > classes:
+    owner = options.model if options.table is None else f"the table {options.table}"
+    asked = f"{options.as_given('target')}: {owner}"
+    if target.startswith("top:"):
+        # Of wanted classes as many are looked for as there are.
+        if int(target.removeprefix("top:")) > classes and classifier.wanted is None:
             raise UsageError(f"{asked} has only {classes} classes; ask for fewer")
-    elif target not in ("predicted", "truth"):
+    elif options.names_a_class:
         try:
             classifier.numbers(target)
         except LookupError as error:

@@ -42,8 +42,14 @@ class ClassifierOptions:
     std: tuple[float, ...] = ()
     layer: str = ""
     target: str = "predicted"
+    table: str | None = None
     size: int | None = None
     scales: tuple[float, ...] = ()
+
+    @property
+    def names_a_class(self) -> bool:
+        """Whether the target is one class, by name or number."""
+        return self.target not in ("predicted", "truth") and not self.target.startswith("top:")
 
     def as_given(self, option: str) -> str:
         """An option as it was given, for an error: '--gradcam.model shapes'."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator, model_validator
+from pydantic import PrivateAttr, field_validator, model_validator
 
 from segkit import (
     BACKGROUND,
@@ -23,7 +23,7 @@ from segkit import (
     hookimpl,
     read_mask,
 )
-from segkit_plugins.shared.name_tables import class_names, load_table, numbered
+from segkit_plugins.shared.name_tables import class_names, load_table, numbered, restricted_table
 from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 
 
@@ -53,6 +53,8 @@ class ClassMaps(Segmenter):
     """Renames the names to those of the data set, and makes background of the others: ade20k-voc,
     coco-voc, or a file with a line 'source,target' for each."""
 
+    _renamed: Mapping[str, str] | None = PrivateAttr(None)
+
     @field_validator("first", mode="before")
     @classmethod
     def _as_number(cls, value: Any) -> Any:
@@ -68,6 +70,7 @@ class ClassMaps(Segmenter):
     def open(self, device: str) -> None:
         """Look into the folder, and read names and table, so that errors in them come first."""
         _ = self._files, self._named
+        self._renamed = None if self.table is None else load_table(self.table)
         if self._renamed is not None and self.table is not None:
             names, owner = {*self._named.values()}, "--class-maps.names"
             option = "--class-maps.table"
@@ -75,6 +78,12 @@ class ClassMaps(Segmenter):
             misfit = misfit or unknown_source(option, self.table, self._renamed, names, owner)
             if misfit:
                 raise UsageError(misfit)
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Make background of all other names; as `shared.name_tables.restricted` does."""
+        if self._named:
+            own = list(self._named.values())
+            self._renamed = restricted_table(own, self._renamed, names, self)
 
     def __call__(self, image: Image, classes: Mapping[int, str] | None = None) -> Labels:
         """The class map (H, W), its ids those of the data set by name.
@@ -130,10 +139,6 @@ class ClassMaps(Segmenter):
         names = class_names(self.names)
         ids = [i for i in range(self.first, self.first + len(names) + 1) if i != VOID]
         return dict(zip(ids, names, strict=False))
-
-    @cached_property
-    def _renamed(self) -> Mapping[str, str] | None:
-        return None if self.table is None else load_table(self.table)
 
 
 def _is_png(path: Path) -> bool:

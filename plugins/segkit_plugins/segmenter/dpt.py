@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, UsageError, hookimpl
 from segkit_plugins.shared.hub import model_folder
 from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
-from segkit_plugins.shared.name_tables import load_table, numbered
+from segkit_plugins.shared.name_tables import load_table, numbered, restricted_table
 from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 from segkit_plugins.shared.sentences import first_line
 
@@ -82,6 +82,11 @@ class Dpt(Segmenter):
             if misfit:
                 raise UsageError(misfit)
         self._network = network.to(device).eval().requires_grad_(False)
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Make background of all other classes; as `shared.name_tables.restricted` does."""
+        own = [str(name) for name in self._network.config.id2label.values()]
+        self._renamed = restricted_table(own, self._renamed, names, self)
 
     def close(self) -> None:
         """Drop the network."""

@@ -1,7 +1,7 @@
 """Names of classes from one list into another, so that a model's labels meet a data set's.
 
 A table says for each name of the source which name of the target it becomes; a name that it lacks
-has no counterpart and becomes background. Two tables are built in:
+has no counterpart and becomes background. Two such tables are built in:
 
 - `ade20k-voc`: the 150 classes of ADE20K's scene parsing benchmark (Zhou et al., CVPR 2017; the
   names of objectInfo150.csv, https://github.com/CSAILVision/sceneparsing) to the 20 of PASCAL VOC
@@ -14,6 +14,10 @@ Where the names alone leave it open, VOC's annotation guidelines decide
 (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/guidelines.html): vans are cars but trucks are not,
 ships are boats, mopeds are motorbikes, armchairs are chairs but stools and benches are not, of
 tables only those to eat at count, and of screens those that stand alone, so no laptops.
+
+For image classifiers there are tables the other way round, from a wanted class to the outputs that
+show it: `voc`, `coco` and `cat-dog` for ImageNet's, in imagenet_tables.json beside this file, which
+says where they come from.
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 from segkit import BACKGROUND, UsageError, id_of
 
@@ -78,6 +83,12 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     },
 }
 """The tables that ship with segkit, by name."""
+
+IMAGENET = ("voc", "coco", "cat-dog")
+"""The tables from wanted classes to ImageNet's outputs, by name."""
+
+Sources: TypeAlias = Mapping[str, Mapping[str, int | None]]
+"""A wanted class to the outputs of a classifier that show it: name, and place from 0 or None."""
 
 BACKGROUND_NAME = "background"
 """The target of names that become background, and what a model calls that class."""
@@ -163,6 +174,84 @@ def load_table(which: str) -> dict[str, str]:
             f"the name table '{which}' keeps no name; give it a line 'source,target' for each"
         )
     return NameTable(kept)
+
+
+@lru_cache
+def imagenet_sources(which: str) -> Sources:
+    """The classes of a table for ImageNet's outputs, in its order; some have no counterpart."""
+    content = json.loads(Path(__file__).with_name("imagenet_tables.json").read_bytes())
+    return {
+        target: {name: int(place) for place, name in row["outputs"].items()}
+        for target, row in content["tables"][which].items()
+    }
+
+
+def sources_of(which: str, option: str) -> Sources:
+    """The wanted classes of a table, in its order, with the classifier's outputs that show each.
+
+    `which`: one of `IMAGENET`, or what `load_table` takes. `option`: the flag, for messages. Raises
+    `UsageError` as `load_table` does, and for two targets that differ only in case.
+    """
+    if which in IMAGENET:
+        return imagenet_sources(which)
+    if which not in BUILT_IN and not Path(which).is_file():
+        raise UsageError(
+            f"{option} {which}: there is no such table; for ImageNet's classes there are "
+            f"{', '.join(IMAGENET)}, or name a file with a line 'source,target' for each class"
+        )
+    sources: dict[str, dict[str, int | None]] = {}
+    for source, target in load_table(which).items():
+        sources.setdefault(target, {})[source] = None
+    check_names(list(sources), f"{option} {which}")
+    return sources
+
+
+def restricted(
+    names: Sequence[str | None], asked: Sequence[str], table: str | None, option: str
+) -> tuple[str | None, ...]:
+    """What a model's classes are called where `asked` are wanted alone; None: not wanted.
+
+    `names`: what they are called else, after the table of that name. They get the spelling that was
+    asked for. If none is asked for they stay as they are, or, where there is a table, `UsageError`
+    says so; `option` is how the step's options begin.
+    """
+    wanted = {folded(name): name for name in asked}
+    kept = tuple(None if name is None else wanted.get(folded(name)) for name in names)
+    if any(kept):
+        return kept
+    if table is None:
+        return tuple(names)
+    some = list(dict.fromkeys(name for name in names if name is not None))[:5]
+    raise UsageError(
+        f"--classes {','.join(asked)}: {option}.table {table} makes none of them; it makes "
+        f"{', '.join(some)} …"
+    )
+
+
+def restricted_table(
+    names: Sequence[str], table: Mapping[str, str] | None, asked: Sequence[str], step: Any
+) -> Mapping[str, str] | None:
+    """The table that keeps of a model's classes those asked for; see `restricted`.
+
+    `table` as read from `step.table`; None: they keep their names.
+    """
+    targets = [name if table is None else table.get(name) for name in names]
+    kept = restricted(targets, asked, step.table, f"--{step.name}")
+    if table is None and kept == tuple(targets):
+        return None
+    pairs = zip(names, kept, strict=True)
+    return NameTable({name: target for name, target in pairs if target is not None})
+
+
+def check_names(names: Collection[str], owner: str) -> None:
+    """Raise `UsageError` if two names are alike but for case, hyphens or spaces."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(folded(name), name)) != name:
+            raise UsageError(
+                f"{owner} has the classes '{other}' and '{name}', which are too alike; "
+                "write them the same, or give each its own name"
+            )
 
 
 def _pairs(path: Path) -> list[tuple[str, str]]:

@@ -1,13 +1,12 @@
-"""Annotation formats: an image's objects with their names, class ids that hold for a whole run.
+"""Annotation formats: an image's objects with their names.
 
 Each format has a folder of its own in the run's folder, with a file `classes.json` of the class
-ids that its files use. A run that was cut off and goes on finds the ids there, and the files of
-the images that it need not do again.
+ids that its files use (see `_numbering`). A run that was cut off and goes on finds the ids there,
+and the files of the images that it need not do again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from segkit import (
     BACKGROUND,
     VOID,
-    BadValueError,
     Image,
     Labels,
     Masks,
@@ -27,11 +25,10 @@ from segkit import (
     Prompts,
     UsageError,
     Writer,
-    id_of,
 )
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME
 from segkit_plugins.shared.object_names import NAMELESS, object_names
-from segkit_plugins.writer._files import write_json
+from segkit_plugins.writer._numbering import ClassIds
 
 
 class AnnotationWriter(Writer):
@@ -52,7 +49,8 @@ class AnnotationWriter(Writer):
         `annotate` raises.
         """
         objects = objects_in(self.name, masks, prompts, labels, classes)
-        annotated = Annotated(image, objects, labels, classes, directory / self.name)
+        own = masks is None
+        annotated = Annotated(image, objects, labels, classes, directory / self.name, own)
         return self.annotate(directory, annotated)
 
     def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
@@ -72,6 +70,9 @@ class Annotated:
     """The data set's classes."""
     folder: Path
     """The format's folder."""
+    own_ids: bool = True
+    """Whether the class map's ids are a segmenter's; masks that were painted give them anew in each
+    image."""
 
     @cached_property
     def ids(self) -> ClassIds:
@@ -153,55 +154,3 @@ def _most_common(ids: NDArray[np.int32]) -> int:
     """The most common id, void left out; of several the lowest, of none background."""
     counts = np.bincount(ids[ids != VOID], minlength=1)
     return int(counts.argmax())
-
-
-# ---- class ids --------------------------------------------------------------------------------
-
-
-class ClassIds:
-    """The class ids of a writer's files, kept in its folder's `classes.json`: {id: name}.
-
-    Those of the data set come first. A name that it lacks gets the id that the class map has for
-    it if that is free, else the next free one, and keeps it for all images to come.
-    """
-
-    def __init__(self, folder: Path, classes: Mapping[int, str] | None = None) -> None:
-        """Read what earlier images left. Raises `BadValueError` if the file is damaged."""
-        self.path = folder / "classes.json"
-        self.names = dict(sorted((classes or {}).items()))
-        for i, name in self._stored().items():
-            if i not in self.names and name not in self.names.values():
-                self.names[i] = name
-
-    def id(self, name: str, wanted: int | None = None) -> int:
-        """The id of a class name, kept on the disk if it is new."""
-        known = name in self.names.values()
-        if not known and wanted is not None and wanted not in self.names:
-            self.names[wanted] = name
-        return id_of(name, self.names)
-
-    def place(self, name: str) -> int:
-        """The place of a class name among all, from 0, in the order in which they came."""
-        self.id(name)
-        return list(self.names.values()).index(name)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The file, if there is one."""
-        return (self.path,) if self.path.exists() else ()
-
-    def save(self) -> None:
-        """Write the file, if it does not say the same already."""
-        if self._stored() != self.names or not self.path.exists():
-            write_json(self.path, self.names)
-
-    def _stored(self) -> dict[int, str]:
-        if not self.path.exists():
-            return {}
-        try:
-            return {int(i): str(name) for i, name in json.loads(self.path.read_bytes()).items()}
-        except (ValueError, AttributeError):
-            raise BadValueError(
-                f"'{self.path}' should hold the class names by id, but is damaged; run again "
-                "with --overwrite"
-            ) from None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit import MissingExtraError, Writer, hookimpl
-from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
 from segkit_plugins.writer._files import (
     file_for,
     finished_files,
@@ -19,6 +19,7 @@ from segkit_plugins.writer._files import (
     write_json,
     write_photo,
 )
+from segkit_plugins.writer._numbering import ClassIds, parts_in
 
 PARTS = "coco/parts"
 
@@ -31,7 +32,7 @@ class Coco(AnnotationWriter):
     lengths (`iscrowd` 0), so nothing is lost, overlaps and holes included; `bbox` is x, y, width
     and height, `area` the number of pixels. Empty masks are left out, images without objects stay
     in. Image ids count from 1 by name; category ids are the data set's class ids, names that it
-    lacks get the next free ones. The list of annotations also fits `COCO.loadRes`.
+    lacks get the next free ones by name. The list of annotations also fits `COCO.loadRes`.
 
     Each image has a file in `coco/parts`, from which the whole is made once all are done.
     """
@@ -59,6 +60,7 @@ class Coco(AnnotationWriter):
             annotations.append(
                 {
                     "category_id": ids.id(item.name, item.wanted),
+                    "category": item.name,
                     "segmentation": {
                         "size": list(image.size),
                         "counts": coded["counts"].decode("ascii"),
@@ -73,11 +75,14 @@ class Coco(AnnotationWriter):
         photo = photo_for(directory, "coco/images", image, self.images)
         height, width = image.size
         head = {"file_name": photo.name, "width": width, "height": height}
-        written = write_json(part, {"image": head, "annotations": annotations})
+        written = write_json(part, {"image": head, "annotations": annotations, **ids.part})
         return written, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
         """Write `annotations.json` from the parts of all finished images."""
+        ids = ClassIds(directory / "coco")
+        if parts := parts_in(directory, PARTS):
+            ids.settle(parts)
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for file in finished_files(directory, PARTS):
@@ -85,8 +90,9 @@ class Coco(AnnotationWriter):
             images.append({"id": len(images) + 1, **part["image"]})
             for one in part["annotations"]:
                 head = {"id": len(annotations) + 1, "image_id": len(images)}
+                if (name := one.pop("category", None)) is not None:
+                    one["category_id"] = ids.id(name)
                 annotations.append({**head, **one})
-        ids = ClassIds(directory / "coco")
         whole = {
             "info": {"description": "Made by segkit"},
             "licenses": [],

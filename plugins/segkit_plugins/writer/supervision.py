@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from segkit import Writer, hookimpl, write_file
-from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
 from segkit_plugins.writer._files import file_for
+from segkit_plugins.writer._numbering import ClassIds
 
 
 class Supervision(AnnotationWriter):

@@ -17,18 +17,25 @@ from segkit import (
     Writer,
     hookimpl,
     palette,
+    read_mask,
     write_file,
     write_png,
 )
-from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds, named_ids
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, named_ids
 from segkit_plugins.writer._files import (
     file_for,
     finished_files,
     photo_for,
+    write_json,
     write_photo,
 )
+from segkit_plugins.writer._numbering import ClassIds, parts_in
 
 ROOT = "voc/VOCdevkit/VOC2012"
+
+CLASS_MAPS = f"{ROOT}/SegmentationClass"
+
+PARTS = "voc/parts"
 
 
 class Voc(AnnotationWriter):
@@ -42,8 +49,9 @@ class Voc(AnnotationWriter):
     class, later ones on top; classes of a class map without masks are one object each. So overlaps
     and scores are lost; every pixel's class is kept. No void border is drawn around objects.
 
-    Class ids are the data set's, names that it lacks get the next free ones; `voc/classes.json`
-    has all of them.
+    Class ids are the data set's, names that it lacks get the next free ones by name;
+    `voc/classes.json` has all of them. For that, `voc/parts` keeps class maps numbered image by
+    image with their names.
     """
 
     name = "voc"
@@ -61,10 +69,11 @@ class Voc(AnnotationWriter):
         has not.
         """
         image, ids = annotated.image, annotated.ids
-        by_class = file_for(directory, f"{ROOT}/SegmentationClass", image.name, ".png")
+        by_class = file_for(directory, CLASS_MAPS, image.name, ".png")
         by_object = file_for(directory, f"{ROOT}/SegmentationObject", image.name, ".png")
         photo = photo_for(directory, f"{ROOT}/JPEGImages", image, self.images)
-        class_map = _class_map(annotated)
+        places, names = _named_map(annotated)
+        class_map = _class_map(places, [ids.id(*name) for name in names])
         if (class_map > 255).any():
             raise BadValueError(
                 f"a VOC class map should hold class ids up to 255, but {image.name} has "
@@ -74,28 +83,67 @@ class Voc(AnnotationWriter):
         ids.save()
         write_png(by_class, class_map.astype(np.uint8), palette())
         write_png(by_object, numbers.astype(np.uint8), palette())
-        return by_class, by_object, *write_photo(photo, image, self.images)
+        kept: list[Path] = []
+        if ids.others:
+            part = file_for(directory, PARTS, image.name, ".json")
+            write_png(part.with_name(f"{image.name}.png"), places.astype(np.uint8))
+            kept = [part, part.with_name(f"{image.name}.png")]
+            write_json(part, {**ids.part, "names": [name for name, _ in names]})
+        return by_class, by_object, *kept, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
-        """Write the list of finished images."""
-        stems = [p.stem for p in finished_files(directory, f"{ROOT}/SegmentationClass")]
+        """Write the list of finished images.
+
+        Class maps with a class that has another id, now that all are known, are written again.
+        """
+        ids = ClassIds(directory / "voc")
+        if parts := parts_in(directory, PARTS):
+            ids.settle(parts)
+        for part, content in parts.items():
+            places = read_mask(part.with_name(f"{part.stem}.png"))
+            class_map = _class_map(places, [ids.id(name) for name in content["names"]])
+            path = directory / CLASS_MAPS / f"{part.stem}.png"
+            if not np.array_equal(read_mask(path), class_map):
+                write_png(path, class_map.astype(np.uint8), palette())
+        stems = [p.stem for p in finished_files(directory, CLASS_MAPS)]
         listed = directory / ROOT / "ImageSets/Segmentation" / f"{self.image_set}.txt"
-        content = b"".join(os.fsencode(stem) + b"\n" for stem in stems)
-        return (write_file(listed, content), *ClassIds(directory / "voc").files)
+        written = b"".join(os.fsencode(stem) + b"\n" for stem in stems)
+        return (write_file(listed, written), *ids.files)
 
 
-def _class_map(annotated: Annotated) -> NDArray[np.int32]:
-    """(H, W): the class map with the run's ids, or without one the masks painted in order."""
-    labels, ids = annotated.labels, annotated.ids
-    class_map = np.zeros(annotated.image.size, np.int32)
+def _named_map(
+    annotated: Annotated,
+) -> tuple[NDArray[np.int32], list[tuple[str, int | None]]]:
+    """(H, W) places from 1 in a list of class names, 0 background, 255 void; and that list.
+
+    Of the class map, or without one of the masks painted in order. Names come with the ids that a
+    segmenter's class map has.
+    """
+    labels = annotated.labels
+    places = np.zeros(annotated.image.size, np.int32)
+    names: dict[str, tuple[int, int | None]] = {}
+
+    def place(name: str, wanted: int | None = None) -> int:
+        number = len(names) + 1
+        return names.setdefault(name, (number + (number >= VOID), wanted))[0]
+
     if labels is None:
         for item in annotated.objects:
-            class_map[item.mask] = ids.id(item.name)
-        return class_map
-    class_map[labels.ids == VOID] = VOID
-    for i, name in named_ids(labels, annotated.classes).items():
-        class_map[labels.ids == i] = ids.id(name, i)
-    return class_map
+            places[item.mask] = place(item.name)
+    else:
+        places[labels.ids == VOID] = VOID
+        for i, name in named_ids(labels, annotated.classes).items():
+            places[labels.ids == i] = place(name, i if annotated.own_ids else None)
+    return places, [(name, wanted) for name, (_, wanted) in names.items()]
+
+
+def _class_map(places: NDArray[np.int32], ids: Sequence[int]) -> NDArray[np.int32]:
+    """(H, W): places from 1 as these class ids; background and void stay."""
+    numbers = np.zeros(max(len(ids) + 2, VOID + 1), np.int32)
+    numbers[VOID] = VOID
+    for place, i in enumerate(ids, 1):
+        numbers[place + (place >= VOID)] = i
+    return numbers[places]
 
 
 def _numbered(annotated: Annotated, class_map: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import NonNegativeFloat
 
 from segkit import Writer, hookimpl, write_file
-from segkit_plugins.writer._annotations import Annotated, AnnotationWriter, ClassIds
+from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
 from segkit_plugins.writer._contours import Polygon, one_polygon, polygons
-from segkit_plugins.writer._files import file_for, photo_for, write_photo
+from segkit_plugins.writer._files import file_for, photo_for, write_json, write_photo
+from segkit_plugins.writer._numbering import ClassIds, parts_in
 
 WITHIN = 0.1
 """How far into its pixel a vertex is written. Readers that cut off what follows the point, as
 Ultralytics does, and readers that round then find the same pixel."""
+
+
+PARTS = "yolo/parts"
 
 
 class Yolo(AnnotationWriter):
@@ -27,8 +31,10 @@ class Yolo(AnnotationWriter):
     border gives the mask back. A hole is cut out by a seam from its left side, and nothing is
     lost. Several parts become one line, as Ultralytics' converter makes them: tied together by
     lines one pixel wide, which the mask then has too; or a line each, and they count as objects.
-    Overlaps stay, scores are lost. An image without objects has an empty file. Where the result is
-    a class map without masks, each of its classes in an image is one object.
+    Overlaps stay, scores are lost. The classes are the data set's by id, then others by name, for
+    which `yolo/parts` keeps lines with names in place of places. An image without objects has an
+    empty file. Where the result is a class map without masks, each of its classes in an image is
+    one object.
     """
 
     name = "yolo"
@@ -47,23 +53,39 @@ class Yolo(AnnotationWriter):
         image, ids = annotated.image, annotated.ids
         path = file_for(directory, "yolo/labels", image.name, ".txt")
         photo = photo_for(directory, "yolo/images", image, self.images)
-        lines = []
+        part = file_for(directory, PARTS, image.name, ".json")
+        lines: list[tuple[str, str]] = []
         for item in annotated.objects:
-            place = ids.place(item.name)
+            ids.id(item.name, item.wanted)
             shapes = polygons(item.mask, self.tolerance)
             shapes = [one_polygon(shapes)] if self.parts == "join" else shapes
-            lines += [f"{place} {_shares(shape, image.size)}\n" for shape in shapes]
+            lines += [(item.name, _shares(shape, image.size)) for shape in shapes]
         ids.save()
-        written = write_file(path, "".join(lines).encode("ascii"))
-        return written, *write_photo(photo, image, self.images)
+        kept = [write_json(part, {**ids.part, "lines": lines})] if ids.others else []
+        written = write_file(path, _text(lines, ids))
+        return written, *kept, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
-        """Write `data.yaml`: where the photos are, and the class names by place."""
+        """Write `data.yaml`: where the photos are, and the class names by place.
+
+        Lines whose class has another place, now that all images are known, are written again.
+        """
         ids = ClassIds(directory / "yolo")
+        if parts := parts_in(directory, PARTS):
+            ids.settle(parts)
+        for part, content in parts.items():
+            path, lines = directory / f"yolo/labels/{part.stem}.txt", _text(content["lines"], ids)
+            if path.read_bytes() != lines:
+                write_file(path, lines)
         listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(ids.names.values())]
         head = "names:" if listed else "names: {}"
         text = "\n".join(["train: images", "val: images", head, *listed, ""])
         return (write_file(directory / "yolo/data.yaml", text.encode()), *ids.files)
+
+
+def _text(lines: Iterable[Sequence[str]], ids: ClassIds) -> bytes:
+    """The file of lines (class name, polygon)."""
+    return "".join(f"{ids.place(name)} {shares}\n" for name, shares in lines).encode("ascii")
 
 
 def _shares(shape: Polygon, size: tuple[int, int]) -> str:

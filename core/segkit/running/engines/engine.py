@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -14,6 +14,16 @@ from segkit.running.options import RunOptions
 
 class OpenedJob(Protocol):
     """A job whose steps are open, wherever that is."""
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """{id: name} of the run, as its steps have settled on them."""
+        ...
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The classes that the steps are limited to; none where they are not."""
+        ...
 
     def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
         """Each recipe's line of each image that it has not done, with the recipe's name.

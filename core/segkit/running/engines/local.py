@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from segkit.plugins.contract import classes_of
 from segkit.plugins.observers import Observers
+from segkit.running.asked import AskedTruth, restrict, vocabulary_of
 from segkit.running.graph import Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.lines import Line
@@ -22,11 +24,27 @@ class Opened:
         self.graph = Graph()
         self.branches = job.branches(self.graph)
         self.chunk = options.chunk or (4 if options.device == "cpu" else 16)
+        self.vocabulary: Sequence[str] = ()
+        """The classes that the steps are limited to."""
+        self._asked = tuple(options.classes)
         self._work = Work(job.classes(options.classes), options.seed, observers)
+
+    def settle(self) -> None:
+        """Once the steps are open: agree with them on the classes."""
+        steps = [*self.graph.steps.values()]
+        restrict(steps, self._asked)
+        self.vocabulary = vocabulary_of(steps)
+        self._work.classes = self.job.classes(self._asked, self.vocabulary)
+
+    @property
+    def classes(self) -> dict[int, str]:
+        """{id: name} of the run."""
+        return self._work.classes
 
     def outcomes(self, names: Sequence[str], done: Skip) -> Iterator[Outcome]:
         """What comes of the images of these names, without those that a recipe has done."""
         dataset, labels = self.job.places(names)
+        dataset = AskedTruth.of(dataset, self._asked, classes_of(self.job.dataset))
         return walk(self.branches, dataset, labels, self._work, self.chunk, self.job.skip(done))
 
     def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
@@ -42,4 +60,5 @@ class Local:
         """Open each step once; all are closed in the end, whatever happens."""
         here = Opened(job, options, observers)
         with opened([*job.steps, *here.graph.steps.values()], options.device):
+            here.settle()
             yield here

@@ -15,6 +15,7 @@ from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hook
 from segkit_plugins.prompt._detection import as_prompts, read_names, renamed
 from segkit_plugins.prompt.yolo.heads import Head, head_of, suppress
 from segkit_plugins.prompt.yolo.letterbox import GREY, Letterbox
+from segkit_plugins.shared.name_tables import restricted
 from segkit_plugins.shared.sentences import first_line
 
 SIDE = 640
@@ -104,6 +105,10 @@ class Yolo(Prompter):
                 "FILE"
             )
         self._names = renamed(names, self.table, self.classes, "--yolo")
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Drop all other classes; as `shared.name_tables.restricted` does."""
+        self._names = restricted(self._names, names, self.table, "--yolo")
 
     def close(self) -> None:
         """Drop the model."""

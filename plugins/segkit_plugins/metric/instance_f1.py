@@ -1,0 +1,102 @@
+"""F1 score of the objects: masks matched with true objects at an IoU of one half."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from segkit import BACKGROUND, VOID, Counts, Figure, Masks, Metric, Scores, Truth, hookimpl
+from segkit_plugins.metric._counting import same_size
+
+
+class InstanceF1(Metric):
+    """2 · matched / (masks + true objects), over all images together.
+
+    A mask matches a true object if their IoU is at least one half; each matches one at most, so a
+    duplicate counts as wrong, and the matches are those of the largest sum of IoUs. Void is left
+    out of all masks, and a mask that lies in it by more than half, such as one in a crowd, counts
+    for nothing. Images whose truth has no instances are left out. That is the F1 score of detection
+    at IoU 0.5 (as in Kirillov et al. 2019, panoptic quality's recognition quality, but with masks
+    that may overlap).
+    """
+
+    name = "instance-f1"
+    figures = {"instance-f1": Figure()}
+
+    least: float = Field(0.5, gt=0, le=1)
+    """The least IoU of a match."""
+
+    by_class: bool = False
+    """Whether a match must have the object's class, too; the truth's and the mask's name alike."""
+
+    def count(self, truth: Truth, masks: Masks, classes: Mapping[int, str] | None = None) -> Counts:
+        """{'matched', 'masks', 'objects': numbers of the image}; nothing without instances."""
+        if truth.instances is None:
+            return {}
+        same_size(self.name, masks.masks[0] if len(masks) else truth.labels.ids, truth)
+        numbers = [int(i) for i in np.unique(truth.instances) if i not in (BACKGROUND, VOID)]
+        kept = (truth.labels.ids != VOID) & (truth.instances != VOID)
+        counted = _counted(masks, kept)
+        objects = np.stack([truth.instances == i for i in numbers]) if numbers else None
+        if objects is None or not counted:
+            return {"matched": 0, "masks": len(counted), "objects": len(numbers)}
+        found = (masks.masks[counted] & kept).reshape(len(counted), -1)
+        overlaps = _ious(found, (objects & kept).reshape(len(numbers), -1))
+        if self.by_class:
+            names = classes or truth.labels.classes
+            own = [names.get(_class_of(truth, mask)) for mask in objects]
+            named = [masks.names[i] for i in counted]
+            overlaps *= np.array([[n is not None and n == o for o in own] for n in named])
+        return {
+            "matched": _matches(overlaps, self.least),
+            "masks": len(counted),
+            "objects": len(numbers),
+        }
+
+    def score(self, counts: Counts) -> Scores:
+        """{'instance-f1': in [0, 1]}; 1 where there is no object and no mask."""
+        if not counts:
+            return {}
+        whole = counts["masks"] + counts["objects"]
+        return {"instance-f1": 2 * counts["matched"] / whole if whole else 1.0}
+
+
+def _counted(masks: Masks, kept: NDArray[np.bool_]) -> list[int]:
+    """The masks that have a pixel and lie in void by no more than half."""
+    areas = masks.masks.sum(axis=(1, 2))
+    inside = (masks.masks & kept).sum(axis=(1, 2))
+    return [int(i) for i in np.flatnonzero((areas > 0) & (2 * inside >= areas))]
+
+
+def _ious(found: NDArray[np.bool_], objects: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n, m): the IoU of each of (n, pixels) masks with each of (m, pixels) objects."""
+    true = objects.sum(axis=1)
+    rows = []
+    for mask in found:
+        both = objects[:, mask].sum(axis=1)
+        union = mask.sum() + true - both
+        rows.append(both / np.maximum(union, 1))
+    return np.stack(rows)
+
+
+def _matches(overlaps: NDArray[np.float64], least: float) -> int:
+    """How many pairs there are, each mask and each object in one at most."""
+    from scipy.optimize import linear_sum_assignment
+
+    allowed = np.where(overlaps >= least, overlaps, 0.0)
+    rows, columns = linear_sum_assignment(-allowed)
+    return int(np.count_nonzero(allowed[rows, columns]))
+
+
+def _class_of(truth: Truth, mask: NDArray[np.bool_]) -> int:
+    """The class id that most of an object's pixels have."""
+    return int(np.bincount(truth.labels.ids[mask]).argmax())
+
+
+@hookimpl
+def segkit_metrics() -> Sequence[type[Metric]]:
+    """Register `instance-f1`."""
+    return [InstanceF1]
