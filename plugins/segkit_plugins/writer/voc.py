@@ -99,9 +99,9 @@ class Voc(AnnotationWriter):
         ids = ClassIds(directory / "voc")
         if parts := parts_in(directory, PARTS):
             ids.settle(parts)
-        for part, content in parts.items():
+        for part, said in parts.items():
             places = read_mask(part.with_name(f"{part.stem}.png"))
-            class_map = _class_map(places, [ids.id(name) for name in content["names"]])
+            class_map = _class_map(places, [ids.id(name) for name in said["names"]])
             path = directory / CLASS_MAPS / f"{part.stem}.png"
             if not np.array_equal(read_mask(path), class_map):
                 write_png(path, class_map.astype(np.uint8), palette())

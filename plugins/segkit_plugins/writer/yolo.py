@@ -74,9 +74,9 @@ class Yolo(AnnotationWriter):
         if parts := parts_in(directory, PARTS):
             ids.settle(parts)
         for part, content in parts.items():
-            path, lines = directory / f"yolo/labels/{part.stem}.txt", _text(content["lines"], ids)
-            if path.read_bytes() != lines:
-                write_file(path, lines)
+            path, labels = directory / f"yolo/labels/{part.stem}.txt", _text(content["lines"], ids)
+            if path.read_bytes() != labels:
+                write_file(path, labels)
         listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(ids.names.values())]
         head = "names:" if listed else "names: {}"
         text = "\n".join(["train: images", "val: images", head, *listed, ""])
