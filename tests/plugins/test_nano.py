@@ -365,3 +365,31 @@ def test_training_repeats_and_goes_on_after_a_kill(tmp_path):
     subprocess.run([*command, "--resume"], check=True)
     cut = load_file(tmp_path / "cut.safetensors")
     assert all(torch.allclose(one[k].float(), cut[k].float(), atol=1e-3) for k in one)
+
+
+def test_networks_are_averaged_by_their_shares(tmp_path):
+    from click.testing import CliRunner
+    from safetensors.torch import load_file, save_file
+
+    from segkit_training import average
+
+    whole = torch.tensor([7])
+    save_file({"w": torch.tensor([1.0, 2.0]), "n": whole}, tmp_path / "a.safetensors")
+    later = {
+        "average.module.w": torch.tensor([3.0, 6.0]),
+        "average.module.new": torch.tensor([5.0]),
+    }
+    state = {**later, "average.module.n": whole, "sam.w": torch.zeros(2)}
+    torch.save({"state_dict": state}, tmp_path / "b.ckpt")
+    files = [f"{tmp_path / 'a.safetensors'}=1", f"{tmp_path / 'b.ckpt'}=3"]
+    out = tmp_path / "c.safetensors"
+    done = CliRunner().invoke(average.main, [*files, "-o", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0
+    mean = load_file(out)
+    assert mean["w"].tolist() == [2.5, 5.0]
+    assert mean["new"].tolist() == [5.0]
+    assert mean["n"].tolist() == [7]
+    assert mean["w"].dtype == torch.float16
+    wrong = CliRunner().invoke(average.main, [f"{tmp_path / 'a.safetensors'}", "-o", str(out)])
+    assert wrong.exit_code == 2
+    assert "should be FILE=SHARE" in wrong.output
