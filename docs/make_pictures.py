@@ -14,7 +14,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from picture_parts import (
     heatmap,
     make,
     mask_panel,
+    named_masks,
     numbered,
     photo_panel,
     prompt_panel,
@@ -40,7 +41,7 @@ from picture_parts import (
     timed,
 )
 
-from segkit import Image, Labels, Masks, Prompt, Prompts, Truth, write_png
+from segkit import Image, Labels, Prompt, Prompts, write_png
 from segkit.kinds import KINDS, a
 from segkit_plugins.writer._pictures import RGB, Panel, side_by_side
 
@@ -241,22 +242,13 @@ def draw_fuser(name: str) -> Drawn:
         panels = [mask_panel("class map (coarse)", image, coarse)]
         panels.append(mask_panel(f"{len(masks)} masks", image, numbered(masks, image.size)))
     else:
-        named = _named_masks(truth, classes)
+        named = named_masks(truth, classes)
         values |= {"masks": named}
         panels = [photo_panel("photo", image)]
         panels.append(mask_panel("masks, numbered", image, numbered(named, image.size)))
     made, taken = timed(step, values, 3)
     panels.append(mask_panel("labels", image, made.ids))
     return panels, taken, "what it is given, and the class map that it makes"
-
-
-def _named_masks(truth: Truth, classes: Mapping[int, str]) -> Masks:
-    """The objects of a truth as masks with their classes' names."""
-    assert truth.instances is not None
-    objects = [truth.instances == i for i in range(1, int(truth.instances.max()) + 1)]
-    names = tuple(classes[int(truth.labels.ids[m].max())] for m in objects)
-    places = np.arange(len(objects))
-    return Masks(np.array(objects), np.ones(len(objects), np.float32), places, names)
 
 
 def draw_metric(name: str) -> Drawn:

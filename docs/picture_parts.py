@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -35,7 +36,7 @@ HEIGHT = 190
 CATALOG = Catalog(third_party=False)
 
 
-# ---- one picture, and what the default steps make of it --------------------------------------
+# ---- one picture, and what steps make of it ---------------------------------------------------
 
 
 @cache
@@ -62,7 +63,7 @@ def heatmap() -> Heatmap:
 
 @cache
 def answered(prompt: str = "distance-centers", transform: str = "none") -> Any:
-    """The default steps' result for the cup, with another prompter or a transform."""
+    """What Grad-CAM, a transform, a prompter and `nano` make of the cup."""
     chosen = {"prompt": prompt, "transform": transform}
     options = {"power.gamma": 3.0} if transform == "power" else {}
     with Pipeline(**chosen, options=options, device="cpu", catalog=CATALOG) as pipeline:
@@ -94,7 +95,7 @@ def called(step: Step, values: Mapping[str, Any]) -> Any:
 def timed(step: Step, values: Mapping[str, Any], repeats: int = 1) -> tuple[Any, float]:
     """What it makes of those values that it names, and the least processor time of some calls.
 
-    A segmenter's encoding is made, and counted, each time.
+    An image's encoding is made, and counted, each time.
     """
     work = getattr(step, step.work)
     times = []
@@ -103,6 +104,8 @@ def timed(step: Step, values: Mapping[str, Any], repeats: int = 1) -> tuple[Any,
         for _ in range(repeats):
             start = time.process_time()
             given = dict(values)
+            if isinstance(image := given.get("image"), Image):
+                given["image"] = replace(image)  # a new one, of which no step has an embedding
             if "encode" in step.extras and hasattr(step, "encode"):
                 wanted = step.inputs_of("encode").all
                 given["encoding"] = step.encode(**{n: given[n] for n in wanted if n in given})
@@ -177,6 +180,15 @@ def numbered(masks: Masks, size: tuple[int, int]) -> np.ndarray:
     for i in np.argsort([-m.sum() for m in masks.masks], kind="stable"):
         ids[masks.masks[i]] = i + 1
     return ids
+
+
+def named_masks(truth: Truth, classes: Mapping[int, str]) -> Masks:
+    """The objects of a truth as masks with their classes' names."""
+    assert truth.instances is not None
+    objects = [truth.instances == i for i in range(1, int(truth.instances.max()) + 1)]
+    names = tuple(classes[int(truth.labels.ids[m].max())] for m in objects)
+    places = np.arange(len(objects))
+    return Masks(np.array(objects), np.ones(len(objects), np.float32), places, names)
 
 
 def text_panel(title: str, lines: Sequence[str], width: int = 330) -> Panel:
