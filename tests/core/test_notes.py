@@ -15,6 +15,7 @@ from segkit.running.session import run
 from segkit_plugins.fuser.paint import Paint
 from segkit_plugins.metric.class_iou import ClassIoU
 from segkit_plugins.metric.iou import IoU
+from segkit_plugins.prompt.components import Components
 
 
 class Named(Segmenter):
@@ -103,6 +104,26 @@ def test_people_get_a_hint(tmp_path):
         "people: 4 images (square-1, square-2, square-3 …); a detector's boxes (--prompt yolo or "
         "--prompt detr) find each of them"
     )
+
+
+class TwoWarm(Saliency):
+    """Warm at the left and at the right."""
+
+    name = "two-warm"
+
+    def __call__(self, image: Image) -> Heatmap:
+        values = np.zeros(image.size, np.float32)
+        third = image.size[1] // 3
+        values[:, :third] = values[:, -third:] = 1
+        return Heatmap(values)
+
+
+@pytest.mark.parametrize("prompter", [Middle(), Components()])
+def test_several_warm_regions_get_a_hint_where_one_was_asked(tmp_path, prompter):
+    with pytest.warns(SegkitWarning) if prompter.name == "middle" else nullcontext():
+        notes = summary_of(tmp_path / "r", TwoWarm(), prompter, Named(), Paint(duplicates=1))["notes"]
+    hints = [note for note in notes if note.startswith("perhaps several objects")]
+    assert len(hints) == (prompter.name == "middle")
 
 
 def test_warm_regions_are_counted_whatever_the_size():

@@ -86,7 +86,8 @@ class Findings:
             notes.append(
                 f"people: {_counted(self.people)}; a detector's boxes ({flags}) find each of them"
             )
-        if plan.saliency is not None and self.several:
+        apart = any(step.name == PARTS_PROMPTER for group in plan.prompters for step in group)
+        if plan.saliency is not None and self.several and not apart:
             notes.append(
                 f"perhaps several objects: {_counted(self.several)}; --{flag_of('prompt')} "
                 f"{PARTS_PROMPTER} asks for each warm region"
