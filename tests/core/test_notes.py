@@ -120,9 +120,9 @@ class TwoWarm(Saliency):
 
 @pytest.mark.parametrize("prompter", [Middle(), Components()])
 def test_several_warm_regions_get_a_hint_where_one_was_asked(tmp_path, prompter):
-    with pytest.warns(SegkitWarning) if prompter.name == "middle" else nullcontext():
-        notes = summary_of(tmp_path / "r", TwoWarm(), prompter, Named(), Paint(duplicates=1))["notes"]
-    hints = [note for note in notes if note.startswith("perhaps several objects")]
+    steps = (TwoWarm(), prompter, Named(), Paint())
+    summary = run({"run": plan([toys.Squares(truth=False), *steps])}, tmp_path)["run"]
+    hints = [note for note in summary["notes"] if note.startswith("perhaps several objects")]
     assert len(hints) == (prompter.name == "middle")
 
 
