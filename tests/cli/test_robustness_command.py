@@ -108,7 +108,7 @@ def test_the_page_is_made_again_and_damaged_files_are_named(segkit, examined, tm
 def test_the_table_fits_and_says_what_harms_most(segkit, tmp_path):
     done = segkit(
         *("robustness", *FLAGS, "--levels", "1", "--write", "none", "-o", tmp_path / "o"),
-        *("--perturb", "salt-and-pepper,point-jitter,box-jitter"),
+        *("--prompt", "topk", "--perturb", "salt-and-pepper,point-jitter,box-jitter"),
     )
     assert done.code == 0, done.err
     lines = done.out.splitlines()
@@ -119,7 +119,7 @@ def test_the_table_fits_and_says_what_harms_most(segkit, tmp_path):
     ]
     assert {lines[2].split()[0], lines[3].split()[0]} == {"salt-and-pepper", "point-jitter"}
     assert "The recipe has iou " in done.out
-    assert "left out: recipe: none of its prompts has anything that box-jitter moves" in done.out
+    assert "left out: topk: none of its prompts has anything that box-jitter moves" in done.out
     assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
     assert not (tmp_path / "o/examples").exists()
 

@@ -110,7 +110,7 @@ def test_all_metrics_that_fit_join_where_there_is_truth():
     assert {m.name for m in made.metrics} == {
         *("iou", "dice", "accuracy", "miou", "hit-rate", "distance", "pointing-game"),
         *("boundary-iou", "class-dice", "class-iou", "voc-miou"),
-        *("class-accuracy", "class-hit-rate", "mean-class-dice"),
+        *("class-accuracy", "class-hit-rate", "mean-class-dice", "instance-f1"),
     }
     chosen = {"dataset": (Part("shapes"),), "metric": ()}
     assert Recipe(chosen).build(CATALOG).metrics == ()

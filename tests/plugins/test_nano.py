@@ -181,7 +181,7 @@ def test_pictures_and_prompts_depend_on_the_seed_alone():
     assert pixels.shape == (3, 320, 320)
     assert coords.shape == (6, 8, 2)
     assert truth.shape == (6, 160, 160)
-    assert things.shape == (40, 40)
+    assert things.shape == (2, 40, 40)
     assert learned.all()
     asked = (labels >= 0).any(1) | masked
     assert asked.all()

@@ -342,6 +342,8 @@ class Metric(Step):
     """
     lower_is_better: ClassVar[bool] = False
     """Whether less is better for all figures that `figures` does not tell of."""
+    joins: ClassVar[bool] = True
+    """Whether a bundled one takes part in every run with truth where no metric is chosen."""
     takes = ("image", "heatmap", "heatmaps", "prompts", "masks", "labels", "classes", "truth")
     gives = (Counts,)
 

@@ -43,7 +43,7 @@ from segkit.kinds import (
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
-from segkit.plugins.steps import Prompter, Step
+from segkit.plugins.steps import Metric, Prompter, Step
 from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
 from segkit.values.types import Masks
 
@@ -230,7 +230,8 @@ class Recipe:
             for entry in catalog.entries("metric"):
                 if entry.distribution == BUNDLED:
                     metric = make_step(catalog, "metric", entry.full_name, {})
-                    if missing_input(metric, built.made) is None:
+                    assert isinstance(metric, Metric)
+                    if metric.joins and missing_input(metric, built.made) is None:
                         extras.append(metric)
         names = [PICTURE_WRITER] if "writer" not in self.parts else []
         # Masks are what a run is for: only `--write none` leaves them out.

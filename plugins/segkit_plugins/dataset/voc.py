@@ -145,7 +145,7 @@ class Voc(Dataset):
         ids = {known: i for i, known in CLASSES.items()}
         if name in ids:
             return ids[name]
-        advice = did_you_mean(name.lower(), ids, f"it has {', '.join(ids)}")
+        advice = did_you_mean(name.lower(), [*ids], f"it has {', '.join(ids)}")
         raise UsageError(f"--voc.only-classes: VOC has no class '{name}'; {advice}")
 
     def _listed(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ class Clicks(Metric):
     """
 
     name = "clicks"
+    joins = False
     figures = {
         "clicks-iou": Figure(),
         "clicks-dice": Figure(),
