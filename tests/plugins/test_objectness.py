@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -86,8 +89,10 @@ def test_steps_on_one_file_share_an_image_s_embedding(step, monkeypatch):
     step(image=first)
     assert torch.equal(sam.encode(first).embedding, sam.encode(second).embedding)
     assert len(calls) == 2
+    alive = [weakref.ref(image) for image in (first, second)]
     del first, second
-    assert not nano_encoder._EMBEDDINGS
+    gc.collect()
+    assert [image() for image in alive] == [None, None]
 
 
 def test_the_prior_keeps_the_class_and_moves_the_heat_onto_the_thing(step):
