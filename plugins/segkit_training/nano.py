@@ -38,7 +38,7 @@ from segkit_training.loop import (
     save_half,
     started,
 )
-from segkit_training.photos import Pictures, about, coco_photos, humans, pet_photos
+from segkit_training.photos import Pictures, about, all_photos, humans
 from segkit_training.prompting import POINTS, coarse_masks, sample_prompts
 
 need_lightning("training nano", __name__ == "__main__")
@@ -291,8 +291,7 @@ def main(
     # Backgrounds from pictures come up twice as often as made-up textures.
     textures = [Backgrounds.load(None)]
     pictures = [Backgrounds.load(backgrounds)] * 2 if backgrounds else []
-    photos = [photo for folder in coco for photo in coco_photos(folder)]
-    photos += pet_photos(pets) if pets else []
+    photos = all_photos(coco, pets)
     checkpoint = output.with_suffix(".ckpt")
     batch = PICTURES * processes
     source = Pictures([*textures, *pictures], photos, side)

@@ -141,6 +141,12 @@ def pet_photos(folder: Path, without: Collection[str] = ()) -> list[Photo]:
     return photos
 
 
+def all_photos(coco: Sequence[Path], pets: Path | None) -> list[Photo]:
+    """Those of COCO folders, without the ones set aside, then the pets where there is a folder."""
+    photos = [photo for folder in coco for photo in coco_photos(folder)]
+    return photos + (pet_photos(pets) if pets else [])
+
+
 def _photo(
     pixels: Image.Image,
     masks: Sequence[Image.Image],

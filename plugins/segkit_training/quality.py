@@ -25,7 +25,7 @@ from segkit_plugins.shared.drawing import Backgrounds
 from segkit_plugins.shared.nano_encoder import SIDE
 from segkit_training.loop import save_half
 from segkit_training.nano import Prompted, losses
-from segkit_training.photos import Photo, Picture, Pictures, coco_photos, pet_photos
+from segkit_training.photos import Picture, Pictures, all_photos
 from segkit_training.prompting import coarse_masks
 
 RATE = 2e-3
@@ -108,8 +108,7 @@ def main(
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     sam = grown(load_file(weights)).eval().requires_grad_(False)
-    photos: list[Photo] = [p for folder in coco for p in coco_photos(folder)]
-    photos += pet_photos(pets) if pets else []
+    photos = all_photos(coco, pets)
     sources = [Backgrounds.load(None), *([Backgrounds.load(backgrounds)] if backgrounds else [])]
     kinds = [Pictures, Examined] if any(p.examined for p in photos) else [Pictures]
     each = pictures // len(kinds)

@@ -7,30 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from catalog_toys import GOOD
 
 from segkit import Catalog, PluginError, __version__
 from segkit.plugins import hookspecs
 from segkit.plugins.entries import plugin_record
-
-SOURCE = '''\
-"""Prompt nothing at all."""
-
-from segkit import Image, Prompter, Prompts, hookimpl
-
-
-class Nothing(Prompter):
-    """No prompt."""
-
-    name = "nothing"
-
-    def __call__(self, image: Image) -> Prompts:
-        return Prompts()
-
-
-@hookimpl
-def segkit_prompters():
-    return [Nothing]
-'''
 
 
 def mine(**more):
@@ -56,7 +37,7 @@ def api(monkeypatch):
 @pytest.mark.parametrize("asked", ["v2", "v3", "v4", None])
 def test_plugins_for_a_supported_api_work(install, api, asked):
     api(2, 4)
-    install("mine", {"nothing": "mine_nothing"}, {"mine_nothing.py": SOURCE}, api=asked)
+    install("mine", {"nothing": "mine_nothing"}, {"mine_nothing.py": GOOD}, api=asked)
     assert (mine().status, plugin_record(mine())["api"]) == ("found", asked)
     assert Catalog().load("prompt", "nothing").name == "nothing"
     assert Catalog().check(mine()).status == "ok"
@@ -84,7 +65,7 @@ def test_plugins_for_a_supported_api_work(install, api, asked):
 )
 def test_plugins_for_another_api_are_refused_unseen(install, api, oldest, newest, asked, text):
     api(oldest, newest)
-    install("mine", {"nothing": "mine_nothing"}, {"mine_nothing.py": SOURCE}, api=asked)
+    install("mine", {"nothing": "mine_nothing"}, {"mine_nothing.py": GOOD}, api=asked)
     sentence = f"'nothing' from mine 1.0 {text}"
     assert (mine().status, mine().error) == ("unsupported", sentence)
     assert Catalog().check(mine()).status == "unsupported"
@@ -103,7 +84,7 @@ def test_observers_for_another_api_are_refused_too(install):
 
 
 def test_an_api_is_said_for_one_distribution_alone(install):
-    install("mine", {"nothing": "mine_nothing"}, {"mine_nothing.py": SOURCE}, api="v9")
+    install("mine", {"nothing": "mine_nothing"}, {"mine_nothing.py": GOOD}, api="v9")
     install("yours", {"other": "x"})
     found = {e.distribution: e.status for e in Catalog().entries("prompt")}
     assert (found["mine"], found["yours"], found["segkit"]) == ("unsupported", "found", "found")
@@ -146,7 +127,7 @@ def test_one_that_does_not_say_is_where_it_is_installed(install, text, tmp_path)
 
 
 def test_a_single_file_is_where_it_is(tmp_path, monkeypatch):
-    (tmp_path / "idea.py").write_text(SOURCE)
+    (tmp_path / "idea.py").write_text(GOOD)
     monkeypatch.chdir(tmp_path)
     (entry,) = [e for e in Catalog(files=(Path("idea.py"),)).entries() if e.version == "file"]
     assert (entry.source, entry.where) == ("idea.py", str(tmp_path / "idea.py"))
@@ -184,7 +165,7 @@ def test_name_and_version_are_read_from_the_head_of_the_metadata(install, metada
 
 
 def test_a_check_tells_how_long_the_import_took(install):
-    slow = "import time\ntime.sleep(0.2)\n" + SOURCE
+    slow = "import time\ntime.sleep(0.2)\n" + GOOD
     install("mine", {"nothing": "mine_slow"}, {"mine_slow.py": slow})
     catalog = Catalog()
     checked = catalog.check(mine())
