@@ -89,15 +89,17 @@ def fit(
     resume: bool,
     precision: Any = None,
     processes: int = 1,
+    workers: int = 1,
 ) -> None:
     """Train up to step `steps`, keeping `checkpoint` every so many steps.
 
-    Of several processes, each on a CPU, every one takes `batch` examples in a step, in turn.
+    Of several processes, each on a CPU, every one takes `batch` examples in a step, in turn. One
+    alone takes a GPU where there is one; `workers` processes make its examples.
     """
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    loader = DataLoader(examples, batch_size=batch, num_workers=1, prefetch_factor=4)
+    loader = DataLoader(examples, batch_size=batch, num_workers=workers, prefetch_factor=4)
     keep = ModelCheckpoint(
         dirpath=checkpoint.parent,
         filename=checkpoint.stem,

@@ -5,7 +5,7 @@ other shapes: the foreground's IoU, with the classes' mean IoU beside it. The se
 weights, the split and the order, so a variant is compared with the plain network seed by seed;
 printed are each seed's difference, their mean and their span, and a difference whose span covers
 zero is none. DIR keeps the weights, cards and curves; the same command goes on where it was cut
-off.
+off, and several of it may train one --variant and one of the --seeds each, side by side.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def measured(catalog: Catalog, weights: Path, pictures: Any) -> dict[str, float]
     }
 
 
-def row(name: str, figures: list[dict[str, float]], plain: list[dict[str, float]]) -> str:
-    """A line of the table: figures of each seed, and the difference from the plain network."""
+def row(name: str, figures: list[dict[str, float]], plain: list[dict[str, float]] | None) -> str:
+    """A line of the table: figures of each seed, and the difference from the plain network's."""
     ious = np.array([one["iou"] for one in figures])
     miou = np.mean([one["miou"] for one in figures])
     each = " ".join(f"{value:.4f}" for value in ious)
     line = f"{name:10} iou {ious.mean():.4f} ({each})  miou {miou:.4f}"
-    if name == PLAIN:
+    if name == PLAIN or plain is None:
         return line
     apart = ious - np.array([one["iou"] for one in plain])
     line += f"  against plain {apart.mean():+.4f} [{apart.min():+.4f}, {apart.max():+.4f}]"
@@ -82,6 +82,7 @@ def row(name: str, figures: list[dict[str, float]], plain: list[dict[str, float]
 @click.option("--minutes", type=float, help="Of each training. [no limit]")
 @click.option("--epochs", default=1000, show_default=True, help="Most of each training.")
 @click.option("--seeds", default="0,1,2", show_default=True)
+@click.option("--variant", multiple=True, type=click.Choice([*VARIANTS]), help="[all of them]")
 @click.option("--width", default=16, show_default=True, help="Of the network's first level.")
 @click.option("--size", default=64, show_default=True, help="Side of the pictures in pixels.")
 @click.option("--count", default=4000, show_default=True, help="Pictures to train on.")
@@ -95,6 +96,7 @@ def main(
     minutes: float | None,
     epochs: int,
     seeds: str,
+    variant: tuple[str, ...],
     width: int,
     size: int,
     count: int,
@@ -124,9 +126,10 @@ def main(
     output.mkdir(parents=True, exist_ok=True)
     known.open("cpu")
     new.open("cpu")
-    figures: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in variant or VARIANTS}
     for seed in [int(text) for text in seeds.split(",")]:
-        for name, options in VARIANTS.items():
+        for name in figures:
+            options = VARIANTS[name]
             path = output / f"{name}-{seed}.safetensors"
             if not path.with_suffix(".toml").is_file():  # the recipe is written last
                 step: Any = catalog.load("segmenter", "unet")(width=width, **options)
@@ -134,7 +137,7 @@ def main(
                 train(step, [known], path, settings, seed=seed, resume=True, watch=watch)
             figures[name].append(measured(catalog, path, new))
     for name, each in figures.items():
-        click.echo(row(name, each, figures[PLAIN]))
+        click.echo(row(name, each, figures.get(PLAIN)))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ need_lightning("training nano", __name__ == "__main__")
 import lightning  # noqa: E402  # what it is missing for is said first
 
 PICTURES = 8
-"""Pictures in a step of each process."""
+"""Pictures in a step of each process, unless told otherwise."""
 
 PROMPTS = 6
 """Prompts on each picture."""
@@ -100,17 +100,24 @@ class Training(lightning.LightningModule):
     """One step's loss, and the optimiser."""
 
     def __init__(
-        self, sam: Any, steps: int, rate: float = RATE, frozen: int = 3, decay: float = DECAY
+        self,
+        sam: Any,
+        steps: int,
+        rate: float = RATE,
+        frozen: int = 3,
+        decay: float = DECAY,
+        depthwise: bool = False,
+        average: float = AVERAGE,
     ) -> None:
         super().__init__()
         self.sam = sam
         backbone = self.sam.image_encoder.backbone
         for part in (backbone.stem, *backbone.blocks[:frozen]):
             part.requires_grad_(False)
-        for block in backbone.blocks:  # gradients of these weights cost more than all the rest
-            block.depthwise.requires_grad_(False)
+        for block in backbone.blocks[frozen:]:
+            block.depthwise.requires_grad_(depthwise)
         self.sam.mask_decoder.second_thought.requires_grad_(False)  # `training.quality` fits it
-        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE)
+        keep = torch.optim.swa_utils.get_ema_multi_avg_fn(average)
         self.average = torch.optim.swa_utils.AveragedModel(self.sam, multi_avg_fn=keep)
         self.average.requires_grad_(False)
         self.steps, self.rate, self.decay = steps, rate, decay
@@ -239,7 +246,7 @@ def corrected(
 
 @click.command(help=__doc__)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
-@click.option("--steps", default=6000, show_default=True, help="Eight pictures each.")
+@click.option("--steps", default=6000, show_default=True, help="In all.")
 @click.option("--seed", default=1, show_default=True, help="Below 10000 for shipped weights.")
 @click.option(
     "--backgrounds",
@@ -258,9 +265,18 @@ def corrected(
 @click.option("--rate", default=RATE, show_default=True, help="Highest learning rate.")
 @click.option("--decay", default=DECAY, show_default=True, help="Share of steps it goes down in.")
 @click.option("--frozen", default=3, show_default=True, help="Blocks of the backbone kept as is.")
+@click.option(
+    "--depthwise",
+    is_flag=True,
+    help="Train depthwise convolutions as well: on a CPU they cost more than all the rest.",
+)
+@click.option("--average", default=AVERAGE, show_default=True, help="What stays in a step.")
+@click.option("--varied", is_flag=True, help="Parts and cut-outs turned, stretched, softened.")
 @click.option("--side", default=SIDE, show_default=True, help="Of the pictures; less is quicker.")
 @click.option("--threads", default=2, show_default=True, help="Of each process.")
-@click.option("--processes", default=1, show_default=True, help="With eight pictures a step each.")
+@click.option("--pictures", default=PICTURES, show_default=True, help="A step and process.")
+@click.option("--processes", default=1, show_default=True, help="Each takes as many pictures.")
+@click.option("--workers", default=1, show_default=True, help="That make pictures.")
 @click.option("--every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.ckpt.")
 @click.option(
@@ -278,9 +294,14 @@ def main(
     rate: float,
     decay: float,
     frozen: int,
+    depthwise: bool,
+    average: float,
+    varied: bool,
     side: int,
     threads: int,
+    pictures: int,
     processes: int,
+    workers: int,
     every: int,
     resume: bool,
     init: Path | None,
@@ -290,24 +311,26 @@ def main(
     lightning.seed_everything(seed)
     # Backgrounds from pictures come up twice as often as made-up textures.
     textures = [Backgrounds.load(None)]
-    pictures = [Backgrounds.load(backgrounds)] * 2 if backgrounds else []
+    textures += [Backgrounds.load(backgrounds)] * 2 if backgrounds else []
     photos = all_photos(coco, pets)
     checkpoint = output.with_suffix(".ckpt")
-    batch = PICTURES * processes
-    source = Pictures([*textures, *pictures], photos, side)
+    batch = pictures * processes
+    source = Pictures(textures, photos, side, varied)
     examples = Prompted(source, batch, seed, started(checkpoint, resume), steps)
-    training = Training(started_from(init, side), steps, rate, frozen, decay)
+    sam = started_from(init, side)
+    training = Training(sam, steps, rate, frozen, decay, depthwise, average)
     training = training.to(memory_format=torch.channels_last)
     fit(
         training,
         examples,
-        PICTURES,
+        pictures,
         checkpoint,
         steps=steps,
         every=every,
         resume=resume,
         precision="bf16-mixed",
         processes=processes,
+        workers=workers,
     )
     if training.global_rank == 0:
         save_half(training.average.module, output)

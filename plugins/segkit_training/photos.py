@@ -166,10 +166,16 @@ def _photo(
 
 
 class Pictures:
-    """`make(rng)`: generated pictures, parts of photographs, and cut-outs pasted over either."""
+    """`make(rng)`: generated pictures, parts of photographs, and cut-outs pasted over either.
 
-    def __init__(self, backgrounds: list[Backgrounds], photos: list[Photo], side: int) -> None:
-        self.backgrounds, self.side = backgrounds, side
+    `varied`: smaller parts and stretched ones, cut-outs that are turned, stretched and softened at
+    their borders, and colours that run into each other.
+    """
+
+    def __init__(
+        self, backgrounds: list[Backgrounds], photos: list[Photo], side: int, varied: bool = False
+    ) -> None:
+        self.backgrounds, self.side, self.varied = backgrounds, side, varied
         self.photos = [p for p in photos if not p.examined]
         self.examined = [p for p in photos if p.examined]
         self.shares = _shares([1.0 if p.complete else SINGLE for p in self.photos])
@@ -205,7 +211,7 @@ class Pictures:
     def crop(self, rng: np.random.Generator, photo: Photo) -> Picture:
         """A photograph or a part of it, turned a little at times; longer side to `side`."""
         width, height = photo.pixels.size
-        share = 1.0 if rng.random() < 0.35 else rng.uniform(0.45, 1.0)
+        share = 1.0 if rng.random() < 0.35 else rng.uniform(0.3 if self.varied else 0.45, 1.0)
         w, h = (n * min(1.0, share * rng.uniform(0.85, 1.15)) for n in (width, height))
         x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
         scale = self.side / max(w, h)
@@ -220,7 +226,7 @@ class Pictures:
         numbers = np.asarray(ids.resize(size, Image.Resampling.NEAREST, box))
         flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
         canvas = np.full((self.side, self.side, 3), PAD, np.uint8)
-        canvas[: size[1], : size[0]] = light(rng, part[:, flip])
+        canvas[: size[1], : size[0]] = self._lit(rng, part[:, flip])
         placed = np.zeros((self.side, self.side), np.uint8)
         placed[: size[1], : size[0]] = numbers[:, flip]
         people = frozenset(i for i, kind in enumerate(photo.classes, 1) if kind == PERSON)
@@ -238,9 +244,18 @@ class Pictures:
         for number in range(int(rng.integers(1, 5))):
             cut, alpha, kind = self.cuts[rng.choice(len(self.cuts), p=self.cut_shares)]
             scale = rng.uniform(0.15, 0.85) * self.side / max(cut.size)
-            size = (max(6, int(cut.width * scale)), max(6, int(cut.height * scale)))
-            over = light(rng, np.asarray(cut.resize(size, Image.Resampling.BILINEAR)))
-            shape = np.asarray(alpha.resize(size, Image.Resampling.BILINEAR))
+            stretch = np.exp(rng.uniform(-0.3, 0.3, 2) / 2) if self.varied else (1.0, 1.0)
+            wide, high = (n * scale * f for n, f in zip(cut.size, stretch, strict=True))
+            size = (max(6, int(wide)), max(6, int(high)))
+            small, border = (i.resize(size, Image.Resampling.BILINEAR) for i in (cut, alpha))
+            if self.varied and rng.random() < 0.5:
+                angle = rng.uniform(-45, 45)
+                small, border = (
+                    i.rotate(angle, Image.Resampling.BILINEAR, expand=True) for i in (small, border)
+                )
+            over, shape = self._lit(rng, np.asarray(small)), np.asarray(border)
+            if self.varied and rng.random() < 0.5:
+                shape = ndimage.gaussian_filter(shape, rng.uniform(0.3, 1.5))
             if rng.random() < 0.5:
                 over, shape = over[:, ::-1], shape[:, ::-1]
             h, w = shape.shape
@@ -253,6 +268,14 @@ class Pictures:
             if kind == PERSON:
                 people |= {250 - number}
         return replace(below, pixels=pixels, ids=ids, people=people)
+
+    def _lit(self, rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        found = light(rng, pixels)
+        if self.varied and rng.random() < 0.25:
+            mix = np.eye(3) + rng.normal(0, 0.15, (3, 3))
+            mix /= mix.sum(axis=1, keepdims=True)  # grey stays grey
+            found = np.clip(found @ mix.T.astype(np.float32), 0, 255).astype(np.uint8)
+        return found
 
     def _any(self, rng: np.random.Generator) -> Photo:
         return self.photos[rng.choice(len(self.photos), p=self.shares)]
