@@ -1,4 +1,4 @@
-"""What all tests share: how many cores each has, what is garbage, and where real photos lie."""
+"""What all tests share: cores and processes, what is garbage, and where real photos lie."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side; networks that each take every core would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests go to one process, so that what they share is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 MANY = 200
