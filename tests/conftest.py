@@ -1,8 +1,10 @@
-"""What all tests share: how many cores each has, and where real photos lie."""
+"""What all tests share: cores and processes, what is garbage, and where real photos lie."""
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,31 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side; networks that each take every core would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests go to one process, so that what they share is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
+MANY = 200
+"""So many modules more are libraries that were loaded."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_setup(item):
+    """Keep libraries and collected tests, millions of objects, out of each search for garbage.
+
+    A training searches before it measures memory; without this it looks at them for 0.7 s.
+    """
+    config = item.config
+    if len(sys.modules) > getattr(config, "modules_that_stay", 0) + MANY:
+        gc.collect()
+        gc.freeze()
+        config.modules_that_stay = len(sys.modules)
 
 
 @pytest.fixture

@@ -28,41 +28,16 @@ def hf_sam(folder):
 
 
 def dpt(folder):
-    import torch
-    import transformers
+    import tiny_hub
 
-    torch.manual_seed(1)
-    config = transformers.SegformerConfig(
-        depths=[1, 1, 1, 1],
-        hidden_sizes=[8, 8, 16, 16],
-        num_attention_heads=[1, 1, 2, 2],
-        decoder_hidden_size=16,
-        id2label=NAMES,
-    )
-    transformers.SegformerForSemanticSegmentation(config).save_pretrained(folder)
-    size = {"height": 64, "width": 64}
-    transformers.SegformerImageProcessor(size=size).save_pretrained(folder)
+    tiny_hub.save(tiny_hub.segformer, folder, list(NAMES.values()))
     return {"model": str(folder)}
 
 
 def detr(folder):
-    import torch
-    import transformers
+    import tiny_hub
 
-    torch.manual_seed(1)
-    config = transformers.YolosConfig(
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=[64, 96],
-        patch_size=16,
-        num_detection_tokens=12,
-        id2label=NAMES,
-    )
-    transformers.YolosForObjectDetection(config).save_pretrained(folder)
-    sides = {"shortest_edge": 64, "longest_edge": 256}
-    transformers.YolosImageProcessor(size=sides).save_pretrained(folder)
+    tiny_hub.save(tiny_hub.yolos, folder)
     return {"model": str(folder), "confidence": 0.01}
 
 

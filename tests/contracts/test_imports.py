@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,15 +17,61 @@ HEAVY = {
     *("torch", "torchvision", "segment_anything", "skimage", "scipy", "PIL", "cv2", "jinja2"),
     *("transformers", "huggingface_hub", "onnxruntime", "onnx", "pycocotools", "supervision"),
 }
-MODULES = sorted(
-    m.name
-    for root, package in (
-        ("core", "segkit"),
-        ("plugins", "segkit_plugins"),
-        ("plugins", "segkit_training"),
-    )
-    for m in pkgutil.walk_packages([str(ROOT / root / package)], f"{package}.")
-)
+LIGHT = ("click", "numpy", "packaging", "pluggy", "pydantic", "rich", "tomli_w")
+NETWORKS = ("lightning.pytorch", "matplotlib.figure", "scipy.ndimage", "skimage", "torchvision")
+MAY = (".shared", "._", ".sam.", ".network")
+"""What plugins share, and networks, may import heavy libraries."""
+
+
+def modules(package: str) -> list[str]:
+    """All modules of a package; none is imported for it."""
+    root = ROOT / ("core" if package == "segkit" else "plugins")
+    found = pkgutil.walk_packages([str(root / package)], f"{package}.")
+    return [m.name for m in found if not m.name.endswith("__main__")]
+
+
+PLUGINS = modules("segkit_plugins")
+LATE = [name for name in PLUGINS if not any(part in name for part in MAY)]
+TOGETHER = {
+    "core": (LIGHT, [m for m in modules("segkit") if not m.startswith("segkit.training.")]),
+    "training": (NETWORKS, [m for m in modules("segkit") if m.startswith("segkit.training.")]),
+    "plugins": (LIGHT, LATE),
+    "what plugins share": (NETWORKS, [name for name in PLUGINS if name not in LATE]),
+    "scripts": (NETWORKS, modules("segkit_training")),
+}
+"""Libraries of others, which are imported once, and the modules that come after them."""
+
+ALONE = """
+import importlib, json, os, sys, traceback
+for library in json.loads(sys.argv[1]):
+    importlib.import_module(library)
+for module in json.loads(sys.argv[2]):
+    process = os.fork()
+    if process:
+        os.waitpid(process, 0)
+        continue
+    try:
+        importlib.import_module(module)
+        print(json.dumps([module, sorted({m.split(".")[0] for m in sys.modules})]), flush=True)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(0)
+"""
+
+
+def imported_alone(libraries: Sequence[str], names: Sequence[str]) -> dict[str, set[str]]:
+    """The module to what is imported after it, each the only one of ours in its process.
+
+    The processes are forks of one that has the libraries, where the system knows forks. What
+    cannot be imported is told on standard error.
+    """
+    if not hasattr(os, "fork"):
+        return {n: imported(f"import importlib; importlib.import_module({n!r})") for n in names}
+    command = [sys.executable, "-W", "error", "-c", ALONE, json.dumps(libraries), json.dumps(names)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sys.stderr.write(done.stderr)
+    return {name: {*found} for name, found in map(json.loads, done.stdout.splitlines())}
 
 
 def imported(code: str, *more: str) -> set[str]:
@@ -67,13 +115,24 @@ def test_import_segkit_costs_nothing():
     assert not imported("import segkit; dir(segkit)") & (HEAVY | {"numpy", "pydantic", "click"})
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not m.endswith("__main__")])
-def test_every_module_imports_alone(module):
-    """A plugin's own module imports nothing heavy; what plugins share, and networks, may."""
-    found = imported(f"import importlib; importlib.import_module({module!r})")
-    may = (".shared", "._", ".sam.", ".network")
-    if module.startswith("segkit_plugins.") and not any(part in module for part in may):
-        assert not found & HEAVY
+@pytest.mark.parametrize("group", TOGETHER)
+def test_every_module_imports_alone(group):
+    """A plugin's own module imports nothing heavy."""
+    libraries, names = TOGETHER[group]
+    assert len(names) > 5
+    found = imported_alone(libraries, names)
+    assert [name for name in names if name not in found] == []
+    if group == "plugins":
+        assert {name: heavy for name in names if (heavy := found[name] & HEAVY)} == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="elsewhere a process that fails is the error")
+def test_a_module_that_cannot_be_imported_alone_is_noticed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "whole.py").write_text("import json")
+    (tmp_path / "broken.py").write_text("from whole import nothing")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert imported_alone((), ["broken", "whole"]).keys() == {"whole"}
+    assert "cannot import name 'nothing' from 'whole'" in capsys.readouterr().err
 
 
 def test_every_public_name_is_there():

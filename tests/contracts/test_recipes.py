@@ -199,29 +199,11 @@ def test_all_in_one_sweep(tmp_path):
 def lay_models(folder):
     """A CLIP, a DPT that knows ADE20K's names, and a YOLO that knows COCO's."""
     import onnx_graphs
-    import tiny_clips
-    import torch
-    import transformers
+    import tiny_hub
 
-    tiny_clips.vision(folder / "clip")
-    torch.manual_seed(1)
+    tiny_hub.MODELS["clip-vision"](folder / "clip")
     names = ["wall", "floor", "person", "sofa", "car"]
-    config = transformers.DPTConfig(
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=37,
-        image_size=64,
-        patch_size=16,
-        backbone_out_indices=[0, 1, 2, 3],
-        neck_hidden_sizes=[8, 8, 16, 16],
-        fusion_hidden_size=16,
-        is_hybrid=False,
-        id2label=dict(enumerate(names)),
-    )
-    transformers.DPTForSemanticSegmentation(config).save_pretrained(folder / "dpt")
-    size = {"height": 64, "width": 64}
-    transformers.DPTImageProcessor(size=size).save_pretrained(folder / "dpt")
+    tiny_hub.save(tiny_hub.dpt, folder / "dpt", names)
     rng = np.random.default_rng(0)
     onnx_graphs.looking(folder / "yolo-nas.onnx", "YOLO-NAS", 80, (64, 64), rng)
 

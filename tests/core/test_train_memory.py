@@ -312,8 +312,10 @@ class Scarce(HostMemory):
 
 
 WIDE = f"""
-import resource, sys
+import gc, os, resource, sys
 sys.path.insert(0, {str(HERE)!r})
+import lightning.pytorch, matplotlib.figure, torch  # once, for all processes
+gc.freeze()  # what they hold is no garbage
 from pathlib import Path
 from train_toys import Linear, Squares, quick
 from segkit import SegkitError
@@ -322,51 +324,58 @@ from segkit.training.progress import Watcher
 
 class Wide(Linear):
     name = "wide"
+    width: int
 
     def network(self, classes):
         from torch import nn
 
-        width = {{width}}
-        return nn.Sequential(nn.Conv2d(3, width, 1), nn.ReLU(), nn.Conv2d(width, classes, 1))
+        return nn.Sequential(
+            nn.Conv2d(3, self.width, 1), nn.ReLU(), nn.Conv2d(self.width, classes, 1)
+        )
 
 class Told(Watcher):
     def memory(self, text):
         print(text)
 
-quick(Path({{first}}), epochs=1)  # so that libraries have what they keep
-size = HostMemory()._status()["VmSize"]
-resource.setrlimit(resource.RLIMIT_AS, (size + {{room}}, resource.RLIM_INFINITY))
-try:
-    done = quick(Path({{path}}), Wide(), [Squares(count=17)], batch=16, epochs=1, size=128,
-                 augment=False, watch=Told())
-    print(done.micro_batches, done.rows[0]["train_loss"], done.rows[0]["validation_loss"])
-except SegkitError as error:
-    print(error)
+def train(folder, room, width):
+    quick(folder / "first.safetensors", epochs=1)  # so that libraries have what they keep
+    size = HostMemory()._status()["VmSize"]
+    resource.setrlimit(resource.RLIMIT_AS, (size + room, resource.RLIM_INFINITY))
+    try:
+        done = quick(folder / "wide.safetensors", Wide(width=width), [Squares(count=17)], batch=16,
+                     epochs=1, size=128, augment=False, watch=Told())
+        print(done.micro_batches, done.rows[0]["train_loss"], done.rows[0]["validation_loss"])
+    except SegkitError as error:
+        print(error)
+
+for room, width in ((8 * 10**9, 128), (220 * 10**6, 128), (100 * 10**6, 1024)):
+    process = os.fork()
+    if not process:
+        folder = Path(sys.argv[1], str(room))
+        folder.mkdir()
+        train(folder, room, width)
+        sys.exit()
+    assert os.waitpid(process, 0)[1] == 0
+    print("----", flush=True)
 """
 
 
 @linux
 def test_a_training_within_a_limit_of_the_address_space(tmp_path):
     """About 25 MB an image, 0.4 GB a batch: what the kernel or an error would end is computed."""
-
-    def run(room, width=128):
-        paths = {key: repr(str(tmp_path / f"{room}{key}.safetensors")) for key in ("first", "path")}
-        code = WIDE.format(room=room, width=width, **paths)
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    text, *_, rows = run(8 * GB)
+    done = subprocess.run(
+        [sys.executable, "-c", WIDE, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    roomy, tight, little, _ = (part.splitlines() for part in done.stdout.split("----\n"))
+    text, *_, rows = roomy
     assert text.startswith("batch of 16 in one pass; up to 0.")
-    said, *more, scarce = run(220 * MB)
-    assert not more
+    said, scarce = tight
     assert "batch of 16 in micro-batches of 4 images; up to " in said
     assert said.endswith("0.2 GB are free")
     whole, parts = (line.split("} ")[1].split() for line in (rows, scarce))
     assert [float(x) for x in parts] == pytest.approx([float(x) for x in whole], abs=1e-5)
-    (refused,) = run(100 * MB, width=1024)
+    (refused,) = little
     assert refused.startswith("training wide at 128 px needs more for a single image than the ")
     assert " MB of memory that are free; lower --train.size, such as to 64" in refused
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 import subprocess
@@ -19,12 +21,23 @@ from segkit import UsageError  # noqa: E402
 from segkit.training.progress import Watcher  # noqa: E402
 
 EPOCHS = 5
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals and limits of POSIX")
 HERE = Path(__file__).parent
 
+TROUBLE = {
+    "whole": {},
+    "killed in the first epoch": {"kill": 2},
+    "killed later": {"kill": 11},
+    "interrupted": {"interrupt": 10},
+    "full": {"full": 2},
+}
+"""What happens to a training: a signal at a step, or a full disk after an epoch."""
+
 SCRIPT = f"""
-import os, resource, signal, sys
+import gc, json, os, resource, signal, sys, traceback
 sys.path.insert(0, {str(HERE)!r})
-import torch
+import lightning.pytorch, matplotlib.figure, torch  # once, for all processes
+gc.freeze()  # what they hold is no garbage
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 from pathlib import Path
@@ -35,39 +48,67 @@ from segkit.training.progress import Watcher
 class Trouble(Watcher):
     steps = epochs = 0
 
+    def __init__(self, kill=0, interrupt=0, full=0):
+        self.kill, self.interrupt, self.full = kill, interrupt, full
+
     def step(self, examples):
         self.steps += 1
-        if {{kill}} == self.steps:
+        if self.kill == self.steps:
             os.kill(os.getpid(), signal.SIGKILL)
-        if {{interrupt}} == self.steps:
+        if self.interrupt == self.steps:
             os.kill(os.getpid(), signal.SIGINT)
 
     def epoch(self, row):
         self.epochs += 1
-        if {{full}} == self.epochs:  # from now on no file may be longer
+        if self.full == self.epochs:  # from now on no file may be longer
             resource.setrlimit(resource.RLIMIT_FSIZE, (900, resource.RLIM_INFINITY))
 
-try:
-    quick(Path({{path!r}}), epochs={EPOCHS}, patience={EPOCHS}, watch=Trouble())
-except SegkitError as error:
-    print(error)
-    sys.exit(3)
-except KeyboardInterrupt:
-    sys.exit(4)
+def train(path, trouble):
+    try:
+        quick(path, epochs={EPOCHS}, patience={EPOCHS}, watch=Trouble(**trouble))
+    except SegkitError as error:
+        path.with_name("said.txt").write_text(str(error))
+        return 3
+    except KeyboardInterrupt:
+        return 4
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+for name, trouble in json.loads(sys.argv[1]).items():
+    process = os.fork()
+    if not process:
+        os._exit(train(Path(sys.argv[2], name, "net.safetensors"), trouble))
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
 """
 
 
-def run(path, *, kill=0, interrupt=0, full=0):
-    code = SCRIPT.format(path=str(path), kill=kill, interrupt=interrupt, full=full)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """The weight file of a training and the exit code that each trouble ended its process with."""
+    folder = tmp_path_factory.mktemp("ended")
+    for name in TROUBLE:
+        (folder / name).mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(TROUBLE), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = map(int, done.stdout.split())
+    return {
+        name: (folder / name / "net.safetensors", code)
+        for name, code in zip(TROUBLE, codes, strict=True)
+    }
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(ended):
     """What comes of it if nothing happens, in a process of its own."""
-    path = tmp_path_factory.mktemp("whole") / "net.safetensors"
-    done = run(path)
-    assert done.returncode == 0, done.stderr
+    path, code = ended["whole"]
+    assert code == 0
     return path
 
 
@@ -87,16 +128,17 @@ def same(path, whole):
     assert {p.suffix for p in path.parent.iterdir()} == {p.suffix for p in whole.parent.iterdir()}
 
 
-@pytest.mark.parametrize("step", [2, 11])
-def test_killed_it_goes_on_to_the_same_curve(step, whole, tmp_path):
-    path = tmp_path / "net.safetensors"
-    done = run(path, kill=step)
-    assert done.returncode == -signal.SIGKILL
+@forks
+@pytest.mark.parametrize("when", ["killed in the first epoch", "killed later"])
+def test_killed_it_goes_on_to_the_same_curve(when, whole, ended):
+    path, code = ended[when]
+    assert code == -signal.SIGKILL
     assert not path.with_suffix(".toml").exists()
-    assert path.exists() == path.with_suffix(".ckpt").exists()
+    assert path.exists() == path.with_suffix(".ckpt").exists() == (when == "killed later")
     same(path, whole)
 
 
+@forks
 def test_killed_while_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
     """What is half written never has the file's name."""
     from segkit.training import checkpoints
@@ -117,24 +159,27 @@ def test_killed_while_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
     same(path, whole)
 
 
-def test_interrupted_it_goes_on(whole, tmp_path):
-    path = tmp_path / "net.safetensors"
-    assert run(path, interrupt=10).returncode == 4
+@forks
+def test_interrupted_it_goes_on(whole, ended):
+    path, code = ended["interrupted"]
+    assert code == 4
     same(path, whole)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
-def test_a_full_disk_keeps_the_last_good_file(whole, tmp_path):
-    path = tmp_path / "net.safetensors"
-    done = run(path, full=2)
-    assert done.returncode == 3
-    assert done.stdout.startswith(f"writing {path} and what goes with it stopped (File too large)")
-    assert "holds the best weights so far, of epoch 2" in done.stdout
-    assert "mend that and go on with --resume" in done.stdout
+@forks
+def test_a_full_disk_keeps_the_last_good_file(whole, ended):
+    path, code = ended["full"]
+    assert code == 3
+    said = path.with_name("said.txt")
+    sentence = said.read_text()
+    said.unlink()
+    assert sentence.startswith(f"writing {path} and what goes with it stopped (File too large)")
+    assert "holds the best weights so far, of epoch 2" in sentence
+    assert "mend that and go on with --resume" in sentence
     step = Linear(weights=path)
     step.open("cpu")
     assert step(Squares()[0][0]).ids.shape == (32, 40)
-    assert not [p for p in tmp_path.iterdir() if p.suffix == ".part"]
+    assert not [p for p in path.parent.iterdir() if p.suffix == ".part"]
     same(path, whole)
 
 

@@ -1,4 +1,4 @@
-"""Classifiers that several test files look into."""
+"""Classifiers and tiny models that several test files look into."""
 
 from __future__ import annotations
 
@@ -32,3 +32,19 @@ def photos():
 
     pictures = {"cat": data.cat(), "coffee": data.coffee(), "astronaut": data.astronaut()}
     return {name: Image(pixels, name) for name, pixels in pictures.items()}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """The folder of a model of `tiny_hub`, made when it is first asked for; change copies alone."""
+    import tiny_hub
+
+    folders = {}
+
+    def of(name):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name)
+            tiny_hub.MODELS[name](folders[name])
+        return folders[name]
+
+    return of

@@ -17,58 +17,13 @@ from segkit_plugins.prompt.detr import Detr
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-LABELS = {0: "cat", 1: "dog", 2: "tv"}
-
-
-def yolos():
-    config = transformers.YolosConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=[64, 96],
-        patch_size=16,
-        num_detection_tokens=12,
-        id2label=LABELS,
-    )
-    processor = transformers.YolosImageProcessor(size={"shortest_edge": 64, "longest_edge": 512})
-    return transformers.YolosForObjectDetection(config), processor
-
-
-def detr():
-    backbone = transformers.ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], out_features=["stage2"]
-    )
-    config = transformers.DetrConfig(
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
-        backbone=None,
-        backbone_config=backbone,
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        num_queries=12,
-        id2label=LABELS,
-    )
-    processor = transformers.DetrImageProcessor(size={"shortest_edge": 64, "longest_edge": 512})
-    return transformers.DetrForObjectDetection(config), processor
+from tiny_hub import DETECTED  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
+def folders(tiny_model):
     """Model folders as transformers saves them."""
-    made = {}
-    for make in (yolos, detr):
-        torch.manual_seed(1)
-        model, processor = make()
-        made[make.__name__] = tmp_path_factory.mktemp(make.__name__)
-        model.save_pretrained(made[make.__name__])
-        processor.save_pretrained(made[make.__name__])
-    return made
+    return {name: tiny_model(name) for name in ("yolos", "detr")}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +60,7 @@ def test_it_finds_what_the_users_own_pipeline_finds(folders, photo, kind):
     assert right.all()
     assert np.array([p.box for p in prompts]) == pytest.approx(boxes, abs=1e-3)
     assert [p.score for p in prompts] == pytest.approx(own["scores"][order].tolist(), abs=1e-6)
-    assert [p.name for p in prompts] == [LABELS[int(i)] for i in own["labels"][order]]
+    assert [p.name for p in prompts] == [DETECTED[int(i)] for i in own["labels"][order]]
 
 
 def test_confidence_most_classes_and_table(folders, photo, tmp_path):

@@ -26,10 +26,9 @@ BOX = np.array([90.0, 40.0, 310.0, 250.0])
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
+def folders(tiny_model):
     """A model folder of each kind."""
-    base = tmp_path_factory.mktemp("models")
-    return {kind: tiny_sams.save(kind, base / kind) for kind in ALL}
+    return {kind: tiny_model(kind) for kind in ALL}
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ CATALOG = Catalog(third_party=False)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tiny_model):
     """A folder with nothing wrong."""
-    return tiny_sams.save("sam", tmp_path_factory.mktemp("models") / "sam")
+    return tiny_model("sam")
 
 
 @pytest.fixture

@@ -13,62 +13,29 @@ from segkit.running.recipe import make_step
 
 transformers = pytest.importorskip("transformers", minversion="5.20", reason="needs the extra hf")
 
-import tiny_clips  # noqa: E402
-import tiny_sams  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from test_detr import detr, yolos  # noqa: E402
-from test_dpt import beit, dpt, mask2former, segformer  # noqa: E402
 
 CATALOG = Catalog(third_party=False)
 
 
-def saved(make):
-    def save(folder):
-        torch.manual_seed(1)
-        for part in make():
-            part.save_pretrained(folder)
-
-    return save
-
-
 MODELS = {
-    "dpt": ("segmenter", "dpt", saved(dpt)),
-    "segformer": ("segmenter", "dpt", saved(segformer)),
-    "beit": ("segmenter", "dpt", saved(beit)),
-    "mask2former": ("segmenter", "dpt", saved(mask2former)),
-    "detr": ("prompt", "detr", saved(detr)),
-    "yolos": ("prompt", "detr", saved(yolos)),
-    **{
-        kind: ("segmenter", "hf-sam", lambda folder, kind=kind: tiny_sams.save(kind, folder))
-        for kind in ("sam", "sam2")
-    },
-    "clip": ("segmenter", "clip-decoder", tiny_clips.whole),
-    "point-clip": ("segmenter", "point-clip", tiny_clips.vision),
+    **dict.fromkeys(("dpt", "segformer", "beit", "mask2former"), ("segmenter", "dpt")),
+    **dict.fromkeys(("detr", "yolos"), ("prompt", "detr")),
+    **dict.fromkeys(("sam", "sam2"), ("segmenter", "hf-sam")),
+    "clip": ("segmenter", "clip-decoder"),
+    "clip-vision": ("segmenter", "point-clip"),
 }
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Model folders with safetensors, each made when it is first asked for."""
-    made = {}
-
-    def of(model):
-        if model not in made:
-            made[model] = tmp_path_factory.mktemp(model)
-            MODELS[model][2](made[model])
-        return made[model]
-
-    return of
+"""The model to the kind and name of the step that takes it."""
 
 
 @pytest.fixture
-def older(whole, tmp_path):
+def older(tiny_model, tmp_path):
     """A copy of a model's folder with pytorch_model.bin in place of safetensors."""
 
     def of(model):
         folder = tmp_path / "older"
-        shutil.copytree(whole(model), folder)
+        shutil.copytree(tiny_model(model), folder)
         tensors = load_file(folder / "model.safetensors")
         (folder / "model.safetensors").unlink()
         torch.save(tensors, folder / "pytorch_model.bin")
@@ -79,7 +46,7 @@ def older(whole, tmp_path):
 
 def network(model, folder):
     """The network that the step opens."""
-    kind, name, _ = MODELS[model]
+    kind, name = MODELS[model]
     options = {"levels": 2} if "clip" in name else {}
     step = make_step(CATALOG, kind, name, {"model": str(folder), **options})
     if "clip" in name:
@@ -96,8 +63,8 @@ def why(model, folder):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_weights_of_an_older_model_are_the_same(whole, older, model):
-    ours, theirs = network(model, older(model)), network(model, whole(model))
+def test_weights_of_an_older_model_are_the_same(tiny_model, older, model):
+    ours, theirs = network(model, older(model)), network(model, tiny_model(model))
     assert type(ours) is type(theirs)
     expected = theirs.state_dict()
     assert expected
@@ -171,7 +138,7 @@ def test_a_dpt_with_more_layers_than_its_settings_say(older):
     network("dpt", folder)
 
 
-def test_a_pickle_in_several_files(whole, older):
+def test_a_pickle_in_several_files(tiny_model, older):
     folder = older("segformer")
     tensors = torch.load(folder / "pytorch_model.bin", weights_only=True)
     (folder / "pytorch_model.bin").unlink()
@@ -182,7 +149,7 @@ def test_a_pickle_in_several_files(whole, older):
     index.write_text(json.dumps({"metadata": {}, "weight_map": files}))
     for ours, theirs in zip(
         network("segformer", folder).parameters(),
-        network("segformer", whole("segformer")).parameters(),
+        network("segformer", tiny_model("segformer")).parameters(),
         strict=True,
     ):
         assert torch.equal(ours, theirs)
@@ -193,10 +160,10 @@ def test_a_pickle_in_several_files(whole, older):
     )
 
 
-def test_safetensors_go_before_a_pickle(whole, older, tmp_path):
+def test_safetensors_go_before_a_pickle(tiny_model, older, tmp_path):
     folder = older("dpt")
     torch.save({"a": Runs(tmp_path / "ran")}, folder / "pytorch_model.bin")
-    shutil.copy(whole("dpt") / "model.safetensors", folder)
+    shutil.copy(tiny_model("dpt") / "model.safetensors", folder)
     network("dpt", folder)
     assert not (tmp_path / "ran").exists()
 
@@ -212,7 +179,7 @@ def test_other_files_of_weights_are_named(older):
 
 
 @pytest.mark.parametrize("model", ["dpt", "detr"])
-def test_a_backbone_in_the_hub_is_not_asked_for(whole, tmp_path, model, monkeypatch):
+def test_a_backbone_in_the_hub_is_not_asked_for(tiny_model, tmp_path, model, monkeypatch):
     """transformers would, in spite of `local_files_only`."""
     from huggingface_hub import constants
 
@@ -224,7 +191,7 @@ def test_a_backbone_in_the_hub_is_not_asked_for(whole, tmp_path, model, monkeypa
 
     monkeypatch.setattr("socket.getaddrinfo", no_network)
     folder = tmp_path / "model"
-    shutil.copytree(whole(model), folder)
+    shutil.copytree(tiny_model(model), folder)
     settings = json.loads((folder / "config.json").read_text())
     settings |= {"backbone": "owner/name", "backbone_config": None, "use_timm_backbone": False}
     (folder / "config.json").write_text(json.dumps(settings))

@@ -18,11 +18,6 @@ from segkit.running.recipe import make_step
 
 transformers = pytest.importorskip("transformers", minversion="5.20", reason="needs the extra hf")
 
-import tiny_clips  # noqa: E402
-import tiny_sams  # noqa: E402
-import torch  # noqa: E402
-from test_detr import detr  # noqa: E402
-from test_dpt import mask2former  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 CATALOG = Catalog(third_party=False)
@@ -57,42 +52,22 @@ REFUSED = (
 ANOTHER = "choose a model that transformers loads by itself"
 
 
-def saved(make):
-    def save(folder):
-        torch.manual_seed(1)
-        for part in make():
-            part.save_pretrained(folder)
-
-    return save
-
-
 STEPS = {
-    "detr": ("prompt", saved(detr), "DetrImageProcessor"),
-    "dpt": ("segmenter", saved(mask2former), "Mask2FormerImageProcessor"),
-    "hf-sam": ("segmenter", lambda folder: tiny_sams.save("sam2", folder), "Sam2ImageProcessor"),
+    "detr": ("prompt", "detr", "DetrImageProcessor"),
+    "dpt": ("segmenter", "mask2former", "Mask2FormerImageProcessor"),
+    "hf-sam": ("segmenter", "sam2", "Sam2ImageProcessor"),
 }
+"""The step to its kind, the model that it takes here, and that one's image processor."""
 CLIPS = ("clip-decoder", "point-clip")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Model folders as transformers saves them."""
-    folders = {}
-    for name, (_, save, _) in STEPS.items():
-        folders[name] = tmp_path_factory.mktemp(name)
-        save(folders[name])
-    folders["clip"] = tmp_path_factory.mktemp("clip")
-    tiny_clips.vision(folders["clip"])
-    return folders
-
-
 @pytest.fixture
-def copied(whole, tmp_path):
+def copied(tiny_model, tmp_path):
     """A copy of a model's folder, with code in it."""
 
     def copy(name):
         folder = tmp_path / "model"
-        shutil.copytree(whole[name], folder)
+        shutil.copytree(tiny_model(STEPS[name][1] if name in STEPS else "clip-vision"), folder)
         processor = STEPS[name][2] if name in STEPS else "CLIPImageProcessor"
         code = CODE.format(mark=str(tmp_path / "ran"), processor=processor)
         (folder / "own.py").write_text(code)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segkit.deprecations import SegkitWarning
@@ -35,6 +35,7 @@ class Outcome:
     error: str | None = None
     """Why the image failed, as a sentence; None if it did not."""
     image: Image | None = None
+    """None for one that could not be read."""
     truth: Truth | None = None
     heatmaps: tuple[Heatmap, ...] = ()
     prompts: Prompts | None = None
@@ -174,19 +175,16 @@ def _outcome(recipe: str, branch: Branch, task: Task) -> Outcome:
     for node in branch.nodes:
         for step, spent in task.seconds.get(node.key, {}).items():
             seconds[step] = seconds.get(step, 0.0) + spent
+    read = Outcome(recipe, task.image.name, image=task.image, truth=task.truth, seconds=seconds)
     if failed is not None:
-        return Outcome(recipe, task.image.name, error=failed.error, seconds=seconds)
+        return replace(read, error=failed.error)
     asked = values.get("prompts")
-    return Outcome(
-        recipe,
-        task.image.name,
-        image=task.image,
-        truth=task.truth,
+    return replace(
+        read,
         heatmaps=values.get("heatmaps", ()),
         prompts=asked.prompts if isinstance(asked, Asked) else None,
         masks=values.get("masks"),
         candidates=values.get("candidates"),
         labels=values.get("labels"),
         counts=counts,
-        seconds=seconds,
     )
