@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.shell_completion import ShellComplete
 from PIL import Image as Picture
 from reading import labels, results, summary
 
 from segkit import SegkitWarning
+from segkit.cli.main import make_group
 
 LIGHT = ("--gradcam.model", "shapes", "--segmenter", "threshold")
 """Real parts that take no time: the small classifier, and its heatmap as the mask."""
@@ -29,7 +33,7 @@ def test_one_photo_needs_nothing_but_its_name(segkit, photo, tmp_path):
     chain = "files > gradcam > objectness-prior > components > sam > score > paint"
     assert f"1 image · {chain}" in done.out
     assert all(len(line) <= 80 for line in done.out.splitlines() if str(folder) not in line)
-    assert "1/1 photo" in done.err  # a plain line in a pipe
+    assert done.err.startswith("1/1 images (100 %), ")  # a plain line in a pipe
 
 
 def test_truth_brings_all_figures(segkit, tmp_path):
@@ -233,6 +237,24 @@ def test_trace_prints_each_step(segkit):
     assert " s  writer masks  shapes-00000\n" in done.err
 
 
+def test_a_pipe_gets_a_line_every_ten_per_cent(segkit):
+    data = ("--dataset", "shapes", "--shapes.size", 32, "--write", "none")
+    done = segkit("run", *data, "--shapes.count", 25, *LIGHT, "-o", "out")
+    lines = [line for line in done.err.splitlines() if " images (" in line]
+    assert [line.partition(" ")[0] for line in lines] == [
+        *("3/25", "5/25", "8/25", "10/25", "13/25", "15/25", "18/25", "20/25", "23/25", "25/25")
+    ]
+    assert all(
+        re.search(r"\(\d+ %\), \d+\.\d (img/s|s/img), \d+:\d\d:\d\d left$", l) for l in lines
+    )
+    results = Path("out/results.jsonl")
+    results.write_text("".join(results.read_text().splitlines(keepends=True)[:21]))
+    done = segkit("run", *data, "--shapes.count", 25, *LIGHT, "-o", "out", "--resume")
+    lines = [line for line in done.err.splitlines() if " images (" in line]
+    assert [line.partition(" ")[0] for line in lines] == ["23/25", "25/25"]
+    assert segkit("run", *data, "--shapes.count", 2, *LIGHT, "--quiet").err == ""
+
+
 def test_the_shell_completes_plugin_names():
     script = "from segkit.cli.main import main; main()"
     environment = {
@@ -249,6 +271,26 @@ def test_the_shell_completes_plugin_names():
         check=False,
     )
     assert "topk+centroid-grid" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("run", "--prompt", "topk", "--topk.b"), ["--topk.background", "--topk.background-distance"]),
+        (("run", "--components.as"), ["--components.ask"]),  # a default's
+        (("run", "--topk."), []),  # it is not chosen
+        (("run", "--components.ask", "bo"), ["box", "both"]),
+        (("sweep", "--components.ask", "box,p"), ["box,point"]),
+        (("run", "--write", "voc", "--voc.images", ""), ["jpg", "none"]),
+        (("run", "--prompt", "no-such-thing", "--spl"), ["--split"]),
+        (("run", "--recipe", "no-such-file", "--prompt", "topk", "--spl"), ["--split"]),
+        (("robustness", "--perturb", "haze", "--haze.d"), ["--haze.density"]),
+    ],
+)  # fmt: skip
+def test_the_shell_completes_options_of_plugins_and_their_values(words, offered):
+    shell = ShellComplete(make_group(), {}, "segkit", "_SEGKIT_COMPLETE")
+    *before, begun = words
+    assert [item.value for item in shell.get_completions(before, begun)] == offered
 
 
 def test_masks_of_everything_need_neither_saliency_nor_prompts(segkit, photo, tmp_path):
