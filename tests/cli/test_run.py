@@ -245,10 +245,10 @@ def test_a_pipe_gets_a_line_every_ten_per_cent(segkit):
         *("3/25", "5/25", "8/25", "10/25", "13/25", "15/25", "18/25", "20/25", "23/25", "25/25")
     ]
     assert all(
-        re.search(r"\(\d+ %\), \d+\.\d (img/s|s/img), \d+:\d\d:\d\d left$", l) for l in lines
+        re.search(r"\(\d+ %\), \d+\.\d (img/s|s/img), \d+:\d\d:\d\d left$", one) for one in lines
     )
-    results = Path("out/results.jsonl")
-    results.write_text("".join(results.read_text().splitlines(keepends=True)[:21]))
+    kept = Path("out/results.jsonl")
+    kept.write_text("".join(kept.read_text().splitlines(keepends=True)[:21]))
     done = segkit("run", *data, "--shapes.count", 25, *LIGHT, "-o", "out", "--resume")
     lines = [line for line in done.err.splitlines() if " images (" in line]
     assert [line.partition(" ")[0] for line in lines] == ["23/25", "25/25"]
@@ -276,7 +276,7 @@ def test_the_shell_completes_plugin_names():
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("run", "--prompt", "topk", "--topk.b"), ["--topk.background", "--topk.background-distance"]),
+        (("run", "--prompt", "topk", "--topk.m"), ["--topk.min-distance"]),
         (("run", "--components.as"), ["--components.ask"]),  # a default's
         (("run", "--topk."), []),  # it is not chosen
         (("run", "--components.ask", "bo"), ["box", "both"]),
@@ -307,3 +307,42 @@ def test_two_plugins_of_one_name_share_the_short_form_of_what_one_of_them_has(se
     assert done.code == 2
     assert "could mean more than one step" not in done.err
     assert str(tmp_path / "no") in done.err.replace("\n", "")
+
+
+def test_split_divides_every_format_that_can(segkit, tmp_path):
+    data = ("--dataset", "shapes", "--shapes.size", 32, "--shapes.count", 10)
+    writers = ("--write", "yolo", "--write", "voc", "--write", "labelme")
+    done = segkit("run", *data, *LIGHT, *writers, "--split", 0.7, "-o", "out")
+    assert done.code == 0, done.err
+    sides = {}
+    for side in ("train", "val"):
+        listed = f"voc/VOCdevkit/VOC2012/ImageSets/Segmentation/{side}.txt"
+        sides[side] = (tmp_path / "out" / listed).read_text().split()
+        photos = (tmp_path / f"out/yolo/{side}.txt").read_text().split()
+        assert photos == [f"./images/{name}.jpg" for name in sides[side]]
+    assert (len(sides["train"]), len(sides["val"])) == (7, 3)
+    tables = {w["name"]: w for w in summary(tmp_path / "out")["plan"]["writer"]}
+    assert tables["yolo"]["train_share"] == tables["voc"]["train_share"] == 0.7
+    assert not {"train_share", "split"} & tables["labelme"].keys()
+    # What is said of one format alone wins, and so does the command line over a recipe.
+    again = ("--recipe", "out/recipe.toml", "--split", 0.5, "--yolo.train-share", 0.9)
+    done = segkit("run", *again, "--dry-run")
+    assert re.findall(r"train_share = (\S+)", done.out) == ["0.9", "0.5"]
+
+
+@pytest.mark.parametrize("writers", [(), ("--write", "labelme"), ("--write", "none")])
+def test_split_without_a_format_that_can_is_refused(segkit, writers):
+    done = segkit("run", "--split", 0.8, *writers)
+    assert done.code == 2
+    assert done.err == (
+        "Error: --split 0.8 divides annotations into train and val, but no format that keeps them "
+        "apart is written; add --write with one of coco, voc, yolo\n"
+    )
+
+
+@pytest.mark.parametrize("share", ["0", "1", "80", "most"])
+def test_split_is_a_share(segkit, share):
+    done = segkit("run", "--write", "yolo", "--split", share)
+    assert done.code == 2
+    assert "'--split'" in done.err
+    assert "Traceback" not in done.err

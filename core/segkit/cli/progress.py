@@ -20,7 +20,7 @@ from segkit.plugins.hookspecs import hookimpl
 
 
 class Progress:
-    """A bar with images per second and time left on a terminal; in a pipe a line every ten per cent.
+    """A bar with images per second and time left; off a terminal a line every ten per cent.
 
     Of several recipes each image counts once for each of them.
     """

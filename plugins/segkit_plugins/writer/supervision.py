@@ -28,11 +28,11 @@ class Supervision(AnnotationWriter):
 
     Nothing is lost. `mask` is (n, H, W) bool, overlaps and all. `xyxy` (n, 4) float32 is the first
     and the last pixel, as `supervision.mask_to_xyxy` makes it; `confidence` (n,) float32 the
-    mask's score; `class_id` (n,) int64 the data set's class id; names that it lacks get the next
-    free ones by name (`supervision/classes.json` has all, `supervision/parts` what each image adds).
-    Where the result is a class map without
-    masks, each of its classes in an image is one object, with confidence 1. Empty masks are left
-    out; an image without objects has n = 0. The library is not needed for writing.
+    mask's score; `class_id` (n,) int64 the data set's class id, names that it lacks get the next
+    free ones by name: `supervision/classes.json` has all, `supervision/parts` what an image adds.
+    Where the result is a class map without masks, each of its classes in an image is one object,
+    with confidence 1. Empty masks are left out; an image without objects has n = 0. The library is
+    not needed for writing.
     """
 
     name = "supervision"
