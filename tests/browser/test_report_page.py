@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -251,7 +250,8 @@ def test_an_image_opens_at_full_width_and_m_takes_its_mask_off(page):
     choose(page, "#order", "")
     page.click("[data-open='square-4'].card")
     ((words, width),) = staged(page)
-    assert re.fullmatch(r"square-4: peak\b.* · mask", words)  # of the recipe that is chosen
+    assert words.startswith("square-4: ")
+    assert words.endswith("mask")
     room = page.run("document.querySelector('#large-body').getBoundingClientRect().width")
     assert width == room > 1000
     for times in (1, 2):
@@ -263,7 +263,7 @@ def test_an_image_opens_at_full_width_and_m_takes_its_mask_off(page):
         assert words.endswith(": photo")  # it stays off from image to image
         page.press("m")
         (words,) = (words for words, _ in staged(page))
-        assert re.search(r"peak\b.* · mask$", words)
+        assert words.endswith("mask")
         page.press("ArrowLeft" if times == 1 else "ArrowRight")
     page.press("f")
     height = "document.querySelector('#stage img:not([hidden])').getBoundingClientRect().bottom"
