@@ -105,7 +105,7 @@ def test_a_list_from_standard_input(photos, monkeypatch):
     [
         (None, "could not be read: No such file or directory; check its path"),
         ("\n \n", "names no image; write one a line, by its file or its name"),
-        ("bb\n", "has 'bb', which is none of the 2 images; did you mean b?"),
+        ("bb\n", "has 'bb', which is none of the 2 images; did you mean 'b'?"),
         ("gone.jpg\n", "has 'gone.jpg', which is none of the 2 images; drop the line, or name"),
     ],
 )
