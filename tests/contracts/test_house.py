@@ -75,9 +75,11 @@ WORDS = {
     "core/segkit/reporting/recipe_figure.py": dict.fromkeys(
         ("overlay", "mask"), "what the title of a panel begins with"
     ),
+    "core/segkit/reporting/report_gallery.py": {"mask": "what a card says of a nameless mask"},
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),
+    "core/segkit/running/export.py": {"masks": VALUE, "files": LINE},
     "core/segkit/running/graph.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
     "core/segkit/running/lines.py": dict.fromkeys(("files", "masks", "box", "mask", "score"), LINE),

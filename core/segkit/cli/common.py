@@ -41,6 +41,12 @@ def common_options() -> list[click.Option]:
             metavar="A,B",
             help="The classes to find, with ids 1, 2 …; names alone where no step can choose.",
         ),
+        option(
+            ["--split"],
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            metavar="SHARE",
+            help="Of formats that keep train and val apart: this share is train, the rest val.",
+        ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
         option(
