@@ -193,7 +193,7 @@ class Totals:
             "details": {**details, "counts": self.counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),
-            "classes": dict(self.classes),
+            "classes": {str(i): name for i, name in self.classes.items()},
         }
 
 
