@@ -117,6 +117,14 @@ KINDS = {
             defaults=("sam",),
         ),
         Kind(
+            "judge",
+            "Judge",
+            "segkit_judges",
+            "judges",
+            "What tells how good each candidate mask is; default none.",
+            swept=True,
+        ),
+        Kind(
             "selector",
             "Selector",
             "segkit_selectors",

@@ -95,6 +95,7 @@ class Pipeline:
         transform: Steps = None,
         prompt: Steps = None,
         segmenter: Steps = None,
+        judge: Steps = None,
         select: Steps = None,
         fuser: Steps = None,
         options: Mapping[str, Any] | None = None,
@@ -119,6 +120,7 @@ class Pipeline:
             "transform": transform,
             "prompt": prompt,
             "segmenter": segmenter,
+            "judge": judge,
             "selector": select,
             "fuser": fuser,
         }

@@ -295,6 +295,19 @@ class Segmenter(Step):
     extras = {"encode": ("image",)}
 
 
+class Judge(Step):
+    """How good each candidate mask is: the same masks, each with a `quality` from 0 to 1."""
+
+    kind = "judge"
+    takes = ("image", "masks", "prompts", "heatmap")
+    gives = (Masks,)
+
+    def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
+        same = output.masks.shape == given["masks"].masks.shape
+        judged = same and output.quality is not None
+        return None if judged else "should leave each mask, and give it a quality, but does not"
+
+
 class Selector(Step):
     """One mask for each prompt, out of its candidates. Single candidates pass through."""
 

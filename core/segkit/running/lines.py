@@ -129,6 +129,7 @@ def _masks_record(masks: Masks | None) -> list[dict[str, Any]]:
             "prompt": int(masks.prompt[i]),
             "pixels": int(masks.masks[i].sum()),
         }
+        | ({} if masks.quality is None else {"quality": round(float(masks.quality[i]), 5)})
         for i in range(len(masks))
     ]
 

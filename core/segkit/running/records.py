@@ -67,6 +67,8 @@ class MaskRecord(RewrittenModel):
     prompt: int = 0
     """The place of the prompt that it answers."""
     pixels: int = 0
+    quality: Number | None = None
+    """How good a judge holds it for, from 0 to 1; not there where none has judged."""
 
 
 class LossNotes(RewrittenModel):

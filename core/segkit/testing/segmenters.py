@@ -1,7 +1,8 @@
-"""The tests of segmenters, selectors and fusers."""
+"""The tests of segmenters, judges, selectors and fusers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,38 @@ class SegmenterTests(Working):
             raise Broken(
                 f"{named(step)} changes the encoding while it answers, and others use it too; "
                 "make a copy and change that"
+            )
+
+
+class JudgeTests(Working):
+    """A quality for each mask."""
+
+    mirrors = True
+
+    def test_the_masks_stay_as_they_are(self, chosen: int) -> None:
+        """Each candidate comes back in its place, with nothing new but its quality."""
+        step = self.step(chosen)
+        for name in ("ordinary", "no-logits", "full-masks", "no-classes"):
+            self._judged(step, self.values(name))
+
+    def test_any_candidates(self, chosen: int) -> None:
+        """So it does whatever the masks are, empty ones and equals included."""
+        step = self.step(chosen)
+
+        def holds(values: dict[str, Any]) -> None:
+            if len(values["candidates"]):
+                self._judged(step, values)
+
+        holds_for_results(holds)
+
+    def _judged(self, step: Step, values: dict[str, Any]) -> None:
+        given: Masks = values["candidates"]
+        made: Masks = self.answer(step, values)
+        wrong = difference(replace(given, quality=made.quality), made)
+        if wrong:
+            raise Broken(
+                f"{named(step)} changes the masks that it judges {picture(values)}: their "
+                f"Masks{wrong}; return dataclasses.replace(masks, quality=...)"
             )
 
 

@@ -8,6 +8,7 @@ computed from the picture's name, so it is the same on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -282,7 +283,7 @@ def mirrored(value: Any, how: str, size: tuple[int, int]) -> Any:
     if isinstance(value, Masks):
         logits = None if value.logits is None else _mirror(value.logits, how, (1, 2))
         masks = _mirror(value.masks, how, (1, 2))
-        return Masks(masks, value.scores, value.prompt, value.names, logits)
+        return replace(value, masks=masks, logits=logits)
     if isinstance(value, Prompt):
         points = _moved(value.points, how, size)
         mask = None if value.mask is None else _mirror(value.mask, how, (0, 1))

@@ -276,6 +276,8 @@ class Masks:
     logits: NDArray[np.float32] | None = None
     """(n, h, w) float32 over the whole image at the segmenter's own low resolution, positive =
     object; or None."""
+    quality: NDArray[np.float32] | None = None
+    """(n,) float32 from 0 to 1: how good a judge holds each mask for; or None."""
 
     if TYPE_CHECKING:
 
@@ -286,6 +288,7 @@ class Masks:
             prompt: ArrayLike,
             names: tuple[str | None, ...] = (),
             logits: ArrayLike | None = None,
+            quality: ArrayLike | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -304,6 +307,11 @@ class Masks:
             logits = _array("Masks", "logits", self.logits, np.float32, (n, "h", "w"))
             _finite("Masks", "logits", logits)
             object.__setattr__(self, "logits", logits)
+        if self.quality is not None:
+            quality = _array("Masks", "quality", self.quality, np.float32, (n,))
+            if not ((quality >= 0) & (quality <= 1)).all():
+                raise BadValueError("Masks.quality should lie from 0 to 1, but does not")
+            object.__setattr__(self, "quality", quality)
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -322,6 +330,7 @@ class Masks:
             self.prompt[chosen],
             tuple(self.names[i] for i in chosen),
             None if self.logits is None else self.logits[chosen],
+            None if self.quality is None else self.quality[chosen],
         )
 
 
