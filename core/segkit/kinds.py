@@ -80,7 +80,8 @@ KINDS = {
             "Saliency",
             "segkit_saliency",
             "saliency methods",
-            "What makes heatmaps; default gradcam, where something reads them.",
+            "What makes heatmaps; default gradcam, where something reads them. Repeats.",
+            several=True,
             swept=True,
             defaults=("gradcam",),
         ),
@@ -121,7 +122,7 @@ KINDS = {
             "Judge",
             "segkit_judges",
             "judges",
-            "What tells how good each candidate mask is; default none.",
+            "What tells how good each mask is; --select quality chooses by it. Default none.",
             swept=True,
         ),
         Kind(

@@ -45,7 +45,7 @@ def test_names_say_what_differs():
 def test_a_recipe_that_needs_no_heatmap_loses_it_and_comes_once():
     built = build_all([variant(p, t) for p in ("topk", "center") for t in ("none", "idw")], CATALOG)
     assert list(built.plans) == ["topk", "idw-topk", "center"]
-    assert built.plans["center"].saliency is None
+    assert built.plans["center"].saliencies == ()
     assert built.plans["center"].transforms == ()
     assert built.skipped == [{"recipe": "idw-center", "reason": "the same as center"}]
 
@@ -172,7 +172,7 @@ def test_a_run_does_not_go_on_with_other_weights(tmp_path):
 def test_refiners_ask_for_what_their_second_look_reads():
     parts = dict(variant("center+disagreement").recipe.parts)
     del parts["saliency"]
-    assert Recipe(parts).build(CATALOG).saliency.name == "gradcam"  # only refine reads heatmaps
+    assert Recipe(parts).build(CATALOG).saliencies[0].name == "gradcam"  # only refine reads heatmaps
 
 
 @pytest.mark.parametrize("refiner", ["adaptive-background", "disagreement", "cascade"])

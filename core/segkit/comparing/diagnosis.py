@@ -195,9 +195,11 @@ def _with(plan: Plan, oracle: Prompter) -> Plan:
     heat = "heatmap" in type(plan.segmenter).inputs().all
     return replace(
         plan,
-        saliency=plan.saliency if heat else None,
+        saliencies=plan.saliencies if heat else (),
         transforms=plan.transforms if heat else (),
         prompters=((oracle,),),
+        judge=None,
+        least_quality=0.0,
         selector=None,
         fuser=None,
         others=(),

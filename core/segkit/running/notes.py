@@ -81,13 +81,13 @@ class Findings:
                 f"'{next(iter(known.values()))}'{_advice(plan)}"
             )
         # What draws prompts from one heatmap is not made for these.
-        if plan.saliency is not None and self.people:
+        if plan.saliencies and self.people:
             flags = " or ".join(f"--{flag_of('prompt')} {name}" for name in DETECTORS)
             notes.append(
                 f"people: {_counted(self.people)}; a detector's boxes ({flags}) find each of them"
             )
         apart = any(step.name == PARTS_PROMPTER for group in plan.prompters for step in group)
-        if plan.saliency is not None and self.several and not apart:
+        if plan.saliencies and self.several and not apart:
             notes.append(
                 f"perhaps several objects: {_counted(self.several)}; --{flag_of('prompt')} "
                 f"{PARTS_PROMPTER} asks for each warm region"
@@ -138,7 +138,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _advice(plan: Plan) -> str:
-    step = plan.saliency
-    if step is None or "table" not in type(step).model_fields:
+    tabled = [step for step in plan.saliencies if "table" in type(step).model_fields]
+    if not tabled:
         return "; name the classes alike"
+    step = tabled[0]
     return f"; give --{step.name}.table, or --{step.name}.target truth with it"

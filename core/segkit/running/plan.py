@@ -19,6 +19,7 @@ from segkit.plugins.steps import (
     INTERFACES,
     Dataset,
     Fuser,
+    Judge,
     Metric,
     Prompter,
     Saliency,
@@ -49,6 +50,9 @@ AFTER = tuple(
 )
 """The kinds behind the segmenters, in order: each makes masks or labels anew of what is there."""
 
+FIELDS = ("judge", "selector", "fuser")
+"""Those of them that have a field of a plan."""
+
 Group: TypeAlias = tuple[Prompter, ...]
 """Prompters whose prompts are merged into one (`--prompt a+b`); mostly one."""
 
@@ -58,7 +62,8 @@ class Plan:
     """The steps of one recipe, in order and checked. Make it with `plan(...)`."""
 
     dataset: Dataset
-    saliency: Saliency | None = None
+    saliencies: tuple[Saliency, ...] = ()
+    """Their heatmaps stand in a row; each transform and prompter is asked about each of them."""
     transforms: tuple[Transform, ...] = ()
     prompters: tuple[Group, ...] = ()
     """Each group adds objects; the prompters of one group make one prompt together."""
@@ -66,12 +71,15 @@ class Plan:
     """The one that makes candidate masks."""
     labeller: Segmenter | None = None
     """The one that makes a class map."""
+    judge: Judge | None = None
     selector: Selector | None = None
     fuser: Fuser | None = None
     metrics: tuple[Metric, ...] = ()
     writers: tuple[Writer, ...] = ()
     rounds: int = 3
     """At most this many rounds of segmentation where a prompter refines; 1: none."""
+    least_quality: float = 0.0
+    """Masks that are judged worse are left out of all that follows the selection; 0: none."""
     others: tuple[Step, ...] = ()
     """Steps of the kinds behind the segmenters that have no field of their own."""
 
@@ -79,7 +87,7 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         """Every step but the data set, in the order in which values flow."""
         return (
-            *((self.saliency,) if self.saliency else ()),
+            *self.saliencies,
             *self.transforms,
             *(p for group in self.prompters for p in group),
             *_behind_prompters(self),
@@ -93,7 +101,7 @@ class Plan:
         groups = ["+".join(p.name for p in group) for group in self.prompters]
         names = [
             self.dataset.name,
-            *((self.saliency.name,) if self.saliency else ()),
+            *([" & ".join(s.name for s in self.saliencies)] if self.saliencies else []),
             *(t.name for t in self.transforms),
             *([" & ".join(groups)] if groups else []),
             *(s.name for s in _behind_prompters(self)),
@@ -117,8 +125,10 @@ class Plan:
 
 
 def after_segmenters(plan: Plan) -> tuple[Step, ...]:
-    """What makes masks or labels anew, in order: selector, fuser and those of other kinds."""
-    steps = (step for step in (plan.selector, plan.fuser, *plan.others) if step is not None)
+    """What makes masks or labels anew, in order: judge, selector, fuser, those of other kinds."""
+    steps = (
+        step for step in (plan.judge, plan.selector, plan.fuser, *plan.others) if step is not None
+    )
     return tuple(sorted(steps, key=lambda step: AFTER.index(step.kind)))
 
 
@@ -138,12 +148,14 @@ def plan(
     *,
     defaults: Iterable[Step] = (),
     rounds: int = 3,
+    least_quality: float = 0.0,
 ) -> Plan:
     """Order the steps by kind and check that each gets what it asks for.
 
     A sequence of prompters in place of a step makes one prompt of theirs (`a+b`). `defaults` are
     metrics and writers that nobody asked for: they join in, but do not count as readers when a
-    value that nobody reads is looked for.
+    value that nobody reads is looked for. Masks of less than `least_quality`, which needs a judge,
+    are left out.
 
     Raises `UsageError`: no or two data sets, two steps of a kind that takes one; `PlanError`: a
     step whose input nothing makes, a value that nothing reads, steps that do not go together.
@@ -159,6 +171,8 @@ def plan(
             groups.append(tuple(step))
     if rounds < 1:
         raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
+    if not 0 <= least_quality <= 1:
+        raise UsageError(f"--least-quality should be from 0 to 1, but is {least_quality}")
     _check_numbers(kinds, groups)
 
     def single(kind: str) -> Step | None:
@@ -167,20 +181,27 @@ def plan(
     segmenters = {type(s).output(): s for s in kinds.get("segmenter", [])}
     chosen = Plan(
         dataset=single("dataset"),  # type: ignore[arg-type]  # sorted by kind above
-        saliency=single("saliency"),  # type: ignore[arg-type]
+        saliencies=tuple(kinds.get("saliency", ())),  # type: ignore[arg-type]
         transforms=tuple(kinds.get("transform", ())),  # type: ignore[arg-type]
         prompters=tuple(groups),
         segmenter=segmenters.get(Masks),  # type: ignore[arg-type]
         labeller=segmenters.get(Labels),  # type: ignore[arg-type]
+        judge=single("judge"),  # type: ignore[arg-type]
         selector=single("selector"),  # type: ignore[arg-type]
         fuser=single("fuser"),  # type: ignore[arg-type]
         metrics=tuple(kinds.get("metric", ())),  # type: ignore[arg-type]
         writers=tuple(kinds.get("writer", ())),  # type: ignore[arg-type]
         rounds=rounds,
-        others=tuple(s for k in AFTER if k not in ("selector", "fuser") for s in kinds.get(k, ())),
+        least_quality=least_quality,
+        others=tuple(s for k in AFTER if k not in FIELDS for s in kinds.get(k, ())),
     )
     _check_inputs(chosen)
     _check_readers(chosen)
+    if least_quality and chosen.judge is None:
+        raise PlanError(
+            f"--least-quality {least_quality:g} goes by what a judge says of each mask, and there "
+            "is none; add --judge"
+        )
     extra = list(defaults)
     return replace(
         chosen,
@@ -244,12 +265,14 @@ def _check_inputs(chosen: Plan) -> None:
         "masks": "add --segmenter",
         "labels": "add --segmenter or --fuser",
         "truth": "choose a data set with truth, or name its masks",
-        "encoding": "define encode(image) in it",
+        "encoding": "define encode(image) in it, or for a judge, in the segmenter",
     }
     before = {"image", "classes", "rng", "truth"} & chosen.made
     for step in chosen.steps:
         # A selector or fuser sees only what comes before it; metrics and writers see everything.
         available = chosen.made if step.kind in ENDS else frozenset(before)
+        if step is chosen.judge and hasattr(chosen.segmenter, "encode"):
+            available |= {"encoding"}
         name = missing_input(step, available)
         if name == "truth":
             raise PlanError(
@@ -271,7 +294,7 @@ def _check_inputs(chosen: Plan) -> None:
 def _check_readers(chosen: Plan) -> None:
     """Refuse a value that is made and never read: most likely a slip."""
     makers: dict[str, Step | None] = {
-        "heatmap": chosen.transforms[-1] if chosen.transforms else chosen.saliency,
+        "heatmap": next(iter((*chosen.transforms[-1:], *chosen.saliencies)), None),
         "prompts": chosen.prompters[0][0] if chosen.prompters else None,
         # Masks alone are a result; beside a class map somebody should fuse them.
         "masks": chosen.segmenter if chosen.labeller else None,

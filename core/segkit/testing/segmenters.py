@@ -155,6 +155,21 @@ class JudgeTests(Working):
 
         holds_for_results(holds)
 
+    def test_the_order_of_masks_plays_no_part(self, chosen: int) -> None:
+        """A mask is judged by what it is, not by its place among the candidates."""
+        step = self.step(chosen)
+        values = self.values("ordinary")
+        given: Masks = values["candidates"]
+        order = np.arange(len(given))[::-1]
+        straight: Masks = self.answer(step, values)
+        turned: Masks = self.answer(step, {**values, "candidates": given.take(order)})
+        wrong = difference(straight.take(order).quality, turned.quality, 1e-3)
+        if wrong:
+            raise Broken(
+                f"{named(step)} judges the same masks otherwise when they come in reverse: its "
+                f"quality{wrong}; judge each by what it shows, not by its place"
+            )
+
     def _judged(self, step: Step, values: dict[str, Any]) -> None:
         given: Masks = values["candidates"]
         made: Masks = self.answer(step, values)
@@ -172,9 +187,9 @@ class SelectorTests(Working):
     mirrors = True
 
     def test_it_chooses_among_the_candidates(self, chosen: int) -> None:
-        """Each mask is one of its prompt's candidates, with that one's score and name."""
+        """Each mask is one of its prompt's candidates, with that one's score, quality and name."""
         step = self.step(chosen)
-        for name in ("ordinary", "no-logits", "full-masks", "no-classes"):
+        for name in ("ordinary", "no-logits", "full-masks", "no-classes", "judged"):
             self._among(step, self.values(name))
 
     def test_a_single_candidate_passes(self, chosen: int) -> None:
@@ -205,14 +220,19 @@ class SelectorTests(Working):
                 for j in np.flatnonzero(given.prompt == made.prompt[i])
                 if np.array_equal(given.masks[j], made.masks[i])
                 and given.scores[j] == made.scores[i]
+                and _quality(given, j) == _quality(made, i)
                 and given.names[j] == made.names[i]
             ]
             if not hits:
                 raise Broken(
                     f"{named(step)} gives prompt {made.prompt[i]} a mask that is none of its "
                     f"candidates {picture(values)}; choose one with masks.take(indices), which "
-                    "keeps score, name and prompt"
+                    "keeps score, quality, name and prompt"
                 )
+
+
+def _quality(masks: Masks, place: int) -> float | None:
+    return None if masks.quality is None else float(masks.quality[place])
 
 
 class FuserTests(Working):

@@ -181,6 +181,11 @@ def _masked(value: bool | None) -> Any:
     return changed
 
 
+def _judged(masks: Masks) -> Masks:
+    """The masks with a quality that puts them in another order than their scores do."""
+    return replace(masks, quality=1 - masks.scores)
+
+
 def _true(value: int) -> Any:
     def changed(made: Values) -> Values:
         ids = np.full(made["image"].size, value, np.int32)
@@ -251,6 +256,7 @@ EDGES: dict[str, tuple[frozenset[str], Callable[[Values], Values]]] = {
     "empty-masks": (_MASKS, _masked(False)),
     "full-masks": (_MASKS, _masked(True)),
     "no-logits": (_MASKS, _masked(None)),
+    "judged": (_MASKS, lambda made: {key: _judged(made[key]) for key in ("candidates", "masks")}),
     "no-object": (frozenset({"truth"}), _true(0)),
     "all-void": (frozenset({"truth"}), _true(VOID)),
     "some-void": (frozenset({"truth", "labels"}), _voids),

@@ -310,7 +310,10 @@ class Masks:
         if self.quality is not None:
             quality = _array("Masks", "quality", self.quality, np.float32, (n,))
             if not ((quality >= 0) & (quality <= 1)).all():
-                raise BadValueError("Masks.quality should lie from 0 to 1, but does not")
+                low, high = quality.min(), quality.max()  # NaN, if there is one
+                raise BadValueError(
+                    f"Masks.quality should lie from 0 to 1, but reaches from {low:.4g} to {high:.4g}"
+                )
             object.__setattr__(self, "quality", quality)
 
     def __len__(self) -> int:
