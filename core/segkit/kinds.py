@@ -180,6 +180,9 @@ ASKING = ("saliency", "transform", "prompt")
 
 # What core knows by name of the bundled plugins is above, in `defaults`, and here: nowhere else.
 
+RECIPES = "segkit_plugins.recipes"
+"""The folder of the recipes that come with segkit, in the plugins' package."""
+
 FILES_DATASET, SAMPLES_DATASET = KINDS["dataset"].defaults
 """The bundled data set of images that are named, and the one where none are."""
 

@@ -33,6 +33,7 @@ from segkit.running.job import Job
 from segkit.running.options import RunOptions, device_named
 from segkit.running.plan import Plan
 from segkit.running.recipe import Part, Recipe, make_step
+from segkit.running.recipe_files import recipe_file
 from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.images import distinct, read_image
@@ -81,8 +82,9 @@ class Pipeline:
     """Steps from image to labels, kept loaded from call to call.
 
     Steps are named as on the command line, `options` as its flags (`{"topk.k": 3}`); what is left
-    out is the command line's default. `recipe` is a recipe file or a `Recipe` to start from.
-    Models are loaded at the first picture; `close()`, or the end of a `with` block, drops them.
+    out is the command line's default. `recipe`, to start from, is the name of one that comes with
+    segkit, a file or a `Recipe`. Models are loaded at the first picture; `close()`, or the end of a
+    `with` block, drops them.
 
     Raises `UsageError` and `PluginError` as the command line does.
     """
@@ -109,7 +111,7 @@ class Pipeline:
         self.device = device
         start = recipe if isinstance(recipe, Recipe) else None
         if start is None and recipe is not None:
-            start = Recipe.load(Path(recipe))  # type: ignore[arg-type]  # a path by now
+            start = Recipe.load(recipe_file(recipe))  # type: ignore[arg-type]  # a path by now
         given: dict[str, Any] = {"seed": seed, "rounds": rounds}
         given["classes"] = None if classes is None else tuple(classes)
         start = replace(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.cli.recipe_flag import recipe_option
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, FILES_DATASET
 
@@ -25,7 +26,7 @@ def common_options() -> list[click.Option]:
     option = click.Option
     return [
         option(["-o", "--output"], metavar="DIR", help="The run's folder. [segkit-out/TIME]"),
-        option(["--recipe"], metavar="FILE", help="Read a recipe; flags win over it."),
+        recipe_option(),
         option(["--save"], metavar="FILE", help="Write the recipe, all defaults written out."),
         option(["--dry-run"], is_flag=True, help="Check the plan and print it; run nothing."),
         option(["--device"], default="auto", metavar="NAME", help="auto, cpu, cuda or mps. [auto]"),

@@ -154,10 +154,11 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
     """
     from segkit.comparing.sweep import Variant
     from segkit.running.recipe import Part, Recipe
+    from segkit.running.recipe_files import recipe_file
 
     files = params.get("recipe") or ()
     files = (files,) if isinstance(files, str) else files
-    starts = [Variant(Recipe.load(Path(f)), {"recipe": Path(f).stem}) for f in files]
+    starts = [Variant(Recipe.load(recipe_file(f)), {"recipe": Path(f).stem}) for f in files]
     axes: list[list[tuple[str, tuple[str, ...]]]] = []
     for kind in IN_RECIPES:
         given = params.get(f"kind_{kind}") or ()
