@@ -60,7 +60,14 @@ class Result:
     labels: Labels | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Step to seconds."""
+    left_out: int = 0
+    """How many masks were judged too weak for `least_quality`."""
     _catalog: Catalog = field(default_factory=Catalog, repr=False, compare=False)
+
+    @property
+    def quality(self) -> float | None:
+        """How good a judge holds the masks for together (`Masks.overall`); None without one."""
+        return None if self.masks is None else self.masks.overall
 
     def picture(self) -> bytes:
         """A JPEG of image, heatmap, overlay and mask with its prompts, side by side."""
@@ -103,6 +110,7 @@ class Pipeline:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         rounds: int | None = None,
+        least_quality: float | None = None,
         classes: Sequence[str] | None = None,
         device: str = "auto",
         catalog: Catalog | None = None,
@@ -112,7 +120,7 @@ class Pipeline:
         start = recipe if isinstance(recipe, Recipe) else None
         if start is None and recipe is not None:
             start = Recipe.load(recipe_file(recipe))  # type: ignore[arg-type]  # a path by now
-        given: dict[str, Any] = {"seed": seed, "rounds": rounds}
+        given: dict[str, Any] = {"seed": seed, "rounds": rounds, "least_quality": least_quality}
         given["classes"] = None if classes is None else tuple(classes)
         start = replace(
             start or Recipe(), **{key: value for key, value in given.items() if value is not None}
@@ -165,6 +173,7 @@ class Pipeline:
                 outcome.masks,
                 outcome.labels,
                 outcome.seconds,
+                outcome.left_out,
                 self.catalog,
             )
 

@@ -42,6 +42,12 @@ def common_options() -> list[click.Option]:
             metavar="A,B",
             help="The classes to find, with ids 1, 2 …; names alone where no step can choose.",
         ),
+        option(
+            ["--least-quality"],
+            type=float,
+            metavar="Q",
+            help="Leave masks that --judge holds for worse out of labels and files, 0 to 1. [0]",
+        ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
         option(
@@ -61,8 +67,9 @@ def common_options() -> list[click.Option]:
 
 
 def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
-    """The recipe with --seed, --rounds and --classes, where they are given."""
-    settings: dict[str, Any] = {k: params[k] for k in ("seed", "rounds") if params[k] is not None}
+    """The recipe with --seed, --rounds, --least-quality and --classes, where they are given."""
+    names = ("seed", "rounds", "least_quality")
+    settings: dict[str, Any] = {k: params[k] for k in names if params[k] is not None}
     if params["classes"] is not None:
         settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))
     return replace(recipe, **settings)

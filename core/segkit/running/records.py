@@ -127,6 +127,11 @@ class ResultLine(RewrittenModel):
     """The ids that the class map shows, background and void left out."""
     regions: int = 0
     """How many separate warm regions its heatmaps have."""
+    quality: Number | None = None
+    """How good a judge holds its masks for together, from 0 to 1: the mean over their pixels, 0
+    without any; not there where none has judged."""
+    left_out: int = 0
+    """How many masks were judged too weak for `least_quality`; not there where none was."""
     source: dict[str, Any] | None = None
     """Where the image came from: its file's path, size and time of change, or its pixels' hash."""
     notes: LossNotes | None = None
@@ -236,6 +241,12 @@ class RunSummary(RewrittenModel):
     """Those that were finished and have no mask, where a step makes masks."""
     empty_images: list[str] = []
     """Their names."""
+    doubtful: int = 0
+    """Those that a judge doubts, where there is one; those without a mask are among them."""
+    doubtful_images: list[str] = []
+    """Their names, the most doubtful first."""
+    left_out: int = 0
+    """How many masks were judged too weak for `least_quality`."""
     notes: list[str] = []
     """What the results come to, in sentences."""
     scores: dict[str, Number]

@@ -220,7 +220,7 @@ class SelectorTests(Working):
                 for j in np.flatnonzero(given.prompt == made.prompt[i])
                 if np.array_equal(given.masks[j], made.masks[i])
                 and given.scores[j] == made.scores[i]
-                and _quality(given, j) == _quality(made, i)
+                and _quality(given, int(j)) == _quality(made, i)
                 and given.names[j] == made.names[i]
             ]
             if not hits:

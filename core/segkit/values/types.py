@@ -319,6 +319,17 @@ class Masks:
     def __len__(self) -> int:
         return len(self.masks)
 
+    @property
+    def overall(self) -> float | None:
+        """How good a judge holds them for together: the mean quality over their pixels.
+
+        None where nobody has judged, 0 without a pixel.
+        """
+        if self.quality is None:
+            return None
+        areas = self.masks.sum(axis=(1, 2), dtype=np.float64)
+        return float((self.quality * areas).sum() / areas.sum()) if areas.any() else 0.0
+
     @classmethod
     def none(cls, size: tuple[int, int]) -> Masks:
         """No mask at all, for an image of (H, W)."""
