@@ -183,6 +183,9 @@ ASKING = ("saliency", "transform", "prompt")
 RECIPES = "segkit_plugins.recipes"
 """The folder of the recipes that come with segkit, in the plugins' package."""
 
+DEFAULT_RECIPE: str | None = None
+"""The one of them that a run takes where no step is chosen; None: each kind's defaults, above."""
+
 FILES_DATASET, SAMPLES_DATASET = KINDS["dataset"].defaults
 """The bundled data set of images that are named, and the one where none are."""
 

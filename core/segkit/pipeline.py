@@ -33,7 +33,7 @@ from segkit.running.job import Job
 from segkit.running.options import RunOptions, device_named
 from segkit.running.plan import Plan
 from segkit.running.recipe import Part, Recipe, make_step
-from segkit.running.recipe_files import recipe_file
+from segkit.running.recipe_files import recipe_file, starting_recipe
 from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.images import distinct, read_image
@@ -117,14 +117,6 @@ class Pipeline:
     ) -> None:
         self.catalog = catalog or Catalog()
         self.device = device
-        start = recipe if isinstance(recipe, Recipe) else None
-        if start is None and recipe is not None:
-            start = Recipe.load(recipe_file(recipe))  # type: ignore[arg-type]  # a path by now
-        given: dict[str, Any] = {"seed": seed, "rounds": rounds, "least_quality": least_quality}
-        given["classes"] = None if classes is None else tuple(classes)
-        start = replace(
-            start or Recipe(), **{key: value for key, value in given.items() if value is not None}
-        )
         steps = {
             "saliency": saliency,
             "transform": transform,
@@ -134,6 +126,13 @@ class Pipeline:
             "selector": select,
             "fuser": fuser,
         }
+        if recipe is None:
+            start = starting_recipe([kind for kind, chosen in steps.items() if chosen is not None])
+        else:
+            start = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe_file(recipe))
+        given: dict[str, Any] = {"seed": seed, "rounds": rounds, "least_quality": least_quality}
+        given["classes"] = None if classes is None else tuple(classes)
+        start = replace(start, **{key: value for key, value in given.items() if value is not None})
         parts = {kind: _parts(chosen) for kind, chosen in steps.items() if chosen is not None}
         self.recipe = replace(start, parts={**start.parts, **parts})
         for flag, value in (options or {}).items():

@@ -91,3 +91,14 @@ def test_the_shell_completes_them(segkit, monkeypatch):
     out = segkit().out.split()
     assert "plain,objects" in out
     assert "file,ob" in out
+
+
+def test_one_of_them_can_be_what_a_run_does_by_default(segkit, monkeypatch):
+    monkeypatch.setattr("segkit.kinds.DEFAULT_RECIPE", "auto")
+    done = segkit("run", "--dataset", "shapes", "--metric", "iou", "--dry-run")
+    assert done.code == 0, done.err
+    assert 'name = "best"' in done.out
+    chosen = segkit("run", "--dataset", "shapes", "--prompt", "topk", "--dry-run")
+    assert 'name = "best"' not in chosen.out  # a step is chosen, so the others are each kind's own
+    assert "best" in repr(Pipeline())
+    assert "best" not in repr(Pipeline(prompt="topk"))

@@ -172,7 +172,9 @@ def test_a_run_does_not_go_on_with_other_weights(tmp_path):
 def test_refiners_ask_for_what_their_second_look_reads():
     parts = dict(variant("center+disagreement").recipe.parts)
     del parts["saliency"]
-    assert Recipe(parts).build(CATALOG).saliencies[0].name == "gradcam"  # only refine reads heatmaps
+    assert (
+        Recipe(parts).build(CATALOG).saliencies[0].name == "gradcam"
+    )  # only refine reads heatmaps
 
 
 @pytest.mark.parametrize("refiner", ["adaptive-background", "disagreement", "cascade"])

@@ -154,7 +154,7 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
     """
     from segkit.comparing.sweep import Variant
     from segkit.running.recipe import Part, Recipe
-    from segkit.running.recipe_files import recipe_file
+    from segkit.running.recipe_files import recipe_file, starting_recipe
 
     files = params.get("recipe") or ()
     files = (files,) if isinstance(files, str) else files
@@ -172,7 +172,8 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
         elif given:
             axes.append([(kind, given)])
     variants = []
-    for start, chosen in product(starts or [Variant(Recipe())], product(*axes)):
+    named = [kind for kind in IN_RECIPES if params.get(f"kind_{kind}")]
+    for start, chosen in product(starts or [Variant(starting_recipe(named))], product(*axes)):
         parts = dict(start.recipe.parts)
         labels = dict(start.options)
         for kind, texts in chosen:

@@ -94,22 +94,24 @@ def masks_of(
 def _judged(
     caller: Caller, node: Node, step: Step, tasks: Sequence[Task], needs: Sequence[Values]
 ) -> list[Any]:
-    """All candidates of an image in one call, whichever prompter asked; where there are none, none."""
+    """All candidates of an image in one call, whichever prompter asked; no call without any."""
     calls = [
         [Call(task, together(values))] * bool(len(values["masks"]))
         for task, values in zip(tasks, needs, strict=True)
     ]
     judged: list[Any] = []
     for parts, values in zip(grouped(caller, node, step, calls), needs, strict=True):
-        nothing = replace(values["masks"], quality=np.zeros(0)) if parts == () else None
-        judged.append(parts if isinstance(parts, Failure) else nothing or parts[0])
+        if isinstance(parts, Failure):
+            judged.append(parts)
+        else:
+            judged.append(parts[0] if parts else replace(values["masks"], quality=np.zeros(0)))
     return judged
 
 
 def _per_heatmap(
     caller: Caller, node: Node, step: Step, tasks: Sequence[Task], needs: Sequence[Values]
 ) -> list[Any]:
-    """A call for each heatmap, if the step reads one, with the masks of the prompts made of it."""
+    """A call for each heatmap, if the step reads one, with the masks of its prompts."""
     calls: list[list[Call]] = []
     for task, values in zip(tasks, needs, strict=True):
         masks: Masks = values["masks"]
@@ -132,10 +134,14 @@ def _per_heatmap(
             if len(own):
                 questions.append(Call(task, inputs))
         calls.append(questions)
-    return [
-        parts if isinstance(parts, Failure) else united(parts, task.image.size)
-        for parts, task in zip(grouped(caller, node, step, calls), tasks, strict=True)
-    ]
+    made: list[Any] = []
+    answers = grouped(caller, node, step, calls)
+    for parts, task, values in zip(answers, tasks, needs, strict=True):
+        if isinstance(parts, Failure):
+            made.append(parts)
+        else:
+            made.append(united(parts or [values["masks"].take([])], task.image.size))
+    return made
 
 
 def grouped(

@@ -7,12 +7,18 @@ for it: the folder is found as the plugins' package is.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from segkit import kinds
 from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import RECIPES
+
+if TYPE_CHECKING:
+    from segkit.running.recipe import Recipe
 
 _NAME = re.compile(r"[\w-]+")
 """What may be a bundled recipe's name; anything with a dot or a slash is a file's."""
@@ -40,6 +46,18 @@ def recipe_file(given: str | Path) -> Path:
         hint = did_you_mean(path.stem, [*known], f"bundled: {', '.join(known)}; or give FILE.toml")
         raise UsageError(f"--recipe {given} is neither a bundled recipe nor a file; {hint}")
     return path
+
+
+def starting_recipe(chosen: Collection[str]) -> Recipe:
+    """What a run starts from where no recipe is named, and steps of these kinds are.
+
+    `kinds.DEFAULT_RECIPE` where none of them makes anything of the images, else nothing.
+    """
+    from segkit.running.recipe import Recipe
+
+    if kinds.DEFAULT_RECIPE is None or {*kinds.SWEPT} & {*chosen}:
+        return Recipe()
+    return Recipe.load(bundled_recipes()[kinds.DEFAULT_RECIPE])
 
 
 def recipe_summary(path: Path) -> str:

@@ -310,9 +310,9 @@ class Masks:
         if self.quality is not None:
             quality = _array("Masks", "quality", self.quality, np.float32, (n,))
             if not ((quality >= 0) & (quality <= 1)).all():
-                low, high = quality.min(), quality.max()  # NaN, if there is one
+                ends = f"{quality.min():.4g} to {quality.max():.4g}"  # NaN, if there is one
                 raise BadValueError(
-                    f"Masks.quality should lie from 0 to 1, but reaches from {low:.4g} to {high:.4g}"
+                    f"Masks.quality should lie from 0 to 1, but reaches from {ends}"
                 )
             object.__setattr__(self, "quality", quality)
 

@@ -16,11 +16,11 @@ from segkit_plugins.fuser._painting import Painting, same_object
 class BestMany(Painting):
     """A class map with the best-judged masks, none of which looks like another.
 
-    Greedy non-maximum suppression by quality: the best-judged mask is kept, all that have an IoU of
-    `overlap` or more with it are dropped, then the best of the rest is kept, and so on. Where nobody
-    has judged, the segmenter's own score decides; empty masks are dropped. Where kept masks overlap,
-    the better-judged lies on top. Metrics and files see the kept masks, in the order of their
-    prompts.
+    Greedy non-maximum suppression by quality: the best-judged mask is kept, all that have an IoU
+    of `overlap` or more with it are dropped, then the best of the rest is kept, and so on. Where
+    nobody has judged, the segmenter's own score decides; empty masks are dropped. Where kept masks
+    overlap, the better-judged lies on top. Metrics and files see the kept masks, in the order of
+    their prompts.
 
     A mask without a class takes the class of the best mask that has one and looks like it (an IoU
     of 0.5 or more); else it is 'object'. Names get the data set's ids, and a class map is painted
