@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import PrivateAttr
+from judge_toys import Share
 from runner_toys import lines
-from toys import Best, Bright, Counting, Dim, Flood, Paint, Peak, Right, Squares, Whole, walk
+from toys import Best, Bright, Dim, Flood, Paint, Peak, Right, Squares, Whole, walk
 
 from segkit import (
     Fuser,
@@ -30,25 +30,6 @@ from segkit import (
 )
 from segkit.running.prompting import Asked, Span
 from segkit.running.rounds import Round, better_judged
-
-
-class Share(Judge):
-    """The share of the picture that a mask covers, at most 1."""
-
-    name = "share"
-    times: float = 1.0
-    _log: Counting = PrivateAttr(default_factory=Counting)
-
-    def __call__(
-        self,
-        image: Image,
-        masks: Masks,
-        prompts: Prompts,
-        heatmaps: tuple[Heatmap, ...] = (),
-        encoding: Any = None,
-    ) -> Masks:
-        self._log.calls.append((image.name, len(masks), len(prompts), len(heatmaps), encoding))
-        return replace(masks, quality=np.minimum(masks.masks.mean(axis=(1, 2)) * self.times, 1))
 
 
 class Corner(Saliency):

@@ -83,6 +83,12 @@ class LossNotes(RewrittenModel):
     true_box: Number
     cause: str
     """What the prompt's part is called: `saliency` or `placement`."""
+    quality: Number | None = None
+    """How good the judge holds the result for; None without one."""
+    score: Number | None = None
+    """The segmenter's own score, as the quality a mean over the masks' pixels."""
+    probability: Number | None = None
+    """How sure the prompts are of their class, likewise; None where none is asked for."""
 
 
 class DamageRecord(RewrittenModel):
