@@ -157,7 +157,7 @@ KINDS = {
             "Writer",
             "segkit_writers",
             "writers",
-            "Files to write; repeats. Default: masks and overlay.",
+            "Files to write beside masks and overlay; repeats. none: no files at all.",
             flag="write",
             several=True,
             defaults=("masks", "overlay"),

@@ -15,7 +15,16 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-KEYS = {"Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Enter": 13, "Tab": 9, " ": 32}
+KEYS = {
+    "Escape": 27,
+    "ArrowLeft": 37,
+    "ArrowRight": 39,
+    "Enter": 13,
+    "Tab": 9,
+    " ": 32,
+    "m": 77,
+    "f": 70,
+}
 
 
 def find_browser() -> str | None:

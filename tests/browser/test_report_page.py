@@ -41,7 +41,8 @@ class Panels(Writer):
             big = np.kron(pixels, np.ones((5, 5, 1), np.uint8))
             strip.paste(PIL.Image.fromarray(big), (left, 10))
             boxes.append([title, left, 10, left + 80, 70])
-        strip.save(path, "JPEG", comment=b"segkit " + json.dumps({"panels": boxes}).encode())
+        said = json.dumps({"panels": boxes, "roles": {"photo": 0, "mask": 1}})
+        strip.save(path, "JPEG", comment=b"segkit " + said.encode())
         return (path,)
 
 
@@ -235,6 +236,87 @@ def test_an_image_opens_large_by_keyboard(page):
     page.press("Escape")
     assert not page.run("document.querySelector('#large').open")
     assert active(page) == names[0]  # where one was before
+
+
+def staged(page):
+    """What is seen at full width: the words for who cannot see it, and its width."""
+    return page.run(
+        "[...document.querySelectorAll('#stage img')].filter(i => i.checkVisibility())"
+        ".map(i => [i.alt, i.getBoundingClientRect().width])"
+    )
+
+
+def test_an_image_opens_at_full_width_and_m_takes_its_mask_off(page):
+    choose(page, "#order", "")
+    page.click("[data-open='square-6'].card")
+    ((words, width),) = staged(page)
+    assert words.startswith("square-6: ")
+    assert words.endswith("mask")
+    room = page.run("document.querySelector('#large-body').getBoundingClientRect().width")
+    assert width == room > 1000
+    for times in (1, 2):
+        page.press("m")
+        assert [words for words, _ in staged(page)] == ["square-6: photo"]
+        assert page.run("document.querySelector('#mask').ariaPressed") == "false"
+        page.press("ArrowRight" if times == 1 else "ArrowLeft")
+        (words,) = (words for words, _ in staged(page))
+        assert words.endswith(": photo")  # it stays off from image to image
+        page.press("m")
+        (words,) = (words for words, _ in staged(page))
+        assert words.endswith("mask")
+        page.press("ArrowLeft" if times == 1 else "ArrowRight")
+    page.press("f")
+    height = "document.querySelector('#stage img:not([hidden])').getBoundingClientRect().bottom"
+    assert page.run(height) <= 900
+    page.press("f")
+
+
+def test_another_recipes_mask_is_shown_by_a_click(page):
+    page.click("[data-open='square-0'].card")
+    page.click("#large-body .tiles + .tiles button:last-child")
+    assert [words for words, _ in staged(page)] == ["square-0: off · mask"]
+    page.click("#mask")
+    assert [words for words, _ in staged(page)] == ["square-0: photo"]
+    page.click("#mask")
+    assert [words for words, _ in staged(page)] == ["square-0: off · mask"]
+
+
+def test_masks_are_ordered_by_their_scores(page, folder):
+    lines = (folder / "recipes" / "peak" / "results.jsonl").read_text().splitlines()
+    least = {
+        one["name"]: min(mask["score"] for mask in one["masks"])
+        for one in map(json.loads, lines)
+        if one.get("masks")
+    }
+    for order, sign in (("unsure", 1), ("sure", -1)):
+        choose(page, "#order", order)
+        shown = cards(page)[:48]
+        found = [sign * least[name] for name in shown if name in least]
+        assert len(found) > 40
+        assert found == sorted(found)
+
+
+def test_without_scripts_all_pictures_are_there(browser, folder):
+    browser.resize(1280, 900)
+    browser.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(folder / "report.html")
+        root = browser.send("DOM.getDocument")["root"]["nodeId"]
+
+        def seen(selector):
+            found = browser.send("DOM.querySelectorAll", nodeId=root, selector=selector)
+            return found["nodeIds"]
+
+        cards = seen("#cards a.card")
+        assert len(cards) == 58  # two cannot be read
+        assert len(seen("#cards img")) == len(seen("#cards a.card img")) >= 2 * 58
+        box = browser.send("DOM.getBoxModel", nodeId=seen("#cards img")[0])["model"]
+        assert box["width"] > 50
+        browser.send("DOM.getBoxModel", nodeId=seen("noscript p")[0])  # it is drawn
+        with pytest.raises(RuntimeError, match="box model"):
+            browser.send("DOM.getBoxModel", nodeId=seen("#filters")[0])
+    finally:
+        browser.send("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def test_the_large_image_leads_to_its_file(page, folder):

@@ -92,3 +92,19 @@ def test_starting_again_leaves_what_was_added(segkit, project):
     assert segkit("run", "photos", *LIGHT, "-o", "out", "--overwrite").code == 0
     assert mine.read_bytes() == (project / "masks/a.png").read_bytes()
     assert not (project / "out/voc").exists()
+
+
+def test_a_run_of_chosen_writers_that_an_earlier_segkit_began_goes_on(segkit, project):
+    assert segkit("run", "photos", *LIGHT, "-o", "out").code == 0
+    recipe = project / "out/recipe.toml"
+    tables = recipe.read_text().split("\n\n")
+    kept = [table for table in tables if 'name = "overlay"' not in table or "[record]" in table]
+    assert len(kept) == len(tables) - 1
+    recipe.write_text("\n\n".join(kept))  # --write replaced the default writers then
+    Picture.new("RGB", (30, 20), "red").save(project / "photos/d.png")
+    done = segkit("run", "photos", *LIGHT, "-o", "out", "--resume")
+    assert done.code == 0, done.err
+    assert (project / "out/overlay/d.jpg").exists()
+    done = segkit("run", "photos", *LIGHT, "--write", "voc", "-o", "out", "--resume")
+    assert done.code == 2
+    assert done.err.startswith("Error: --resume: out was run with overlay")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -68,16 +70,36 @@ class Page(HTMLParser):
         """The names of the images whose pictures are in the page."""
         return [n for n, by in self.images.items() if any(one and one["tiles"] for one in by)]
 
+    @property
+    def embedded(self):
+        """Place of a picture to its data, width and height: what the cards hold."""
+        head = "data:image/jpeg;base64,"
+        images = [attrs for attrs in self.all("img") if "data-picture" in attrs]
+        found = {int(i["data-picture"]): i for i in images}
+        assert len(found) == len(images)  # each once
+        assert all(image["src"].startswith(head) for image in images)
+        return {
+            place: (image["src"].removeprefix(head), int(image["width"]), int(image["height"]))
+            for place, image in found.items()
+        }
+
     def pictures(self, name, place=0):
         """The pictures of an image and a recipe, with their titles."""
         found = []
-        for title, number in self.images[name][place]["tiles"]:
-            data, width, height = self.json("pictures-data")[number]
+        for title, number, _ in self.images[name][place]["tiles"]:
+            data, width, height = self.embedded[number]
             picture = PIL.Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
             assert picture.format == "JPEG"
             assert picture.size == (width, height)
             found.append((title, picture))
         return found
+
+    @property
+    def cards(self):
+        """The names on the cards that the page holds without its script, in order."""
+        start = self.source.index('<ol id="cards">')
+        cards = self.source[start : self.source.index("</ol>", start)]
+        return [html.unescape(name) for name in re.findall(r"<b>(.*?)</b>", cards)]
 
 
 def write_run(folder: Path, lines, *, summary=None, recipe=""):
@@ -101,7 +123,7 @@ def picture(folder, kind, name, size=(6, 8), colour=(10, 200, 30)):
     write_png(folder / kind / f"{name}.png", np.full((*size, 3), colour, np.uint8))
 
 
-def write_strip(path, panels, size=(64, 48), comment=None):
+def write_strip(path, panels, size=(64, 48), comment=None, roles=None):
     """A row of plain panels, 10 pixels apart, whose JPEG comment says where each is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     strip = PIL.Image.new("RGB", (10 + len(panels) * (size[0] + 10), size[1] + 44), "white")
@@ -111,5 +133,6 @@ def write_strip(path, panels, size=(64, 48), comment=None):
         box += (box[0] + size[0], box[1] + size[1])
         strip.paste(colour, box)
         boxes.append([title, *box])
-    text = json.dumps({"panels": boxes}) if comment is None else comment
+    said = {"panels": boxes} if roles is None else {"panels": boxes, "roles": roles}
+    text = json.dumps(said) if comment is None else comment
     strip.save(path, "JPEG", quality=90, subsampling=0, comment=b"segkit " + text.encode())

@@ -95,14 +95,17 @@ def test_an_option_of_a_default_leaves_the_others():
         assert getattr(step, key) == value
 
 
-def test_masks_are_always_written_unless_no_writer_is_asked_for():
-    def writers(*names):
-        parts = {"writer": tuple(Part(n) for n in names)}
+def test_masks_and_pictures_are_always_written_unless_no_writer_is_asked_for():
+    def writers(*names, **parts):
+        parts |= {"writer": tuple(Part(n) for n in names)}
         return [w.name for w in Recipe(parts).build(CATALOG).writers]
 
+    assert writers("coco") == ["coco", "masks", "overlay"]
     assert writers("overlay") == ["overlay", "masks"]
-    assert writers("masks") == ["masks"]
+    assert writers("masks") == ["masks", "overlay"]
     assert writers() == []
+    # Without a class map there are no masks, but still pictures.
+    assert writers("coco", segmenter=(Part("sam"),), fuser=()) == ["coco", "overlay"]
 
 
 def test_all_metrics_that_fit_join_where_there_is_truth():

@@ -22,9 +22,9 @@ def test_large_pictures_shrink_and_strips_keep_more(tmp_path):
 
 
 def give_room_for(count, folder, monkeypatch):
-    """Room for so many pictures, all alike in size, and half of another."""
+    """Room for so many images' pictures, all alike in size, and half of another."""
     page = Page(write_report(folder))
-    one = max(len(data) for data, _, _ in page.json("pictures-data")) + 24
+    one = max(len(data) for data, _, _ in page.embedded.values()) + pictures_module.MARKUP + 2
     data = page.json("data")
     for image in data["images"]:
         for by in image["by"]:
@@ -60,13 +60,14 @@ def test_images_without_scores_come_in_order(tmp_path, monkeypatch):
     assert "Distribution" not in page.text
 
 
-def test_the_same_picture_is_kept_once(tmp_path):
-    folder = write_run(tmp_path, [line("a"), line("b"), line("c")])
-    for name, colour in (("a", (9, 9, 9)), ("b", (9, 9, 9)), ("c", (200, 9, 9))):
-        picture(folder, "overlay", name, colour=colour)
-    page = Page(write_report(folder))
-    assert len(page.json("pictures-data")) == 2
-    assert page.images["a"][0]["tiles"] == page.images["b"][0]["tiles"]
+def test_the_same_picture_of_an_image_is_kept_once(tmp_path):
+    for recipe, colour in (("a", (9, 9, 9)), ("b", (9, 9, 9)), ("c", (200, 9, 9))):
+        folder = write_run(tmp_path / "recipes" / recipe, [line("x")])
+        picture(folder, "overlay", "x", colour=colour)
+    page = Page(write_report(tmp_path))
+    assert len(page.embedded) == 2
+    same, also, other = (by["tiles"] for by in page.images["x"])
+    assert same == also != other
 
 
 def test_a_strip_is_cut_into_the_panels_that_it_names(tmp_path):
@@ -78,6 +79,26 @@ def test_a_strip_is_cut_into_the_panels_that_it_names(tmp_path):
     for (_, small), (_, colour) in zip(found, panels, strict=True):
         assert small.size == (64, 48)
         assert np.abs(np.asarray(small, float) - colour).max() < 8  # nothing white beside it
+
+
+def test_photo_and_mask_keep_more_than_what_stands_beside_them(tmp_path):
+    folder = write_run(tmp_path, [line("a", files=["overlay/a.jpg"])])
+    panels = [("image", (200, 30, 30)), ("heatmap", (9, 9, 9)), ("mask", (30, 30, 200))]
+    roles = {"photo": 0, "mask": 2}
+    write_strip(folder / "overlay" / "a.jpg", panels, (1000, 750), roles=roles)
+    page = Page(write_report(folder))
+    assert [p.size for _, p in page.pictures("a")] == [(640, 480), (320, 240), (640, 480)]
+    assert [role for _, _, role in page.images["a"][0]["tiles"]] == ["photo", "", "mask"]
+
+
+@pytest.mark.parametrize("roles", [3, [], {"photo": "x"}, {"photo": 7}, {"photo": None}])
+def test_roles_that_make_no_sense_do_no_harm(tmp_path, roles):
+    folder = write_run(tmp_path, [line("a", files=["overlay/a.jpg"])])
+    write_strip(
+        folder / "overlay" / "a.jpg", [("one", (9, 9, 9)), ("two", (0, 0, 99))], roles=roles
+    )
+    page = Page(write_report(folder))
+    assert {role for _, _, role in page.images["a"][0]["tiles"]} == {""}
 
 
 @pytest.mark.parametrize("size", [(480, 360), (960, 720), (2100, 1500)])

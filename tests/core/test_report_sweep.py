@@ -178,9 +178,9 @@ def test_recipes_share_their_pictures(tmp_path):
         write_strip(folder / "recipes" / recipe / "overlay" / "a.jpg", panels)
     page = Page(write_report(folder))
     grid, topk = (by["tiles"] for by in page.images["a"])
-    assert [title for title, _ in grid] == ["photo", "mask", "truth"]
+    assert [title for title, *_ in grid] == ["photo", "mask", "truth"]
     assert [a == b for a, b in zip(grid, topk, strict=True)] == [True, False, True]
-    assert len(page.json("pictures-data")) == 4
+    assert len(page.embedded) == 4
     links = [by["link"] for by in page.images["a"]]
     assert links == ["recipes/grid/overlay/a.jpg", "recipes/topk/overlay/a.jpg"]
 

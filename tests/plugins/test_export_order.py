@@ -9,6 +9,7 @@ import pytest
 
 from segkit import Image, Labels, Masks
 from segkit_plugins.writer.coco import Coco
+from segkit_plugins.writer.supervision import Supervision
 from segkit_plugins.writer.voc import Voc
 from segkit_plugins.writer.yolo import Yolo
 
@@ -45,10 +46,11 @@ def exported(writer, directory, order, classes):
 
 
 @pytest.mark.parametrize("classes", [{}, {3: "cat", 7: "dog"}], ids=["no", "known"])
-@pytest.mark.parametrize("kind", [Voc, Yolo, Coco])
+@pytest.mark.parametrize("kind", [Voc, Yolo, Coco, Supervision])
 def test_shuffled_images_give_the_same_files(tmp_path, kind, classes):
     orders = ["abcd", "dcba", "bdac"]
-    made = [exported(kind(images="none"), tmp_path / order, order, classes) for order in orders]
+    options = {"images": "none"} if "images" in kind.model_fields else {}
+    made = [exported(kind(**options), tmp_path / order, order, classes) for order in orders]
     assert made[0] == made[1] == made[2]
     names = json.loads((tmp_path / "abcd" / kind.name / "classes.json").read_text())
     if classes:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
 import pytest
 from writer_toys import SIZE, blobs, content, iou, labels, masks_of, picture, whole_and_cut
 
 from segkit import Masks
 from segkit_plugins.writer.labelme import Labelme
+
+EXACT = {"tolerance": 0, "least_part": 0}
+"""Nothing is lost."""
 
 NAMES = [("cat", "dog", "bird")[i % 3] for i in range(24)]
 
@@ -36,7 +41,7 @@ def labelme():
 def test_labelme_reads_masks_names_and_photo(tmp_path, labelme):
     arrays = blobs(24)
     made = masks_of(arrays, NAMES)
-    Labelme().write(tmp_path, picture(), masks=made)
+    Labelme(**EXACT).write(tmp_path, picture(), masks=made)
     file = labelme.LabelFile(str(tmp_path / "labelme/a.json"))
     assert [shape["label"] for shape in file.shapes] == NAMES
     scores = [shape["other_data"]["score"] for shape in file.shapes]
@@ -53,7 +58,7 @@ def test_labelme_takes_the_parts_of_an_object_as_one(tmp_path, labelme):
     two[30:40, 30:40] = False
     one = np.roll(two, (55, 60), (0, 1)) & ~two
     one[:, :100] = False
-    Labelme().write(tmp_path, picture(), masks=masks_of([two, one], ["cat", "cat"]))
+    Labelme(**EXACT).write(tmp_path, picture(), masks=masks_of([two, one], ["cat", "cat"]))
     assert [s["group_id"] for s in shapes(tmp_path)][:2] == [1, 1]
     file = labelme.LabelFile(str(tmp_path / "labelme/a.json"))
     classes, objects = labelme.utils.shapes_to_label(SIZE, file.shapes, {"cat": 5})
@@ -67,7 +72,7 @@ def test_supervision_reads_masks_and_names(tmp_path):
     if not hasattr(supervision.DetectionDataset, "from_labelme"):
         pytest.skip("this supervision does not read labelme's files")
     arrays = blobs(24)
-    Labelme(images="png").write(tmp_path, picture(), masks=masks_of(arrays, NAMES))
+    Labelme(images="png", **EXACT).write(tmp_path, picture(), masks=masks_of(arrays, NAMES))
     data = supervision.DetectionDataset.from_labelme(
         str(tmp_path / "labelme"), str(tmp_path / "labelme"), force_masks=True
     )
@@ -104,6 +109,43 @@ def test_tolerance_leaves_fewer_vertices(tmp_path):
         Labelme(tolerance=tolerance).write(tmp_path, picture(), masks=masks_of(blobs(6)))
         counts.append(sum(len(shape["points"]) for shape in shapes(tmp_path)))
     assert 18 <= counts[1] < counts[0] / 3
+
+
+def filled(folder):
+    """The first object (H, W) bool: its polygons, filled with their border."""
+    drawn = PIL.Image.new("1", SIZE[::-1])
+    for shape in shapes(folder):
+        points = [tuple(point) for point in shape["points"]]
+        PIL.ImageDraw.Draw(drawn).polygon(points, fill=1, outline=1)
+    return np.asarray(drawn)
+
+
+def test_few_vertices_and_no_islands_unless_asked_for(tmp_path):
+    mask = np.zeros(SIZE, bool)
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    mask[np.hypot(rows - 90, columns - 120) < 60] = True  # 11,289 pixels
+    clean = mask.copy()
+    mask[85:90, 100:110] = False  # a small hole
+    mask[5:15, 5:25] = mask[170, 230] = True  # islands, 200 pixels and one
+    Labelme().write(tmp_path / "a", picture(), masks=masks_of([mask]))
+    (shape,) = shapes(tmp_path / "a")
+    assert shape["group_id"] is None
+    assert len(shape["points"]) < 40
+    assert iou(filled(tmp_path / "a"), clean) > 0.98
+    Labelme(least_part=0.01).write(tmp_path / "b", picture(), masks=masks_of([mask]))
+    assert [s["group_id"] for s in shapes(tmp_path / "b")] == [1, 1]
+    Labelme(**EXACT).write(tmp_path / "c", picture(), masks=masks_of([mask]))
+    assert len(shapes(tmp_path / "c")) == 3
+    assert len(shapes(tmp_path / "c")[0]["points"]) > 100
+
+
+def test_an_object_of_small_parts_alone_keeps_its_largest(tmp_path):
+    mask = np.zeros(SIZE, bool)
+    mask[::4, ::4] = True
+    mask[8:13, 8:13] = True
+    Labelme().write(tmp_path, picture(), masks=masks_of([mask]))
+    (shape,) = shapes(tmp_path)
+    assert {tuple(point) for point in shape["points"]} == {*((8, 8), (12, 8), (12, 12), (8, 12))}
 
 
 def test_a_class_map_has_shapes_for_each_class(tmp_path):

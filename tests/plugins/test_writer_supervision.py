@@ -21,7 +21,7 @@ def read(path):
 
 
 def written(folder, image=None, **values):
-    (path,) = Supervision().write(folder, image or picture(), **values)
+    path, *_ = Supervision().write(folder, image or picture(), **values)
     return read(path)
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from click.shell_completion import CompletionItem
 
-from segkit.errors import UsageError, did_you_mean
+from segkit.cli.completion import OptionValue, PluginName
+from segkit.errors import SegkitError, UsageError, did_you_mean
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, SWEPT, flag_of
 from segkit.plugins.catalog import Catalog
 
@@ -45,29 +46,6 @@ class Chosen:
     def target(self, field: str, length: str) -> str:
         """What Click calls the value of `--NAME.option` (`short`) or `--KIND.NAME.option`."""
         return f"{length}_{self.kind}_{self.name}_{field}".replace("-", "_").lower()
-
-
-class PluginName(click.ParamType[str]):
-    """The name of a plugin, completed by the shell from metadata alone."""
-
-    name = "NAME"
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """The names that begin so; after `a+`, the second one."""
-        from segkit.cli.main import make_catalog
-
-        done, plus, last = incomplete.rpartition("+")
-        entries = make_catalog().entries(self.kind)
-        return [
-            CompletionItem(f"{done}{plus}{e.name}", help=e.summary)
-            for e in entries
-            if e.name.startswith(last)
-        ]
 
 
 def kind_options(kinds: Iterable[str] = IN_RECIPES) -> list[click.Option]:
@@ -100,8 +78,19 @@ class PlanCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the choice of plugins, add their options, then read everything."""
-        if ctx.resilient_parsing:  # shell completion: the static flags will do
+        if ctx.resilient_parsing:  # the shell completes a line that may be wrong so far
+            with suppress(SegkitError):
+                self._grow(ctx, args)
             return super().parse_args(ctx, args)
+        self._grow(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            catalog, _, chosen = ctx.obj
+            raise UsageError(unknown_option(error, catalog, chosen)) from None
+
+    def _grow(self, ctx: click.Context, args: list[str]) -> None:
+        """Add the options of the plugins that are chosen, and leave catalog, bases and those."""
         from segkit.cli.main import make_catalog
 
         probe = click.Command(
@@ -119,15 +108,13 @@ class PlanCommand(click.Command):
                 replace(b, recipe=replace(b.recipe, parts={**b.recipe.parts, **unused}))
                 for b in bases
             ]
+        if first.get("split") is not None:
+            bases = [replace(b, recipe=divided(b.recipe, catalog, first["split"])) for b in bases]
         distinct = {(c.kind, c.name): c for base in bases for c in choices(catalog, base.recipe)}
         chosen = [*distinct.values(), *self.beside(first, catalog)]
         added, self.sections = plugin_options(chosen, self.grid)
         self.params = [*self.params, *added]
         ctx.obj = (catalog, bases, chosen)
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            raise UsageError(unknown_option(error, catalog, chosen)) from None
 
     def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
         """Plugins that are no part of a recipe, whose options are flags all the same."""
@@ -188,6 +175,30 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
                 labels[kind] = ",".join(names) or "none"
         variants.append(Variant(replace(start.recipe, parts=parts), labels))
     return variants
+
+
+SPLIT = "train_share"
+"""The option of writers that keep train and val apart, which --split sets."""
+
+
+def divided(recipe: Recipe, catalog: Catalog, share: float) -> Recipe:
+    """The recipe with --split for all of its writers that can divide what they write.
+
+    Raises `UsageError` if there is none.
+    """
+    writers = {p.name: catalog.load("writer", p.name) for p in recipe.parts.get("writer", ())}
+    able = [step.name for step in writers.values() if SPLIT in step.model_fields]
+    if not able:
+        entries = [e for e in catalog.entries("writer") if e.distribution == BUNDLED]
+        steps = [catalog.load_entry(entry) for entry in entries]
+        names = ", ".join(step.name for step in steps if SPLIT in step.model_fields)
+        raise UsageError(
+            f"--split {share:g} divides annotations into train and val, but no format that keeps "
+            f"them apart is written; add --write with one of {names}"
+        )
+    for name in able:
+        recipe = recipe.with_options("writer", name, {SPLIT: share})
+    return recipe
 
 
 def split(text: str, flag: str) -> list[str]:
@@ -265,7 +276,12 @@ def flag(
     many = typing.get_origin(info.annotation) is tuple
     metavar = _metavar(info.annotation) + (" …" if many else "")
     return click.Option(
-        [f"--{prefix}.{flag}", target], multiple=many, metavar=metavar, help=text, hidden=hidden
+        [f"--{prefix}.{flag}", target],
+        type=OptionValue(info.annotation, several=several),
+        multiple=many,
+        metavar=metavar,
+        help=text,
+        hidden=hidden,
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from segkit.plugins.hookspecs import hookimpl
 
 
 class Progress:
-    """A bar with images per second and time left on a terminal; in a pipe a line an image.
+    """A bar with images per second and time left; off a terminal a line every ten per cent.
 
     Of several recipes each image counts once for each of them.
     """
@@ -27,13 +29,15 @@ class Progress:
         self._console = Console(stderr=True, highlight=False)
         self._bar: Any = None
         self._task: Any = None
-        self._total = self._done = self._recipes = 0
+        self._total = self._done = self._before = self._recipes = 0
+        self._start = 0.0
 
     @hookimpl
     def segkit_before_run(self, recipes: Sequence[str], images: int, done: int) -> None:
         """Show the bar."""
         self._recipes = len(recipes)
-        self._total, self._done = images * len(recipes), done
+        self._total, self._done, self._before = images * len(recipes), done, done
+        self._start = time.monotonic()
         if not self._console.is_terminal:
             return
         from rich import progress
@@ -61,12 +65,12 @@ class Progress:
     @hookimpl
     def segkit_after_image(self, name: str, recipe: str, result: Mapping[str, Any]) -> None:
         """One further."""
-        self._further(name, recipe, f"{sum(result['seconds'].values()):.2f} s")
+        self._further(name, recipe)
 
     @hookimpl
     def segkit_image_failed(self, name: str, recipe: str, error: str) -> None:
         """One further, though it failed."""
-        self._further(name, recipe, "failed")
+        self._further(name, recipe)
 
     @hookimpl
     def segkit_run_failed(self, error: Exception) -> None:
@@ -79,18 +83,38 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
-    def _further(self, name: str, recipe: str, text: str) -> None:
+    def _further(self, name: str, recipe: str) -> None:
         self._done += 1
         if self._bar is not None:
             label = _short(name, 24) if self._recipes == 1 else _short(f"{name} · {recipe}", 36)
             self._bar.update(self._task, advance=1, description=label)
-        elif not self._console.is_terminal:
-            label = name if self._recipes == 1 else f"{name} · {recipe}"
-            print(f"{self._done}/{self._total} {label} {text}", file=sys.stderr)  # noqa: T201
+        elif not self._console.is_terminal and self._tenths(self._done) > self._tenths(
+            self._done - 1
+        ):
+            print(self._line(), file=sys.stderr)  # noqa: T201
+
+    def _tenths(self, done: int) -> int:
+        """How many whole tenths so many images are."""
+        return 10 * done // self._total
+
+    def _line(self) -> str:
+        """`30/300 images (10 %), 5.2 img/s, 0:00:52 left`."""
+        spent = max(time.monotonic() - self._start, 1e-6)
+        done = self._done - self._before
+        left = datetime.timedelta(seconds=round((self._total - self._done) * spent / done))
+        unit = "images" if self._recipes == 1 else "images of all recipes"
+        head = f"{self._done}/{self._total} {unit} ({100 * self._done // self._total} %)"
+        return f"{head}, {_rate(done, spent)}, {left} left"
 
 
 def _short(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _rate(done: float, spent: float) -> str:
+    """Images a second, or seconds an image where that is more."""
+    rate = done / spent if spent else 0.0
+    return f"{rate:.1f} img/s" if rate >= 1 or not rate else f"{1 / rate:.1f} s/img"
 
 
 def _Rate() -> Any:  # noqa: N802  # makes a column, and rich is imported late
@@ -101,9 +125,7 @@ def _Rate() -> Any:  # noqa: N802  # makes a column, and rich is imported late
         """Images per second since the start of this run."""
 
         def render(self, task: Task) -> Text:
-            done = task.completed - task.fields["rate_from"]
-            rate = done / task.elapsed if task.elapsed else 0.0
-            return Text(f"{rate:.1f} img/s" if rate >= 1 or not done else f"{1 / rate:.1f} s/img")
+            return Text(_rate(task.completed - task.fields["rate_from"], task.elapsed or 0.0))
 
     return Rate()
 

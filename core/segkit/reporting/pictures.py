@@ -1,8 +1,9 @@
-"""The pictures inside a page: panels made small, each kept once, within a budget.
+"""The pictures inside a page: panels made small, each kept once an image, within a budget.
 
 An overlay is a row of panels. Where its JPEG comment says which (`segkit {"panels": [[title, left,
-top, right, bottom], …]}`, in pixels, right and bottom left out), it is cut into them, so that the
-photo and the truth, which every recipe of a sweep shares, are in the page once.
+top, right, bottom], …], "roles": {"photo": 0, "mask": 3}}`, in pixels, right and bottom left out,
+and places among the panels), it is cut into them, so that the photo and the truth, which every
+recipe of a sweep shares, are in the page once, and photo and mask can take each other's place.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segkit.errors import BadImageError
 from segkit.values.images import read_image
@@ -30,6 +31,9 @@ ROOM = 14_300_000
 
 WIDTHS = ((300, 480), (900, 320), (1600, 240), (2400, 192))
 """Up to so many panels: pixels across a panel."""
+
+SHARP, SOFT = 4 / 3, 2 / 3
+"""Photo and mask, which are looked at large, get more of them than the panels beside them."""
 
 LEAST_WIDTH = 176
 """Pixels across a panel where there are more."""
@@ -49,6 +53,17 @@ class Tile:
     """What it shows: `photo`, `mask (IoU 0.91)`."""
     picture: int
     """Its place in `Album.pictures`."""
+    role: str = ""
+    """`photo` or `mask`, where the file says so."""
+
+
+class Panel(NamedTuple):
+    """A part of a picture's file."""
+
+    title: str
+    picture: PIL.Image.Image
+    role: str = ""
+    """`photo` or `mask`, where the file says so."""
 
 
 @dataclass
@@ -67,14 +82,17 @@ class Album:
 
 _Small = tuple[str, int, int]
 
+MARKUP = 220
+"""Characters that a tile needs in the page beside its picture, its title twice and a name."""
+
 
 @dataclass
 class _Bundle:
     """One image's pictures, before it is known whether they have room."""
 
     name: str
-    tiles: dict[int, list[tuple[str, bytes]]] = field(default_factory=dict)
-    """Place of the run to titles and digests."""
+    tiles: dict[int, list[tuple[str, bytes, str]]] = field(default_factory=dict)
+    """Place of the run to titles, digests and roles."""
     pictures: dict[bytes, _Small] = field(default_factory=dict)
     damaged: list[Path] = field(default_factory=list)
 
@@ -83,25 +101,27 @@ def make_album(files: Mapping[str, Mapping[int, Path]], taken: int = 0) -> Album
     """The pictures of each image (name to place of the run to file), the first ones first.
 
     Images are taken whole until the next one would exceed `ROOM`, of which `taken` characters are
-    used already; the others are left out. The same picture is kept once.
+    used already; the others are left out. An image's same picture is kept once.
     """
     album = Album()
-    known: dict[bytes, int] = {}
     room = ROOM - taken
     runs = len({place for by in files.values() for place in by})
     width = panel_width(len(files) * (4 + runs))
     for done, bundle in enumerate(_bundles(files, width)):
-        new = {digest: p for digest, p in bundle.pictures.items() if digest not in known}
-        room -= sum(len(data) + 12 for data, _, _ in new.values())
-        room -= sum(len(title) + 12 for tiles in bundle.tiles.values() for title, _ in tiles)
+        tiles = [tile for own in bundle.tiles.values() for tile in own]
+        room -= sum(len(data) for data, _, _ in bundle.pictures.values())
+        room -= sum(MARKUP + len(bundle.name) + 2 * len(title) for title, _, _ in tiles)
         if room < 0:
             album.left_out = len(files) - done
             break
-        for digest, picture in new.items():
-            known[digest] = len(album.pictures)
+        places = {}
+        for digest, picture in bundle.pictures.items():
+            places[digest] = len(album.pictures)
             album.pictures.append(picture)
-        for place, tiles in bundle.tiles.items():
-            album.tiles[bundle.name, place] = [Tile(title, known[d]) for title, d in tiles]
+        for place, own in bundle.tiles.items():
+            album.tiles[bundle.name, place] = [
+                Tile(title, places[digest], role) for title, digest, role in own
+            ]
         album.damaged += bundle.damaged
     return album
 
@@ -123,21 +143,23 @@ def _bundle(name: str, files: Mapping[int, Path], width: int) -> _Bundle:
     bundle = _Bundle(name)
     for place, file in files.items():
         try:
-            titled = panels(file, width)
+            cut = panels(file, round(SHARP * width))
         except BadImageError:
             bundle.damaged.append(file)
             continue
         bundle.tiles[place] = []
-        for title, panel in titled:
-            digest = hashlib.blake2b(repr(panel.size).encode() + panel.tobytes()).digest()
+        known = any(panel.role for panel in cut)
+        for title, picture, role in cut:
+            digest = hashlib.blake2b(repr(picture.size).encode() + picture.tobytes()).digest()
             if digest not in bundle.pictures:
-                bundle.pictures[digest] = small(panel, width)
-            bundle.tiles[place].append((title, digest))
+                share = SHARP if role else SOFT if known else 1
+                bundle.pictures[digest] = small(picture, round(share * width))
+            bundle.tiles[place].append((title, digest, role))
     return bundle
 
 
-def panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
-    """Title and picture of each panel of a file; a file that names none is one panel.
+def panels(file: Path, width: int) -> list[Panel]:
+    """The panels of a file, at least `width` across where they are; one that names none is one.
 
     Raises `BadImageError`.
     """
@@ -148,7 +170,7 @@ def panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
             boxes = _boxes(strip.info.get("comment"), strip.size)
             if boxes:
                 full = strip.width
-                across = max(right - left for _, (left, _, right, _) in boxes)
+                across = max(right - left for _, (left, _, right, _), _ in boxes)
                 # A JPEG is decoded at half the size in half the time. Blocks of 8 pixels hold
                 # one panel alone, so a shared panel comes out the same whatever is beside it.
                 scale = next((s for s in (4, 2) if across >= width * s), 1)
@@ -156,27 +178,32 @@ def panels(file: Path, width: int) -> list[tuple[str, PIL.Image.Image]]:
                 factor = strip.width / full
                 picture = strip.convert("RGB")
                 cut = []
-                for title, box in boxes:
+                for title, box, role in boxes:
                     left, top, right, bottom = (round(edge * factor) for edge in box)
-                    cut.append((title, picture.crop((left, top, right, bottom))))
+                    cut.append(Panel(title, picture.crop((left, top, right, bottom)), role))
                 return cut
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         pass  # read_image says what is wrong
-    return [("", PIL.Image.fromarray(read_image(file).pixels))]
+    return [Panel("", PIL.Image.fromarray(read_image(file).pixels))]
 
 
-def _boxes(comment: Any, size: tuple[int, int]) -> Sequence[tuple[str, tuple[int, ...]]]:
-    """The panels that a comment names; none if it is not ours or does not fit the picture."""
+def _boxes(comment: Any, size: tuple[int, int]) -> Sequence[tuple[str, tuple[int, ...], str]]:
+    """Title, box and role of the panels that a comment names.
+
+    None if it is not ours or does not fit the picture.
+    """
     if not isinstance(comment, bytes) or not comment.startswith(MARK):
         return []
     boxes = []
     try:
-        for title, *box in json.loads(comment[len(MARK) :])["panels"]:
+        content = json.loads(comment[len(MARK) :])
+        roles = {int(place): str(role) for role, place in content.get("roles", {}).items()}
+        for place, (title, *box) in enumerate(content["panels"]):
             left, top, right, bottom = map(int, box)
             if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
                 return []
-            boxes.append((str(title), (left, top, right, bottom)))
-    except (ValueError, TypeError, KeyError, RecursionError):
+            boxes.append((str(title), (left, top, right, bottom), roles.get(place, "")))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return []
     return boxes[:16]
 

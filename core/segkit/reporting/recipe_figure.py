@@ -120,7 +120,7 @@ def _panels(file: Path) -> Iterator[tuple[str, PIL.Image.Image]]:
         titled = panels(file, WIDTH)
     except BadImageError:
         return
-    for title, picture in reversed(titled):
+    for title, picture, _ in reversed(titled):
         what = next((w for w in (*SHARED, MASK, TRUTH) if title.startswith(w)), None)
         if what is None and not title:
             what = MASK

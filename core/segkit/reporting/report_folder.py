@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +61,12 @@ class Run:
     def failed(self) -> list[ResultLine]:
         """The lines of the images that failed."""
         return [line for line in self.lines.values() if not line.ok]
+
+    @cached_property
+    def makes_masks(self) -> bool:
+        """Whether an image without masks is one in which nothing was found."""
+        empty = self.summary is not None and self.summary.empty
+        return bool(empty or any(line.masks for line in self.lines.values()))
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -1,11 +1,14 @@
-"""The gallery of the report: which picture an image has, and whose pictures get room.
+"""The gallery of the report: which picture an image has, whose pictures get room, in which order.
 
-What the page's script works on, a card for each image, is made here too.
+The page holds a card for each image with its pictures. Its script sorts, filters and opens them by
+what `script_data` says.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,16 @@ from urllib.parse import quote
 from segkit.kinds import MASK_WRITER, PICTURE_WRITER
 from segkit.plugins.figures import Figure
 from segkit.reporting.charts import finite
-from segkit.reporting.pictures import Album
-from segkit.reporting.report_folder import Folder
+from segkit.reporting.pictures import STRIP, Album
+from segkit.reporting.report_folder import Folder, Run
 from segkit.reporting.templating import figure
-from segkit.running.records import ResultLine
+from segkit.running.records import MaskRecord, ResultLine
 
 PICTURED = (PICTURE_WRITER, MASK_WRITER)
 """The folders whose pictures are shown; of an image with several the first one's."""
+
+NAMED = 3
+"""So many classes are named on a card."""
 
 Files = Mapping[str, Mapping[int, Path]]
 """Image name to place of the run to its picture's file."""
@@ -57,15 +63,16 @@ def _is_file(path: Path) -> bool:
 def most_telling(folder: Folder, names: Iterable[str], rank: str) -> list[str]:
     """Names in the order in which their pictures get room.
 
-    In turn the worst, the best, the most differing between recipes by the figure `rank`; last those
-    without a figure.
+    In turn the worst, the best, the most differing between recipes by the figure `rank`, or where
+    there is none by the masks' scores; last those without either.
     """
     names = list(names)
     values = {
         name: [
-            line.scores[rank]
+            value
             for run in folder.runs
-            if (line := run.lines.get(name)) and finite(line.scores.get(rank)) is not None
+            if (line := run.lines.get(name)) is not None
+            and (value := standing(run, line, rank)) is not None
         ]
         for name in names
     }
@@ -76,6 +83,105 @@ def most_telling(folder: Folder, names: Iterable[str], rank: str) -> list[str]:
         orders.append(sorted(rated, key=lambda n: min(values[n]) - max(values[n])))
     turns = chain.from_iterable(zip_longest(*orders))
     return list(dict.fromkeys(n for n in (*turns, *names) if n is not None))
+
+
+def standing(run: Run, line: ResultLine, rank: str) -> float | None:
+    """What an image is ordered by: its figure `rank`, or where there is none its masks' scores."""
+    return finite(line.scores.get(rank)) if rank else sureness(run, line)
+
+
+# ---- what is said of masks --------------------------------------------------------------------
+
+
+def mask_score(mask: MaskRecord) -> float:
+    """How sure of itself a mask is: the segmenter's own score."""
+    return float(mask.score)
+
+
+def sureness(run: Run, line: ResultLine) -> float | None:
+    """The least score of an image's masks; 0 if it has none, None where no step makes masks."""
+    scores = [mask_score(mask) for mask in line.masks if mask.pixels]
+    if scores:
+        return finite(min(scores))
+    return 0.0 if line.ok and run.makes_masks else None
+
+
+def found_in(run: Run, line: ResultLine) -> str:
+    """An image's masks in a few words: `tabby 0.93`, `dog ×2, cat 0.71–0.93`, `no mask`."""
+    masks = [mask for mask in line.masks if mask.pixels]
+    if not masks:
+        return "no mask" if line.ok and run.makes_masks else ""
+    counts = Counter(mask.name or "mask" for mask in masks)
+    names = [name if n == 1 else f"{name} ×{n}" for name, n in counts.most_common(NAMED)]
+    more = [f"{len(counts) - NAMED} more"] if len(counts) > NAMED else []
+    scores = [mask_score(mask) for mask in masks]
+    span = dict.fromkeys((f"{min(scores):.2f}", f"{max(scores):.2f}"))
+    return f"{', '.join(names + more)} {'–'.join(span)}"
+
+
+# ---- cards ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image's card as the page holds it before its script takes over."""
+
+    name: str
+    tiles: list[tuple[str, int]]
+    """Label and place in `Album.pictures`; each picture once, the recipes' own last."""
+    marks: list[str]
+    link: str | None
+    """Its file."""
+    wide: bool
+    """Whether it gets the room of two."""
+
+
+def cards(folder: Folder, album: Album, files: Files, rank: str, lower: bool) -> list[Card]:
+    """The cards of all images with pictures in the page, as the script orders them at first.
+
+    By the first recipe's figure `rank` the worst first (`lower`: less of it is better), or where
+    there is none by the masks' scores the least sure first.
+    """
+    pictured = dict.fromkeys(name for name, _ in album.tiles)
+    first = folder.runs[0] if folder.runs else None
+
+    def order(name: str) -> tuple[bool, float]:
+        line = first.lines.get(name) if first else None
+        value = standing(first, line, rank) if first and line else None
+        return value is None, (value or 0) * (-1 if rank and lower else 1)
+
+    done = {name: place for place, name in enumerate(folder.images)}
+    names = sorted(sorted(pictured, key=done.__getitem__), key=order)
+    return [_card(folder, album, files, rank, name) for name in names]
+
+
+def _card(folder: Folder, album: Album, files: Files, rank: str, name: str) -> Card:
+    seen: dict[int, tuple[str, list[int]]] = {}
+    for place in range(len(folder.runs)):
+        for tile in album.tiles.get((name, place), ()):
+            seen.setdefault(tile.picture, (tile.title, []))[1].append(place)
+    having = {place for _, places in seen.values() for place in places}
+    shared, own = [], []
+    for picture, (title, places) in seen.items():
+        if len(places) == len(having):
+            shared.append((title, picture))
+        else:
+            who = ", ".join(folder.runs[place].name for place in places)
+            own.append((" · ".join(filter(None, (who, title))), picture))
+    marks = []
+    for run in folder.runs:
+        if (line := run.lines.get(name)) is None:
+            continue
+        head = f"{run.name}: " if len(folder.runs) > 1 else ""
+        value = finite(line.scores.get(rank))
+        said = [f"{rank} {value:.3f}"] if value is not None else []
+        said += [found_in(run, line)] if line.ok else ["failed"]
+        marks += [head + text for text in said if text]
+    links = [_link(folder.directory, file) for file in files.get(name, {}).values()]
+    tiles = shared + own
+    sizes = [album.pictures[picture][1:] for _, picture in tiles]
+    wide = len(tiles) > 3 or any(width > STRIP * height for width, height in sizes)
+    return Card(name, tiles, marks, next(iter(links), None), wide)
 
 
 def script_data(
@@ -93,16 +199,19 @@ def script_data(
                 continue
             file = files.get(name, {}).get(place)
             error = None if line.ok else failures.setdefault(str(line.error), len(failures))
+            tiles = album.tiles.get((name, place), ())
             by_run.append(
                 {
                     "rank": finite(line.scores.get(rank)),
+                    "sure": sureness(run, line),
+                    "found": found_in(run, line),
                     "scores": " · ".join(
                         f"{name} {figure(value, figures[name].unit)}"
                         for name, value in line.scores.items()
                     ),
                     "error": error,
                     "link": _link(folder.directory, file) if file else None,
-                    "tiles": [[t.title, t.picture] for t in album.tiles.get((name, place), ())],
+                    "tiles": [[tile.title, tile.picture, tile.role] for tile in tiles],
                 }
             )
         images.append({"name": name, "by": by_run})

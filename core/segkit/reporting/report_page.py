@@ -28,7 +28,7 @@ from segkit.reporting.charts import (
 from segkit.reporting.pictures import Album, make_album
 from segkit.reporting.recipe_words import steps_of
 from segkit.reporting.report_folder import Folder, Run
-from segkit.reporting.report_gallery import most_telling, picture_files, script_data
+from segkit.reporting.report_gallery import cards, most_telling, picture_files, script_data
 from segkit.reporting.report_robustness import robustness_section, settings
 from segkit.reporting.templating import json_in_page, style_and_script, template
 
@@ -79,8 +79,9 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         album=album,
         damaged=[file.relative_to(folder.directory).as_posix() for file in album.damaged],
         pictured=len(files),
+        scored=any(run.makes_masks for run in folder.runs),
+        cards=cards(folder, album, files, rank, figures[rank].lower_is_better),
         data=json_in_page(script_data(folder, album, files, rank, figures)),
-        pictures=json_in_page(album.pictures),
     )
 
 

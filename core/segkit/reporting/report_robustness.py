@@ -192,11 +192,11 @@ def _examples(
 def _tiles(file: Path) -> list[ExampleTile]:
     """The panels that show the heat over the image, if there is one, and the mask."""
     try:
-        titled = panels(file, TILE)
+        cut = panels(file, TILE)
     except BadImageError:
         return []
-    wanted = [(t, p) for t, p in titled if t.startswith(("overlay", "mask"))] or titled[:1]
-    return [ExampleTile(title, *small(picture, TILE)) for title, picture in wanted]
+    wanted = [panel for panel in cut if panel.title.startswith(("overlay", "mask"))] or cut[:1]
+    return [ExampleTile(panel.title, *small(panel.picture, TILE)) for panel in wanted]
 
 
 def settings(options: Mapping[str, Any]) -> str:

@@ -20,7 +20,12 @@ from segkit.errors import SegkitError, UsageError
 from segkit.running.ledger import LEDGER, Ledger, is_run, record_of
 from segkit.running.owned import OWN, Left, Line, files_in, files_named, is_inside, remove_run
 from segkit.running.recipe import Recipe
-from segkit.running.recipe_record import comparable, recorded_weights, to_toml
+from segkit.running.recipe_record import (
+    comparable,
+    recorded_weights,
+    to_toml,
+    without_joined,
+)
 from segkit.running.records import ResultLine, RunSummary
 from segkit.values.files import write_file
 
@@ -215,8 +220,9 @@ class Record:
                 f"--resume: {self.directory} has lost its recipe.toml, so nobody can tell whether "
                 "this is the same recipe; put it back, or choose another folder"
             )
-        before = comparable(Recipe.load(path))
-        now = comparable(Recipe.from_dict(self._recipe))
+        earlier = Recipe.load(path)
+        before = comparable(earlier)
+        now = comparable(without_joined(Recipe.from_dict(self._recipe), earlier))
         weights = self._recipe.get("record", {}).get("weights", {})
         for file, digest in recorded_weights(path).items():
             if weights.get(file, digest) != digest:

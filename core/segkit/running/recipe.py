@@ -244,10 +244,11 @@ class Recipe:
                     assert isinstance(metric, Metric)
                     if metric.joins and missing_input(metric, built.made) is None:
                         extras.append(metric)
-        names = [PICTURE_WRITER] if "writer" not in self.parts else []
-        # Masks are what a run is for: only `--write none` leaves them out.
-        if "labels" in built.made and self.parts.get("writer", True):
-            names = [MASK_WRITER] * all(w.name != MASK_WRITER for w in built.writers) + names
+        # What a run is for, and what shows it: only `--write none` leaves them out.
+        names = [MASK_WRITER, PICTURE_WRITER] if self.parts.get("writer", True) else []
+        if "labels" not in built.made:
+            names = [name for name in names if name != MASK_WRITER]
+        names = [name for name in names if all(w.name != name for w in built.writers)]
         extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
         return extras
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from segkit.errors import UsageError
-from segkit.kinds import BUNDLED, IN_RECIPES
+from segkit.kinds import BUNDLED, IN_RECIPES, KINDS
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
 from segkit.plugins.steps import Step
@@ -159,6 +160,17 @@ def comparable(recipe: Recipe) -> dict[str, Any]:
             place = part.name if len(parts) == 1 else f"{part.name}[{index}]"
             flat |= {f"{place}.{option}": value for option, value in part.options.items()}
     return {key: _written(value) for key, value in flat.items()}
+
+
+def without_joined(recipe: Recipe, earlier: Recipe) -> Recipe:
+    """The recipe without the default writers that an earlier one has not, though it has writers.
+
+    A segkit before 0.2 wrote what `--write` named in place of them; such a run may go on.
+    """
+    had = {part.name for part in earlier.parts.get("writer", ())}
+    joined = {*KINDS["writer"].defaults} - had if had else set()
+    writers = tuple(p for p in recipe.parts.get("writer", ()) if p.name not in joined)
+    return replace(recipe, parts={**recipe.parts, "writer": writers})
 
 
 def _written(value: Any) -> Any:

@@ -40,6 +40,26 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
     return shapes
 
 
+def without_specks(mask: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """The mask (H, W) bool without parts, and with no holes, of less than `share` of its pixels.
+
+    Pixels that touch by a corner are of one part. The largest part stays in any case.
+    """
+    from scipy import ndimage
+
+    if share <= 0 or not mask.any():
+        return mask
+    least = share * np.count_nonzero(mask)
+    parts, _ = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept = (sizes >= min(least, sizes.max()))[parts] & mask
+    holes, _ = ndimage.label(np.pad(~kept, 1, constant_values=True))
+    small = np.bincount(holes.ravel()) < least
+    small[[0, holes[0, 0]]] = False  # the mask, and what is around it
+    return np.asarray(kept | small[holes[1:-1, 1:-1]])
+
+
 def one_polygon(parts: list[Polygon]) -> Polygon:
     """The parts of one object as a single polygon.
 

@@ -194,11 +194,14 @@ def _cross(radius: int) -> PIL.Image.Image:
 class Panel:
     """One picture with a caption: a title, and a key of class ids to names."""
 
-    def __init__(self, title: str, picture: RGB, key: Mapping[int, str] | None = None) -> None:
-        """`picture`: (h, w, 3) uint8."""
+    def __init__(
+        self, title: str, picture: RGB, key: Mapping[int, str] | None = None, role: str = ""
+    ) -> None:
+        """`picture`: (h, w, 3) uint8; `role`: `photo` or `mask`, which differ by the mask alone."""
         self.title = title
         self.picture = picture
         self.key = dict(key or {})
+        self.role = role
 
 
 def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:
@@ -226,7 +229,9 @@ def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:
         boxes.append([title, left, top, left + w, top + h])
         _caption(draw, panel, left, left + width, gap, font)
         left += width + gap
-    strip.info["comment"] = b"segkit " + json.dumps({"panels": boxes}).encode()
+    roles = {panel.role: place for place, panel in enumerate(panels) if panel.role}
+    said = json.dumps({"panels": boxes, "roles": roles})
+    strip.info["comment"] = b"segkit " + said.encode()
     return strip
 
 

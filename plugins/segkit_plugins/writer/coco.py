@@ -20,6 +20,7 @@ from segkit_plugins.writer._files import (
     write_photo,
 )
 from segkit_plugins.writer._numbering import ClassIds, parts_in
+from segkit_plugins.writer._split import TrainShare, divided
 
 PARTS = "coco/parts"
 
@@ -41,6 +42,10 @@ class Coco(AnnotationWriter):
 
     images: Literal["jpg", "png", "none"] = "jpg"
     """Write the photos too: as JPEG, without loss as PNG, or not (then named as if JPEG)."""
+
+    train_share: TrainShare = None
+    """This share of the images is in `annotations_train.json`, the others in
+    `annotations_val.json`, under the ids of `annotations.json`, which has all; --split sets it."""
 
     def open(self, device: str) -> None:
         """Check that pycocotools is there."""
@@ -79,28 +84,38 @@ class Coco(AnnotationWriter):
         return written, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
-        """Write `annotations.json` from the parts of all finished images."""
+        """Write `annotations.json` from the parts of all finished images, and train and val."""
         ids = ClassIds(directory / "coco")
         if parts := parts_in(directory, PARTS):
             ids.settle(parts)
-        images: list[dict[str, Any]] = []
+        images: dict[str, dict[str, Any]] = {}
         annotations: list[dict[str, Any]] = []
         for file in finished_files(directory, PARTS):
             part = json.loads(file.read_bytes())
-            images.append({"id": len(images) + 1, **part["image"]})
+            images[file.stem] = {"id": len(images) + 1, **part["image"]}
             for one in part["annotations"]:
                 head = {"id": len(annotations) + 1, "image_id": len(images)}
-                if (name := one.pop("category", None)) is not None:
-                    one["category_id"] = ids.id(name)
+                if (category := one.pop("category", None)) is not None:
+                    one["category_id"] = ids.id(category)
                 annotations.append({**head, **one})
-        whole = {
-            "info": {"description": "Made by segkit"},
-            "licenses": [],
-            "images": images,
-            "categories": [{"id": i, "name": n, "supercategory": ""} for i, n in ids.names.items()],
-            "annotations": annotations,
-        }
-        return (write_json(directory / "coco/annotations.json", whole), *ids.files)
+        sets = {"annotations.json": list(images)}
+        if self.train_share is not None:
+            sides = divided(images, self.train_share)
+            sets |= {f"annotations_{side}.json": some for side, some in sides.items()}
+        categories = [{"id": i, "name": n, "supercategory": ""} for i, n in ids.names.items()]
+        written = []
+        for name, some in sets.items():
+            own = [images[stem] for stem in some]
+            there = {image["id"] for image in own}
+            whole = {
+                "info": {"description": "Made by segkit"},
+                "licenses": [],
+                "images": own,
+                "categories": categories,
+                "annotations": [one for one in annotations if one["image_id"] in there],
+            }
+            written.append(write_json(directory / "coco" / name, whole))
+        return (*written, *ids.files)
 
 
 def _run_lengths() -> Any:

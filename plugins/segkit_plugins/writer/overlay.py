@@ -65,7 +65,7 @@ class Overlay(Writer):
         path = file_for(directory, "overlay", image.name, ".jpg")
         scale = Scale(image.size, self.height)
         photo = scale.photo(image.pixels)
-        panels = [Panel(f"image {image.size[1]}x{image.size[0]}", photo)]
+        panels = [Panel(f"image {image.size[1]}x{image.size[0]}", photo, role="photo")]
         panels += _heat_panels(photo, heatmaps, scale)
         if masks is not None or labels is not None:
             panels.append(_mask_panel(photo, masks, labels, scale, scores or {}))
@@ -113,7 +113,7 @@ def _mask_panel(
     edges = outline(ids)
     for mask in () if masks is None else masks.masks:
         edges |= outline(scale.labels(mask))
-    return Panel(f"mask{iou}", tinted(photo, ids, edges), names)
+    return Panel(f"mask{iou}", tinted(photo, ids, edges), names, role="mask")
 
 
 def _label_panel(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from segkit import Writer, hookimpl, write_file
 from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
-from segkit_plugins.writer._files import file_for
-from segkit_plugins.writer._numbering import ClassIds
+from segkit_plugins.writer._files import file_for, write_json
+from segkit_plugins.writer._numbering import ClassIds, parts_in
+
+PARTS = "supervision/parts"
 
 
 class Supervision(AnnotationWriter):
@@ -26,18 +28,20 @@ class Supervision(AnnotationWriter):
 
     Nothing is lost. `mask` is (n, H, W) bool, overlaps and all. `xyxy` (n, 4) float32 is the first
     and the last pixel, as `supervision.mask_to_xyxy` makes it; `confidence` (n,) float32 the
-    mask's score; `class_id` (n,) int64 the data set's class id, or the next free one for a name
-    that it lacks (`supervision/classes.json` has all). Where the result is a class map without
-    masks, each of its classes in an image is one object, with confidence 1. Empty masks are left
-    out; an image without objects has n = 0. The library is not needed for writing.
+    mask's score; `class_id` (n,) int64 the data set's class id, names that it lacks get the next
+    free ones by name: `supervision/classes.json` has all, `supervision/parts` what an image adds.
+    Where the result is a class map without masks, each of its classes in an image is one object,
+    with confidence 1. Empty masks are left out; an image without objects has n = 0. The library is
+    not needed for writing.
     """
 
     name = "supervision"
 
     def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
-        """Write an image's file."""
+        """Write an image's file, and a part where it has classes that the data set lacks."""
         image, objects, ids = annotated.image, annotated.objects, annotated.ids
         path = file_for(directory, "supervision", image.name, ".npz")
+        part = file_for(directory, PARTS, image.name, ".json")
         fields: dict[str, Any] = {
             "xyxy": np.zeros((len(objects), 4), np.float32),
             "mask": np.zeros((len(objects), *image.size), bool),
@@ -50,13 +54,30 @@ class Supervision(AnnotationWriter):
             fields["xyxy"][i] = columns[0], rows[0], columns[-1], rows[-1]
             fields["mask"][i] = item.mask
         ids.save()
-        content = io.BytesIO()
-        np.savez_compressed(content, **fields)
-        return (write_file(path, content.getvalue()),)
+        kept = [write_json(part, ids.part)] if ids.others else []
+        return _packed(path, fields), *kept
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
-        """Name `classes.json`, which is there since the first image."""
-        return ClassIds(directory / "supervision").files
+        """Write again what has a class with another id, now that all are known."""
+        ids = ClassIds(directory / "supervision")
+        parts = parts_in(directory, PARTS)
+        if parts:
+            ids.settle(parts)
+        for part in parts:
+            path = directory / f"supervision/{part.stem}.npz"
+            with np.load(path) as file:
+                fields = dict(file)
+            settled = np.array([ids.id(str(name)) for name in fields["class_name"]], np.int64)
+            if not np.array_equal(fields["class_id"], settled):
+                _packed(path, {**fields, "class_id": settled})
+        return ids.files
+
+
+def _packed(path: Path, fields: Mapping[str, Any]) -> Path:
+    """Write arrays as an .npz file."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **fields)
+    return write_file(path, content.getvalue())
 
 
 @hookimpl

@@ -30,6 +30,7 @@ from segkit_plugins.writer._files import (
     write_photo,
 )
 from segkit_plugins.writer._numbering import ClassIds, parts_in
+from segkit_plugins.writer._split import TrainShare, divided
 
 ROOT = "voc/VOCdevkit/VOC2012"
 
@@ -62,6 +63,10 @@ class Voc(AnnotationWriter):
     image_set: Literal["train", "val", "trainval"] = "trainval"
     """The list in `ImageSets/Segmentation` that names the images."""
 
+    train_share: TrainShare = None
+    """This share of the images is listed in `train.txt`, the others in `val.txt`, and all in
+    `trainval.txt`, whatever `image_set` says; --split sets it."""
+
     def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
         """Write an image's two PNGs, and the photo if it is asked for.
 
@@ -92,7 +97,7 @@ class Voc(AnnotationWriter):
         return by_class, by_object, *kept, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
-        """Write the list of finished images.
+        """Write the list of finished images, or their lists for train, val and both.
 
         Class maps with a class that has another id, now that all are known, are written again.
         """
@@ -106,9 +111,15 @@ class Voc(AnnotationWriter):
             if not np.array_equal(read_mask(path), class_map):
                 write_png(path, class_map.astype(np.uint8), palette())
         stems = [p.stem for p in finished_files(directory, CLASS_MAPS)]
-        listed = directory / ROOT / "ImageSets/Segmentation" / f"{self.image_set}.txt"
-        written = b"".join(os.fsencode(stem) + b"\n" for stem in stems)
-        return (write_file(listed, written), *ids.files)
+        sets = {self.image_set: stems}
+        if self.train_share is not None:
+            sets = {**divided(stems, self.train_share), "trainval": stems}
+        lists = directory / ROOT / "ImageSets/Segmentation"
+        written = [
+            write_file(lists / f"{name}.txt", b"".join(os.fsencode(f"{stem}\n") for stem in some))
+            for name, some in sets.items()
+        ]
+        return (*written, *ids.files)
 
 
 def _named_map(

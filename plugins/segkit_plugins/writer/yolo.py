@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,8 +12,15 @@ from pydantic import NonNegativeFloat
 from segkit import Writer, hookimpl, write_file
 from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
 from segkit_plugins.writer._contours import Polygon, one_polygon, polygons
-from segkit_plugins.writer._files import file_for, photo_for, write_json, write_photo
+from segkit_plugins.writer._files import (
+    file_for,
+    finished_files,
+    photo_for,
+    write_json,
+    write_photo,
+)
 from segkit_plugins.writer._numbering import ClassIds, parts_in
+from segkit_plugins.writer._split import TrainShare, divided
 
 WITHIN = 0.1
 """How far into its pixel a vertex is written. Readers that cut off what follows the point, as
@@ -48,6 +56,10 @@ class Yolo(AnnotationWriter):
     tolerance: NonNegativeFloat = 0.0
     """How far a polygon may leave the mask's edge, in pixels, to have fewer vertices."""
 
+    train_share: TrainShare = None
+    """This share of the images is listed in `yolo/train.txt`, the others in `yolo/val.txt`, and
+    `data.yaml` names the lists; --split sets it."""
+
     def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
         """Write an image's text, and the photo if it is asked for."""
         image, ids = annotated.image, annotated.ids
@@ -66,7 +78,7 @@ class Yolo(AnnotationWriter):
         return written, *kept, *write_photo(photo, image, self.images)
 
     def finish(self, directory: Path) -> tuple[Path, ...]:
-        """Write `data.yaml`: where the photos are, and the class names by place.
+        """Write `data.yaml`: where the photos are, or their lists, and the class names by place.
 
         Lines whose class has another place, now that all images are known, are written again.
         """
@@ -77,10 +89,30 @@ class Yolo(AnnotationWriter):
             path, labels = directory / f"yolo/labels/{part.stem}.txt", _text(content["lines"], ids)
             if path.read_bytes() != labels:
                 write_file(path, labels)
+        lists = self._lists(directory)
+        sets = [f"{name}: {lists[name].name if lists else 'images'}" for name in ("train", "val")]
         listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(ids.names.values())]
         head = "names:" if listed else "names: {}"
-        text = "\n".join(["train: images", "val: images", head, *listed, ""])
-        return (write_file(directory / "yolo/data.yaml", text.encode()), *ids.files)
+        text = "\n".join([*sets, head, *listed, ""])
+        return (
+            write_file(directory / "yolo/data.yaml", text.encode()),
+            *lists.values(),
+            *ids.files,
+        )
+
+    def _lists(self, directory: Path) -> dict[str, Path]:
+        """Write the lists of the photos for train and val, if they are asked for."""
+        if self.train_share is None:
+            return {}
+        stems = [path.stem for path in finished_files(directory, "yolo/labels")]
+        suffix = "png" if self.images == "png" else "jpg"
+        return {
+            side: write_file(
+                directory / f"yolo/{side}.txt",
+                b"".join(os.fsencode(f"./images/{stem}.{suffix}\n") for stem in some),
+            )
+            for side, some in divided(stems, self.train_share).items()
+        }
 
 
 def _text(lines: Iterable[Sequence[str]], ids: ClassIds) -> bytes:

@@ -1,5 +1,6 @@
 "use strict";
-/* Sorts tables, shows the pictures a few at a time, opens them large. All text goes in as text. */
+/* Sorts tables, shows the pictures a few at a time, opens them at full width. All text goes in as
+   text. */
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const $ = (id) => document.getElementById(id);
@@ -59,7 +60,11 @@
   /* ---- gallery ---- */
 
   const { recipes, rank, up, images, failures } = read("data");
-  const pictures = read("pictures-data");
+  /* The page holds each picture once, in the cards that are there without a script. */
+  const pictures = [];
+  for (const image of document.querySelectorAll("#cards img")) {
+    pictures[image.dataset.picture] = image;
+  }
   const places = new Map(images.map((image, place) => [image.name, place]));
   const PAGE = 48;
   const filters = $("filters");
@@ -67,6 +72,7 @@
   let shown = 0;
 
   const value = (image, recipe) => (image.by[recipe] ? image.by[recipe].rank : null);
+  const sure = (image, recipe) => (image.by[recipe] ? image.by[recipe].sure : null);
   const fixed = (number) => number.toFixed(3);
   const chosenRecipe = () => Number($("shown-recipe").value);
   const otherRecipe = () => ($("other").value === "" ? null : Number($("other").value));
@@ -83,8 +89,8 @@
     /* The recipes' pictures, each once; first the shared ones, then the others with names. */
     const seen = new Map();
     for (const recipe of asked) {
-      for (const [title, picture] of image.by[recipe]?.tiles ?? []) {
-        if (!seen.has(picture)) seen.set(picture, { title, picture, of: [] });
+      for (const [title, picture, role] of image.by[recipe]?.tiles ?? []) {
+        if (!seen.has(picture)) seen.set(picture, { title, picture, role, of: [] });
         seen.get(picture).of.push(recipe);
       }
     }
@@ -97,14 +103,23 @@
     return [...tiles.filter((one) => !one.who), ...tiles.filter((one) => one.who)];
   };
 
-  const tile = (image, { title, picture, who }) => {
-    const [data, width, height] = pictures[picture];
-    const label = [who, title].filter(Boolean).join(" · ");
-    return make("span", { className: width > 2 * height ? "tile strip" : "tile" },
-      make("img", {
-        src: `data:image/jpeg;base64,${data}`, width, height, loading: "lazy", decoding: "async",
-        alt: label ? `${image.name}: ${label}` : image.name,
-      }),
+  const labelOf = ({ title, who }) => [who, title].filter(Boolean).join(" · ");
+
+  const pictureOf = (image, shown, properties = {}) => {
+    const label = labelOf(shown);
+    return Object.assign(pictures[shown.picture].cloneNode(), {
+      alt: label ? `${image.name}: ${label}` : image.name, ...properties,
+    });
+  };
+
+  const sizeOf = (picture) => ["width", "height"].map((side) => Number(picture.getAttribute(side)));
+
+  const tile = (image, shown, tag = "span") => {
+    const picture = pictureOf(image, shown);
+    const [width, height] = sizeOf(picture);
+    const label = labelOf(shown);
+    return make(tag, { className: width > 2 * height ? "tile strip" : "tile" },
+      picture,
       label ? make("span", { className: "label", ariaHidden: "true", textContent: label }) : null);
   };
 
@@ -116,9 +131,11 @@
       const name = recipes.length > 1 ? `${recipes[recipe]}: ` : "";
       if (by.error !== null) {
         parts.push(make("span", { className: "bad", textContent: `${name}failed` }));
-      } else if (by.rank !== null) {
-        parts.push(make("span", { textContent: `${name}${rank} ${fixed(by.rank)}` }));
+        continue;
       }
+      const said = [by.rank === null ? "" : `${rank} ${fixed(by.rank)}`, by.found];
+      parts.push(...said.filter(Boolean)
+        .map((text) => make("span", { textContent: `${name}${text}` })));
     }
     return parts;
   };
@@ -160,53 +177,105 @@
       && which.some((recipe) => image.by[recipe])
       && (!failed || which.some((recipe) => image.by[recipe] && image.by[recipe].error !== null)));
     const by = {
-      worst: (image) => value(image, which[0]) * (up ? 1 : -1),
-      best: (image) => value(image, which[0]) * (up ? -1 : 1),
-      difference: (image) => -difference(image),
+      worst: [(image) => value(image, which[0]), up ? 1 : -1],
+      best: [(image) => value(image, which[0]), up ? -1 : 1],
+      unsure: [(image) => sure(image, which[0]), 1],
+      sure: [(image) => sure(image, which[0]), -1],
+      difference: [difference, -1],
     }[order];
     if (by) {
-      const nothing = (image) =>
-        (order === "difference" ? difference(image) : value(image, which[0])) === null;
-      found = found.map((image) => [nothing(image), by(image), image])
-        .sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((row) => row[2]);
+      const [figure, sign] = by;
+      found = found.map((image) => [figure(image), image])
+        .sort(([a], [b]) => (a === null) - (b === null) || sign * (a - b)) // nothing comes last
+        .map(([, image]) => image);
     }
     $("cards").replaceChildren();
     shown = 0;
     more();
   };
 
-  /* ---- one image, large ---- */
+  /* ---- one image, at full width ---- */
 
   const dialog = $("large");
   let open = null; // its place among those that are browsed
   let browsed = [];
+  let tiles = [];
+  let staged = null; // the tile that is shown at full width
+  let masked = true; // kept from image to image
+
+  const stage = (image, shown) => {
+    staged = shown;
+    const photo = tiles.find((one) => one.role === "photo");
+    const covers = shown?.role === "mask" && photo; // the mask can be taken off the photo
+    $("mask").disabled = !covers;
+    $("mask").ariaPressed = String(masked);
+    const seen = covers && !masked ? photo : shown;
+    /* Both are there, so that one takes the place of the other at once. */
+    const both = covers ? [photo, shown] : [shown];
+    $("stage").replaceChildren(...both.filter(Boolean).map((one) => {
+      const picture = pictureOf(image, one, { decoding: "sync", loading: "eager" });
+      picture.hidden = one !== seen;
+      const [width, height] = sizeOf(picture);
+      picture.className = height > width ? "tall" : "";
+      return picture;
+    }));
+    if (seen) {
+      $("stage").append(make("figcaption", { className: "label", textContent: labelOf(seen) }));
+    }
+    for (const button of $("large-body").querySelectorAll("button.tile")) {
+      button.ariaPressed = String(Number(button.dataset.picture) === seen.picture);
+    }
+  };
+
+  const toggle = () => {
+    if ($("mask").disabled) return;
+    masked = !masked;
+    stage(browsed[open], staged);
+  };
 
   const show = (place) => {
     open = (place + browsed.length) % browsed.length;
     const image = browsed[open];
     const every = recipes.map((_, recipe) => recipe);
-    const tiles = tilesOf(image, every);
+    tiles = tilesOf(image, every);
     $("large-name").textContent = image.name;
     $("large-place").textContent = `${open + 1} of ${browsed.length}`;
-    const shared = tiles.filter((one) => !one.who);
-    const own = tiles.filter((one) => one.who);
     const rows = every.filter((recipe) => image.by[recipe])
       .sort((a, b) => ((value(image, b) ?? -1) - (value(image, a) ?? -1)) * (up ? 1 : -1))
       .map((recipe) => {
         const by = image.by[recipe];
+        const text = [by.found, by.scores].filter(Boolean).join(" · ");
         return make("tr", {},
           make("th", { scope: "row", textContent: recipes[recipe] }),
-          make("td", by.error === null ? { textContent: by.scores || "–" }
+          make("td", by.error === null ? { textContent: text || "–" }
             : { className: "bad", textContent: failures[by.error] }),
           make("td", {}, by.link
             ? make("a", { href: by.link, textContent: "full size" }) : ""));
       });
+    const row = (some) => make("div", { className: "tiles" }, ...some.map((one) => {
+      const button = tile(image, one, "button");
+      button.type = "button";
+      button.dataset.picture = one.picture;
+      button.addEventListener("click", () => {
+        masked = one.role === "photo" ? false : one.role === "mask" ? true : masked;
+        stage(image, one.role === "photo" ? masksOf()[0] ?? one : one);
+      });
+      return button;
+    }));
     $("large-body").replaceChildren(
-      make("div", { className: "tiles" }, ...shared.map((one) => tile(image, one))),
-      make("div", { className: "tiles" }, ...own.map((one) => tile(image, one))),
+      ...(tiles.length > 1
+        ? [row(tiles.filter((one) => !one.who)), row(tiles.filter((one) => one.who))] : []),
       ...(tiles.length ? [] : [make("p", { className: "soft", textContent: "No picture of it is in this page." })]),
       make("div", { className: "scroll" }, make("table", {}, make("tbody", {}, ...rows))));
+    stage(image, masksOf()[0] ?? tiles[0]);
     dialog.scrollTop = 0;
+  };
+
+  /* An image's tiles with a mask, those of the recipe that is chosen first. */
+  const masksOf = () => {
+    const masks = tiles.filter((one) => one.role === "mask");
+    const chosen = (one) => one.of.includes(chosenRecipe());
+    return [...masks.filter(chosen), ...masks.filter((one) => !chosen(one))];
   };
 
   document.addEventListener("click", (event) => {
@@ -219,18 +288,24 @@
   });
   $("previous").addEventListener("click", () => show(open - 1));
   $("next").addEventListener("click", () => show(open + 1));
+  $("mask").addEventListener("click", toggle);
+  $("stage").addEventListener("click", () => $("stage").classList.toggle("fitted"));
   $("close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
   dialog.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (step !== undefined) show(open + step);
+    else if (event.key === "m") toggle();
+    else if (event.key === "f") $("stage").classList.toggle("fitted");
+    else return;
     event.preventDefault();
-    show(open + step);
   });
 
   filters.hidden = false;
+  if ($("hint")) $("hint").hidden = false;
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.addEventListener("input", filter);
   $("more").addEventListener("click", () => {
