@@ -68,6 +68,12 @@ class Run:
         empty = self.summary is not None and self.summary.empty
         return bool(empty or any(line.masks for line in self.lines.values()))
 
+    @cached_property
+    def quality(self) -> dict[str, float]:
+        """Image to how good a judge holds its masks for; empty where none took part."""
+        lines = self.lines.values()
+        return {line.name: float(line.quality) for line in lines if line.quality is not None}
+
     @property
     def seconds(self) -> dict[str, float]:
         """Step to seconds over all images, from the lines, so that it is there at any time."""
