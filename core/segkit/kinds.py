@@ -205,6 +205,9 @@ DETECTORS = ("yolo", "detr")
 PARTS_PROMPTER = "components"
 """The bundled prompter that asks for each warm region."""
 
+OBJECT = "object"
+"""What the bundled plugins call objects that have no class."""
+
 PERSON = "person"
 """What the bundled classifier calls people."""
 

@@ -101,7 +101,7 @@ class PlanCommand(click.Command):
         )
         first = probe.make_context("probe", list(args), resilient_parsing=True).params
         catalog = make_catalog(first.get("plugin") or (), first.get("only") or ())
-        bases = base_recipes(first, self.grid)
+        bases = self.bases(first)
         unused = dict.fromkeys((kind for kind in IN_RECIPES if kind not in self.kinds), ())
         if unused:
             bases = [
@@ -115,6 +115,10 @@ class PlanCommand(click.Command):
         added, self.sections = plugin_options(chosen, self.grid)
         self.params = [*self.params, *added]
         ctx.obj = (catalog, bases, chosen)
+
+    def bases(self, params: Mapping[str, Any]) -> list[Variant]:
+        """What the recipes start from, with the plugins that the flags choose."""
+        return base_recipes(params, self.grid)
 
     def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
         """Plugins that are no part of a recipe, whose options are flags all the same."""

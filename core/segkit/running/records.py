@@ -278,3 +278,12 @@ class RunSummary(RewrittenModel):
             if details.fits:
                 tables[metric] = details
         return tables
+
+
+def read_summary(directory: Path) -> RunSummary | None:
+    """The summary.json of a run's folder; None where it is missing or makes no sense."""
+    try:
+        text = (directory / "summary.json").read_text(encoding="utf-8")
+        return RunSummary.model_validate(json.loads(text))
+    except (OSError, ValueError, RecursionError):
+        return None
