@@ -84,6 +84,11 @@ class Plan:
     """Steps of the kinds behind the segmenters that have no field of their own."""
 
     @property
+    def saliency(self) -> Saliency | None:
+        """The first saliency method, mostly the only one."""
+        return next(iter(self.saliencies), None)
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """Every step but the data set, in the order in which values flow."""
         return (
