@@ -25,6 +25,7 @@ from segkit.running.prompting import (
     union,
     united,
 )
+from segkit.running.second_looks import Answers, admitted, look
 from segkit.values.types import Masks, Prompts
 
 
@@ -264,25 +265,30 @@ def _rounds(caller: Caller, node: Node, task: Task, values: Values) -> Any:
     """Ask, segment, select, ask again: (asked, masks, candidates) of the last round."""
     place = next(i for i, step in enumerate(node.steps) if isinstance(step, Segmenter))
     segment = replace(node, steps=node.steps[place : place + 1])
-    asked: Asked = values["prompts"]
-    for last in range(node.rounds - 1, -1, -1):
+    heatmaps: Heatmaps = values.get("heatmaps", ())
+
+    def answer(asked: Asked) -> Answers | Failure:
+        """What segmenter and selector make of the prompts."""
         now = {**values, "prompts": asked}
         masks = candidates = _segment(caller, segment, [task], [now])[0]
         for step in node.steps[place + 1 :]:
             if not isinstance(masks, Failure):
                 given = {**now, "masks": masks}
                 masks = _masks_of_masks(caller, node, step, [task], [given])[0]
-        if isinstance(masks, Failure):
-            return masks
-        if not last:
-            break
-        again = _asked_again(caller, node, task, asked, masks, values.get("heatmaps", ()))
+        return masks if isinstance(masks, Failure) else Answers(asked, masks, candidates)
+
+    asked: Asked = values["prompts"]
+    for last in range(node.rounds - 1, -1, -1):
+        answers = admitted(caller, node, task, asked, heatmaps, answer)
+        if isinstance(answers, Failure) or not last:
+            return answers
+        again = _asked_again(caller, node, task, answers.asked, answers.masks, heatmaps)
+        if again is None:
+            return answers
         if isinstance(again, Failure):
             return again
-        if again is None:
-            break
         asked = again
-    return asked, masks, candidates
+    return None  # never reached: there is at least one round
 
 
 def _asked_again(
@@ -295,6 +301,7 @@ def _asked_again(
             if not hasattr(prompter, "refine"):
                 continue
             inputs: dict[str, Any] = {"prompts": span.prompts, "masks": answers}
+            inputs["look"] = look(caller, node, task, prompter)
             if heatmaps:
                 inputs["heatmap"] = heatmap_for(heatmaps, span.heatmap)
             prompts = caller.call(node, prompter, [Call(task, inputs)], method="refine")[0]
