@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from segkit.values.types import Heatmap as Heatmap
     from segkit.values.types import Image as Image
     from segkit.values.types import Labels as Labels
+    from segkit.values.types import Look as Look
     from segkit.values.types import Masks as Masks
     from segkit.values.types import Prompt as Prompt
     from segkit.values.types import Prompts as Prompts
@@ -95,6 +96,7 @@ _HOME = {
         "Heatmap",
         "Image",
         "Labels",
+        "Look",
         "Masks",
         "Prompt",
         "Prompts",

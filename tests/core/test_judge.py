@@ -29,7 +29,8 @@ from segkit import (
     run,
 )
 from segkit.running.prompting import Asked, Span
-from segkit.running.rounds import Round, better_judged
+from segkit.running.rounds import better_judged
+from segkit.running.second_looks import Answers
 
 
 class Corner(Saliency):
@@ -256,7 +257,7 @@ def _round(*qualities, prompts=None, empty=()):
     places = [i for i in range(len(qualities)) if i not in empty]
     asked = prompts or Prompts(tuple(Prompt(points=[(i, 0)]) for i in range(len(qualities))))
     made = Masks(masks, qualities, range(len(qualities)), quality=qualities).take(places)
-    return Round(Asked((Span(asked),)), made, made)
+    return Answers(Asked((Span(asked),)), made, made)
 
 
 def test_each_prompt_keeps_its_better_answer():
@@ -281,7 +282,7 @@ def replace_quality(before):
     return before._replace(masks=replace(before.masks, quality=None))
 
 
-def test_a_group_of_another_size_is_compared_as_a_whole():
+def test_a_second_look_may_ask_for_more_objects():
     one, two = _round(0.5), _round(0.9, 0.2)
     assert better_judged(one, two, (2, 2)).masks.quality.tolist() == pytest.approx([0.9, 0.2])
     assert better_judged(two, one, (2, 2)) is two

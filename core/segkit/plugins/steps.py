@@ -1,28 +1,7 @@
 """The kinds of step, each an interface that a plugin implements by subclassing.
 
 A step is one interchangeable part: a frozen pydantic model whose fields are its options. A whole
-plugin, as third parties write theirs and as we write ours:
-
-    from pydantic import PositiveInt
-    from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-
-    class Brightest(Prompter):
-        "The brightest pixels of the heatmap, as foreground points."
-
-        name = "brightest"
-
-        k: PositiveInt = 1
-        "How many points."
-
-        def __call__(self, heatmap: Heatmap) -> Prompts:
-            heat = heatmap.values.ravel()
-            brightest = heat.argsort()[::-1][: self.k]
-            y, x = divmod(brightest[heat[brightest] > 0], heatmap.values.shape[1])
-            return Prompts((Prompt(points=[*zip(x, y, strict=True)]),)) if len(x) else Prompts()
-
-    @hookimpl
-    def segkit_prompters() -> list[type[Prompter]]:
-        return [Brightest]
+plugin stands in `docs/write/index.md`.
 
 The work method (`__call__`, for a metric `count`, for a writer `write`) names only the inputs it
 wants, out of its kind's `takes`. A parameter with a default is an optional input: it gets the
@@ -150,18 +129,25 @@ class Prompter(Step):
     randomness; the same for the same seed, image and step). Prompts without a class get the
     heatmap's class and score.
 
-    A prompter may also define `refine(self, prompts, masks, heatmap, image) -> Prompts | None`
-    (naming those inputs that it wants): after segmenter and selector have answered, it may ask
-    again with new prompts; None means done. `--rounds` bounds how often.
+    Two optional methods, naming those inputs that they want, see the answers. `refine(self, prompts,
+    masks, heatmap, image, look) -> Prompts | None`: after segmenter and selector have answered, it
+    may ask again with new prompts; None means done. `--rounds` bounds how often. `look` asks the
+    plan's saliency again, about another picture. `admit(self, prompts, masks, heatmap, image) ->
+    Prompts`: before its group's prompts are decoded, those that are still worth it. They are decoded
+    one by one, the likeliest first, after those of groups without `admit`; each time it is given
+    those that wait, and all masks that the image has by then, with their classes as `names`.
     """
 
     kind = "prompt"
     takes = ("image", "heatmap", "classes", "rng")
     gives = (Prompts,)
-    extras = {"refine": ("prompts", "masks", "heatmap", "image")}
+    extras = {
+        "refine": ("prompts", "masks", "heatmap", "image", "look"),
+        "admit": ("prompts", "masks", "heatmap", "image"),
+    }
     companion: ClassVar[bool] = False
-    """Whether it asks nothing of its own and only refines what another one asked: it is used as
-    `--prompt topk+NAME`, and returns `Prompts()` when it is called."""
+    """Whether it asks nothing of its own and only refines or admits what another one asked: it is
+    used as `--prompt topk+NAME`, and returns `Prompts()` when it is called."""
 
 
 class Segmenter(Step):

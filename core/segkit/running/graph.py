@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from segkit.plugins.steps import Perturbation, Segmenter, Step
-from segkit.running.plan import Plan, after_segmenters, made_by
+from segkit.running.plan import Plan, after_segmenters, again_of, made_by
 from segkit.values.types import Masks
 
 
@@ -145,10 +145,12 @@ class Graph:
         self, plan: Plan, segmenter: Segmenter, after: tuple[Step, ...], values: Mapping[str, Node]
     ) -> dict[str, Node]:
         """The loop of prompters, segmenter and what makes masks of its masks; what it leaves."""
-        loop: list[Step] = [p for group in plan.prompters for p in group]
-        loop += [segmenter, *after]
-        names = {n for step in loop for n in _names(step)}
-        names |= {n for p in loop if hasattr(p, "refine") for n in type(p).inputs_of("refine").all}
+        prompters = [p for group in plan.prompters for p in group]
+        again = {n for p in prompters for n in again_of(p).all}
+        loop: list[Step] = [*prompters, segmenter, *after]
+        names = again.union(*map(_names, loop))
+        if "look" in again:
+            loop = [*plan.saliencies, *plan.transforms, *loop]
         needs = _read(values, names | {"prompts"}) | self._encoding(plan, segmenter, *after)
         result = self._node("refine", tuple(loop), needs, plan.rounds)
         return {

@@ -53,6 +53,9 @@ AFTER = tuple(
 FIELDS = ("judge", "selector", "fuser")
 """Those of them that have a field of a plan."""
 
+AGAIN = ("refine", "admit")
+"""The optional methods of prompters that make segmentation a loop."""
+
 Group: TypeAlias = tuple[Prompter, ...]
 """Prompters whose prompts are merged into one (`--prompt a+b`); mostly one."""
 
@@ -115,9 +118,9 @@ class Plan:
 
     @property
     def refines(self) -> bool:
-        """Whether a prompter takes a second look."""
+        """Whether a prompter takes a second look, or judges prompts before they are decoded."""
         return self.segmenter is not None and any(
-            hasattr(p, "refine") for group in self.prompters for p in group
+            hasattr(p, method) for group in self.prompters for p in group for method in AGAIN
         )
 
     @property
@@ -126,6 +129,8 @@ class Plan:
         values = {"image", "classes", "rng", "directory", "scores"}
         if has_truth(self.dataset):
             values.add("truth")
+        if self.saliencies:
+            values.add("look")
         return frozenset(values.union(*map(made_by, self.steps)))
 
 
@@ -216,19 +221,22 @@ def plan(
 
 
 def asks(step: Step) -> Inputs:
-    """What a step asks for, a prompter's second look included.
+    """What a step asks for, a prompter's second look included."""
+    first, again = type(step).inputs(), again_of(step)
+    return Inputs((*first.required, *again.required), (*first.optional, *again.optional))
 
-    What the first look makes, prompts and masks, is there for the second.
+
+def again_of(step: Step) -> Inputs:
+    """What a prompter's second look and its judgement of prompts ask for beside prompts and masks.
+
+    Those are there: the first look has made them.
     """
-    first = type(step).inputs()
-    if not hasattr(step, "refine"):
-        return first
-    again = type(step).inputs_of("refine")
+    looks = [type(step).inputs_of(m) for m in AGAIN if m in step.extras and hasattr(step, m)]
     required, optional = (
-        tuple(n for n in names if n not in ("prompts", "masks"))
-        for names in (again.required, again.optional)
+        tuple(n for names in several for n in names if n not in ("prompts", "masks"))
+        for several in ([i.required for i in looks], [i.optional for i in looks])
     )
-    return Inputs((*first.required, *required), (*first.optional, *optional))
+    return Inputs(required, optional)
 
 
 def missing_input(step: Step, values: frozenset[str]) -> str | None:
@@ -266,13 +274,14 @@ def _check_inputs(chosen: Plan) -> None:
     adds = {
         "heatmap": "add --saliency",
         "heatmaps": "add --saliency",
+        "look": "add --saliency",
         "prompts": "add --prompt",
         "masks": "add --segmenter",
         "labels": "add --segmenter or --fuser",
         "truth": "choose a data set with truth, or name its masks",
         "encoding": "define encode(image) in it, or for a judge, in the segmenter",
     }
-    before = {"image", "classes", "rng", "truth"} & chosen.made
+    before = {"image", "classes", "rng", "truth", "look"} & chosen.made
     for step in chosen.steps:
         # A selector or fuser sees only what comes before it; metrics and writers see everything.
         available = chosen.made if step.kind in ENDS else frozenset(before)

@@ -203,7 +203,7 @@ class Recipe:
         transforms = chosen("transform", lambda: default("transform", asked))
         readers = [*transforms, *prompters, *asking]
         saliency = chosen(
-            "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps"))
+            "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps", "look"))
         )
         groups: list[list[Prompter]] = []
         parts = self.parts.get("prompt", self.defaults("prompt"))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -16,61 +17,59 @@ from segkit.running.calling import Call, Caller, Failure, Task, Values
 from segkit.running.graph import Node
 from segkit.running.masking import masks_of, segment
 from segkit.running.prompting import Asked, Heatmaps, Span, heatmap_for, united
+from segkit.running.second_looks import Answers, admitted, look
 from segkit.values.types import Masks, Prompts
 
 
-class Round(NamedTuple):
-    """What a round of segmentation came to."""
-
-    asked: Asked
-    masks: Masks
-    """The chosen ones."""
-    candidates: Masks
-
-
 def refine(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
-    """The last `Round` of each image."""
+    """The answers of each image's last round."""
     return [_rounds(caller, node, t, n) for t, n in zip(tasks, needs, strict=True)]
 
 
-def _rounds(caller: Caller, node: Node, task: Task, values: Values) -> Round | Failure:
+def _rounds(caller: Caller, node: Node, task: Task, values: Values) -> Answers | Failure:
     """As many rounds as are allowed and asked for, or until one brings nothing better."""
-    asked: Asked | Failure | None = values["prompts"]
-    best: Round | None = None
+    heatmaps: Heatmaps = values.get("heatmaps", ())
+    answer = partial(_answered, caller, node, task, values)
+    asked: Asked = values["prompts"]
+    best: Answers | None = None
     for left in range(node.rounds - 1, -1, -1):
-        now = _answered(caller, node, task, {**values, "prompts": asked})
+        now = admitted(caller, node, task, asked, heatmaps, answer)
         if isinstance(now, Failure):
             return now
         before, best = best, now if best is None else better_judged(best, now, task.image.size)
         if best is before or not left:
             break
-        asked = _asked_again(caller, node, task, best, values.get("heatmaps", ()))
-        if isinstance(asked, Failure):
-            return asked
-        if asked is None:
+        again = _asked_again(caller, node, task, best, heatmaps)
+        if isinstance(again, Failure):
+            return again
+        if again is None:
             break
+        asked = again
     assert best is not None  # there is at least one round
     return best
 
 
-def _answered(caller: Caller, node: Node, task: Task, values: Values) -> Round | Failure:
+def _answered(
+    caller: Caller, node: Node, task: Task, values: Values, asked: Asked
+) -> Answers | Failure:
     """What segmenter, judge and selector make of the prompts."""
     place = next(i for i, step in enumerate(node.steps) if isinstance(step, Segmenter))
     first = replace(node, steps=node.steps[place : place + 1])
-    masks = candidates = segment(caller, first, [task], [values])[0]
+    now = {**values, "prompts": asked}
+    masks = candidates = segment(caller, first, [task], [now])[0]
     for step in node.steps[place + 1 :]:
         if isinstance(masks, Failure):
             return masks
-        masks = masks_of(caller, node, step, [task], [{**values, "masks": masks}])[0]
+        masks = masks_of(caller, node, step, [task], [{**now, "masks": masks}])[0]
         candidates = masks if isinstance(step, Judge) else candidates
-    return masks if isinstance(masks, Failure) else Round(values["prompts"], masks, candidates)
+    return masks if isinstance(masks, Failure) else Answers(asked, masks, candidates)
 
 
-def better_judged(before: Round, after: Round, size: tuple[int, int]) -> Round:
+def better_judged(before: Answers, after: Answers, size: tuple[int, int]) -> Answers:
     """Prompt by prompt the answer that is judged better, of equals the first.
 
-    `before` itself where nothing is better, `after` itself where nobody has judged. A group that
-    asks for another number of objects than before is compared as a whole, by its mean.
+    `before` itself where nothing is better, `after` itself where nobody has judged. A prompt
+    without an answer is the worst, so a second look may ask for more objects than the first.
     """
     if before.masks.quality is None or after.masks.quality is None:
         return after
@@ -85,29 +84,20 @@ def better_judged(before: Round, after: Round, size: tuple[int, int]) -> Round:
         after.asked.answered(after.candidates),
         strict=True,
     ):
-        gains = _gains(span.prompts, old, again.prompts, new)
+        first, second = span.prompts.items, again.prompts.items
+        count = max(len(first), len(second))
+        pairs = zip(_qualities(old, count), _qualities(new, count), strict=True)
+        gains = [now > then or i >= len(first) for i, (then, now) in enumerate(pairs)]
         better = better or any(gains)
-        pairs = enumerate(zip(span.prompts, again.prompts, gains, strict=False))
-        prompts = {place: now if gain else then for place, (then, now, gain) in pairs}
-        if len(span.prompts) != len(again.prompts):
-            prompts = dict(enumerate((again if all(gains) else span).prompts))
-        spans.append(replace(span, prompts=Prompts(tuple(prompts.values()))))
+        prompts = tuple((second if gain else first)[i] for i, gain in enumerate(gains))
+        spans.append(replace(span, prompts=Prompts(prompts)))
         for parts, then, now in ((masks, old, new), (candidates, old_all, new_all)):
             own = united([_of(then, gains, False), _of(now, gains, True)], size)
             parts.append(replace(own, prompt=own.prompt + start))
-        start += len(prompts)
+        start += count
     if not better:
         return before
-    return Round(Asked(tuple(spans)), united(masks, size), united(candidates, size))
-
-
-def _gains(prompts: Prompts, old: Masks, again: Prompts, new: Masks) -> list[bool]:
-    """For each place whether the new answer there is judged better; no answer is the worst."""
-    before, after = _qualities(old, len(prompts)), _qualities(new, len(again))
-    if len(prompts) == len(again):
-        return [now > then for then, now in zip(before, after, strict=True)]
-    better = bool(np.mean(after or [-1.0]) > np.mean(before or [-1.0]))
-    return [better] * max(len(prompts), len(again))
+    return Answers(Asked(tuple(spans)), united(masks, size), united(candidates, size))
 
 
 def _qualities(masks: Masks, count: int) -> list[float]:
@@ -124,7 +114,7 @@ def _of(masks: Masks, gains: Sequence[bool], gain: bool) -> Masks:
 
 
 def _asked_again(
-    caller: Caller, node: Node, task: Task, answered: Round, heatmaps: Heatmaps
+    caller: Caller, node: Node, task: Task, answered: Answers, heatmaps: Heatmaps
 ) -> Asked | Failure | None:
     """Every group's second look at its own prompts and masks; None if all are content."""
     spans, changed = [], False
@@ -133,6 +123,7 @@ def _asked_again(
             if not hasattr(prompter, "refine"):
                 continue
             inputs: dict[str, Any] = {"prompts": span.prompts, "masks": answers}
+            inputs["look"] = look(caller, node, task, prompter)
             if heatmaps:
                 inputs["heatmap"] = heatmap_for(heatmaps, span.heatmap)
             prompts = caller.call(node, prompter, [Call(task, inputs)], method="refine")[0]

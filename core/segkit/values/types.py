@@ -10,9 +10,9 @@ from then on, so the steps can trust what they get. What does not fit raises `Ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,6 +144,10 @@ class Heatmap:
         object.__setattr__(self, "values", values)
         _name("Heatmap", self.name)
         object.__setattr__(self, "score", _score("Heatmap", self.score))
+
+
+Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]
+"""What a prompter's second look gets to ask again: the heatmaps of a picture of the image's size."""
 
 
 @dataclass(frozen=True, eq=False)
