@@ -285,6 +285,8 @@ def test_the_shell_completes_plugin_names():
         (("run", "--prompt", "no-such-thing", "--spl"), ["--split"]),
         (("run", "--recipe", "no-such-file", "--prompt", "topk", "--spl"), ["--split"]),
         (("robustness", "--perturb", "haze", "--haze.d"), ["--haze.density"]),
+        (("train", "unet", "--unet.wid"), ["--unet.width"]),
+        (("train", "no-such-thing", "--dev"), ["--device"]),
     ],
 )  # fmt: skip
 def test_the_shell_completes_options_of_plugins_and_their_values(words, offered):

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from segkit.cli.completion import OptionValue, PluginName
-from segkit.errors import SegkitError, UsageError, did_you_mean
+from segkit.cli.mistakes import unknown_option
+from segkit.errors import SegkitError, UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, SWEPT, flag_of
 from segkit.plugins.catalog import Catalog
 
@@ -62,8 +63,42 @@ def kind_options(kinds: Iterable[str] = IN_RECIPES) -> list[click.Option]:
     ]
 
 
-class PlanCommand(click.Command):
-    """A command whose options grow with the plugins that it is told to use.
+class GrowingCommand(click.Command):
+    """A command whose options grow with the plugins that it is told to use."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the choice of plugins, add their options, then read everything."""
+        if ctx.resilient_parsing:  # the shell completes a line that may be wrong so far
+            with suppress(SegkitError):
+                self.grow(ctx, args)
+            return super().parse_args(ctx, args)
+        self.grow(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            catalog, *_, chosen = ctx.obj
+            raise UsageError(unknown_option(error, catalog, chosen)) from None
+
+    def grow(self, ctx: click.Context, args: list[str]) -> None:
+        """Add the options; leave the catalog in `ctx.obj` first, the chosen plugins last."""
+        raise NotImplementedError
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Own options first, then a section for each chosen plugin that has some."""
+        sections = getattr(self, "sections", {})
+        of_plugins = {id(p) for params in sections.values() for p in params}
+        own = [p for p in self.get_params(ctx) if id(p) not in of_plugins]
+        steps = [p for p in own if (p.name or "").startswith("kind_")]
+        rest = [p for p in own if p not in steps]
+        for title, params in {"Steps": steps, "Options": rest, **sections}.items():
+            rows = [r for p in params if (r := p.get_help_record(ctx)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+class PlanCommand(GrowingCommand):
+    """One that runs recipes.
 
     `grid`: flags take lists, a,b,c, and --recipe repeats; all combinations are meant. `kinds`:
     those that it uses; no plugin of another kind takes part.
@@ -76,21 +111,8 @@ class PlanCommand(click.Command):
         self.kinds = kinds
         super().__init__(*args, **kwargs)
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the choice of plugins, add their options, then read everything."""
-        if ctx.resilient_parsing:  # the shell completes a line that may be wrong so far
-            with suppress(SegkitError):
-                self._grow(ctx, args)
-            return super().parse_args(ctx, args)
-        self._grow(ctx, args)
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            catalog, _, chosen = ctx.obj
-            raise UsageError(unknown_option(error, catalog, chosen)) from None
-
-    def _grow(self, ctx: click.Context, args: list[str]) -> None:
-        """Add the options of the plugins that are chosen, and leave catalog, bases and those."""
+    def grow(self, ctx: click.Context, args: list[str]) -> None:
+        """Add the options; leave catalog, bases and chosen plugins in `ctx.obj`."""
         from segkit.cli.main import make_catalog
 
         probe = click.Command(
@@ -123,19 +145,6 @@ class PlanCommand(click.Command):
     def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
         """Plugins that are no part of a recipe, whose options are flags all the same."""
         return []
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Own options first, then a section for each chosen plugin that has some."""
-        sections = getattr(self, "sections", {})
-        of_plugins = {id(p) for params in sections.values() for p in params}
-        own = [p for p in self.get_params(ctx) if id(p) not in of_plugins]
-        steps = [p for p in own if (p.name or "").startswith("kind_")]
-        rest = [p for p in own if p not in steps]
-        for title, params in {"Steps": steps, "Options": rest, **sections}.items():
-            rows = [r for p in params if (r := p.get_help_record(ctx)) is not None]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
 
 
 def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]:
@@ -357,32 +366,3 @@ def _values(
             else:
                 values = texts = split(value, f"--{flag}")
             yield [(target, v, {flag: text}) for v, text in zip(values, texts, strict=True)]
-
-
-def unknown_option(error: click.NoSuchOption, catalog: Catalog, chosen: Sequence[Chosen]) -> str:
-    """Why an option is unknown: not chosen, misspelt, ambiguous, or no such thing."""
-    flag = error.option_name
-    prefix, _, option = flag.lstrip("-").rpartition(".")
-    if not prefix:
-        hint = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
-        return f"there is no option {flag}{hint or '; see --help'}"
-    owners = [c for c in chosen if prefix in (c.name, c.prefix)]
-    having = [c for c in owners if option.replace("-", "_") in c.step.model_fields]
-    if len(having) > 1:
-        choices = " or ".join(f"--{c.prefix}.{option}" for c in having)
-        return f"{flag} could mean more than one step; say which: {choices}"
-    if owners:
-        known = [f.replace("_", "-") for f in owners[0].step.model_fields]
-        shown = f"--{prefix}.{{}}"
-        hint = did_you_mean(option, known, f"it has: {', '.join(known)}", shown=shown)
-        return f"{flag}: {owners[0].name} has no option '{option}'; {hint}"
-    entries = [e for e in catalog.entries() if prefix in (e.name, f"{flag_of(e.kind)}.{e.name}")]
-    if entries:
-        entry = entries[0]
-        return (
-            f"{flag} is an option of the {entry.kind} plugin '{entry.name}', which is not chosen; "
-            f"add --{flag_of(entry.kind)} {entry.name}"
-        )
-    names, shown = [c.name for c in chosen], f"--{{}}.{option}"
-    hint = did_you_mean(prefix, names, "see segkit list-plugins", shown=shown)
-    return f"{flag}: no plugin is named '{prefix}'; {hint}"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.cli.completion import PluginName
 from segkit.cli.options import (
     Chosen,
     PlanCommand,
-    PluginName,
     given_to,
     kind_options,
     split,

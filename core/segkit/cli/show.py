@@ -20,7 +20,7 @@ class _Kind(click.Choice[str]):
 
 def command() -> click.Command:
     """The command."""
-    from segkit.cli.options import PluginName
+    from segkit.cli.completion import PluginName
 
     class Name(PluginName):
         """A plugin's name, of the kind that stands before it."""

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.cli.completion import PluginName
 from segkit.cli.main import make_catalog
 from segkit.cli.options import (
     Chosen,
-    PlanCommand,
-    PluginName,
+    GrowingCommand,
     flag,
     given_to,
     plugin_options,
-    unknown_option,
 )
 from segkit.errors import PluginError, UsageError
 
@@ -65,13 +64,11 @@ def command() -> click.Command:
     )
 
 
-class TrainCommand(click.Command):
+class TrainCommand(GrowingCommand):
     """A command whose options grow with the segmenter and the data sets."""
 
-    format_options = PlanCommand.format_options
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the choice of plugins, add their options, then read everything."""
+    def grow(self, ctx: click.Context, args: list[str]) -> None:
+        """Add the options; leave catalog and chosen plugins in `ctx.obj`."""
         probe = click.Command(
             "probe",
             # Values of options that are not known yet look like arguments here.
@@ -94,10 +91,6 @@ class TrainCommand(click.Command):
         self.sections = {"Training": own, **self.sections}
         self.params = [*self.params, *own, *added]
         ctx.obj = (catalog, chosen)
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            raise UsageError(unknown_option(error, catalog, chosen)) from None
 
 
 def _chosen(catalog: Catalog, segmenter: str | None, datasets: Sequence[str]) -> list[Chosen]:

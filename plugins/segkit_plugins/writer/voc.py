@@ -111,7 +111,7 @@ class Voc(AnnotationWriter):
             if not np.array_equal(read_mask(path), class_map):
                 write_png(path, class_map.astype(np.uint8), palette())
         stems = [p.stem for p in finished_files(directory, CLASS_MAPS)]
-        sets = {self.image_set: stems}
+        sets: dict[str, list[str]] = {self.image_set: stems}
         if self.train_share is not None:
             sets = {**divided(stems, self.train_share), "trainval": stems}
         lists = directory / ROOT / "ImageSets/Segmentation"
