@@ -170,15 +170,7 @@ def plan(
     Raises `UsageError`: no or two data sets, two steps of a kind that takes one; `PlanError`: a
     step whose input nothing makes, a value that nothing reads, steps that do not go together.
     """
-    groups: list[Group] = []
-    kinds: dict[str, list[Step]] = {}
-    for step in steps:
-        if isinstance(step, Prompter):
-            groups.append((step,))
-        elif isinstance(step, Step):
-            kinds.setdefault(step.kind, []).append(step)
-        else:
-            groups.append(tuple(step))
+    kinds, groups = _sorted(steps)
     if rounds < 1:
         raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
     if not 0 <= least_quality <= 1:
@@ -218,6 +210,22 @@ def plan(
         metrics=(*chosen.metrics, *(s for s in extra if isinstance(s, Metric))),
         writers=(*chosen.writers, *(s for s in extra if isinstance(s, Writer))),
     )
+
+
+def _sorted(
+    steps: Iterable[Step | Sequence[Prompter]],
+) -> tuple[dict[str, list[Step]], list[Group]]:
+    """Steps by kind, and the groups of prompters."""
+    groups: list[Group] = []
+    kinds: dict[str, list[Step]] = {}
+    for step in steps:
+        if isinstance(step, Prompter):
+            groups.append((step,))
+        elif isinstance(step, Step):
+            kinds.setdefault(step.kind, []).append(step)
+        else:
+            groups.append(tuple(step))
+    return kinds, groups
 
 
 def asks(step: Step) -> Inputs:
