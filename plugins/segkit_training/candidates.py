@@ -31,6 +31,8 @@ TEXTURES = 60
 """Pictures of nothing but a texture."""
 UNSEEN = 3
 """For measuring, one picture in so many is answered by what the judge does not learn from, too."""
+RANDOM = 25
+"""One photograph of ECSSD in so many is answered by ViT-B with random weights."""
 BARE = 9
 """The number of a part without an object."""
 LEAST = 0.004
@@ -242,6 +244,9 @@ class Collector:
         answers = self.strategies.answers(image, rng, turn=turn)
         if self.measuring and view.index % UNSEEN == 0:
             answers += self.strategies.unseen(image, entry.ids, rng)
+        if self.measuring and view.source == "ecssd" and view.index % RANDOM == 0:
+            weights = random_file(self.folder / "vit_b.safetensors", "vit_b")
+            answers += self.strategies.vit_b(image, weights, rng)
         masks = np.concatenate([a.masks for a in answers])
         union, best, known = truths(entry, masks)
         scene = seen(image, self.layers)
@@ -309,7 +314,7 @@ def gathered(
     """
     missing = [view for view in views if not (folder / f"{view.name}.npz").is_file()]
     if missing:
-        random_file(folder / "random.safetensors", 1)
+        random_file(folder / "random.safetensors")
         context = multiprocessing.get_context("spawn")
         with context.Pool(processes, _started, (data, folder, measuring)) as pool:
             for number, name in enumerate(pool.imap_unordered(_collected, missing), 1):
