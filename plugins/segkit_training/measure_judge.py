@@ -25,7 +25,7 @@ from segkit import Image, Masks, Pipeline
 from segkit_plugins.judge.learned import Learned
 from segkit_plugins.judge.learned.forest import Forest
 from segkit_plugins.shared.weights import bundled, load_safetensors
-from segkit_training.candidates import Source, View, cache_of, example, gathered, views_of
+from segkit_training.candidates import VIT_B, Source, View, cache_of, example, gathered, views_of
 from segkit_training.judging import (
     DOUBTFUL,
     FIGURES,
@@ -45,6 +45,7 @@ MEASURED = (
 )
 DEVELOPMENT = (Source("voc-train"),)
 EMPTY = (Source("textures-measure", most=40), Source("coco_measure", bare=True))
+RANDOM = Source(VIT_B, most=10)
 UNSEEN = ("grabcut", "threshold", "jitter", "vit_b")
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
@@ -152,9 +153,7 @@ def of_cost(data: Path, weights: Path | None) -> None:
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Left out: bundled.")
 @click.option("--development", is_flag=True, help="On development data.")
 @click.option("--processes", default=1, show_default=True, help="That collect.")
-def main(
-    data: Path, cache: Path, weights: Path | None, development: bool, processes: int
-) -> None:
+def main(data: Path, cache: Path, weights: Path | None, development: bool, processes: int) -> None:
     """Collect what is missing and print the figures."""
     torch.set_num_threads(1)
     folder, path = cache_of(cache), weights or bundled("judge")
@@ -174,6 +173,8 @@ def main(
         of_set(views, forest, source.name.startswith("voc"))
         if not source.name.startswith("shapes"):
             photographs += views
+    if not development:
+        photographs += judged(RANDOM)
     click.echo("masks of kinds that it never saw")
     of_unseen(photographs, forest)
     if not development:
