@@ -25,12 +25,14 @@ from segkit_plugins.shared.drawing import texture
 from segkit_plugins.shared.nano_objectness import DenseLayers
 from segkit_plugins.shared.weights import bundled
 from segkit_training.photos import MAIN, coco_photos, light
-from segkit_training.strategies import Strategies, random_file, true_iou
+from segkit_training.strategies import Answer, Strategies, random_file, true_iou
 
 TEXTURES = 60
 """Pictures of nothing but a texture."""
 UNSEEN = 3
 """For measuring, one picture in so many is answered by what the judge does not learn from, too."""
+VIT_B = "vit_b"
+"""The source of photographs of ECSSD that ViT-B with random weights answers, and nothing else."""
 BARE = 9
 """The number of a part without an object."""
 LEAST = 0.004
@@ -119,6 +121,7 @@ def pictures(source: str, data: Path) -> Any:
     kinds: dict[str, tuple[str, dict[str, Any]]] = {
         "pets-even": ("pets", {**pets, "positions": "even"}),
         "pets-odd": ("pets", {**pets, "positions": "odd"}),
+        VIT_B: ("folder", {"images": data / "ecssd/images", "masks": data / "ecssd/masks"}),
         "ecssd": ("folder", {"images": data / "ecssd/images", "masks": data / "ecssd/masks"}),
         "voc-train": ("voc", {"root": data / "VOCdevkit/VOC2012", "split": "train"}),
         "voc-val": ("voc", {"root": data / "VOCdevkit/VOC2012", "split": "val"}),
@@ -237,11 +240,10 @@ class Collector:
             np.savez(path, none=True)
             return
         image = Image(entry.pixels, view.name)
-        rng = np.random.default_rng([*view.name.encode()])
-        turn = None if self.measuring else view.index + view.part
-        answers = self.strategies.answers(image, rng, turn=turn)
-        if self.measuring and view.index % UNSEEN == 0:
-            answers += self.strategies.unseen(image, entry.ids, rng)
+        answers = self._answers(view, entry, image)
+        if not answers:
+            np.savez(path, none=True)
+            return
         masks = np.concatenate([a.masks for a in answers])
         union, best, known = truths(entry, masks)
         scene = seen(image, self.layers)
@@ -263,6 +265,17 @@ class Collector:
             nothing=not share,
         )
         written.replace(path)
+
+    def _answers(self, view: View, entry: Example, image: Image) -> list[Answer]:
+        rng = np.random.default_rng([*view.name.encode()])
+        if view.source == VIT_B:
+            weights = random_file(self.folder / "vit_b.safetensors", "vit_b")
+            return self.strategies.vit_b(image, weights, rng)
+        turn = None if self.measuring else view.index + view.part
+        answers = self.strategies.answers(image, rng, turn=turn)
+        if self.measuring and view.index % UNSEEN == 0:
+            answers += self.strategies.unseen(image, entry.ids, rng)
+        return answers
 
 
 def read(path: Path) -> Collected | None:
@@ -309,7 +322,7 @@ def gathered(
     """
     missing = [view for view in views if not (folder / f"{view.name}.npz").is_file()]
     if missing:
-        random_file(folder / "random.safetensors", 1)
+        random_file(folder / "random.safetensors")
         context = multiprocessing.get_context("spawn")
         with context.Pool(processes, _started, (data, folder, measuring)) as pool:
             for number, name in enumerate(pool.imap_unordered(_collected, missing), 1):

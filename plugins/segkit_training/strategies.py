@@ -84,6 +84,7 @@ class Strategies:
         self.everything = self._step("segmenter", "sam-everything", points_per_side=GRID)
         self.grabcut = self._step("segmenter", "grabcut")
         self.selector = self._step("selector", "score")
+        self._vit_b: Any = None
 
     def _step(self, kind: str, name: str, **options: Any) -> Any:
         step: Any = self.catalog.load(kind, name)(**options)  # type: ignore[arg-type]
@@ -115,11 +116,13 @@ class Strategies:
                 question = Question(f"{name}/{words}", prompts, group, heat)
                 if any(hasattr(step, "refine") for step in group):
                     second.append(question)
-                elif _bytes(prompts) not in known:
+                elif question.origin == DEFAULT or _bytes(prompts) not in known:
                     known.add(_bytes(prompts))
                     asked.append(question)
         made = self._first(self.sam, "", image, asked)
-        if turn is not None:
+        if turn is None:
+            made.append(default_of(made))
+        else:
             if turn % 2:
                 masks = self.everything(image=image, encoding=self.everything.encode(image))
                 made.append(Answer("everything", masks.masks, masks.scores, masks.prompt))
@@ -146,6 +149,19 @@ class Strategies:
             even = np.full(len(masks), 0.5, np.float32)
             made.append(Answer("jitter", masks, even, np.arange(len(masks))))
         return [answer for answer in made if len(answer.masks)]
+
+    def vit_b(self, image: Image, weights: Path, rng: Any) -> list[Answer]:
+        """What ViT-B with these random weights answers; the judge does not learn from it either."""
+        if self._vit_b is None:
+            self._vit_b = self._step("segmenter", "sam", model="vit_b", checkpoint=weights)
+        heatmaps = self.heatmaps(image)
+        asked = []
+        for origin in sorted(OLDER):
+            name, words = origin.split("/")
+            group = self.groups[words]
+            prompts = _asked(group, image, heatmaps[name], rng)
+            asked.append(Question(origin, prompts, group, heatmaps[name]))
+        return self._first(self._vit_b, "vit_b/", image, asked)
 
     def _first(
         self, sam: Any, before: str, image: Image, asked: Sequence[Question]
@@ -176,6 +192,8 @@ class Strategies:
         return self._first(self.sam, "", image, further) if further else []
 
 
+DEFAULT = "prior/components"
+"""What the default recipe asks."""
 HOW = ("objectness-prior", "idw")
 OLDER = {"gradcam/distance-centers", "prior/components", "objectness/mask"}
 """What `nano-2` and random weights are asked."""
@@ -223,6 +241,13 @@ def _asked(group: Sequence[Any], image: Image, heat: Heatmap, rng: Any) -> Promp
 def _words(step: Any) -> str:
     changed = {k: v for k, v in step.model_dump().items() if v != type(step)().model_dump()[k]}
     return "".join([step.name, *(f":{k}={v}" for k, v in changed.items())])
+
+
+def default_of(made: Sequence[Answer]) -> Answer:
+    """What the default recipe draws: the masks of all warm regions together."""
+    regions = next(answer for answer in made if answer.origin == DEFAULT)
+    several = regions.masks.any(axis=0, keepdims=True)[: len(regions.masks)]
+    return Answer("default", several, regions.scores[: len(several)], regions.prompt[:1])
 
 
 def altered(made: Sequence[Answer], size: tuple[int, int], rng: Any) -> Answer:
@@ -290,16 +315,18 @@ def _coarse(mask: Mask, cell: int) -> Mask:
     return np.asarray(mask[np.ix_(rows, columns)])
 
 
-def random_file(path: Path, seed: int) -> Path:
-    """Write `nano` with random weights, if it is not there."""
+def random_file(path: Path, model: str = "nano", seed: int = 1) -> Path:
+    """Write a SAM with random weights, if it is not there."""
     if not path.is_file():
+        from segment_anything import sam_model_registry
+
         from segkit_plugins.segmenter.sam.nano import build
         from segkit_training.loop import save_half
 
         torch.manual_seed(seed)
-        network = build()
+        network = build() if model == "nano" else sam_model_registry[model](checkpoint=None)
         for parameter in network.parameters():
-            if parameter.dim() > 1:
+            if parameter.dim() > 1 and model == "nano":
                 torch.nn.init.kaiming_uniform_(parameter, a=1)
         save_half(network, path)
     return path
