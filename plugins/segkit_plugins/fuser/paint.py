@@ -45,6 +45,10 @@ class Paint(Fuser):
     """Masks with at least this IoU show one object, whatever their classes; the likeliest stays,
     also for metrics and files. 1: only masks that are equal."""
 
+    parts: float | None = Field(None, gt=0, le=1)
+    """A mask of which at least this share lies in a likelier one is a part of that object, whatever
+    the classes, and is left out like a duplicate. Left out, parts stay."""
+
     table: str | None = None
     """Renames the classes after painting to those of the data set, and makes background of the
     others: ade20k-voc, coco-voc, or a file with a line 'source,target' for each."""
@@ -54,7 +58,7 @@ class Paint(Fuser):
         _ = self._renamed
 
     def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
-        """The masks without duplicates, in their order."""
+        """The masks without duplicates and parts, in their order."""
         kept: list[int] = []
         areas = masks.masks.sum(axis=(1, 2))
         for i in np.argsort(-_likelihoods(masks, prompts), kind="stable").tolist():
@@ -63,12 +67,16 @@ class Paint(Fuser):
         return masks if len(kept) == len(masks) else masks.take(sorted(kept))
 
     def _same(self, masks: NDArray[np.bool_], areas: NDArray[np.intp], i: int, j: int) -> bool:
-        """Whether two masks show one object; none does without a pixel."""
-        small, large = sorted((int(areas[i]), int(areas[j])))
-        if not small or small < self.duplicates * large:  # the IoU is at most their ratio
+        """Whether a mask shows the object of a likelier one, `j`; none does without a pixel."""
+        own, likelier = int(areas[i]), int(areas[j])
+        small, large = min(own, likelier), max(own, likelier)
+        # The IoU is at most the ratio of the areas, so most pairs need no look at pixels.
+        maybe_part = self.parts is not None and likelier >= self.parts * own
+        if not small or not (maybe_part or small >= self.duplicates * large):
             return False
         both = int(np.count_nonzero(masks[i] & masks[j]))
-        return both >= self.duplicates * (small + large - both)
+        is_part = self.parts is not None and both >= self.parts * own
+        return is_part or both >= self.duplicates * (small + large - both)
 
     def __call__(
         self,
