@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as Picture
+from PIL import ImageDraw
 from reading import results, summary
 
 from segkit import Pipeline, Recipe, UsageError
 from segkit.running.recipe_files import bundled_recipes, recipe_file, recipe_summary
 
-SHAPES = ("--dataset", "shapes", "--shapes.count", 1, "--shapes.size", 96)
-LIGHT = (*SHAPES, "--gradcam.model", "shapes", "--write", "none", "--quiet")
+LIGHT = ("--dataset", "samples", "--samples.only", "cat", "--write", "none", "--quiet")
 
 
 def test_each_says_what_it_is_for_and_leaves_data_and_files_open():
@@ -102,3 +104,66 @@ def test_one_of_them_can_be_what_a_run_does_by_default(segkit, monkeypatch):
     assert 'name = "best"' not in chosen.out  # a step is chosen, so the others are each kind's own
     assert "best" in repr(Pipeline())
     assert "best" not in repr(Pipeline(prompt="topk"))
+
+
+# ---- photos of nothing, and of very much --------------------------------------------------------
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A folder with a uniform picture, noise, text and 200 things."""
+    rng = np.random.default_rng(0)
+    text = Picture.new("RGB", (200, 150), "white")
+    for row in range(12):
+        ImageDraw.Draw(text).text((4, 12 * row), "nothing but words, line by line", "black")
+    discs = Picture.new("RGB", (200, 150), (60, 120, 60))
+    for index in range(200):
+        x, y = 10 * (index % 20), 15 * (index // 20)
+        ImageDraw.Draw(discs).ellipse((x, y, x + 7, y + 7), (220, 40 + index, 40))
+    pictures = {
+        "discs": discs,
+        "noise": Picture.fromarray(rng.integers(0, 256, (150, 200, 3), np.uint8)),
+        "text": text,
+        "uniform": Picture.new("RGB", (200, 150), (90, 90, 90)),
+    }
+    (tmp_path / "odd").mkdir()
+    for name, picture in pictures.items():
+        picture.save(tmp_path / "odd" / f"{name}.png")
+    return tmp_path / "odd"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--recipe", "objects"),
+        ("--prompt", "components+erase+uncovered", "--gradcam.table", "coco"),
+    ],
+    ids=["objects", "erase"],
+)
+def test_pictures_of_nothing_and_of_200_things_have_a_defined_result(segkit, tmp_path, odd, flags):
+    done = segkit("run", odd, *flags, "--write", "none", "--json", "-o", "out")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["images"], found["failed"]) == (4, 0)
+    lines = results(tmp_path / "out")
+    assert all(len(line["masks"]) <= 40 for line in lines)  # five classes of eight prompts at most
+    empty = [line["name"] for line in lines if not any(m["pixels"] for m in line["masks"])]
+    assert found["empty_images"] == empty
+
+
+def test_a_table_without_the_classifiers_classes_is_one_sentence(segkit):
+    done = segkit("run", "--recipe", "objects", "--gradcam.model", "shapes", "--dry-run")
+    assert done.code == 0  # nothing is opened yet
+    done = segkit("run", "--recipe", "objects", "--gradcam.model", "shapes", *LIGHT)
+    assert done.code == 2
+    assert "--gradcam.table coco knows none of the 5 classes of shapes" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_erase_without_saliency_is_refused_in_a_sentence(segkit):
+    done = segkit("run", "--saliency", "none", "--prompt", "center+erase")
+    assert done.code == 2
+    assert "erase needs 'heatmap', and nothing before it makes one; add --saliency" in done.err
+    alone = segkit("run", "--prompt", "uncovered")
+    assert alone.code == 2
+    assert "write --prompt topk+uncovered" in alone.err

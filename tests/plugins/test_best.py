@@ -69,6 +69,9 @@ def test_best_many_keeps_the_best_of_each_object():
     assert kept.prompt.tolist() == [1, 2]
     assert ids == [1] * 10
     assert BestMany(overlap=1).merge(masks).prompt.tolist() == [0, 1, 2, 3]
+    part = bands((0, 8), (0, 2), quality=[0.9, 0.8])
+    assert BestMany().merge(part).prompt.tolist() == [0, 1]
+    assert BestMany(parts=0.9).merge(part).prompt.tolist() == [0]
 
 
 def test_of_overlapping_masks_the_better_judged_lies_on_top():

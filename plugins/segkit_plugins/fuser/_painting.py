@@ -79,11 +79,23 @@ class Painting(Fuser):
 
 
 def same_object(
-    masks: NDArray[np.bool_], areas: NDArray[np.intp], i: int, j: int, least: float
+    masks: NDArray[np.bool_],
+    areas: NDArray[np.intp],
+    i: int,
+    j: int,
+    least: float,
+    parts: float | None = None,
 ) -> bool:
-    """Whether two of the masks (n, H, W) have at least this IoU; none does without a pixel."""
-    small, large = sorted((int(areas[i]), int(areas[j])))
-    if not small or small < least * large:  # the IoU is at most their ratio
+    """Whether mask `i` of (n, H, W) shows the object of `j`; none does without a pixel.
+
+    That is with an IoU of `least`, or where at least `parts` of it lies in the other.
+    """
+    own, other = int(areas[i]), int(areas[j])
+    small, large = min(own, other), max(own, other)
+    # The IoU is at most the ratio of the areas, so most pairs need no look at pixels.
+    maybe_part = parts is not None and other >= parts * own
+    if not small or not (maybe_part or small >= least * large):
         return False
     both = int(np.count_nonzero(masks[i] & masks[j]))
-    return both >= least * (small + large - both)
+    is_part = parts is not None and both >= parts * own
+    return is_part or both >= least * (small + large - both)

@@ -32,12 +32,18 @@ class BestMany(Painting):
     overlap: float = Field(0.5, gt=0, le=1)
     """Masks with at least this IoU show one object; the best-judged stays."""
 
+    parts: float | None = Field(None, gt=0, le=1)
+    """A mask of which at least this share lies in a better-judged one is a part of that object, and
+    is left out. Left out, parts stay."""
+
     def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
         """The masks that no better one looks like."""
         areas = masks.masks.sum(axis=(1, 2))
         kept: list[int] = []
         for i in best_first(masks):
-            alike = any(same_object(masks.masks, areas, i, j, self.overlap) for j in kept)
+            alike = any(
+                same_object(masks.masks, areas, i, j, self.overlap, self.parts) for j in kept
+            )
             if areas[i] and not alike:
                 kept.append(i)
         return named_alike(masks, sorted(kept), prompts)

@@ -42,14 +42,21 @@ class Paint(Painting):
     """Masks with at least this IoU show one object, whatever their classes; the likeliest stays,
     also for metrics and files. 1: only masks that are equal."""
 
+    parts: float | None = Field(None, gt=0, le=1)
+    """A mask of which at least this share lies in a likelier one is a part of that object, whatever
+    the classes, and is left out like a duplicate. Left out, parts stay."""
+
     def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
-        """The masks without duplicates, in their order."""
+        """The masks without duplicates and parts, in their order."""
         kept: list[int] = []
         areas = masks.masks.sum(axis=(1, 2))
         for i in np.argsort(-_likelihoods(masks, prompts), kind="stable").tolist():
-            if not any(same_object(masks.masks, areas, i, j, self.duplicates) for j in kept):
+            if not any(self._same(masks.masks, areas, i, j) for j in kept):
                 kept.append(i)
         return masks if len(kept) == len(masks) else masks.take(sorted(kept))
+
+    def _same(self, masks: NDArray[np.bool_], areas: NDArray[np.intp], i: int, j: int) -> bool:
+        return same_object(masks, areas, i, j, self.duplicates, self.parts)
 
     def _order(self, masks: Masks, prompts: Prompts | None) -> NDArray[np.intp]:
         if self.overlap == "order":
