@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import PIL.Image
 import pytest
 
 from segkit import BadImageError, UsageError, palette, write_png
+from segkit_plugins.dataset import files
 from segkit_plugins.dataset.files import Files
 
 
@@ -67,6 +70,52 @@ def test_nothing_named():
     assert str(info.value) == (
         "the data set 'files' has no images; name a photo, folder or pattern"
     )
+
+
+def test_a_list_chooses_among_the_images_by_name_or_file(photos, tmp_path, monkeypatch):
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_bytes(b"a-2\r\n\n" + os.fsencode(photos / "b.jpg") + b"\n")
+    data = Files(paths=(f"{photos}/more/*", f"{photos}"), list=chosen)
+    assert list(data.names) == ["a-2", "b"]  # under the names that they have among all
+    assert [data.files_of(i)[0] for i in range(2)] == [photos / "a.png", photos / "b.jpg"]
+    assert data[0][0].name == "a-2"
+    monkeypatch.chdir(photos)
+    chosen.write_text("more/../b.jpg\nb\n")
+    assert list(Files(paths=(f"{photos}",), list=chosen).names) == ["b"]
+
+
+def test_a_list_alone_names_the_images(photos, tmp_path):
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_text(f"{photos}/more/a.png\n{photos}/a.png\n")
+    data = Files(list=chosen)
+    assert list(data.names) == ["a", "a-2"]
+    assert data.files_of(0) == (photos / "more/a.png",)
+
+
+def test_a_list_from_standard_input(photos, monkeypatch):
+    files._piped.cache_clear()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"b\n")))
+    recipes = [Files(paths=(str(photos),), list="-") for _ in range(2)]
+    assert [list(data.names) for data in recipes] == [["b"], ["b"]]
+    files._piped.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "could not be read: No such file or directory; check its path"),
+        ("\n \n", "names no image; write one a line, by its file or its name"),
+        ("bb\n", "has 'bb', which is none of the 2 images; did you mean 'b'?"),
+        ("gone.jpg\n", "has 'gone.jpg', which is none of the 2 images; drop the line, or name"),
+    ],
+)
+def test_a_list_that_says_nothing_is_refused(photos, tmp_path, content, sentence):
+    chosen = tmp_path / "chosen.txt"
+    if content is not None:
+        chosen.write_text(content)
+    with pytest.raises(UsageError) as info:
+        list(Files(paths=(str(photos),), list=chosen).names)
+    assert str(info.value).startswith(f"--files.list {chosen} {sentence}")
 
 
 def test_no_such_file(photos):

@@ -28,6 +28,7 @@ COMMANDS = {
     "train": ("train", "Train a segmenter's network on your data."),
     "weights": ("weights", "List, fetch and verify weight files."),
     "score": ("score", "Work out figures of the masks that a run has kept."),
+    "export": ("export", "Write a finished run's masks in another format."),
     "report": ("report", "Write the report page of a run or a sweep."),
     "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),
     "doctor": ("doctor", "Say whether this installation is sound, and what to do if not."),

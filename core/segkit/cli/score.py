@@ -85,7 +85,7 @@ def _score(ctx: click.Context, /, directory: str, images: tuple[str, ...], **par
     metrics = _metrics(recipe, catalog, asked=bool(params["kind_metric"]))
     folder = Path(directory)
     runs = runs_in(folder)
-    found = {run.name: score_run(run, dataset, metrics, recipe.classes) for run in runs}
+    found = {run.name: score_run(run, dataset, metrics, recipe.classes, catalog) for run in runs}
     alone = runs == [folder]
     page = page_of(folder)
     if params["as_json"]:

@@ -117,6 +117,17 @@ class Record:
         """The files that were there before those of the first image; None once it is written."""
         self._compared = False
 
+    @classmethod
+    def of(cls, directory: Path) -> Record:
+        """That of a run which is there, whose files are noted as its own from now on."""
+        record = cls(directory, {})
+        record._ledger = Ledger.open(directory)
+        return record
+
+    def note(self, files: Iterable[str]) -> None:
+        """Note files of the run, relative to its folder."""
+        self._ledger.note(files)
+
     def check(
         self, left: Left | None, writers: Iterable[str], images: Iterable[str], *, resume: bool
     ) -> None:

@@ -53,7 +53,7 @@ def line_of(
         start = time.perf_counter()
         try:
             with plugin_code():
-                written = _written(writer, outcome, directory, classes, scores)
+                written = write_files(writer, outcome, directory, classes, scores)
         except Exception as problem:
             if isinstance(problem, OSError) and problem.errno in UNWRITABLE:
                 raise  # it concerns the run, not this image
@@ -90,7 +90,7 @@ def _judged(outcome: Outcome) -> dict[str, Any]:
     return told | ({"left_out": outcome.left_out} if outcome.left_out else {})
 
 
-def _written(
+def write_files(
     writer: Any,
     outcome: Outcome,
     directory: Path,
@@ -134,7 +134,7 @@ def _masks_record(masks: Masks | None) -> list[dict[str, Any]]:
     return [
         {
             "name": masks.names[i],
-            "score": round(float(masks.scores[i]), 5),
+            "score": round(float(masks.scores[i]), 6),
             "prompt": int(masks.prompt[i]),
             "pixels": int(masks.masks[i].sum()),
         }
@@ -204,6 +204,7 @@ class Totals:
             "details": {**details, "counts": self.counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),
+            "classes": dict(self.classes),
         }
 
 

@@ -265,6 +265,8 @@ class RunSummary(RewrittenModel):
     """Step to seconds over all images."""
     plan: dict[str, Any] = {}
     """What recipe.toml holds."""
+    classes: dict[int, str] = {}
+    """Id to name of the classes that the run was about."""
 
     @property
     def class_details(self) -> dict[str, ClassDetails]:

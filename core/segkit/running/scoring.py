@@ -1,7 +1,7 @@
 """Figures of the masks that a run has kept: nothing is segmented again.
 
-A run keeps class maps and prompts, not heatmaps, candidates or masks one by one, so only metrics
-that need no more can be worked out. The truth may have arrived after the run.
+A run keeps masks, class maps and prompts, not heatmaps and candidates, so only metrics that need no
+more can be worked out. The truth may have arrived after the run.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from segkit.errors import PlanError, SegkitError, UsageError, plugin_code
-from segkit.kinds import MASK_WRITER, OBJECT
+from segkit.errors import BadValueError, PlanError, SegkitError, UsageError, plugin_code
+from segkit.kinds import BUNDLED, MASK_WRITER, OBJECT
+from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import (
     check_output,
     classes_of,
@@ -29,14 +30,15 @@ from segkit.plugins.figures import figure_of
 from segkit.plugins.steps import Dataset, Metric
 from segkit.running.asked import AskedTruth, classes_for
 from segkit.running.folder import disk_error
+from segkit.running.kept import keeps_masks, kept_values
+from segkit.running.recipe import make_step
 from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
 from segkit.running.sources import RunImages
 from segkit.running.walk import opened
 from segkit.values.files import write_file
-from segkit.values.images import read_mask
-from segkit.values.types import BACKGROUND, VOID, Labels, Prompt, Prompts, id_of
+from segkit.values.types import BACKGROUND, VOID, Labels, id_of
 
-KEPT = frozenset({"image", "prompts", "labels", "classes", "truth"})
+KEPT = frozenset({"image", "prompts", "masks", "labels", "classes", "truth"})
 """What is there of a run for a metric to ask for."""
 
 
@@ -76,7 +78,11 @@ def fits(metric: Metric) -> bool:
 
 
 def score_run(
-    directory: Path, dataset: Dataset, metrics: Sequence[Metric], asked: Sequence[str] = ()
+    directory: Path,
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    asked: Sequence[str] = (),
+    catalog: Catalog | None = None,
 ) -> Scored:
     """Work out metrics of a run's kept masks, and put their figures into its folder.
 
@@ -106,12 +112,12 @@ def score_run(
             f"the run in '{directory}' has not finished (no summary.json that can be read); go on "
             "with it by --resume first"
         )
-    if not any(_mask_of(line) for line in results.lines.values()):
+    if not any(map(keeps_masks, results.lines.values())):
         raise UsageError(
             f"'{directory}' keeps no masks, as after --write none; run it again with --write "
             f"{MASK_WRITER}"
         )
-    scored = _Scoring(directory, dataset, metrics, asked).of(results.lines)
+    scored = _Scoring(directory, dataset, metrics, asked, catalog).of(results.lines)
     if not scored.images:
         first = next(iter(scored.left_out.values()))
         raise UsageError(f"none of the images in '{directory}' could be scored: {first}")
@@ -123,9 +129,16 @@ class _Scoring(Scored):
     """A run that is being scored."""
 
     def __init__(
-        self, directory: Path, dataset: Dataset, metrics: Sequence[Metric], asked: Sequence[str]
+        self,
+        directory: Path,
+        dataset: Dataset,
+        metrics: Sequence[Metric],
+        asked: Sequence[str],
+        catalog: Catalog | None,
     ) -> None:
         super().__init__()
+        self.reader = make_step(catalog or Catalog(), "writer", f"{BUNDLED}:{MASK_WRITER}", {})
+        self.makes_masks = False
         self.directory = directory
         self.metrics = metrics
         self.images_of = RunImages.of(dataset)
@@ -139,6 +152,7 @@ class _Scoring(Scored):
 
     def of(self, lines: Mapping[str, ResultLine]) -> _Scoring:
         """Score each finished image."""
+        self.makes_masks = any(line.masks for line in lines.values())
         self.images_of.rename([{name: line.to_dict() for name, line in lines.items()}])
         places = {name: place for place, name in enumerate(self.images_of.names)}
         with opened([self.dataset, *self.metrics], "cpu"):
@@ -158,14 +172,11 @@ class _Scoring(Scored):
         image, truth = item_of(self.truth, place)
         if truth is None:
             raise UsageError(f"{line.name} has no truth")
-        labels = kept_labels(self.directory, line, image.size, self.classes)
-        there = {
-            "image": image,
-            "truth": truth,
-            "labels": labels,
-            "classes": dict(self.classes),
-            "prompts": _prompts(line),
-        }
+        values = self._kept(line)
+        if values["labels"].ids.shape != image.size:
+            raise UsageError(f"the image {line.name} has another size than its masks; run it again")
+        labels = values["labels"] = renumbered(values["labels"], self.classes)
+        there = {**values, "image": image, "truth": truth, "classes": dict(self.classes)}
         scores, counts = dict(line.scores), dict(line.counts)
         for metric in self.metrics:
             names = type(metric).inputs().all
@@ -183,6 +194,23 @@ class _Scoring(Scored):
         self.names |= {labels.classes[i] for i in np.unique(labels.ids) if i in labels.classes}
         self.changed[line.name] = line.model_copy(update={"scores": scores, "counts": counts})
         self.images += 1
+
+    def _kept(self, line: ResultLine) -> dict[str, Any]:
+        """What the run has kept of an image; masks one by one only where a metric needs them.
+
+        Older runs kept a class map alone.
+        """
+        try:
+            return kept_values(self.reader, self.directory, line, makes_masks=self.makes_masks)
+        except BadValueError:
+            if any("masks" in type(metric).inputs().required for metric in self.metrics):
+                raise
+            return kept_values(
+                self.reader,
+                self.directory,
+                line.model_copy(update={"masks": []}),
+                makes_masks=False,
+            )
 
     def _add_up(self) -> None:
         """The figures over all images; without those that go by names where no name is known."""
@@ -208,52 +236,20 @@ class _Scoring(Scored):
             )
 
 
-def kept_labels(
-    directory: Path, line: ResultLine, size: tuple[int, int], classes: Mapping[int, str]
-) -> Labels:
-    """An image's class map as the run has kept it, under the ids of these classes by name.
+def renumbered(labels: Labels, classes: Mapping[int, str]) -> Labels:
+    """A class map that a run has kept under the ids of these classes, by name.
 
     A name that they lack gets the next free id. Where they are one class, 'object', all is that.
-    Raises `SegkitError` for a mask that is not there, cannot be read or has another size.
     """
-    file = _mask_of(line)
-    if file is None:
-        raise UsageError(f"{line.name} has no mask among the run's files")
-    if not (directory / file).is_file():
-        raise UsageError(f"{line.name}: its mask '{directory / file}' is not there any more")
-    found = read_mask(directory / file, size)
-    if {*line.classes.values()} <= {OBJECT} and {*np.unique(found).tolist()} <= {BACKGROUND, 255}:
-        found = (found > 0).astype(np.int32)  # a single object is written as 0 and 255
+    found = labels.ids
     if {*classes.values()} == {OBJECT}:
         (only,) = classes
         ids = np.where((found == BACKGROUND) | (found == VOID), found, np.int32(only))
         return Labels(ids.astype(np.int32), classes)
     names, ids = dict(classes), found.copy()
-    for own, name in line.classes.items():
+    for own, name in labels.classes.items():
         ids[found == own] = id_of(name, names)
     return Labels(ids, names)
-
-
-def _mask_of(line: ResultLine) -> str | None:
-    """The file of an image's class map, relative to the run's folder."""
-    files = (file for file in line.files if isinstance(file, str))
-    return next((file for file in files if Path(file).parts[:-1] == (MASK_WRITER,)), None)
-
-
-def _prompts(line: ResultLine) -> Prompts:
-    """The prompts that a line tells of; mask prompts are not kept."""
-    return Prompts(
-        tuple(
-            Prompt(
-                points=np.array(one.points, np.float32).reshape(-1, 2),
-                signs=np.array(one.signs, bool),
-                box=one.box,
-                name=one.name,
-                score=float(one.score),
-            )
-            for one in line.prompts
-        )
-    )
 
 
 def _write(

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segkit import (
     BACKGROUND,
     BadValueError,
     Image,
     Labels,
+    Masks,
     Writer,
     hookimpl,
     palette,
+    read_mask,
+    write_file,
     write_png,
 )
 from segkit_plugins.shared.object_names import NAMELESS
 from segkit_plugins.writer._files import file_for
+
+OBJECTS = "masks/objects"
 
 
 class MaskFiles(Writer):
@@ -26,12 +33,17 @@ class MaskFiles(Writer):
 
     Where the result has classes with names, the file holds their ids under PASCAL VOC's palette (0
     background, 255 void). Where there is but one nameless object ('object'), it holds 0 and 255.
+
+    Where the class map does not tell the objects apart, because there are several or one is partly
+    painted over, `masks/objects/NAME.npz` keeps each mask, bit by bit, for `segkit export`.
     """
 
     name = "masks"
 
-    def write(self, directory: Path, image: Image, labels: Labels) -> tuple[Path, ...]:
-        """Write one file. Raises `BadValueError` for class ids above 255, which a PNG has not."""
+    def write(
+        self, directory: Path, image: Image, labels: Labels, masks: Masks | None = None
+    ) -> tuple[Path, ...]:
+        """Write an image's files. Raises `BadValueError` for class ids above 255."""
         path = file_for(directory, "masks", image.name, ".png")
         ids = np.unique(labels.ids).tolist()
         if ids and ids[-1] > 255:
@@ -39,11 +51,55 @@ class MaskFiles(Writer):
                 f"a mask file should hold class ids up to 255, but {image.name} has {ids[-1]}; "
                 "number the data set's classes from 1"
             )
-        if set(labels.classes.values()) <= {NAMELESS} and set(ids) <= {BACKGROUND, 1}:
+        if _nameless(labels.classes) and set(ids) <= {BACKGROUND, 1}:
             write_png(path, np.where(labels.ids > 0, 255, 0).astype(np.uint8))
         else:
             write_png(path, labels.ids.astype(np.uint8), palette())
-        return (path,)
+        if masks is None or np.array_equal(masks.masks, _alone(labels.ids, len(masks))):
+            return (path,)
+        content = io.BytesIO()
+        np.savez_compressed(
+            content, bits=np.packbits(masks.masks, axis=-1), width=masks.masks.shape[-1]
+        )
+        objects = file_for(directory, OBJECTS, image.name, ".npz")
+        return path, write_file(objects, content.getvalue())
+
+    def read(
+        self, directory: Path, name: str, classes: Mapping[int, str], count: int
+    ) -> tuple[Labels, NDArray[np.bool_]]:
+        """What `write` has left of an image: its class map, and its masks (count, H, W) bool.
+
+        `classes` and `count` are those of the image's line in results.jsonl. Raises
+        `BadValueError` where the masks are not `count`, `BadImageError` and `OSError` where a file
+        cannot be read.
+        """
+        ids = read_mask(file_for(directory, "masks", name, ".png"))
+        if _nameless(classes) and {*np.unique(ids).tolist()} <= {BACKGROUND, 255}:
+            ids = (ids > 0).astype(np.int32)
+        masks = _alone(ids, count)
+        objects = file_for(directory, OBJECTS, name, ".npz")
+        if objects.exists():
+            try:
+                with np.load(objects) as file:
+                    bits, width = file["bits"], int(file["width"])
+                masks = np.unpackbits(bits, axis=-1, count=width).astype(bool)
+            except (ValueError, KeyError, EOFError):
+                raise BadValueError(f"'{objects}' is damaged; run the image again") from None
+        if masks.shape != (count, *ids.shape):
+            raise BadValueError(
+                f"{name} should have {count} masks of {ids.shape[1]}x{ids.shape[0]} pixels, but "
+                f"'{objects}' holds {len(masks)}; run the image again with this segkit"
+            )
+        return Labels(ids.astype(np.int32), dict(classes)), masks
+
+
+def _nameless(classes: Mapping[int, str]) -> bool:
+    return {*classes.values()} <= {NAMELESS}
+
+
+def _alone(ids: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
+    """The masks (count, H, W) bool of which a class map says all: none, or all that it shows."""
+    return np.repeat((ids != BACKGROUND)[None], min(count, 1), axis=0)
 
 
 @hookimpl

@@ -1,0 +1,55 @@
+"""`segkit export DIR --write FORMAT`: a finished run in another format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segkit.cli.common import common_options
+from segkit.cli.options import PlanCommand, completed, kind_options
+from segkit.errors import UsageError
+
+SHARED = ("split", "plugin", "only", "quiet", "debug")
+"""The flags of `segkit run` that it takes."""
+
+
+def command() -> click.Command:
+    """The command."""
+    return PlanCommand(
+        "export",
+        kinds=("writer",),
+        callback=_export,
+        help="Write the masks of a finished run in another format, into its folder. Nothing is "
+        "segmented again.\n\n"
+        "Examples:\n\n"
+        "\b\n"
+        "  segkit export labels --write coco\n"
+        "  segkit export labels --write yolo --split 0.8\n",
+        params=[
+            click.Argument(["directory"], type=click.Path(path_type=Path), metavar="DIR"),
+            *kind_options(("writer",)),
+            *(option for option in common_options() if option.name in SHARED),
+        ],
+    )
+
+
+@click.pass_context
+def _export(ctx: click.Context, /, directory: Path, **params: Any) -> int:
+    from segkit.running.export import export
+    from segkit.running.recipe import make_step
+
+    catalog, bases, chosen = ctx.obj
+    parts = completed(bases[0].recipe, chosen, params).parts.get("writer", ())
+    if not parts:
+        raise UsageError("export needs a format; add --write, such as --write coco")
+    writers: Any = [make_step(catalog, "writer", part.name, part.options) for part in parts]
+    done = export(directory, writers, catalog)
+    for sentence in done.failed.values():
+        click.echo(f"failed: {sentence}", err=True)
+    if not params["quiet"]:
+        folders = ", ".join(str(directory / writer.name) for writer in writers)
+        plural = "" if done.images == 1 else "s"
+        click.echo(f"{done.images} image{plural} exported: {folders}")
+    return 1 if done.failed else 0
