@@ -86,7 +86,7 @@ def line_of(
 def _judged(outcome: Outcome) -> dict[str, Any]:
     """What a judge says of the image; nothing where none takes part."""
     quality = None if outcome.masks is None else outcome.masks.overall
-    told: dict[str, Any] = {} if quality is None else {"quality": round(quality, 5)}
+    told: dict[str, Any] = {} if quality is None else {"quality": round(quality, 6)}
     return told | ({"left_out": outcome.left_out} if outcome.left_out else {})
 
 
@@ -138,7 +138,7 @@ def _masks_record(masks: Masks | None) -> list[dict[str, Any]]:
             "prompt": int(masks.prompt[i]),
             "pixels": int(masks.masks[i].sum()),
         }
-        | ({} if masks.quality is None else {"quality": round(float(masks.quality[i]), 5)})
+        | ({} if masks.quality is None else {"quality": round(float(masks.quality[i]), 6)})
         for i in range(len(masks))
     ]
 
