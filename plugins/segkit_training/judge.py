@@ -83,7 +83,7 @@ def as_arrays(trees: Sequence[Any]) -> Forest:
 
 def save(forest: Forest, path: Path) -> None:
     """Write it as safetensors, numbers as float16."""
-    tensors = {
+    tensors: dict[str, Any] = {
         "roots": forest.roots,
         "skip": forest.skip.astype(np.int16),
         "feature": forest.feature.astype(np.uint8),
