@@ -41,7 +41,8 @@ KNOWN = 0.1
 """Where not all objects are annotated, masks with less of known ones are left out."""
 
 
-class View(NamedTuple):
+@dataclass(frozen=True)
+class View:
     """Which picture, and which part of it."""
 
     source: str
@@ -144,9 +145,9 @@ def count_of(source: str, data: Path) -> int:
     return TEXTURES if source.startswith("textures") else len(pictures(source, data))
 
 
-def example(view: View, data: Path) -> Example:
-    """The picture of a view."""
-    source, index, part = view
+def example(view: View, data: Path) -> Example | None:
+    """The picture of a view; None where it has no such part."""
+    source, index, part = view.source, view.index, view.part
     rng = np.random.default_rng([*source.encode(), index, part])
     if source.startswith("textures"):
         height, width = rng.integers(200, 400, 2)

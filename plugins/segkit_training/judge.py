@@ -83,7 +83,7 @@ def as_arrays(trees: Sequence[Any]) -> Forest:
 
 def save(forest: Forest, path: Path) -> None:
     """Write it as safetensors, numbers as float16."""
-    tensors = {
+    tensors: dict[str, Any] = {
         "roots": forest.roots,
         "skip": forest.skip.astype(np.int16),
         "feature": forest.feature.astype(np.uint8),
@@ -111,7 +111,9 @@ def described(verdicts: Sequence[Verdict]) -> dict[str, float]:
     there = [v for v in verdicts if not v.nothing and v.known.any()]
     empty = [v for v in verdicts if v.nothing and len(v.quality)]
     figures: dict[str, float] = {"views": len(there)}
-    figures |= {name: round(figure(there), 3) for name, figure in FIGURES.items() if there}
+    if there:
+        found = {name: figure(there) for name, figure in FIGURES.items()}
+        figures |= {name: round(value, 3) for name, value in found.items() if value == value}
     if empty:
         doubted = np.mean([v.quality.max() < DOUBTFUL for v in empty])
         figures |= {"of nothing": len(empty), "doubted of these": round(float(doubted), 3)}

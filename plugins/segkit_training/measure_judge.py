@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from segkit import Image, Masks, Pipeline
 from segkit_plugins.judge.learned import Learned
@@ -85,7 +86,7 @@ def of_set(views: Sequence[Judged], forest: Forest, union: bool) -> None:
     click.echo(f"  {'AUC of the score for its own choice':45} {area_under_curve(told, right):.3f}")
 
 
-def of_mean(values: np.ndarray) -> tuple[float, float, float]:  # type: ignore[type-arg]
+def of_mean(values: NDArray[np.float64]) -> tuple[float, float, float]:
     """Mean and bootstrap 95 % interval."""
     draws = np.random.default_rng(0).choice(values, (1000, len(values))).mean(axis=1)
     low, high = np.quantile(draws, [0.025, 0.975])
@@ -133,7 +134,9 @@ def of_cost(data: Path, weights: Path | None) -> None:
     """Print milliseconds of processor time, one thread, with the embedding at hand."""
     judge = Learned(weights=weights)
     judge.open("cpu")
-    image = Image(example(View("voc-val", 0), data).pixels, "photo")
+    photograph = example(View("voc-val", 0), data)
+    assert photograph is not None
+    image = Image(photograph.pixels, "photo")
     with Pipeline(prompt=["box", "topk", "center"], select="none", fuser="none") as pipeline:
         several = pipeline(image).masks
     assert several is not None

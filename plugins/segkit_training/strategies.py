@@ -87,7 +87,7 @@ class Strategies:
         self._vit_b: Any = None
 
     def _step(self, kind: str, name: str, **options: Any) -> Any:
-        step: Any = self.catalog.load(kind, name)(**options)  # type: ignore[arg-type]
+        step: Any = self.catalog.load(kind, name)(**options)
         step.open("cpu")
         return step
 
@@ -246,7 +246,7 @@ def _words(step: Any) -> str:
 def default_of(made: Sequence[Answer]) -> Answer:
     """What the default recipe draws: the masks of all warm regions together."""
     regions = next(answer for answer in made if answer.origin == DEFAULT)
-    several = regions.masks.any(axis=0, keepdims=True)[: len(regions.masks)]
+    several = np.asarray(regions.masks.any(axis=0))[None][: len(regions.masks)]
     return Answer("default", several, regions.scores[: len(several)], regions.prompt[:1])
 
 
@@ -265,7 +265,7 @@ def altered(made: Sequence[Answer], size: tuple[int, int], rng: Any) -> Answer:
     return Answer("altered", np.stack(masks), scores, np.arange(len(masks)))
 
 
-def changed(mask: Mask, rng: Any) -> Mask:
+def changed(mask: Any, rng: Any) -> Mask:
     """The mask grown or shrunk, moved, or with a part cut off or put on."""
     reach = max(2, round(np.sqrt(mask.sum()) * rng.uniform(0.02, 0.25)))
     how = rng.integers(5)
@@ -280,8 +280,8 @@ def changed(mask: Mask, rng: Any) -> Mask:
         return np.asarray(mask[np.ix_(rows, columns)])
     other = blob(mask.shape, rng)
     if how == 3:
-        return mask & ~other
-    return mask | other
+        return np.asarray(mask & ~other)
+    return np.asarray(mask | other)
 
 
 def blob(size: tuple[int, ...], rng: Any) -> Mask:

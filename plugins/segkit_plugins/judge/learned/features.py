@@ -220,10 +220,10 @@ def _edges(scene: Scene, masks: NDArray[np.bool_], near: NDArray[np.bool_]) -> l
     limit = np.quantile(fine, 0.85)
     for apart in (1, WIDE):
         steps = fine if apart == 1 else _steps(scene.colours, apart)
-        crossed = np.zeros((count, 2, *scene.size), np.float32)
-        crossed[:, 0, :-apart] = masks[:, apart:] != masks[:, :-apart]
-        crossed[:, 1, :, :-apart] = masks[:, :, apart:] != masks[:, :, :-apart]
-        crossed = crossed.reshape(count, -1)
+        changes = np.zeros((count, 2, *scene.size), np.float32)
+        changes[:, 0, :-apart] = masks[:, apart:] != masks[:, :-apart]
+        changes[:, 1, :, :-apart] = masks[:, :, apart:] != masks[:, :, :-apart]
+        crossed = changes.reshape(count, -1)
         total = np.maximum(crossed.sum(1), 1)
         means.append(crossed @ steps.ravel() / total)
         if apart == 1:
