@@ -81,7 +81,7 @@ WORDS = {
     "core/segkit/reporting/recipe_figure.py": dict.fromkeys(
         ("overlay", "mask"), "what the title of a panel begins with"
     ),
-    "core/segkit/reporting/report_gallery.py": {"mask": "what a mask without a class is called"},
+    "core/segkit/reporting/report_gallery.py": {"mask": "what a card says of a nameless mask"},
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),

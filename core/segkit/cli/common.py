@@ -52,7 +52,7 @@ def common_options() -> list[click.Option]:
             ["--split"],
             type=click.FloatRange(0, 1, min_open=True, max_open=True),
             metavar="SHARE",
-            help="Divide what yolo, coco and voc write: this share is train, the rest val.",
+            help="Of formats that keep train and val apart: this share is train, the rest val.",
         ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
