@@ -55,6 +55,10 @@ class View:
         """Of its file."""
         return f"{self.source}-{self.index:04d}-{self.part}"
 
+    def file(self, folder: Path) -> Path:
+        """Where what is known of it is kept."""
+        return folder / f"{self.name}.npz"
+
 
 class Source(NamedTuple):
     """Pictures, and which views of them."""
@@ -227,7 +231,7 @@ class Collector:
 
     def collect(self, view: View) -> None:
         """Answer for one view and keep what is needed."""
-        path = self.folder / f"{view.name}.npz"
+        path = view.file(self.folder)
         entry = example(view, self.data)
         objects = np.zeros(0) if entry is None else (entry.ids > 0) & (entry.ids < VOID)
         share = objects.mean() if objects.size else 0.0
@@ -321,7 +325,7 @@ def gathered(
 
     `measuring`: only answers of the recipes, and those that the judge does not learn from.
     """
-    missing = [view for view in views if not (folder / f"{view.name}.npz").is_file()]
+    missing = [view for view in views if not view.file(folder).is_file()]
     if missing:
         random_file(folder / "random.safetensors")
         context = multiprocessing.get_context("spawn")
@@ -330,6 +334,6 @@ def gathered(
                 if number % 20 == 0 or number == len(missing):
                     click.echo(f"{number} of {len(missing)} views collected ({name})", err=True)
     for view in views:
-        known = read(folder / f"{view.name}.npz")
+        known = read(view.file(folder))
         if known is not None:
             yield known

@@ -155,8 +155,16 @@ def of_cost(data: Path, weights: Path | None) -> None:
 @click.option("--cache", required=True, type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Left out: bundled.")
 @click.option("--development", is_flag=True, help="On development data.")
+@click.option("--collected", is_flag=True, help="What is collected by now, and nothing more.")
 @click.option("--processes", default=1, show_default=True, help="That collect.")
-def main(data: Path, cache: Path, weights: Path | None, development: bool, processes: int) -> None:
+def main(
+    data: Path,
+    cache: Path,
+    weights: Path | None,
+    development: bool,
+    collected: bool,
+    processes: int,
+) -> None:
     """Collect what is missing and print the figures."""
     torch.set_num_threads(1)
     folder, path = cache_of(cache), weights or bundled("judge")
@@ -166,6 +174,8 @@ def main(data: Path, cache: Path, weights: Path | None, development: bool, proce
         views = views_of(source, data)
         if source.bare:
             views = [view for view in views if view.part]
+        if collected:
+            views = [view for view in views if view.file(folder).is_file()]
         found = gathered(views, data, folder, processes, measuring=True)
         return [Judged(view) for view in found if len(view.masks)]
 

@@ -140,11 +140,11 @@ def test_the_command_collects_once_and_fits(tmp_path, monkeypatch):
     assert times == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert output.read_bytes() == again.read_bytes()
     assert len(Forest.of(load_safetensors(output), output).roots) == 4
-    kept = candidates.read(folder / f"{View('shapes', 1).name}.npz")
+    kept = candidates.read(View("shapes", 1).file(folder))
     assert kept is not None
     assert kept.best.max() > 0.5
     assert {"gradcam", "everything", "altered"} <= {o.partition("/")[0] for o in kept.origin}
-    texture = candidates.read(folder / f"{View('textures', 0).name}.npz")
+    texture = candidates.read(View("textures", 0).file(folder))
     assert texture is not None
     assert texture.nothing
     assert not texture.best.any()

@@ -66,9 +66,10 @@ class Learned(Judge):
         if not len(masks):
             return replace(masks, quality=np.zeros(0, np.float32))
         scene = seen(image, self._layers)
-        told = features(scene, sampled(masks.masks, scene.size), masks.scores)
-        quality = self._forest.quality(told)
-        quality[~masks.masks.any(axis=(1, 2))] = 0
+        small = sampled(masks.masks, scene.size)
+        quality = self._forest.quality(features(scene, small, masks.scores))
+        for place in np.flatnonzero(~small.any(axis=(1, 2))):  # too small for the grid, or empty
+            quality[place] *= masks.masks[place].any()
         return replace(masks, quality=quality)
 
 
