@@ -77,7 +77,9 @@ def test_it_ends_where_the_class_is_seen_no_more():
     heatmap = Heatmap(region(LEFT).astype(np.float32), "cat", 0.8)
     prompts = Prompts((Prompt(points=[(9, 14)]),))
     assert Erase().refine(prompts, masks(region(LEFT)), heatmap, photo(), low) is None
-    kept = Erase(keep=0.3).refine(prompts, masks(region(LEFT)), heatmap, photo(), Classifier((0.3,)))
+    kept = Erase(keep=0.3).refine(
+        prompts, masks(region(LEFT)), heatmap, photo(), Classifier((0.3,))
+    )
     assert len(kept) == 2
     bird = Heatmap(heatmap.values, "bird", 0.8)  # no longer among the classes that are seen
     found = masks(region(LEFT))
@@ -151,7 +153,7 @@ def test_boxes_and_masks_go_by_their_share():
 
 
 def test_options_that_do_not_fit_get_a_sentence():
-    with pytest.raises(UsageError, match="--uncovered.share"):
+    with pytest.raises(UsageError, match=r"--uncovered\.share"):
         Uncovered(share=0)
-    with pytest.raises(UsageError, match="--erase.fill"):
+    with pytest.raises(UsageError, match=r"--erase\.fill"):
         Erase(fill="black")

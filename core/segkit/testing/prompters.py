@@ -206,7 +206,9 @@ def _look(image: Image, heatmaps: tuple[Heatmap, ...]) -> Look:
 
     def look(changed: Image) -> tuple[Heatmap, ...]:
         if changed.size != image.size:
-            raise Broken(f"refine looks at a picture of {changed.size}, but it should be {image.size}")
+            raise Broken(
+                f"refine looks at a picture of {changed.size}, but it should be {image.size}"
+            )
         same = (changed.pixels == image.pixels).all(axis=2)
         return tuple(
             Heatmap(np.where(same, h.values, np.float32(0)), h.name, h.score * float(same.mean()))
