@@ -54,11 +54,13 @@ QUALITY = 60
 
 NEEDS = {
     "prompt/detr": "it needs a detector's weights from the hub",
+    "prompt/erase": "the photo shows a single object, and it asks for further ones",
+    "prompt/uncovered": "it asks for nothing, but leaves out what others ask for twice",
     "prompt/yolo": "it needs a detector in ONNX, and none comes with segkit",
     "segmenter/dpt": "it needs weights from the hub",
     "segmenter/hf-sam": "it needs weights from the hub",
 }
-"""Plugins that have nothing to show without a download or a training, and why."""
+"""Plugins that have nothing to show, most of them for want of a download, and why."""
 
 NEEDS_TRAINING = "it needs weights that `segkit train` makes"
 
@@ -126,7 +128,7 @@ def draw_prompt(name: str) -> Drawn:
         heat = found.heatmaps[0]
     if step_class.companion:
         transform, powered = SECOND_LOOKS.get(name, ("none", ""))
-        for first in FIRST_LOOKS.get(name, ("distance-centers", "topk", "local-maxima")):
+        for first in ("distance-centers", "topk", "local-maxima"):
             before, after = (answered(p, transform) for p in (first, f"{first}+{name}"))
             if (before.labels.ids != after.labels.ids).mean() > 0.01:
                 break  # a case in which the second look changes something
@@ -134,8 +136,13 @@ def draw_prompt(name: str) -> Drawn:
             mask_panel(f"{first} alone", image, before.labels.ids, before.prompts),
             mask_panel(f"{first}+{name}", image, after.labels.ids, after.prompts),
         ]
-        taken = sum(after.seconds.get(f"{name}.{method}", 0.0) for method in step_class.extras)
-        return panels, taken, f"the answer without it and with it{powered}"
+        values = {"prompts": before.prompts, "masks": before.masks}
+        values |= {"heatmap": before.heatmaps[0], "image": image}
+        step = step_class()
+        wanted = step.inputs_of("refine").all
+        start = time.process_time()
+        step.refine(**{n: values[n] for n in wanted})
+        return panels, time.process_time() - start, f"the answer without it and with it{powered}"
     options = dict(PROMPTS.get(name, {}))
     with tempfile.TemporaryDirectory() as folder:
         if name == "boxes":
@@ -163,9 +170,6 @@ def draw_prompt(name: str) -> Drawn:
 
 SECOND_LOOKS = {"adaptive-background": ("power", ", on the third power of the heatmap")}
 """Transforms with which there is something to see: Grad-CAM's map of the cup is nowhere cold."""
-
-FIRST_LOOKS = {"erase": ("components",), "uncovered": ("local-maxima",)}
-"""What asks first, where others would show less."""
 
 PROMPTS: dict[str, dict[str, Any]] = {
     "topk": {"k": 3, "min_distance": 40},

@@ -65,9 +65,7 @@ def heatmap() -> Heatmap:
 def answered(prompt: str = "distance-centers", transform: str = "none") -> Any:
     """What Grad-CAM, a transform, a prompter and `nano` make of the cup."""
     chosen = {"prompt": prompt, "transform": transform}
-    options: dict[str, Any] = {"power.gamma": 3.0} if transform == "power" else {}
-    if "uncovered" in prompt or prompt == "local-maxima":
-        options["local-maxima.separate"] = "uncovered" in prompt
+    options = {"power.gamma": 3.0} if transform == "power" else {}
     with Pipeline(**chosen, options=options, device="cpu", catalog=CATALOG) as pipeline:
         return pipeline(cup())
 

@@ -153,7 +153,7 @@ def test_boxes_and_masks_go_by_their_share():
 
 
 def test_options_that_do_not_fit_get_a_sentence():
-    with pytest.raises(UsageError, match="--uncovered.share"):
+    with pytest.raises(UsageError, match=r"--uncovered\.share"):
         Uncovered(share=0)
-    with pytest.raises(UsageError, match="--erase.fill"):
+    with pytest.raises(UsageError, match=r"--erase\.fill"):
         Erase(fill="black")

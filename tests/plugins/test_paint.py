@@ -124,7 +124,7 @@ def test_a_mask_that_lies_in_a_likelier_one_is_a_part_of_it():
     assert kept((0.5, 0.9, 0.5), parts=0.8) == [0, 1, 2]  # a likelier part stays beside its whole
     empty = Masks(np.zeros((2, 2, 6), bool), [1, 1], [0, 0])
     assert len(Paint(parts=0.5).merge(empty)) == 2
-    with pytest.raises(UsageError, match="--paint.parts"):
+    with pytest.raises(UsageError, match=r"--paint\.parts"):
         Paint(parts=0)
 
 

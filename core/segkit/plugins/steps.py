@@ -129,13 +129,16 @@ class Prompter(Step):
     randomness; the same for the same seed, image and step). Prompts without a class get the
     heatmap's class and score.
 
-    Two optional methods, naming those inputs that they want, see the answers. `refine(self, prompts,
-    masks, heatmap, image, look) -> Prompts | None`: after segmenter and selector have answered, it
-    may ask again with new prompts; None means done. `--rounds` bounds how often. `look` asks the
-    plan's saliency again, about another picture. `admit(self, prompts, masks, heatmap, image) ->
-    Prompts`: before its group's prompts are decoded, those that are still worth it. They are decoded
-    one by one, the likeliest first, after those of groups without `admit`; each time it is given
-    those that wait, and all masks that the image has by then, with their classes as `names`.
+    Two optional methods, naming those inputs that they want, see the answers.
+
+    - `refine(self, prompts, masks, heatmap, image, look) -> Prompts | None`: after segmenter and
+      selector have answered, it may ask again with new prompts; None means done. `--rounds` bounds
+      how often. `look(image)` asks the plan's saliency and transforms about another picture of the
+      image's size and returns its heatmaps.
+    - `admit(self, prompts, masks, heatmap, image) -> Prompts`: before its group's prompts are
+      decoded, those that are still worth it. They are decoded one by one, the likeliest first,
+      after those of groups without `admit`; each time it is given those that wait, and all masks
+      that the image has by then, with their classes as `names`.
     """
 
     kind = "prompt"

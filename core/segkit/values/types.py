@@ -87,7 +87,7 @@ class Heatmap:
 
 
 Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]
-"""What a prompter's second look gets to ask again: the heatmaps of a picture of the image's size."""
+"""What a second look asks again with: the heatmaps of another picture of the image's size."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,10 @@ class InstanceF1(Metric):
     A mask matches a true object if their IoU is at least one half; each matches one at most, so a
     duplicate counts as wrong, and the matches are those of the largest sum of IoUs. Void is left
     out of all masks, and a mask that lies in it by more than half, such as one in a crowd, counts
-    for nothing. Images whose truth has no instances are left out. `instance-duplicates` is the share
-    of the masks that would match an object which another mask has. The first is the F1 score of detection
+    for nothing. Images whose truth has no instances are left out. That is the F1 score of detection
     at IoU 0.5 (as in Kirillov et al. 2019, panoptic quality's recognition quality, but with masks
-    that may overlap).
+    that may overlap). `instance-duplicates` is the share of the masks that would match an object
+    which another mask has.
     """
 
     name = "instance-f1"

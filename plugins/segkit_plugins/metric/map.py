@@ -41,11 +41,11 @@ class MeanAveragePrecision(Metric):
 
     Masks come in the order of their score times their prompt's, over all images, and each matches
     the true object of its class with the largest IoU that no surer mask has. `map` is the mean over
-    the IoUs 0.5, 0.55 … 0.95 (COCO's AP), `map-50` and `map-75` are those at 0.5 and 0.75. Precision
-    is read off at 101 recalls, as COCO does (Lin et al. 2014); the matches are pycocotools'. Void
+    the IoUs 0.5, 0.55 … 0.95 (COCO's AP), `map-50` and `map-75` are at 0.5 and 0.75. Precision is
+    read off at 101 recalls, as COCO does (Lin et al. 2014); the matches are pycocotools'. Void
     is left out of all masks, and a mask that lies in it by more than half, such as one in a crowd,
     counts for nothing. Classes without a true object are left out, and so are images whose truth
-    has no instances. Take part it does only when chosen, for its interval takes seconds.
+    has no instances. It takes part only when chosen, for its interval takes seconds.
     """
 
     name = "map"
@@ -68,7 +68,8 @@ class MeanAveragePrecision(Metric):
     ) -> Counts:
         """How often there is each key: 'object:CLASS', and of masks 'mask:SCORE:LEVELS:CLASS'.
 
-        LEVELS has a 1 for each of the ten IoUs at which the mask matches. Nothing without instances.
+        LEVELS has a 1 for each of the ten IoUs at which the mask matches, else a 0. Nothing is
+        counted without instances.
         """
         if truth.instances is None:
             return {}
@@ -111,7 +112,7 @@ class MeanAveragePrecision(Metric):
 
 @lru_cache(maxsize=8)
 def _curves(keys: tuple[str, ...]) -> list[tuple[str, tuple[str, ...], NDArray[np.bool_]]]:
-    """Each class with an object: its masks' keys, the surest first, and (levels, n) whether it hits.
+    """Each class with an object: its masks' keys, the surest first, and (levels, n) their hits.
 
     The same keys come again for every draw of an interval.
     """
@@ -133,7 +134,9 @@ def _average_precision(
     right = np.cumsum(times * hits, axis=1)
     precision = right / np.maximum(np.cumsum(times), np.finfo(float).eps)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    best = np.concatenate([best, np.zeros((len(LEVELS), 1))], axis=1)  # recalls that are not reached
+    best = np.concatenate(
+        [best, np.zeros((len(LEVELS), 1))], axis=1
+    )  # recalls that are not reached
     places = [np.searchsorted(recall, RECALLS) for recall in right / total]
     return np.array([row[place].mean() for row, place in zip(best, places, strict=True)])
 
@@ -143,7 +146,9 @@ def _matched(
 ) -> list[tuple[float, str]]:
     """Score and matched levels of (n, H, W) masks of a class, the surest first, by pycocotools."""
     mask_api, evaluation = _pycocotools()
-    found = [_annotation(mask_api, m) | {"score": float(s)} for m, s in zip(masks, scores, strict=True)]
+    found = [
+        _annotation(mask_api, m) | {"score": float(s)} for m, s in zip(masks, scores, strict=True)
+    ]
     true = [_annotation(mask_api, mask) | {"ignore": 0} for mask in objects]
     for number, annotation in enumerate([*found, *true], 1):
         annotation["id"] = number

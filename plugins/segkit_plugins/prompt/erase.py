@@ -24,8 +24,8 @@ class Erase(Prompter):
     with the new score. `--rounds` bounds how often that is repeated. Where the masks are empty, or
     hold nearly all of the picture, nothing is hidden.
 
-    Adversarial erasing, as Wei et al. 2017 ("Object Region Mining with Adversarial Erasing") use it to
-    complete one region; here the regions are segmented in between, so that a further one is a
+    Adversarial erasing, which Wei et al. 2017 ("Object Region Mining with Adversarial Erasing") use
+    to complete one region; here regions are segmented in between, so that a further one is a
     further object.
     """
 
@@ -62,7 +62,7 @@ class Erase(Prompter):
     ) -> Prompts | None:
         """The prompts with one more for each further object; None if the class is not seen on."""
         room = self.most - len(prompts)
-        covered = masks.masks.any(axis=0)
+        covered: Region = np.logical_or.reduce(masks.masks, axis=0)
         if room <= 0 or not heatmap.values.any() or not covered.any():
             return None
         hidden = _dilated(covered, self.wider)

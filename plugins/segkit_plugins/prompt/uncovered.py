@@ -54,7 +54,9 @@ class Uncovered(Prompter):
             x, y = np.clip(np.rint(on.T).astype(np.int64), 0, [[width - 1], [height - 1]])
             return bool(mask[y, x].all())
         if prompt.box is not None:
-            x0, y0, x1, y1 = np.clip(np.rint(prompt.box), 0, [width - 1, height - 1] * 2).astype(int)
+            x0, y0, x1, y1 = np.clip(np.rint(prompt.box), 0, [width - 1, height - 1] * 2).astype(
+                int
+            )
             return bool(mask[y0 : y1 + 1, x0 : x1 + 1].mean() >= self.share)
         if prompt.mask is None:
             return False
