@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from picture_candidates import draw_judge, draw_selector, judged
 from picture_datasets import draw_dataset
 from picture_parts import (
     CATALOG,
@@ -54,11 +55,13 @@ QUALITY = 60
 
 NEEDS = {
     "prompt/detr": "it needs a detector's weights from the hub",
+    "prompt/erase": "the photo shows a single object, and it asks for further ones",
+    "prompt/uncovered": "it asks for nothing, but leaves out what others ask for twice",
     "prompt/yolo": "it needs a detector in ONNX, and none comes with segkit",
     "segmenter/dpt": "it needs weights from the hub",
     "segmenter/hf-sam": "it needs weights from the hub",
 }
-"""Plugins that have nothing to show without a download or a training, and why."""
+"""Plugins that have nothing to show, most of them for want of a download, and why."""
 
 NEEDS_TRAINING = "it needs weights that `segkit train` makes"
 
@@ -210,25 +213,6 @@ def draw_segmenter(name: str) -> Drawn:
     return panels, taken, f"{what}, and what it makes of it"
 
 
-def draw_selector(name: str) -> Drawn:
-    """All candidates of one prompt, and the one that it keeps."""
-    image, heat = cup(), heatmap()
-    asked = called(make("prompt", "topk"), {"heatmap": heat, "rng": np.random.default_rng(0)})
-    masks = called(make("segmenter", "sam"), {"image": image, "prompts": asked})
-    values = {"image": image, "masks": masks, "prompts": asked, "heatmap": heat}
-    made, taken = timed(make("selector", name), values, 3)
-    panels = [
-        mask_panel(f"score {score:.2f}", image, mask.astype(np.int32), asked)
-        for mask, score in zip(masks.masks, masks.scores, strict=True)
-    ]
-    ids = numbered(made, image.size) if len(made) else np.zeros(image.size, np.int32)
-    return (
-        [*panels, mask_panel("kept", image, ids)],
-        taken,
-        ("the candidates that `nano` gives for one click, and the one that is kept"),
-    )
-
-
 def draw_fuser(name: str) -> Drawn:
     """Masks, a class map where it reads one, and the class map that it makes."""
     image, truth, classes, _ = scene()
@@ -242,8 +226,8 @@ def draw_fuser(name: str) -> Drawn:
         panels = [mask_panel("class map (coarse)", image, coarse)]
         panels.append(mask_panel(f"{len(masks)} masks", image, numbered(masks, image.size)))
     else:
-        named = named_masks(truth, classes)
-        values |= {"masks": named}
+        named = judged(image, named_masks(truth, classes))
+        values |= {"masks": step.merge(named) if hasattr(step, "merge") else named}
         panels = [photo_panel("photo", image)]
         panels.append(mask_panel("masks, numbered", image, numbered(named, image.size)))
     made, taken = timed(step, values, 3)
@@ -335,6 +319,7 @@ DRAW: dict[str, Callable[[str], Drawn]] = {
     "transform": draw_transform,
     "prompt": draw_prompt,
     "segmenter": draw_segmenter,
+    "judge": draw_judge,
     "selector": draw_selector,
     "fuser": draw_fuser,
     "metric": draw_metric,

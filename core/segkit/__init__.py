@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from segkit.plugins.figures import Figure as Figure
     from segkit.plugins.hookspecs import API_VERSION as API_VERSION
     from segkit.plugins.hookspecs import hookimpl as hookimpl
-    from segkit.plugins.steps import *  # noqa: F403 - `Step` and the interface of each kind
+    from segkit.plugins.step import Step as Step
+    from segkit.plugins.steps import *  # noqa: F403 - the interface of each kind
     from segkit.plugins.trainable import Examples as Examples
     from segkit.plugins.trainable import Trainable as Trainable
     from segkit.plugins.trainable import TrainedSegmenter as TrainedSegmenter
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from segkit.values.types import Heatmap as Heatmap
     from segkit.values.types import Image as Image
     from segkit.values.types import Labels as Labels
+    from segkit.values.types import Look as Look
     from segkit.values.types import Masks as Masks
     from segkit.values.types import Prompt as Prompt
     from segkit.values.types import Prompts as Prompts
@@ -86,7 +88,8 @@ _HOME = {
     "running.plan": ("Plan", "plan"),
     "running.recipe": ("Recipe",),
     "running.session": ("run",),
-    "plugins.steps": ("Step", *(kind.interface for kind in _KINDS.values())),
+    "plugins.step": ("Step",),
+    "plugins.steps": tuple(kind.interface for kind in _KINDS.values()),
     "plugins.trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
     "values.types": (
         "BACKGROUND",
@@ -95,6 +98,7 @@ _HOME = {
         "Heatmap",
         "Image",
         "Labels",
+        "Look",
         "Masks",
         "Prompt",
         "Prompts",

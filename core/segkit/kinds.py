@@ -80,7 +80,8 @@ KINDS = {
             "Saliency",
             "segkit_saliency",
             "saliency methods",
-            "What makes heatmaps; default gradcam, where something reads them.",
+            "What makes heatmaps; default gradcam, where something reads them. Repeats.",
+            several=True,
             swept=True,
             defaults=("gradcam",),
         ),
@@ -115,6 +116,14 @@ KINDS = {
             several=True,  # one for masks and one for class maps
             swept=True,
             defaults=("sam",),
+        ),
+        Kind(
+            "judge",
+            "Judge",
+            "segkit_judges",
+            "judges",
+            "What tells how good each mask is; --select quality chooses by it. Default none.",
+            swept=True,
         ),
         Kind(
             "selector",
@@ -171,6 +180,12 @@ ASKING = ("saliency", "transform", "prompt")
 
 # What core knows by name of the bundled plugins is above, in `defaults`, and here: nowhere else.
 
+RECIPES = "segkit_plugins.recipes"
+"""The folder of the recipes that come with segkit, in the plugins' package."""
+
+DEFAULT_RECIPE: str | None = None
+"""The one of them that a run takes where no step is chosen; None: each kind's defaults, above."""
+
 FILES_DATASET, SAMPLES_DATASET = KINDS["dataset"].defaults
 """The bundled data set of images that are named, and the one where none are."""
 
@@ -189,6 +204,9 @@ DETECTORS = ("yolo", "detr")
 
 PARTS_PROMPTER = "components"
 """The bundled prompter that asks for each warm region."""
+
+OBJECT = "object"
+"""What the bundled plugins call objects that have no class."""
 
 PERSON = "person"
 """What the bundled classifier calls people."""

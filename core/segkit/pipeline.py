@@ -33,6 +33,7 @@ from segkit.running.job import Job
 from segkit.running.options import RunOptions, device_named
 from segkit.running.plan import Plan
 from segkit.running.recipe import Part, Recipe, make_step
+from segkit.running.recipe_files import recipe_file, starting_recipe
 from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.images import distinct, read_image
@@ -59,7 +60,14 @@ class Result:
     labels: Labels | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Step to seconds."""
+    left_out: int = 0
+    """How many masks were judged too weak for `least_quality`."""
     _catalog: Catalog = field(default_factory=Catalog, repr=False, compare=False)
+
+    @property
+    def quality(self) -> float | None:
+        """How good a judge holds the masks for together (`Masks.overall`); None without one."""
+        return None if self.masks is None else self.masks.overall
 
     def picture(self) -> bytes:
         """A JPEG of image, heatmap, overlay and mask with its prompts, side by side."""
@@ -81,8 +89,9 @@ class Pipeline:
     """Steps from image to labels, kept loaded from call to call.
 
     Steps are named as on the command line, `options` as its flags (`{"topk.k": 3}`); what is left
-    out is the command line's default. `recipe` is a recipe file or a `Recipe` to start from.
-    Models are loaded at the first picture; `close()`, or the end of a `with` block, drops them.
+    out is the command line's default. `recipe`, to start from, is the name of one that comes with
+    segkit, a file or a `Recipe`. Models are loaded at the first picture; `close()`, or the end of a
+    `with` block, drops them.
 
     Raises `UsageError` and `PluginError` as the command line does.
     """
@@ -95,33 +104,35 @@ class Pipeline:
         transform: Steps = None,
         prompt: Steps = None,
         segmenter: Steps = None,
+        judge: Steps = None,
         select: Steps = None,
         fuser: Steps = None,
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         rounds: int | None = None,
+        least_quality: float | None = None,
         classes: Sequence[str] | None = None,
         device: str = "auto",
         catalog: Catalog | None = None,
     ) -> None:
         self.catalog = catalog or Catalog()
         self.device = device
-        start = recipe if isinstance(recipe, Recipe) else None
-        if start is None and recipe is not None:
-            start = Recipe.load(Path(recipe))  # type: ignore[arg-type]  # a path by now
-        given: dict[str, Any] = {"seed": seed, "rounds": rounds}
-        given["classes"] = None if classes is None else tuple(classes)
-        start = replace(
-            start or Recipe(), **{key: value for key, value in given.items() if value is not None}
-        )
         steps = {
             "saliency": saliency,
             "transform": transform,
             "prompt": prompt,
             "segmenter": segmenter,
+            "judge": judge,
             "selector": select,
             "fuser": fuser,
         }
+        if recipe is None:
+            start = starting_recipe([kind for kind, chosen in steps.items() if chosen is not None])
+        else:
+            start = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe_file(recipe))
+        given: dict[str, Any] = {"seed": seed, "rounds": rounds, "least_quality": least_quality}
+        given["classes"] = None if classes is None else tuple(classes)
+        start = replace(start, **{key: value for key, value in given.items() if value is not None})
         parts = {kind: _parts(chosen) for kind, chosen in steps.items() if chosen is not None}
         self.recipe = replace(start, parts={**start.parts, **parts})
         for flag, value in (options or {}).items():
@@ -161,6 +172,7 @@ class Pipeline:
                 outcome.masks,
                 outcome.labels,
                 outcome.seconds,
+                outcome.left_out,
                 self.catalog,
             )
 

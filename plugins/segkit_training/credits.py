@@ -23,23 +23,23 @@ PETS = (
 
 
 def of_coco(folder: Path) -> list[tuple[str, ...]]:
-    """The photographs of a COCO folder that are not set aside."""
+    """The photographs of a COCO folder; those set aside have taught the judge of masks alone."""
     listed = json.loads((folder / "instances.json").read_text(encoding="utf-8"))
     licences = {entry["id"]: entry for entry in listed["licenses"]}
     rows: list[tuple[str, ...]] = []
     for entry in sorted(listed["images"], key=lambda e: str(e["file_name"])):
         name, licence = entry["file_name"], licences[entry["license"]]
-        if not set_aside(name):
-            use = "expected IoU" if is_examined(name) else "masks"
-            address = entry.get("flickr_url") or entry["coco_url"]
-            rows.append(("COCO", name, licence["name"], licence["url"], address, use))
+        use = "expected IoU" if is_examined(name) else "masks"
+        use = "judge" if set_aside(name) else use
+        address = entry.get("flickr_url") or entry["coco_url"]
+        rows.append(("COCO", name, licence["name"], licence["url"], address, use))
     return rows
 
 
 def of_pets(folder: Path) -> list[tuple[str, ...]]:
     """The pets at even positions of the sorted names."""
     names = sorted(path.name for path in (folder / "images").glob("*.jpg"))[::2]
-    return [("Oxford-IIIT Pet", name, *PETS, "masks") for name in names]
+    return [("Oxford-IIIT Pet", name, *PETS, "masks and judge") for name in names]
 
 
 @click.command(help=__doc__)

@@ -344,7 +344,7 @@ def test_a_failed_image_says_why(page):
 
 
 def test_a_distribution_of_one_recipe(page):
-    rows = "[...document.querySelectorAll('#distribution-table tbody tr')]"
+    rows = "[...document.querySelectorAll('.distribution tbody tr')]"
     seen = f"{rows}.filter(r => r.checkVisibility()).map(r => r.dataset.recipe)"
     assert page.run(seen) == ["peak", "right-of-it", "off"]
     choose(page, "#distribution", "off")

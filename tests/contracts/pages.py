@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from segkit.cli.main import make_group
+from segkit.running.recipe_files import bundled_recipes
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -90,7 +91,8 @@ def check_flags(words: list[str]) -> None:
     Recipes that a reader has made by an earlier command, and we have not, are left out.
     """
     absent = {i for i, word in enumerate(words[:-1]) if word == "--recipe"}
-    absent = {i for i in absent if not Path(words[i + 1]).exists()}
+    known = bundled_recipes()
+    absent = {i for i in absent if words[i + 1] not in known and not Path(words[i + 1]).exists()}
     words = [w for i, w in enumerate(words) if not {i, i - 1} & absent]
     command: click.Command = make_group()
     context = click.Context(command, info_name="segkit")

@@ -25,6 +25,7 @@ OPTIONS = {
     "prompt:centroid-grid": [{}, {"offset": 3}],
     "prompt:components": [{}, {"ask": "both"}, {"ask": "box", "level": 0.2}],
     "prompt:detr": [{"make": small.detr}],
+    "prompt:erase": [{}, {"fill": "blur", "ask": "point"}],
     "prompt:k-medoids": [{}, {"k": 1}],
     "prompt:local-maxima": [{}, {"separate": True, "min_distance": 4}],
     "prompt:mask": [{}, {"soft": True}],
@@ -46,6 +47,8 @@ OPTIONS = {
         {"make": small.trained("unet", width=2)},
         {"make": small.trained("unet", width=2, attention=True, pyramid=True)},
     ],
+    "fuser:paint": [{}, {"parts": 0.8}],
+    "metric:map": [{}, {"by_class": False}],
     "selector:coverage": [{}, {"power": 0}, {"power": 1}],
     "transform:threshold": [{}, {"level": 1.0}],
 }
@@ -53,6 +56,7 @@ OPTIONS = {
 
 NEEDS = {
     "dataset:coco": ("pycocotools",),
+    "metric:map": ("pycocotools",),
     "prompt:detr": ("transformers",),
     "prompt:yolo": ("onnxruntime", "onnx"),
     "segmenter:clip-decoder": ("transformers",),
@@ -66,6 +70,7 @@ NEEDS = {
 
 
 SKIPS = {
+    "judge:learned": {"mirrored": "a network sees a mirrored picture differently"},
     "transform:objectness-prior": {"mirrored": "a network sees a mirrored picture differently"},
 }
 """Tests that do not apply."""

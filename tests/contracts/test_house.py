@@ -59,15 +59,21 @@ VALUE = "a value that steps read or make, and its arrays"
 LINE = "a key of a line of results.jsonl"
 IOU = "the IoU that core itself measures against the truth, and its key in diagnosis.json"
 TRAINED = "a figure of training: core's own, and a key in its files"
+SAID = "what says how good a result is, and its key in diagnosis.json"
+COMMAND = "a command"
 STAGE = "a stage of the chain, in robustness.json"
 
 WORDS = {
+    "core/segkit/cli/main.py": {"score": COMMAND},
+    "core/segkit/cli/score.py": {"score": COMMAND},
     "core/segkit/cli/tables.py": {"mask": STAGE, "iou": IOU},
     "core/segkit/cli/train_screen.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
     "core/segkit/comparing/damage_curves.py": {"mask": STAGE},
     "core/segkit/comparing/damaged_run.py": {"masks": VALUE, "iou": IOU},
     "core/segkit/comparing/diagnosis.py": {"iou": IOU},
     "core/segkit/comparing/losses.py": {"iou": IOU},
+    "core/segkit/comparing/records.py": {"quality": SAID},
+    "core/segkit/comparing/trust.py": {"quality": SAID, "score": SAID},
     "core/segkit/pipeline.py": {"masks": VALUE},
     "core/segkit/plugins/contract.py": {"masks": VALUE},
     "core/segkit/plugins/steps.py": {"masks": VALUE},
@@ -81,11 +87,18 @@ WORDS = {
     ),
     "core/segkit/running/export.py": {"masks": VALUE, "files": LINE},
     "core/segkit/running/graph.py": {"masks": VALUE},
+    "core/segkit/running/kept.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
-    "core/segkit/running/lines.py": dict.fromkeys(("files", "masks", "box", "mask", "score"), LINE),
-    "core/segkit/running/notes.py": {"masks": LINE},
+    "core/segkit/running/lines.py": dict.fromkeys(
+        ("files", "masks", "box", "mask", "score", "quality"), LINE
+    ),
+    "core/segkit/running/masking.py": {"masks": VALUE},
+    "core/segkit/running/notes.py": {"masks": LINE, "quality": LINE},
     "core/segkit/running/owned.py": {"files": LINE},
     "core/segkit/running/plan.py": {"masks": VALUE},
+    "core/segkit/running/rounds.py": {"masks": VALUE},
+    "core/segkit/running/scoring.py": {"masks": VALUE},
+    "core/segkit/running/second_looks.py": {"masks": VALUE},
     "core/segkit/running/walk.py": {"masks": VALUE},
     "core/segkit/running/work.py": {"masks": VALUE},
     "core/segkit/testing/asking.py": {"masks": VALUE},
@@ -99,9 +112,12 @@ WORDS = {
     "core/segkit/training/module.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
     "core/segkit/training/losses.py": {"dice": "a loss"},
     "core/segkit/training/documents.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
-    "core/segkit/training/settings.py": {"dice": "a loss"},
+    "core/segkit/training/settings.py": {"dice": "a loss", "best": "a way to stop"},
+    "core/segkit/training/stopping.py": {"best": "a way to stop"},
     "core/segkit/values/images.py": {"jpeg": "an image file's suffix"},
-    "core/segkit/values/types.py": dict.fromkeys(("masks", "box", "mask", "score"), VALUE),
+    "core/segkit/values/types.py": dict.fromkeys(
+        ("masks", "box", "mask", "score", "quality"), VALUE
+    ),
 }
 """File to the words in it that are also a plugin's name, but mean something else, and what."""
 

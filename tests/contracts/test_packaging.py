@@ -36,6 +36,7 @@ def test_the_wheel_holds_core_and_plugins_and_no_training_scripts():
     missing = {path.split("/", 1)[1] for path in kept.stdout.splitlines()} - shipped
     assert not missing
     assert "segkit_plugins/weights/nano.safetensors" in shipped
+    assert "segkit_plugins/recipes/objects.toml" in shipped
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

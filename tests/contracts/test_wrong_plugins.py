@@ -76,8 +76,28 @@ FOUND = {
     "inventive": (
         "it_chooses_among_the_candidates",
         "selector 'inventive' gives prompt 0 a mask that is none of its candidates on the "
-        "picture 'ordinary'; choose one with masks.take(indices), which keeps score, name "
-        "and prompt",
+        "picture 'ordinary'; choose one with masks.take(indices), which keeps score, "
+        "quality, name and prompt",
+    ),
+    "judge-by-place": (
+        "the_order_of_masks_plays_no_part",
+        "judge 'judge-by-place' judges the same masks otherwise when they come in reverse: its "
+        "quality[0] is ",
+    ),
+    "judge-of-no-mask": (
+        "an_ordinary_picture",
+        "judge 'judge-of-no-mask' from segkit-wrong 1.0 should give each mask a quality, but gives "
+        "none (on the picture 'ordinary')",
+    ),
+    "judge-that-cuts": (
+        "an_ordinary_picture",
+        "judge 'judge-that-cuts' from segkit-wrong 1.0 should leave the masks as they are and in "
+        "their places, but changes them (on the picture 'ordinary')",
+    ),
+    "judge-that-scores": (
+        "the_masks_stay_as_they_are",
+        "judge 'judge-that-scores' changes the masks that it judges on the picture 'ordinary': "
+        "their Masks.scores[",
     ),
     "last-encoding": (
         "encodings_are_kept_apart",
@@ -99,6 +119,11 @@ FOUND = {
         "transform 'needs-neighbours' raises ValueError on the picture 'one-pixel': Shape "
         "of array too small to calculate a numerical gradient, at least (edge_order + 1) "
         "elements are required. (needs_neighbours.py, line 18)",
+    ),
+    "needs-encoding": (
+        "an_ordinary_picture",
+        "judge 'needs-encoding' asks for 'encoding', and nothing makes one; give it a default or "
+        "define what makes it",
     ),
     "no-help": (
         "every_option_has_help",
@@ -145,6 +170,11 @@ FOUND = {
         "answers_do_not_depend_on_the_order_of_calls",
         "the answer of transform 'remembers' depends on what it was asked before: its "
         "Heatmap.values",
+    ),
+    "out-of-ten": (
+        "an_ordinary_picture",
+        "judge 'out-of-ten' fails on the picture 'ordinary': Masks.quality should lie from 0 to 1, "
+        "but reaches from ",
     ),
     "set-not-count": (
         "counts_are_numbers",

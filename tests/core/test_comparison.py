@@ -45,7 +45,7 @@ def test_names_say_what_differs():
 def test_a_recipe_that_needs_no_heatmap_loses_it_and_comes_once():
     built = build_all([variant(p, t) for p in ("topk", "center") for t in ("none", "idw")], CATALOG)
     assert list(built.plans) == ["topk", "idw-topk", "center"]
-    assert built.plans["center"].saliency is None
+    assert built.plans["center"].saliencies == ()
     assert built.plans["center"].transforms == ()
     assert built.skipped == [{"recipe": "idw-center", "reason": "the same as center"}]
 
@@ -117,6 +117,35 @@ def test_a_sweep_goes_on_with_more_recipes(tmp_path):
     assert [p.name for p in (tmp_path / "s/recipes").iterdir()] == ["center"]
 
 
+def test_added_recipes_are_run_alone_and_compared_with_those_that_were_there(tmp_path):
+    options = RunOptions(catalog=CATALOG)
+    sweep_plans(plans("topk", "center"), tmp_path / "s", options)
+    files = [tmp_path / "s/recipes" / name / "results.jsonl" for name in ("topk", "center")]
+    before = [(path.read_text(), path.stat().st_mtime_ns) for path in files]
+    again = RunOptions(catalog=CATALOG, resume=True)
+    board = sweep_plans(plans("maxmin"), tmp_path / "s", again)
+    assert {row.recipe for row in board.rows} == {"topk", "center", "maxmin"}
+    assert board.images == 3
+    assert [(path.read_text(), path.stat().st_mtime_ns) for path in files] == before
+    assert all(row.words and row.scores["iou"].mean > 0 for row in board.rows)
+    # What has not done all images cannot be compared, and says so.
+    files[0].write_text("".join(files[0].read_text().splitlines(keepends=True)[:2]))
+    board = sweep_plans(plans("maxmin"), tmp_path / "s", again)
+    assert {row.recipe for row in board.rows} == {"center", "maxmin"}
+    assert board.skipped == [
+        {
+            "recipe": "topk",
+            "reason": "1 of the images are not done; name it too to go on with it",
+        }
+    ]
+    # What was run with another seed is another comparison's.
+    other = RunOptions(catalog=CATALOG, resume=True, seed=5)
+    board = sweep_plans(plans("box"), tmp_path / "s", other)
+    assert [row.recipe for row in board.rows] == ["box"]
+    reason = "it was run on other images, or with another seed or other classes"
+    assert {one["reason"] for one in board.skipped} == {reason}
+
+
 def test_a_folder_that_is_no_run_is_not_overwritten(tmp_path):
     keep = tmp_path / "photos" / "masks" / "truth.png"
     keep.parent.mkdir(parents=True)
@@ -172,7 +201,9 @@ def test_a_run_does_not_go_on_with_other_weights(tmp_path):
 def test_refiners_ask_for_what_their_second_look_reads():
     parts = dict(variant("center+disagreement").recipe.parts)
     del parts["saliency"]
-    assert Recipe(parts).build(CATALOG).saliency.name == "gradcam"  # only refine reads heatmaps
+    assert (
+        Recipe(parts).build(CATALOG).saliencies[0].name == "gradcam"
+    )  # only refine reads heatmaps
 
 
 @pytest.mark.parametrize("refiner", ["adaptive-background", "disagreement", "cascade"])

@@ -61,8 +61,8 @@ def test_steps_are_ordered_by_kind_whatever_their_order():
         ),
         ([Bright()], "a plan needs images; add --dataset or name some files"),
         (
-            [Squares(), Bright(), Bright(n=2), Peak(), Flood()],
-            "--saliency takes one step, but was given bright and bright; choose one",
+            [*FULL, Best()],
+            "--select takes one step, but was given best and best; choose one",
         ),
         (
             [Squares(), Whole(), Flood(), Flood(level=3)],

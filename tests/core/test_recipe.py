@@ -26,7 +26,7 @@ def written(tmp_path, text):
         ),
         ("prompt = 'topk'", "should hold [[prompt]] tables, but has 'topk'"),
         ("[[prompt]]\nk = 3", 'has a [[prompt]] without a name; add name = "PLUGIN"'),
-        ("[run]\nsed = 1", "has 'sed' under [run]; known: seed, rounds, classes"),
+        ("[run]\nsed = 1", "has 'sed' under [run]; known: seed, rounds, classes, least_quality"),
         ("[run", "is not a TOML file"),
     ],
 )

@@ -108,3 +108,28 @@ def test_cards_of_several_recipes_name_each(tmp_path):
     assert "one: cat 0.25 two: cat 0.75" in page.text
     labels = [attrs["alt"] for attrs in page.all("img")]
     assert labels == ["a: one", "a: two"]
+
+
+# ---- judged masks -----------------------------------------------------------------------------
+
+
+def test_what_a_judge_says_stands_in_place_of_scores_and_orders_the_cards(tmp_path):
+    qualities = {"a": 0.9, "b": 0.2, "c": 0.6}
+    lines = [
+        line(name, quality=q, masks=[{**mask(1 - q, "cat"), "quality": q}])
+        for name, q in qualities.items()
+    ]
+    page = page_of(tmp_path, lines)
+    assert page.cards == ["b", "c", "a"]
+    assert "cat, quality 0.20" in page.text
+    assert "lowest quality first" in page.text
+    assert "a judge's estimates of the masks' IoU" in page.text
+    assert "How many images have which quality" in page.text
+    assert any(attrs.get("class") == "threshold" for attrs in page.all("path"))
+    assert page.images["b"][0]["sure"] == 0.2
+
+
+def test_without_a_judge_nothing_is_said_of_quality(tmp_path):
+    page = page_of(tmp_path, [line("a", masks=[mask(0.5)])])
+    assert "quality" not in page.text.lower().replace("quality under", "")
+    assert not any(attrs.get("class") == "threshold" for attrs in page.all("path"))

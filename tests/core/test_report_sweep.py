@@ -202,6 +202,32 @@ def test_a_diagnosis_has_waterfalls_figures_and_the_worst_images(tmp_path):
     assert [a["class"] for a in gains] == ["placement gain"]
 
 
+def test_a_diagnosis_of_judged_masks_says_how_far_to_trust_them(tmp_path):
+    order = {"by": "quality", "rank_correlation": 0.75, "auc": None, "iou": [0.5, 0.75]}
+    trust = {
+        "recipe": "grid",
+        "images": 4,
+        "error": 0.125,
+        "bins": [{"low": 0.5, "high": 0.6, "images": 4, "quality": 0.55, "iou": 0.5}],
+        "shares": [1.0, 0.5],
+        "orders": [order, {**order, "by": "probability"}, {**order, "by": "truth"}],
+        "reading": f"grid is off {NASTY}.",
+    }
+    page = Page(write_report(write_sweep(tmp_path, diagnosis={**DIAGNOSIS, "trust": [trust]})))
+    assert "How far to trust the judge" in page.text
+    assert trust["reading"] in page.text
+    assert (
+        "recipe by rank correlation AUC 100 % 50 % grid judge 0.7500 – 0.5000 0.7500" in page.text
+    )
+    assert "grid class probability" in page.text
+    assert "grid 0.5 0.6 4 0.5500 0.5000" in page.text
+    unjudged = {**trust, "orders": trust["orders"][1:]}
+    page = Page(
+        write_report(write_sweep(tmp_path / "b", diagnosis={**DIAGNOSIS, "trust": [unjudged]}))
+    )
+    assert "trust the judge" not in page.text
+
+
 def test_a_diagnosis_alone_has_a_page(tmp_path):
     (tmp_path / "diagnosis.json").write_text(json.dumps(DIAGNOSIS))
     page = Page(write_report(tmp_path))

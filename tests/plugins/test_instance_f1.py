@@ -52,7 +52,14 @@ def f1(found, true, **options):
     ],
 )
 def test_figures_by_hand(found, true, wanted):
-    assert f1(found, true) == {"instance-f1": pytest.approx(wanted)}
+    assert f1(found, true)["instance-f1"] == pytest.approx(wanted)
+
+
+def test_a_second_mask_of_an_object_is_a_duplicate_and_a_wrong_one_is_not():
+    found = masks((0, 4), (0, 5), (12, 16), (6, 10))
+    assert f1(found, truth((0, 4), (6, 10)))["instance-duplicates"] == pytest.approx(1 / 4)
+    assert f1(masks(), truth((0, 4)))["instance-duplicates"] == 0
+    assert f1(masks((0, 4)), truth((0, 4)))["instance-duplicates"] == 0
 
 
 def test_the_matches_are_the_best_ones():
@@ -82,4 +89,4 @@ def test_counts_of_images_add_up():
     one = step.count(truth=truth((0, 4)), masks=masks((0, 4)))
     two = step.count(truth=truth((0, 4), (6, 10)), masks=masks((10, 12)))
     total = {key: one[key] + two[key] for key in one}
-    assert step.score(total) == {"instance-f1": pytest.approx(2 * 1 / 5)}
+    assert step.score(total)["instance-f1"] == pytest.approx(2 * 1 / 5)

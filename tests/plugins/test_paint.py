@@ -111,6 +111,23 @@ def test_of_masks_of_one_object_the_likeliest_stays():
     assert len(Paint().merge(Masks.none((2, 6)))) == 0
 
 
+def test_a_mask_that_lies_in_a_likelier_one_is_a_part_of_it():
+    masks = bands((0, 4), (0, 1), (3, 5), names=("dog", "cat", "dog"))
+
+    def kept(scores, **options):
+        prompts = Prompts(tuple(Prompt(points=[(0, 0)], score=score) for score in scores))
+        return Paint(duplicates=1, **options).merge(masks, prompts).prompt.tolist()
+
+    assert kept((0.9, 0.5, 0.5)) == [0, 1, 2]
+    assert kept((0.9, 0.5, 0.5), parts=0.8) == [0, 2]  # two of three pixels: no part
+    assert kept((0.9, 0.5, 0.5), parts=0.6) == [0]
+    assert kept((0.5, 0.9, 0.5), parts=0.8) == [0, 1, 2]  # a likelier part stays beside its whole
+    empty = Masks(np.zeros((2, 2, 6), bool), [1, 1], [0, 0])
+    assert len(Paint(parts=0.5).merge(empty)) == 2
+    with pytest.raises(UsageError, match=r"--paint\.parts"):
+        Paint(parts=0)
+
+
 def test_empty_masks_and_many_masks_are_no_duplicates():
     empty = Masks(np.zeros((3, 2, 6), bool), [1, 1, 1], [0, 0, 0])
     assert len(Paint().merge(empty)) == 3

@@ -39,6 +39,15 @@ def test_of_equal_scores_the_first_is_kept():
     assert np.array_equal(BestScore()(masks).masks, masks.masks[[1, 0]])
 
 
+def test_masks_below_the_least_score_are_left_out():
+    masks = candidates([(0, 0.1), (0, 0.7), (1, 0.3), (2, 0.9)])
+    assert BestScore(least=0.7)(masks).prompt.tolist() == [
+        0,
+        2,
+    ]  # in single precision, as scores are
+    assert len(BestScore(least=1)(masks)) == 0
+
+
 def test_no_masks_stay_no_masks():
     found = BestScore()(Masks.none((4, 5)))
     assert found.masks.shape == (0, 4, 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from segkit import Catalog, Heatmap, Masks
 from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
-ALL = ("score", "coverage", "stability", "largest", "smallest")
+ALL = ("score", "quality", "coverage", "stability", "largest", "smallest")
 
 
 def square(side):
@@ -70,3 +72,12 @@ def test_every_prompt_keeps_one_in_order_and_equals_go_by_score(name):
     single = candidates([3], [0.4])
     assert (chosen(name, single).masks == single.masks).all()
     assert len(chosen(name, Masks.none((12, 12)))) == 0
+
+
+def test_quality_goes_by_the_judge_and_without_one_by_the_score():
+    masks = candidates([2, 4, 8, 6], [0.9, 0.2, 0.3, 0.4], [0, 0, 0, 1])
+    judged = replace(masks, quality=[0.1, 0.7, 0.7, 0.0])
+    kept = chosen("quality", judged)
+    assert kept.masks.sum(axis=(1, 2)).tolist() == [64, 36]  # of equals the higher score
+    assert kept.quality.tolist() == pytest.approx([0.7, 0.0])
+    assert chosen("quality", masks).scores.tolist() == pytest.approx([0.9, 0.4])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,3 +143,10 @@ def test_a_run_that_was_cut_off_has_all_in_the_end(tmp_path):
     made = json.loads((whole / "annotations.json").read_text())
     assert len(made["images"]) == 3
     assert len(made["annotations"]) > 3
+
+
+def test_quality_stands_beside_the_score(tmp_path):
+    judged = replace(masks_of(blobs(2), ["cat", "dog"]), quality=[0.25, 0.75])
+    Coco().write(tmp_path, picture(name="a"), masks=judged)
+    found, _ = decoded(written(tmp_path), "a")
+    assert [(one["score"], one["quality"]) for one in found] == [(0.5, 0.25), (1.0, 0.75)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -174,3 +175,10 @@ def test_a_run_that_was_cut_off_has_all_in_the_end(tmp_path):
     whole, cut = whole_and_cut(tmp_path, "labelme")
     assert content(whole) == content(cut)
     assert len(content(whole)) == 6
+
+
+def test_quality_stands_beside_the_score(tmp_path):
+    judged = replace(masks_of(blobs(2), ["cat", "dog"]), quality=[0.25, 0.75])
+    Labelme().write(tmp_path, picture(), masks=judged)
+    said = {s["group_id"] or s["label"]: (s["score"], s["quality"]) for s in shapes(tmp_path)}
+    assert [*said.values()] == [(0.5, 0.25), (1.0, 0.75)]

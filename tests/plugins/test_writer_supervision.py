@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from writer_toys import SIZE, blobs, content, labels, masks_of, picture, whole_and_cut
@@ -16,7 +18,7 @@ CLASSES = {1: "cat", 2: "dog", 7: "bird"}
 def read(path):
     """As the docstring says."""
     fields = dict(np.load(path))
-    data = {"class_name": fields.pop("class_name")}
+    data = {name: fields.pop(name) for name in ("class_name", "quality") if name in fields}
     return sv.Detections(**fields, data=data)
 
 
@@ -35,6 +37,13 @@ def test_all_comes_back_equal(tmp_path):
     assert found.confidence == pytest.approx(made.scores, abs=1e-6)
     assert found["class_name"].tolist() == names
     assert found.class_id.tolist() == [(1, 2, 7, 8)[i % 4] for i in range(24)]
+
+
+def test_quality_is_there_where_a_judge_took_part(tmp_path):
+    judged = replace(masks_of(blobs(3)), quality=[0.25, 0.5, 0.75])
+    assert written(tmp_path, masks=judged)["quality"].tolist() == [0.25, 0.5, 0.75]
+    assert len(written(tmp_path, masks=judged.take([]))["quality"]) == 0
+    assert "quality" not in written(tmp_path, masks=masks_of(blobs(3))).data
 
 
 def test_it_is_worked_on_as_any_other(tmp_path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.cli.recipe_flag import recipe_option
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, FILES_DATASET
 
@@ -25,7 +26,7 @@ def common_options() -> list[click.Option]:
     option = click.Option
     return [
         option(["-o", "--output"], metavar="DIR", help="The run's folder. [segkit-out/TIME]"),
-        option(["--recipe"], metavar="FILE", help="Read a recipe; flags win over it."),
+        recipe_option(),
         option(["--save"], metavar="FILE", help="Write the recipe, all defaults written out."),
         option(["--dry-run"], is_flag=True, help="Check the plan and print it; run nothing."),
         option(["--device"], default="auto", metavar="NAME", help="auto, cpu, cuda or mps. [auto]"),
@@ -40,6 +41,12 @@ def common_options() -> list[click.Option]:
             ["--classes"],
             metavar="A,B",
             help="The classes to find, with ids 1, 2 …; names alone where no step can choose.",
+        ),
+        option(
+            ["--least-quality"],
+            type=float,
+            metavar="Q",
+            help="Leave masks that --judge holds for worse out of labels and files, 0 to 1. [0]",
         ),
         option(
             ["--split"],
@@ -66,8 +73,9 @@ def common_options() -> list[click.Option]:
 
 
 def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
-    """The recipe with --seed, --rounds and --classes, where they are given."""
-    settings: dict[str, Any] = {k: params[k] for k in ("seed", "rounds") if params[k] is not None}
+    """The recipe with --seed, --rounds, --least-quality and --classes, where they are given."""
+    names = ("seed", "rounds", "least_quality")
+    settings: dict[str, Any] = {k: params[k] for k in names if params[k] is not None}
     if params["classes"] is not None:
         settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))
     return replace(recipe, **settings)

@@ -16,6 +16,7 @@ import click
 from segkit.cli.main import make_catalog
 from segkit.kinds import GROUPS, KINDS, OBSERVER, flag_of
 from segkit.plugins.entries import Entry, plugin_record
+from segkit.running.recipe_files import bundled_recipes, recipe_summary
 
 NARROW = 32
 """A column of text that is narrower than this is hard to read."""
@@ -26,7 +27,8 @@ def command() -> click.Command:
     return click.Command(
         "list-plugins",
         callback=_list_plugins,
-        help="Show the installed plugins, by kind, with the package that each comes from.",
+        help="Show the installed plugins, by kind, with the package that each comes from, and the "
+        "recipes that come with segkit.",
         params=[
             click.Option(
                 ["--kind"],
@@ -65,6 +67,7 @@ def _list_plugins(
         click.echo(json.dumps([plugin_record(e) for e in entries], indent=2))
         return
     lines = [*_table(entries, check), "", *_sources(entries), ""]
+    lines += [] if kind else [*_recipes(), ""]
     lines.append(_dim("Options of one: segkit show KIND NAME"))
     lines += [] if check else [_dim("Do they work:   segkit list-plugins --check")]
     click.echo("\n".join(lines))
@@ -113,6 +116,17 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
         first = styled.pop(0) if styled and not below else ""
         yield "".join([_dim(flag), click.style(name, fg="cyan"), *others, first]).rstrip()
         yield from (" " * indent + text for text in styled)
+
+
+def _recipes() -> Iterator[str]:
+    """The recipes that come with segkit, each with what it is for."""
+    known = {name: recipe_summary(path) for name, path in bundled_recipes().items()}
+    width = max((len(name) for name in known), default=0)
+    room = max(shutil.get_terminal_size().columns - width - 12, NARROW)
+    for name, summary in known.items():
+        first, *more = textwrap.wrap(summary, room) or [""]
+        yield f"{_dim('--recipe')}  {click.style(f'{name:{width}}', fg='cyan')}  {first}"
+        yield from (" " * (width + 12) + text for text in more)
 
 
 def _sources(entries: Sequence[Entry]) -> Iterator[str]:

@@ -123,7 +123,7 @@ class PlanCommand(GrowingCommand):
         )
         first = probe.make_context("probe", list(args), resilient_parsing=True).params
         catalog = make_catalog(first.get("plugin") or (), first.get("only") or ())
-        bases = base_recipes(first, self.grid)
+        bases = self.bases(first)
         unused = dict.fromkeys((kind for kind in IN_RECIPES if kind not in self.kinds), ())
         if unused:
             bases = [
@@ -138,6 +138,10 @@ class PlanCommand(GrowingCommand):
         self.params = [*self.params, *added]
         ctx.obj = (catalog, bases, chosen)
 
+    def bases(self, params: Mapping[str, Any]) -> list[Variant]:
+        """What the recipes start from, with the plugins that the flags choose."""
+        return base_recipes(params, self.grid)
+
     def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
         """Plugins that are no part of a recipe, whose options are flags all the same."""
         return []
@@ -150,10 +154,11 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
     """
     from segkit.comparing.sweep import Variant
     from segkit.running.recipe import Part, Recipe
+    from segkit.running.recipe_files import recipe_file, starting_recipe
 
     files = params.get("recipe") or ()
     files = (files,) if isinstance(files, str) else files
-    starts = [Variant(Recipe.load(Path(f)), {"recipe": Path(f).stem}) for f in files]
+    starts = [Variant(Recipe.load(recipe_file(f)), {"recipe": Path(f).stem}) for f in files]
     axes: list[list[tuple[str, tuple[str, ...]]]] = []
     for kind in IN_RECIPES:
         given = params.get(f"kind_{kind}") or ()
@@ -167,7 +172,8 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
         elif given:
             axes.append([(kind, given)])
     variants = []
-    for start, chosen in product(starts or [Variant(Recipe())], product(*axes)):
+    named = [kind for kind in IN_RECIPES if params.get(f"kind_{kind}")]
+    for start, chosen in product(starts or [Variant(starting_recipe(named))], product(*axes)):
         parts = dict(start.recipe.parts)
         labels = dict(start.options)
         for kind, texts in chosen:

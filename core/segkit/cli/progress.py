@@ -242,12 +242,27 @@ def _array(value: Any) -> str:
     return f"{text} [{', '.join(numbers)}]"
 
 
+def figure_table(figures: Mapping[str, Any], scores: Mapping[str, float]) -> Any:
+    """A line for each figure, with its unit; without a value a dash."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="cyan")
+    table.add_column(justify="right")
+    for name, figure in figures.items():
+        unit, value = figure["unit"], scores.get(name)
+        if value is None:
+            table.add_row(name, "–")
+            continue
+        digits = 1 if unit and abs(value) >= 1 else 3
+        table.add_row(name, f"{value:.{digits}f} {unit}".rstrip())
+    return table
+
+
 def print_summary(
     summary: Mapping[str, Any], directory: Path, page: Path | None, recipe: str
 ) -> None:
     """The figures and where the files are."""
-    from rich.table import Table
-
     console = Console(highlight=False, markup=False)
     images, failed = summary["images"], summary["failed"]
     plural = "" if images == 1 else "s"
@@ -256,17 +271,7 @@ def print_summary(
     counts += [f"{summary['empty']} without a mask"] if summary["empty"] else []
     console.print(f"{', '.join(counts)} · {recipe}")
     if summary["figures"]:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(style="cyan")
-        table.add_column(justify="right")
-        for name, figure in summary["figures"].items():
-            unit, value = figure["unit"], summary["scores"].get(name)
-            if value is None:
-                table.add_row(name, "–")
-                continue
-            digits = 1 if unit and abs(value) >= 1 else 3
-            table.add_row(name, f"{value:.{digits}f} {unit}".rstrip())
-        console.print(table)
+        console.print(figure_table(summary["figures"], summary["scores"]))
         if failed:
             console.print("failed images are left out of the figures")
     for note in summary["notes"]:

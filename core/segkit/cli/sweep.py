@@ -22,6 +22,7 @@ from segkit.cli.common import (
     with_settings,
 )
 from segkit.cli.options import PlanCommand, grid, kind_options, split
+from segkit.cli.recipe_flag import recipe_option
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,12 +55,7 @@ def command() -> click.Command:
 def sweep_options() -> list[click.Option]:
     """The common flags as a grid takes them."""
     changed = {
-        "recipe": click.Option(
-            ["--recipe"],
-            multiple=True,
-            metavar="FILE",
-            help="A recipe to compare; repeats. Flags win over each of them.",
-        ),
+        "recipe": recipe_option(several=True),
         "rounds": click.Option(
             ["--rounds"],
             metavar="N",

@@ -86,6 +86,7 @@ def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) ->
         console.print(table)
     for recipe in diagnosis.recipes[:3]:
         console.print(recipe.reading)
+    _print_trust(console, diagnosis)
     worst = Table(box=None, pad_edge=False, title="the worst images", title_justify="left")
     for title in ("image", "recipe"):
         worst.add_column(title, style="cyan", overflow="fold")
@@ -98,6 +99,28 @@ def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) ->
     if diagnosis.rows:
         console.print(worst)
     print_places(console, directory, page)
+
+
+def _print_trust(console: Console, diagnosis: Diagnosis) -> None:
+    """Of the recipes with a judge: the most trusted images, by the judge and by others."""
+    judged = [trust for trust in diagnosis.trust if trust.judged]
+    if not judged:
+        return
+    table = Table(
+        box=None, pad_edge=False, title="mean IoU of the most trusted", title_justify="left"
+    )
+    for title in ("recipe", "by"):
+        table.add_column(title, style="cyan", overflow="fold")
+    for title in ("rank corr.", "AUC", *(f"{share:.0%}" for share in judged[0].shares)):
+        table.add_column(title, justify="right")
+    for trust in judged:
+        for order in trust.orders:
+            figures = (order.rank_correlation, order.auc, *order.iou)
+            cells = (_short(value, 3) for value in figures)
+            table.add_row(trust.recipe, order.by, *cells)
+    console.print(table)
+    for trust in judged[:3]:
+        console.print(trust.reading)
 
 
 def print_robustness(robustness: Robustness, directory: Path, page: Path | None) -> None:

@@ -23,6 +23,7 @@ from segkit.comparing.losses import (
 )
 from segkit.comparing.records import Diagnosis
 from segkit.comparing.sweep import FILES, Shown, compare, resumed
+from segkit.comparing.trust import trusted
 from segkit.errors import PlanError
 from segkit.plugins.contract import has_truth
 from segkit.plugins.steps import Prompter
@@ -133,6 +134,7 @@ class DiagnosisJob(Job):
             "true_point": true["true-point"],
             "true_box": true["true-box"],
             "cause": "saliency" if heat_misses(outcome) else "placement",
+            **{name: value for name, value in trusted(outcome).items() if value is not None},
         }
 
 
@@ -195,9 +197,11 @@ def _with(plan: Plan, oracle: Prompter) -> Plan:
     heat = "heatmap" in type(plan.segmenter).inputs().all
     return replace(
         plan,
-        saliency=plan.saliency if heat else None,
+        saliencies=plan.saliencies if heat else (),
         transforms=plan.transforms if heat else (),
         prompters=((oracle,),),
+        judge=None,
+        least_quality=0.0,
         selector=None,
         fuser=None,
         others=(),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from segkit.comparing.records import Diagnosis, ImageLosses, RecipeLosses
 from segkit.comparing.statistics import interval, resamples
+from segkit.comparing.trust import recipe_trust
 from segkit.running.records import Lines, LossNotes
 from segkit.running.walk import Outcome
 from segkit.values.types import BACKGROUND, VOID, Labels, Masks, Truth
@@ -132,7 +133,13 @@ def make_diagnosis(results: Mapping[str, Lines], failed: Mapping[str, Sequence[s
         for recipe in results
         if (own := [loss for loss in losses if loss.recipe == recipe])
     )
+    trust = tuple(
+        recipe_trust(recipe, [note for name in sorted(everywhere) if (note := lines[name].notes)])
+        for recipe, lines in results.items()
+        if everywhere
+    )
     return Diagnosis(
+        trust=trust,
         images=max((recipe.images for recipe in recipes), default=0),
         recipes=recipes,
         rows=tuple(losses),

@@ -182,6 +182,54 @@ class ImageLosses(ComparisonModel):
         return {name: getattr(self, name) for name in ("selection", "prompt", "segmenter")}
 
 
+class TrustBin(ComparisonModel):
+    """The images that are judged alike."""
+
+    low: Number
+    high: Number
+    """Judged from `low` to less than `high`; 1 is in the last one."""
+    images: int
+    quality: Number
+    """As judged, on average."""
+    iou: Number
+    """As it is, on average."""
+
+
+class TrustOrder(ComparisonModel):
+    """Images from the most to the least trusted by something, and what that is worth."""
+
+    by: str
+    """`quality`, `score`, `probability`, or `truth`, the best that there can be."""
+    rank_correlation: NumberOrNaN = math.nan
+    """Spearman's, with the true IoU; NaN where one of them is the same for all."""
+    auc: NumberOrNaN = math.nan
+    """How likely an image of a true IoU over 0.8 stands before one that has less."""
+    iou: tuple[Number, ...] = ()
+    """Mean true IoU of the most trusted `shares` of the images."""
+
+
+class RecipeTrust(ComparisonModel):
+    """How far to trust what is said of one recipe's results; see `comparing.trust`."""
+
+    recipe: str
+    images: int = 0
+    error: NumberOrNaN = math.nan
+    """Mean absolute difference between judged and true IoU; NaN without a judge."""
+    bias: NumberOrNaN = math.nan
+    """Mean of judged minus true IoU."""
+    bins: tuple[TrustBin, ...] = ()
+    """Those that hold images."""
+    shares: tuple[Number, ...] = ()
+    orders: tuple[TrustOrder, ...] = ()
+    reading: str = ""
+    """What it means, in a sentence."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether a judge took part."""
+        return any(order.by == "quality" for order in self.orders)
+
+
 class Diagnosis(ComparisonModel):
     """diagnosis.json: every recipe's losses, as means and image by image."""
 
@@ -189,6 +237,8 @@ class Diagnosis(ComparisonModel):
     recipes: tuple[RecipeLosses, ...]
     rows: tuple[ImageLosses, ...] = ()
     """The worst image first."""
+    trust: tuple[RecipeTrust, ...] = ()
+    """In the order of the recipes."""
     failed: Mapping[str, Sequence[str]] = Field({}, exclude=True)
     """Image to the recipes that failed on it; in leaderboard.json, not here."""
 

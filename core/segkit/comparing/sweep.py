@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from segkit.comparing.earlier import Earlier, earlier_recipes
 from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import IN_RECIPES
@@ -162,16 +163,22 @@ def resumed(
 
 
 def compare(job: Job, options: RunOptions, shown: Shown) -> Leaderboard:
-    """Run a job whose recipes have folders of their own, and compare them."""
+    """Run a job whose recipes have folders of their own, and compare them.
+
+    Where a sweep goes on, the recipes that it had and that are not named now are compared too.
+    """
     plans, directory = job.plans, job.directory
     Session(job, options).run()
+    results, there = job.results(), Earlier()
+    if options.resume and not options.overwrite and job.needs is None:
+        there = earlier_recipes(job, options, results)
     board = make_leaderboard(
-        job.results(),
-        {name: plan.metrics for name, plan in plans.items()},
+        {**results, **there.lines},
+        {**{name: plan.metrics for name, plan in plans.items()}, **there.metrics},
         sort_by=shown.sort_by,
-        options=shown.labels,
-        words={name: plan.words for name, plan in plans.items()},
-        skipped=shown.skipped,
+        options={**there.labels, **shown.labels},
+        words={**there.words, **{name: plan.words for name, plan in plans.items()}},
+        skipped=[*shown.skipped, *there.skipped],
         seed=options.seed,
     )
     try:

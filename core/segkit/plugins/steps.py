@@ -1,28 +1,7 @@
 """The kinds of step, each an interface that a plugin implements by subclassing.
 
 A step is one interchangeable part: a frozen pydantic model whose fields are its options. A whole
-plugin, as third parties write theirs and as we write ours:
-
-    from pydantic import PositiveInt
-    from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-
-    class Brightest(Prompter):
-        "The brightest pixels of the heatmap, as foreground points."
-
-        name = "brightest"
-
-        k: PositiveInt = 1
-        "How many points."
-
-        def __call__(self, heatmap: Heatmap) -> Prompts:
-            heat = heatmap.values.ravel()
-            brightest = heat.argsort()[::-1][: self.k]
-            y, x = divmod(brightest[heat[brightest] > 0], heatmap.values.shape[1])
-            return Prompts((Prompt(points=[*zip(x, y, strict=True)]),)) if len(x) else Prompts()
-
-    @hookimpl
-    def segkit_prompters() -> list[type[Prompter]]:
-        return [Brightest]
+plugin stands in `docs/write/index.md`.
 
 The work method (`__call__`, for a metric `count`, for a writer `write`) names only the inputs it
 wants, out of its kind's `takes`. A parameter with a default is an optional input: it gets the
@@ -32,17 +11,16 @@ kind's `gives`, never a union.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
 
-from segkit.errors import PluginError, UsageError
+from segkit.errors import PluginError
 from segkit.kinds import KINDS
 from segkit.plugins.figures import Figure, check_figures
-from segkit.plugins.signatures import Inputs, inputs_of, option_error, output_of
+from segkit.plugins.step import Step as Step
 from segkit.values.types import (
     Counts,
     Heatmap,
@@ -53,122 +31,6 @@ from segkit.values.types import (
     Scores,
     Truth,
 )
-
-if TYPE_CHECKING:
-    from segkit.plugins.weights import Weights
-
-
-class Step(BaseModel):
-    """One part of a plan. Subclass one of the kinds below, not this.
-
-    Options are pydantic fields with a docstring each, which is their help; list options are
-    tuples. Weights and other state live in private attributes that `open` sets and `close` drops.
-    Heavy libraries (torch, cv2 …) are imported inside methods, never at module level.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
-    )
-
-    kind: ClassVar[str] = ""
-    """The kind's name, as in `--KIND` and in the entry-point group `segkit.KIND`."""
-    name: ClassVar[str] = ""
-    """The plugin's name, equal to its entry point's: lower case, digits and hyphens."""
-    work: ClassVar[str] = "__call__"
-    """The method that does the work."""
-    takes: ClassVar[tuple[str, ...]] = ()
-    """The inputs that the kind's work method may name."""
-    gives: ClassVar[tuple[Any, ...]] = ()
-    """The return annotations that the kind's work method may have; empty: any."""
-    extras: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The optional methods of the kind, with the inputs that each may name."""
-    came_from: ClassVar[str] = ""
-    """The distribution and its version, or the single file; the catalog sets it."""
-
-    def __init__(self, **options: Any) -> None:
-        """Make a step of its options. Raises `UsageError` naming the first that does not fit."""
-        try:
-            super().__init__(**options)
-        except ValidationError as error:
-            raise UsageError(option_error(type(self), error)) from None
-
-    # As pydantic's own: `model_validate` does not go through it and raises `ValidationError`.
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
-
-    def open(self, device: str) -> None:
-        """Load what the work needs, once before a run. `device`: 'cpu', 'cuda', 'cuda:1', 'mps'."""
-
-    def close(self) -> None:
-        """Drop what `open` loaded, once after a run."""
-
-    def restrict(self, names: Sequence[str]) -> None:
-        """Find these classes alone, called as here; once, after `open`, where `--classes` asks.
-
-        A step with a table, a vocabulary or a text tower overrides it. One that knows none of them
-        stays as it is, or raises `UsageError` where its options say that it should know them.
-        """
-
-    @property
-    def vocabulary(self) -> Sequence[str]:
-        """The only classes that the open step can find, in the order of their ids.
-
-        Empty where it is not limited to few. Without a data set's classes and `--classes` they
-        are those of the run.
-        """
-        return ()
-
-    def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """The outputs for several inputs, equal to those of single calls.
-
-        Override it where a network is faster on many images at once; `inputs` holds one mapping
-        of input name to value for each.
-        """
-        work = getattr(self, self.work)
-        return [work(**given) for given in inputs]
-
-    def weight_files(self) -> Mapping[str, Path]:
-        """The files whose content decides the result, by a short name; a run notes their hashes."""
-        return {}
-
-    @classmethod
-    def known_weights(cls) -> Sequence[Weights]:
-        """The weight files that it can use, for `segkit weights`; see `segkit.Weights`."""
-        return ()
-
-    @classmethod
-    def inputs(cls) -> Inputs:
-        """What the work method asks for, read from its signature.
-
-        Raises `PluginError` if there is no such method or it names what its kind cannot get.
-        """
-        return cls.inputs_of(cls.work)
-
-    @classmethod
-    def inputs_of(cls, method: str) -> Inputs:
-        """What the method of this name asks for, likewise."""
-        return inputs_of(cls, method, cls.takes if method == cls.work else cls.extras[method])
-
-    @classmethod
-    def output(cls) -> Any:
-        """The work method's return annotation, checked against the kind's `gives`."""
-        return output_of(cls, cls.work, cls.gives)
-
-    def _fault(self, output: Any, given: Mapping[str, Any]) -> str | None:
-        """What is wrong with an output of the right type, to stand behind the step's name."""
-        return None
-
-    def key(self) -> tuple[str, str, str]:
-        """What makes two steps the same: kind, class and options. Loaded weights play no part."""
-        cls = type(self)
-        # Not model_dump_json: a file name may hold bytes that are no text.
-        options = json.dumps(self.model_dump(mode="json"))
-        return self.kind, f"{cls.__module__}:{cls.__qualname__}", options
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Step) and self.key() == other.key()
-
-    def __hash__(self) -> int:
-        return hash(self.key())
 
 
 class Dataset(Step):
@@ -267,18 +129,28 @@ class Prompter(Step):
     randomness; the same for the same seed, image and step). Prompts without a class get the
     heatmap's class and score.
 
-    A prompter may also define `refine(self, prompts, masks, heatmap, image) -> Prompts | None`
-    (naming those inputs that it wants): after segmenter and selector have answered, it may ask
-    again with new prompts; None means done. `--rounds` bounds how often.
+    Two optional methods, naming those inputs that they want, see the answers.
+
+    - `refine(self, prompts, masks, heatmap, image, look) -> Prompts | None`: after segmenter and
+      selector have answered, it may ask again with new prompts; None means done. `--rounds` bounds
+      how often. `look(image)` asks the plan's saliency and transforms about another picture of the
+      image's size and returns its heatmaps.
+    - `admit(self, prompts, masks, heatmap, image) -> Prompts`: before its group's prompts are
+      decoded, those that are still worth it. They are decoded one by one, the likeliest first,
+      after those of groups without `admit`; each time it is given those that wait, and all masks
+      that the image has by then, with their classes as `names`.
     """
 
     kind = "prompt"
     takes = ("image", "heatmap", "classes", "rng")
     gives = (Prompts,)
-    extras = {"refine": ("prompts", "masks", "heatmap", "image")}
+    extras = {
+        "refine": ("prompts", "masks", "heatmap", "image", "look"),
+        "admit": ("prompts", "masks", "heatmap", "image"),
+    }
     companion: ClassVar[bool] = False
-    """Whether it asks nothing of its own and only refines what another one asked: it is used as
-    `--prompt topk+NAME`, and returns `Prompts()` when it is called."""
+    """Whether it asks nothing of its own and only refines or admits what another one asked: it is
+    used as `--prompt topk+NAME`, and returns `Prompts()` when it is called."""
 
 
 class Segmenter(Step):
@@ -293,6 +165,31 @@ class Segmenter(Step):
     takes = ("image", "prompts", "heatmap", "encoding", "classes")
     gives = (Masks, Labels)
     extras = {"encode": ("image",)}
+
+
+class Judge(Step):
+    """How good each candidate mask is: the same masks, each with a `quality` from 0 to 1.
+
+    Inputs: `image`; `masks`, all candidates of the image at once, whichever prompter asked for them
+    (`masks.prompt` tells); `prompts`; `heatmaps`, or `heatmap`, their pixelwise maximum; and
+    `encoding`, what the segmenter's own `encode` returned, whose type is the segmenter's: give it a
+    default, for many segmenters have none. A quality estimates the mask's IoU with the object that
+    is meant. Where there is no mask, a judge is not asked.
+    """
+
+    kind = "judge"
+    takes = ("image", "masks", "prompts", "heatmap", "heatmaps", "encoding")
+    gives = (Masks,)
+
+    def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
+        masks: Masks = given["masks"]
+        if output.masks is not masks.masks and not np.array_equal(output.masks, masks.masks):
+            return "should leave the masks as they are and in their places, but changes them"
+        return (
+            None
+            if output.quality is not None
+            else "should give each mask a quality, but gives none"
+        )
 
 
 class Selector(Step):

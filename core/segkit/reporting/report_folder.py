@@ -18,7 +18,7 @@ from segkit.errors import UsageError
 from segkit.kinds import MAIN_FIGURE
 from segkit.reporting.recipe_words import recipe_in_words
 from segkit.running.recipe import Recipe
-from segkit.running.records import ResultLine, RunSummary, read_results
+from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
 
 _Model = TypeVar("_Model", bound=ComparisonModel)
 
@@ -49,9 +49,7 @@ class Run:
         except OSError as error:
             raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from None
         run = cls(directory, directory.resolve().name, results.lines, results.unreadable)
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            text = (directory / "summary.json").read_text(encoding="utf-8")
-            run.summary = RunSummary.model_validate(json.loads(text))
+        run.summary = read_summary(directory)
         with contextlib.suppress(OSError, UnicodeDecodeError, UsageError):  # the page tells it
             run.recipe_text = (directory / "recipe.toml").read_text(encoding="utf-8")
             run.recipe = Recipe.load(directory / "recipe.toml")
@@ -67,6 +65,12 @@ class Run:
         """Whether an image without masks is one in which nothing was found."""
         empty = self.summary is not None and self.summary.empty
         return bool(empty or any(line.masks for line in self.lines.values()))
+
+    @cached_property
+    def quality(self) -> dict[str, float]:
+        """Image to how good a judge holds its masks for; empty where none took part."""
+        lines = self.lines.values()
+        return {line.name: float(line.quality) for line in lines if line.quality is not None}
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -64,7 +64,7 @@ def most_telling(folder: Folder, names: Iterable[str], rank: str) -> list[str]:
     """Names in the order in which their pictures get room.
 
     In turn the worst, the best, the most differing between recipes by the figure `rank`, or where
-    there is none by the masks' scores; last those without either.
+    there is none by the masks' quality or scores; last those without either.
     """
     names = list(names)
     values = {
@@ -86,37 +86,46 @@ def most_telling(folder: Folder, names: Iterable[str], rank: str) -> list[str]:
 
 
 def standing(run: Run, line: ResultLine, rank: str) -> float | None:
-    """What an image is ordered by: its figure `rank`, or where there is none its masks' scores."""
+    """What an image is ordered by: its figure `rank`, or else its masks' quality or scores."""
     return finite(line.scores.get(rank)) if rank else sureness(run, line)
 
 
 # ---- what is said of masks --------------------------------------------------------------------
 
 
-def mask_score(mask: MaskRecord) -> float:
-    """How sure of itself a mask is: the segmenter's own score."""
-    return float(mask.score)
+def mask_figure(mask: MaskRecord) -> float:
+    """How good a mask is: as a judge says, or else the segmenter's own score."""
+    return float(mask.score if mask.quality is None else mask.quality)
 
 
 def sureness(run: Run, line: ResultLine) -> float | None:
-    """The least score of an image's masks; 0 if it has none, None where no step makes masks."""
-    scores = [mask_score(mask) for mask in line.masks if mask.pixels]
+    """How good an image's masks are: as a judge says, or else the least of their scores.
+
+    0 if it has none, None where no step makes masks.
+    """
+    if line.quality is not None:
+        return finite(line.quality)
+    scores = [mask_figure(mask) for mask in line.masks if mask.pixels]
     if scores:
         return finite(min(scores))
     return 0.0 if line.ok and run.makes_masks else None
 
 
 def found_in(run: Run, line: ResultLine) -> str:
-    """An image's masks in a few words: `tabby 0.93`, `dog ×2, cat 0.71–0.93`, `no mask`."""
+    """An image's masks in a few words: `tabby 0.93`, `dog ×2, cat 0.71–0.93`, `no mask`.
+
+    What a judge says is called so: `tabby, quality 0.84`.
+    """
     masks = [mask for mask in line.masks if mask.pixels]
     if not masks:
         return "no mask" if line.ok and run.makes_masks else ""
     counts = Counter(mask.name or "mask" for mask in masks)
     names = [name if n == 1 else f"{name} ×{n}" for name, n in counts.most_common(NAMED)]
     more = [f"{len(counts) - NAMED} more"] if len(counts) > NAMED else []
-    scores = [mask_score(mask) for mask in masks]
-    span = dict.fromkeys((f"{min(scores):.2f}", f"{max(scores):.2f}"))
-    return f"{', '.join(names + more)} {'–'.join(span)}"
+    figures = [mask_figure(mask) for mask in masks]
+    span = dict.fromkeys((f"{min(figures):.2f}", f"{max(figures):.2f}"))
+    judged = ", quality" if line.quality is not None else ""
+    return f"{', '.join(names + more)}{judged} {'–'.join(span)}"
 
 
 # ---- cards ------------------------------------------------------------------------------------
@@ -140,7 +149,7 @@ def cards(folder: Folder, album: Album, files: Files, rank: str, lower: bool) ->
     """The cards of all images with pictures in the page, as the script orders them at first.
 
     By the first recipe's figure `rank` the worst first (`lower`: less of it is better), or where
-    there is none by the masks' scores the least sure first.
+    there is none by the masks' quality or scores the least first.
     """
     pictured = dict.fromkeys(name for name, _ in album.tiles)
     first = folder.runs[0] if folder.runs else None

@@ -31,6 +31,7 @@ from segkit.reporting.report_folder import Folder, Run
 from segkit.reporting.report_gallery import cards, most_telling, picture_files, script_data
 from segkit.reporting.report_robustness import robustness_section, settings
 from segkit.reporting.templating import json_in_page, style_and_script, template
+from segkit.running.notes import DOUBTFUL
 
 WORST = 20
 """How many of a diagnosis's worst images are listed."""
@@ -67,6 +68,10 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         details=run.summary.class_details if run and run.summary else {},
         meanings=_meanings(folder, metrics),
         histograms=histograms([(run.name, _ranked(run, rank)) for run in folder.runs]),
+        qualities=histograms([(run.name, [*run.quality.values()]) for run in folder.runs]),
+        judged=any(run.quality for run in folder.runs),
+        doubtful=DOUBTFUL,
+        trust=[one for one in diagnosis.trust if one.judged] if diagnosis else [],
         rank=rank,
         falls=_falls(folder, fall_scale),
         fall_scale=fall_scale,

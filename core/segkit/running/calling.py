@@ -87,7 +87,7 @@ class Caller:
         for call, given, output in zip(calls, inputs, outputs, strict=True):
             spent = call.task.seconds.setdefault(node.key, {})
             spent[label] = spent.get(label, 0.0) + share
-            if method in (None, "merge") or (method == "refine" and output is not None):
+            if method in (None, "merge", "admit") or (method == "refine" and output is not None):
                 output = _guarded(partial(_checked, step, output, given, call.task, method))
             context = {"step": step, "image": call.task.image}
             if isinstance(output, Exception):

@@ -20,6 +20,7 @@ from segkit.plugins.contract import blamed, classes_of, item_of, names_of, why_f
 from segkit.plugins.steps import Dataset, Writer
 from segkit.running.asked import numbered
 from segkit.running.folder import Record
+from segkit.running.kept import kept_values
 from segkit.running.ledger import is_run
 from segkit.running.lines import write_files
 from segkit.running.owned import left_in
@@ -29,7 +30,7 @@ from segkit.running.records import ResultLine, RunSummary, read_results
 from segkit.running.walk import Outcome
 from segkit.values.files import write_file
 from segkit.values.images import read_image
-from segkit.values.types import Image, Masks, Prompt, Prompts
+from segkit.values.types import Image
 
 KEPT = frozenset({"image", "prompts", "masks", "labels", "classes", "directory", "scores"})
 """The names of the values that a run keeps, or that can be read again."""
@@ -140,7 +141,8 @@ class _Kept:
     def write(self, name: str, writers: Sequence[Writer]) -> list[str]:
         """Write an image's files. Raises `SegkitError`."""
         line = self.lines[name]
-        image, values = self._image(line), self._values(line)
+        image = self._image(line)
+        values = kept_values(self.reader, self.directory, line, makes_masks=self._makes_masks)
         if image.size != values["labels"].ids.shape:
             raise UsageError(f"the image {name} has another size than its masks; run it again")
         outcome = Outcome("", name, image=image, **values)
@@ -156,32 +158,6 @@ class _Kept:
             except Exception as error:
                 raise SegkitError(why_failed(writer, error)) from None
         return files
-
-    def _values(self, line: ResultLine) -> dict[str, Any]:
-        """Prompts, masks and class map, each where the run has made one."""
-        prompts = tuple(
-            Prompt(points=p.points, signs=p.signs, box=p.box, name=p.name, score=float(p.score))
-            for p in line.prompts
-        )
-        values: dict[str, Any] = {"prompts": Prompts(prompts)} if prompts else {}
-        if f"{MASK_WRITER}/{line.name}.png" not in line.files:
-            raise UsageError(
-                f"{line.name} has no file in {MASK_WRITER}, for the run wrote none; run it again "
-                f"without --{flag_of('writer')} none"
-            )
-        try:
-            labels, masks = self.reader.read(
-                self.directory, line.name, line.classes, len(line.masks)
-            )
-        except OSError as error:
-            raise SegkitError(
-                f"the masks of {line.name} cannot be read: {error.strerror or error}"
-            ) from None
-        values["labels"] = labels
-        if line.masks or self._makes_masks:
-            scores, places = [m.score for m in line.masks], [m.prompt for m in line.masks]
-            values["masks"] = Masks(masks, scores, places, tuple(m.name for m in line.masks))
-        return values
 
     @property
     def _makes_masks(self) -> bool:

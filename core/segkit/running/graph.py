@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from segkit.plugins.steps import Perturbation, Segmenter, Step
-from segkit.running.plan import Plan, after_segmenters, made_by
+from segkit.running.plan import Plan, after_segmenters, again_of, made_by
 from segkit.values.types import Masks
 
 
@@ -41,7 +41,8 @@ class Branch:
     plan: Plan
     values: Mapping[str, Node]
     """`heatmaps`, `prompts`, `masks`, `labels`: the node that makes each, where there is one;
-    and, if asked for, `candidates`: the masks before selection."""
+    `left_out`: how many masks were too weak, where a quality is demanded; and, if asked for,
+    `candidates`: the masks before selection, judged ones where there is a judge."""
     metrics: tuple[Node, ...]
     nodes: tuple[Node, ...] = ()
     """All nodes, each after those it needs."""
@@ -67,11 +68,8 @@ class Graph:
         perturbation of prompts and its level, between the prompters and all that follows.
         """
         values: dict[str, Node] = {}
-        if plan.saliency:
-            heat = self._node("saliency", (plan.saliency,), {})
-            for transform in plan.transforms:
-                heat = self._node("transform", (transform,), {"heatmaps": heat})
-            values["heatmaps"] = heat
+        if plan.saliencies:
+            values["heatmaps"] = self._heatmaps(plan)
         groups = {}
         for index, group in enumerate(plan.prompters):
             names = {n for p in group for n in type(p).inputs().all}
@@ -89,20 +87,53 @@ class Graph:
             after = after[len(loop) :]
         elif plan.segmenter:
             values["masks"] = values["candidates"] = self._segment(plan.segmenter, values)
+            if plan.judge:
+                judged = self._made(plan.judge, "masks", values, plan)
+                values["masks"] = values["candidates"] = judged
+                after = after[1:]
         if plan.labeller:
             values["labels"] = self._segment(plan.labeller, values)
-        for step in after:
-            (value,) = made_by(step)
+        choosing = tuple(takewhile(lambda step: type(step).output() is Masks, after))
+        for step in choosing:
+            values["masks"] = self._made(step, "masks", values, plan)
+        if plan.least_quality:
+            sifted = self._node("sift", (), {"masks": values["masks"]}, level=plan.least_quality)
+            values["masks"] = self._node("sifted_masks", (), {"result": sifted})
+            values["left_out"] = self._node("left_out", (), {"result": sifted})
+        for step in after[len(choosing) :]:
             if plan.segmenter and hasattr(step, "merge"):
                 needs = _read(values, {"masks", *type(step).inputs_of("merge").all})
                 values["masks"] = self._node("merge", (step,), needs)
-            needs = _read(values, {*_names(step)} | ({"masks"} & {value}))
-            values[value] = self._node(f"make_{value}", (step,), needs)
+            (value,) = made_by(step)
+            values[value] = self._made(step, value, values, plan)
         if not candidates:
             values.pop("candidates", None)
         metrics = tuple(self._node("count", (m,), _read(values, _names(m))) for m in plan.metrics)
         ends = (*values.values(), *metrics)
         return Branch(plan, values, metrics, tuple(_in_order(ends)))
+
+    def _heatmaps(self, plan: Plan) -> Node:
+        """Each saliency method's heatmaps, transformed; those of several in a row."""
+        rows: dict[str, Node] = {}
+        for index, saliency in enumerate(plan.saliencies):
+            heat = self._node("saliency", (saliency,), {})
+            for transform in plan.transforms:
+                heat = self._node("transform", (transform,), {"heatmaps": heat})
+            rows[str(index)] = heat
+        return rows["0"] if len(rows) == 1 else self._node("heatmaps", (), rows)
+
+    def _made(self, step: Step, value: str, values: Mapping[str, Node], plan: Plan) -> Node:
+        """What a step behind the segmenter makes."""
+        needs = _read(values, {*_names(step)} | ({"masks"} & {value}))
+        return self._node(f"make_{value}", (step,), needs | self._encoding(plan, step))
+
+    def _encoding(self, plan: Plan, *steps: Step) -> dict[str, Node]:
+        """The segmenter's encoding, where one of the steps asks for it and there is one."""
+        wanted = any("encoding" in _names(step) for step in steps)
+        encodes = plan.segmenter is not None and hasattr(plan.segmenter, "encode")
+        if not (wanted and encodes and plan.segmenter):
+            return {}
+        return {"encoding": self._node("encode", (plan.segmenter,), {})}
 
     def _segment(self, segmenter: Segmenter, values: Mapping[str, Node]) -> Node:
         needs = _read(values, _names(segmenter))
@@ -114,13 +145,13 @@ class Graph:
         self, plan: Plan, segmenter: Segmenter, after: tuple[Step, ...], values: Mapping[str, Node]
     ) -> dict[str, Node]:
         """The loop of prompters, segmenter and what makes masks of its masks; what it leaves."""
-        loop: list[Step] = [p for group in plan.prompters for p in group]
-        loop += [segmenter, *after]
-        names = {n for step in loop for n in _names(step)}
-        names |= {n for p in loop if hasattr(p, "refine") for n in type(p).inputs_of("refine").all}
-        needs = _read(values, names | {"prompts"})
-        if "encoding" in _names(segmenter):
-            needs["encoding"] = self._node("encode", (segmenter,), {})
+        prompters = [p for group in plan.prompters for p in group]
+        again = {n for p in prompters for n in again_of(p).all}
+        loop: list[Step] = [*prompters, segmenter, *after]
+        names = again.union(*map(_names, loop))
+        if "look" in again:
+            loop = [*plan.saliencies, *plan.transforms, *loop]
+        needs = _read(values, names | {"prompts"}) | self._encoding(plan, segmenter, *after)
         result = self._node("refine", tuple(loop), needs, plan.rounds)
         return {
             "prompts": self._node("refined_prompts", (), {"result": result}),

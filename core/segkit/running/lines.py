@@ -65,6 +65,7 @@ def line_of(
         watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **context)
         files += written
     failed = error is not None
+    judged = {} if failed else _judged(outcome)
     return {
         "name": outcome.name,
         "status": "failed" if failed else "ok",
@@ -78,7 +79,15 @@ def line_of(
         "classes": dict(outcome.labels.classes) if outcome.labels and not failed else {},
         "shown": [] if failed else shown_in(outcome.labels),
         "regions": 0 if failed else warm_regions(outcome.heatmaps),
+        **judged,
     }
+
+
+def _judged(outcome: Outcome) -> dict[str, Any]:
+    """What a judge says of the image; nothing where none takes part."""
+    quality = None if outcome.masks is None else outcome.masks.overall
+    told: dict[str, Any] = {} if quality is None else {"quality": round(quality, 6)}
+    return told | ({"left_out": outcome.left_out} if outcome.left_out else {})
 
 
 def write_files(
@@ -129,6 +138,7 @@ def _masks_record(masks: Masks | None) -> list[dict[str, Any]]:
             "prompt": int(masks.prompt[i]),
             "pixels": int(masks.masks[i].sum()),
         }
+        | ({} if masks.quality is None else {"quality": round(float(masks.quality[i]), 6)})
         for i in range(len(masks))
     ]
 
@@ -187,6 +197,7 @@ class Totals:
             "failed": self.failed,
             "empty": len(self.findings.empty),
             "empty_images": self.findings.empty,
+            **self.findings.judged(),
             "notes": self.findings.notes(self.plan, self.classes, self.sought, foreign),
             "scores": without_foreign(scores, foreign),
             "figures": figures,

@@ -19,6 +19,9 @@ from segkit.values.types import BACKGROUND, VOID, Heatmap, Labels, Scores
 NAMED = 3
 """So many images or classes are named in a sentence."""
 
+DOUBTFUL = 0.5
+"""An image is doubtful whose masks are judged worse."""
+
 FEW = 5
 """So many classes are listed where none of them was found."""
 
@@ -44,12 +47,33 @@ class Findings:
     """Those with more separate warm regions than masks."""
     names: set[str] = field(default_factory=set)
     """The classes that the class maps show."""
+    quality: dict[str, float] = field(default_factory=dict)
+    """Image to how good a judge holds its masks for."""
+    left_out: int = 0
+    """How many masks were judged too weak."""
+
+    @property
+    def doubtful(self) -> list[str]:
+        """The images that a judge doubts, the most doubtful first."""
+        doubted = [name for name, quality in self.quality.items() if quality < DOUBTFUL]
+        return sorted(doubted, key=lambda name: (self.quality[name], name))
+
+    def judged(self) -> dict[str, Any]:
+        """What summary.json holds of it; nothing where no judge takes part."""
+        if not self.quality:
+            return {}
+        doubtful = self.doubtful
+        names = {"doubtful": len(doubtful), "doubtful_images": doubtful}
+        return names | ({"left_out": self.left_out} if self.left_out else {})
 
     def add(self, plan: Plan, line: Mapping[str, Any]) -> None:
         """Look at one line."""
         if line["status"] != "ok":
             return
         name = line["name"]
+        if line.get("quality") is not None:
+            self.quality[name] = line["quality"]
+        self.left_out += line.get("left_out", 0)
         masks = [mask for mask in line.get("masks", ()) if mask["pixels"]]
         if plan.segmenter is not None and not masks:
             self.empty.append(name)
@@ -74,6 +98,11 @@ class Findings:
         if self.empty:
             what = f"no {_listed(sought)} found" if sought else "no mask"
             notes.append(f"{what}: {_counted(self.empty)}")
+        if self.left_out:
+            notes.append(
+                f"left out: {self.left_out} mask{'s' * (self.left_out != 1)} of a quality under "
+                f"{plan.least_quality:g}"
+            )
         if foreign:
             notes.append(
                 f"{', '.join(foreign)}: no class that was found, such as "
@@ -81,16 +110,21 @@ class Findings:
                 f"'{next(iter(known.values()))}'{_advice(plan)}"
             )
         # What draws prompts from one heatmap is not made for these.
-        if plan.saliency is not None and self.people:
+        if plan.saliencies and self.people:
             flags = " or ".join(f"--{flag_of('prompt')} {name}" for name in DETECTORS)
             notes.append(
                 f"people: {_counted(self.people)}; a detector's boxes ({flags}) find each of them"
             )
         apart = any(step.name == PARTS_PROMPTER for group in plan.prompters for step in group)
-        if plan.saliency is not None and self.several and not apart:
+        if plan.saliencies and self.several and not apart:
             notes.append(
                 f"perhaps several objects: {_counted(self.several)}; --{flag_of('prompt')} "
                 f"{PARTS_PROMPTER} asks for each warm region"
+            )
+        if doubtful := self.doubtful:
+            notes.append(
+                f"{len(doubtful)} of {len(self.quality)} look doubtful (quality under "
+                f"{DOUBTFUL:g}): {_first(doubtful)}"
             )
         return notes
 
@@ -126,8 +160,12 @@ def without_foreign(scores: Scores, foreign: Sequence[str]) -> Scores:
 
 def _counted(names: Sequence[str]) -> str:
     """`7 images (a, b, c …)`."""
-    more = " …" if len(names) > NAMED else ""
-    return f"{len(names)} image{'s' * (len(names) != 1)} ({', '.join(names[:NAMED])}{more})"
+    return f"{len(names)} image{'s' * (len(names) != 1)} ({_first(names)})"
+
+
+def _first(names: Sequence[str]) -> str:
+    """`a, b, c …`."""
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -138,7 +176,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _advice(plan: Plan) -> str:
-    step = plan.saliency
-    if step is None or "table" not in type(step).model_fields:
+    tabled = [step for step in plan.saliencies if "table" in type(step).model_fields]
+    if not tabled:
         return "; name the classes alike"
+    step = tabled[0]
     return f"; give --{step.name}.table, or --{step.name}.target truth with it"

@@ -19,6 +19,7 @@ from segkit.plugins.steps import (
     INTERFACES,
     Dataset,
     Fuser,
+    Judge,
     Metric,
     Prompter,
     Saliency,
@@ -49,6 +50,12 @@ AFTER = tuple(
 )
 """The kinds behind the segmenters, in order: each makes masks or labels anew of what is there."""
 
+FIELDS = ("judge", "selector", "fuser")
+"""Those of them that have a field of a plan."""
+
+AGAIN = ("refine", "admit")
+"""The optional methods of prompters that make segmentation a loop."""
+
 Group: TypeAlias = tuple[Prompter, ...]
 """Prompters whose prompts are merged into one (`--prompt a+b`); mostly one."""
 
@@ -58,7 +65,8 @@ class Plan:
     """The steps of one recipe, in order and checked. Make it with `plan(...)`."""
 
     dataset: Dataset
-    saliency: Saliency | None = None
+    saliencies: tuple[Saliency, ...] = ()
+    """Their heatmaps stand in a row; each transform and prompter is asked about each of them."""
     transforms: tuple[Transform, ...] = ()
     prompters: tuple[Group, ...] = ()
     """Each group adds objects; the prompters of one group make one prompt together."""
@@ -66,20 +74,28 @@ class Plan:
     """The one that makes candidate masks."""
     labeller: Segmenter | None = None
     """The one that makes a class map."""
+    judge: Judge | None = None
     selector: Selector | None = None
     fuser: Fuser | None = None
     metrics: tuple[Metric, ...] = ()
     writers: tuple[Writer, ...] = ()
     rounds: int = 3
     """At most this many rounds of segmentation where a prompter refines; 1: none."""
+    least_quality: float = 0.0
+    """Masks that are judged worse are left out of all that follows the selection; 0: none."""
     others: tuple[Step, ...] = ()
     """Steps of the kinds behind the segmenters that have no field of their own."""
+
+    @property
+    def saliency(self) -> Saliency | None:
+        """The first saliency method, mostly the only one."""
+        return next(iter(self.saliencies), None)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Every step but the data set, in the order in which values flow."""
         return (
-            *((self.saliency,) if self.saliency else ()),
+            *self.saliencies,
             *self.transforms,
             *(p for group in self.prompters for p in group),
             *_behind_prompters(self),
@@ -93,7 +109,7 @@ class Plan:
         groups = ["+".join(p.name for p in group) for group in self.prompters]
         names = [
             self.dataset.name,
-            *((self.saliency.name,) if self.saliency else ()),
+            *([" & ".join(s.name for s in self.saliencies)] if self.saliencies else []),
             *(t.name for t in self.transforms),
             *([" & ".join(groups)] if groups else []),
             *(s.name for s in _behind_prompters(self)),
@@ -102,9 +118,9 @@ class Plan:
 
     @property
     def refines(self) -> bool:
-        """Whether a prompter takes a second look."""
+        """Whether a prompter takes a second look, or judges prompts before they are decoded."""
         return self.segmenter is not None and any(
-            hasattr(p, "refine") for group in self.prompters for p in group
+            hasattr(p, method) for group in self.prompters for p in group for method in AGAIN
         )
 
     @property
@@ -113,12 +129,16 @@ class Plan:
         values = {"image", "classes", "rng", "directory", "scores"}
         if has_truth(self.dataset):
             values.add("truth")
+        if self.saliencies:
+            values.add("look")
         return frozenset(values.union(*map(made_by, self.steps)))
 
 
 def after_segmenters(plan: Plan) -> tuple[Step, ...]:
-    """What makes masks or labels anew, in order: selector, fuser and those of other kinds."""
-    steps = (step for step in (plan.selector, plan.fuser, *plan.others) if step is not None)
+    """What makes masks or labels anew, in order: judge, selector, fuser, those of other kinds."""
+    steps = (
+        step for step in (plan.judge, plan.selector, plan.fuser, *plan.others) if step is not None
+    )
     return tuple(sorted(steps, key=lambda step: AFTER.index(step.kind)))
 
 
@@ -138,16 +158,64 @@ def plan(
     *,
     defaults: Iterable[Step] = (),
     rounds: int = 3,
+    least_quality: float = 0.0,
 ) -> Plan:
     """Order the steps by kind and check that each gets what it asks for.
 
     A sequence of prompters in place of a step makes one prompt of theirs (`a+b`). `defaults` are
     metrics and writers that nobody asked for: they join in, but do not count as readers when a
-    value that nobody reads is looked for.
+    value that nobody reads is looked for. Masks of less than `least_quality`, which needs a judge,
+    are left out.
 
     Raises `UsageError`: no or two data sets, two steps of a kind that takes one; `PlanError`: a
     step whose input nothing makes, a value that nothing reads, steps that do not go together.
     """
+    kinds, groups = _sorted(steps)
+    if rounds < 1:
+        raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
+    if not 0 <= least_quality <= 1:
+        raise UsageError(f"--least-quality should be from 0 to 1, but is {least_quality}")
+    _check_numbers(kinds, groups)
+
+    def single(kind: str) -> Step | None:
+        return next(iter(kinds.get(kind, [])), None)
+
+    segmenters = {type(s).output(): s for s in kinds.get("segmenter", [])}
+    chosen = Plan(
+        dataset=single("dataset"),  # type: ignore[arg-type]  # sorted by kind above
+        saliencies=tuple(kinds.get("saliency", ())),  # type: ignore[arg-type]
+        transforms=tuple(kinds.get("transform", ())),  # type: ignore[arg-type]
+        prompters=tuple(groups),
+        segmenter=segmenters.get(Masks),  # type: ignore[arg-type]
+        labeller=segmenters.get(Labels),  # type: ignore[arg-type]
+        judge=single("judge"),  # type: ignore[arg-type]
+        selector=single("selector"),  # type: ignore[arg-type]
+        fuser=single("fuser"),  # type: ignore[arg-type]
+        metrics=tuple(kinds.get("metric", ())),  # type: ignore[arg-type]
+        writers=tuple(kinds.get("writer", ())),  # type: ignore[arg-type]
+        rounds=rounds,
+        least_quality=least_quality,
+        others=tuple(s for k in AFTER if k not in FIELDS for s in kinds.get(k, ())),
+    )
+    _check_inputs(chosen)
+    _check_readers(chosen)
+    if least_quality and chosen.judge is None:
+        raise PlanError(
+            f"--least-quality {least_quality:g} goes by what a judge says of each mask, and there "
+            "is none; add --judge"
+        )
+    extra = list(defaults)
+    return replace(
+        chosen,
+        metrics=(*chosen.metrics, *(s for s in extra if isinstance(s, Metric))),
+        writers=(*chosen.writers, *(s for s in extra if isinstance(s, Writer))),
+    )
+
+
+def _sorted(
+    steps: Iterable[Step | Sequence[Prompter]],
+) -> tuple[dict[str, list[Step]], list[Group]]:
+    """Steps by kind, and the groups of prompters."""
     groups: list[Group] = []
     kinds: dict[str, list[Step]] = {}
     for step in steps:
@@ -157,52 +225,26 @@ def plan(
             kinds.setdefault(step.kind, []).append(step)
         else:
             groups.append(tuple(step))
-    if rounds < 1:
-        raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
-    _check_numbers(kinds, groups)
-
-    def single(kind: str) -> Step | None:
-        return next(iter(kinds.get(kind, [])), None)
-
-    segmenters = {type(s).output(): s for s in kinds.get("segmenter", [])}
-    chosen = Plan(
-        dataset=single("dataset"),  # type: ignore[arg-type]  # sorted by kind above
-        saliency=single("saliency"),  # type: ignore[arg-type]
-        transforms=tuple(kinds.get("transform", ())),  # type: ignore[arg-type]
-        prompters=tuple(groups),
-        segmenter=segmenters.get(Masks),  # type: ignore[arg-type]
-        labeller=segmenters.get(Labels),  # type: ignore[arg-type]
-        selector=single("selector"),  # type: ignore[arg-type]
-        fuser=single("fuser"),  # type: ignore[arg-type]
-        metrics=tuple(kinds.get("metric", ())),  # type: ignore[arg-type]
-        writers=tuple(kinds.get("writer", ())),  # type: ignore[arg-type]
-        rounds=rounds,
-        others=tuple(s for k in AFTER if k not in ("selector", "fuser") for s in kinds.get(k, ())),
-    )
-    _check_inputs(chosen)
-    _check_readers(chosen)
-    extra = list(defaults)
-    return replace(
-        chosen,
-        metrics=(*chosen.metrics, *(s for s in extra if isinstance(s, Metric))),
-        writers=(*chosen.writers, *(s for s in extra if isinstance(s, Writer))),
-    )
+    return kinds, groups
 
 
 def asks(step: Step) -> Inputs:
-    """What a step asks for, a prompter's second look included.
+    """What a step asks for, a prompter's second look included."""
+    first, again = type(step).inputs(), again_of(step)
+    return Inputs((*first.required, *again.required), (*first.optional, *again.optional))
 
-    What the first look makes, prompts and masks, is there for the second.
+
+def again_of(step: Step) -> Inputs:
+    """What a prompter's second look and its judgement of prompts ask for beside prompts and masks.
+
+    Those are there: the first look has made them.
     """
-    first = type(step).inputs()
-    if not hasattr(step, "refine"):
-        return first
-    again = type(step).inputs_of("refine")
+    looks = [type(step).inputs_of(m) for m in AGAIN if m in step.extras and hasattr(step, m)]
     required, optional = (
-        tuple(n for n in names if n not in ("prompts", "masks"))
-        for names in (again.required, again.optional)
+        tuple(n for names in several for n in names if n not in ("prompts", "masks"))
+        for several in ([i.required for i in looks], [i.optional for i in looks])
     )
-    return Inputs((*first.required, *required), (*first.optional, *optional))
+    return Inputs(required, optional)
 
 
 def missing_input(step: Step, values: frozenset[str]) -> str | None:
@@ -240,16 +282,19 @@ def _check_inputs(chosen: Plan) -> None:
     adds = {
         "heatmap": "add --saliency",
         "heatmaps": "add --saliency",
+        "look": "add --saliency",
         "prompts": "add --prompt",
         "masks": "add --segmenter",
         "labels": "add --segmenter or --fuser",
         "truth": "choose a data set with truth, or name its masks",
-        "encoding": "define encode(image) in it",
+        "encoding": "define encode(image) in it, or for a judge, in the segmenter",
     }
-    before = {"image", "classes", "rng", "truth"} & chosen.made
+    before = {"image", "classes", "rng", "truth", "look"} & chosen.made
     for step in chosen.steps:
         # A selector or fuser sees only what comes before it; metrics and writers see everything.
         available = chosen.made if step.kind in ENDS else frozenset(before)
+        if step is chosen.judge and hasattr(chosen.segmenter, "encode"):
+            available |= {"encoding"}
         name = missing_input(step, available)
         if name == "truth":
             raise PlanError(
@@ -271,7 +316,7 @@ def _check_inputs(chosen: Plan) -> None:
 def _check_readers(chosen: Plan) -> None:
     """Refuse a value that is made and never read: most likely a slip."""
     makers: dict[str, Step | None] = {
-        "heatmap": chosen.transforms[-1] if chosen.transforms else chosen.saliency,
+        "heatmap": next(iter((*chosen.transforms[-1:], *chosen.saliencies)), None),
         "prompts": chosen.prompters[0][0] if chosen.prompters else None,
         # Masks alone are a result; beside a class map somebody should fuse them.
         "masks": chosen.segmenter if chosen.labeller else None,

@@ -147,6 +147,7 @@ def united(parts: Sequence[Masks], size: tuple[int, int]) -> Masks:
         return parts[0]
     prompt = np.concatenate([masks.prompt for masks in parts])
     logits = [masks.logits for masks in parts if masks.logits is not None]
+    judged = [masks.quality for masks in parts if masks.quality is not None]
     alike = len(logits) == len(parts) and len({array.shape[1:] for array in logits}) == 1
     together = Masks(
         np.concatenate([masks.masks for masks in parts]),
@@ -154,5 +155,6 @@ def united(parts: Sequence[Masks], size: tuple[int, int]) -> Masks:
         prompt,
         tuple(name for masks in parts for name in masks.names),
         np.concatenate(logits) if alike else None,
+        np.concatenate(judged) if len(judged) == len(parts) else None,
     )
     return together.take(np.argsort(prompt, kind="stable"))

@@ -47,6 +47,9 @@ from segkit.plugins.steps import Metric, Prompter, Step
 from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
 from segkit.values.types import Masks
 
+SETTINGS = ("seed", "rounds", "classes", "least_quality")
+"""What stands under `[run]`."""
+
 MADE = "could not be made:"
 """What a step's options may come to."""
 
@@ -83,6 +86,8 @@ class Recipe:
     """Kind to its steps; a kind that is absent gets its default, an empty one stays empty."""
     seed: int = 0
     rounds: int = 3
+    least_quality: float = 0.0
+    """Masks that a judge holds for worse are left out of labels and files; 0: none."""
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
 
@@ -141,15 +146,20 @@ class Recipe:
         settings = found.get("run", {})
         if not isinstance(settings, dict):
             raise UsageError(f"{where} should hold a table [run], but has run = {settings!r}")
-        unknown = set(settings) - {"seed", "rounds", "classes"}
+        unknown = set(settings) - {*SETTINGS}
         if unknown:
             raise UsageError(
-                f"{where} has '{sorted(unknown)[0]}' under [run]; known: seed, rounds, classes"
+                f"{where} has '{sorted(unknown)[0]}' under [run]; known: {', '.join(SETTINGS)}"
             )
         for key in ("seed", "rounds"):
             value = settings.get(key, 1)
             if not isinstance(value, int) or isinstance(value, bool) or value < (key == "rounds"):
                 raise UsageError(f"{where}: {key} should be a whole number, but is {value!r}")
+        least = settings.get("least_quality", 0.0)
+        if not isinstance(least, (int, float)) or isinstance(least, bool) or not 0 <= least <= 1:
+            raise UsageError(
+                f"{where}: least_quality should be a number from 0 to 1, but is {least!r}"
+            )
         classes = settings.get("classes", [])
         if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
             raise UsageError(f"{where}: classes should be a list of names, but is {classes!r}")
@@ -157,6 +167,7 @@ class Recipe:
             parts,
             seed=settings.get("seed", 0),
             rounds=settings.get("rounds", 3),
+            least_quality=float(least),
             classes=tuple(classes),
         )
 
@@ -192,7 +203,7 @@ class Recipe:
         transforms = chosen("transform", lambda: default("transform", asked))
         readers = [*transforms, *prompters, *asking]
         saliency = chosen(
-            "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps"))
+            "saliency", lambda: default("saliency", _wanted(readers, "heatmap", "heatmaps", "look"))
         )
         groups: list[list[Prompter]] = []
         parts = self.parts.get("prompt", self.defaults("prompt"))
@@ -207,8 +218,8 @@ class Recipe:
             *groups,
             *[*segmenters, *after, *metrics, *writers],
         ]
-        built = plan(steps, rounds=self.rounds)
-        return plan(steps, rounds=self.rounds, defaults=self._extras(catalog, built))
+        finished = partial(plan, steps, rounds=self.rounds, least_quality=self.least_quality)
+        return finished(defaults=self._extras(catalog, finished()))
 
     def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:
         """The data set; images named without a flag are paths of the data set `files`."""

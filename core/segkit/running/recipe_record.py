@@ -30,6 +30,8 @@ def recorded(
     It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
     """
     run = {"seed": seed, "rounds": plan.rounds, "classes": list(classes)}
+    if plan.least_quality:
+        run["least_quality"] = plan.least_quality
     content: dict[str, Any] = {"run": run}
     for kind in IN_RECIPES:
         content[kind] = []
@@ -151,6 +153,7 @@ def comparable(recipe: Recipe) -> dict[str, Any]:
     """A recipe flattened to `topk.k` → value, to find what differs."""
     flat: dict[str, Any] = {"seed": recipe.seed, "rounds": recipe.rounds}
     flat["classes"] = list(recipe.classes)
+    flat["least_quality"] = recipe.least_quality
     for kind, parts in recipe.parts.items():
         flat[kind] = [f"+{p.name}" if p.merge else p.name for p in parts]
         for index, part in enumerate(parts):

@@ -67,6 +67,8 @@ class MaskRecord(RewrittenModel):
     prompt: int = 0
     """The place of the prompt that it answers."""
     pixels: int = 0
+    quality: Number | None = None
+    """How good a judge holds it for, from 0 to 1; not there where none has judged."""
 
 
 class LossNotes(RewrittenModel):
@@ -81,6 +83,12 @@ class LossNotes(RewrittenModel):
     true_box: Number
     cause: str
     """What the prompt's part is called: `saliency` or `placement`."""
+    quality: Number | None = None
+    """How good the judge holds the result for; None without one."""
+    score: Number | None = None
+    """The segmenter's own score, as the quality a mean over the masks' pixels."""
+    probability: Number | None = None
+    """How sure the prompts are of their class, likewise; None where none is asked for."""
 
 
 class DamageRecord(RewrittenModel):
@@ -125,6 +133,11 @@ class ResultLine(RewrittenModel):
     """The ids that the class map shows, background and void left out."""
     regions: int = 0
     """How many separate warm regions its heatmaps have."""
+    quality: Number | None = None
+    """How good a judge holds its masks for together, from 0 to 1: the mean over their pixels, 0
+    without any; not there where none has judged."""
+    left_out: int = 0
+    """How many masks were judged too weak for `least_quality`; not there where none was."""
     source: dict[str, Any] | None = None
     """Where the image came from: its file's path, size and time of change, or its pixels' hash."""
     notes: LossNotes | None = None
@@ -234,6 +247,12 @@ class RunSummary(RewrittenModel):
     """Those that were finished and have no mask, where a step makes masks."""
     empty_images: list[str] = []
     """Their names."""
+    doubtful: int = 0
+    """Those that a judge doubts, where there is one; those without a mask are among them."""
+    doubtful_images: list[str] = []
+    """Their names, the most doubtful first."""
+    left_out: int = 0
+    """How many masks were judged too weak for `least_quality`."""
     notes: list[str] = []
     """What the results come to, in sentences."""
     scores: dict[str, Number]
@@ -261,3 +280,12 @@ class RunSummary(RewrittenModel):
             if details.fits:
                 tables[metric] = details
         return tables
+
+
+def read_summary(directory: Path) -> RunSummary | None:
+    """The summary.json of a run's folder; None where it is missing or makes no sense."""
+    try:
+        text = (directory / "summary.json").read_text(encoding="utf-8")
+        return RunSummary.model_validate(json.loads(text))
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -43,6 +43,8 @@ class Outcome:
     candidates: Masks | None = None
     """The masks before selection, if they were asked for."""
     labels: Labels | None = None
+    left_out: int = 0
+    """How many masks were judged too weak for `least_quality` of the plan."""
     counts: Mapping[str, Counts] = field(default_factory=dict)
     """Metric name to its counts."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -186,5 +188,6 @@ def _outcome(recipe: str, branch: Branch, task: Task) -> Outcome:
         masks=values.get("masks"),
         candidates=values.get("candidates"),
         labels=values.get("labels"),
+        left_out=values.get("left_out", 0),
         counts=counts,
     )

@@ -7,25 +7,23 @@ images of the chunk are not touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from segkit.errors import SegkitError, error_line, plugin_code
 from segkit.plugins.contract import named
-from segkit.plugins.steps import Segmenter, Step
+from segkit.plugins.steps import Step
 from segkit.running.calling import Call, Caller, Failure, Task, Values
 from segkit.running.graph import Node
-from segkit.running.prompting import (
-    Asked,
-    Heatmaps,
-    Span,
-    heatmap_for,
-    joined,
-    placed,
-    union,
-    united,
+from segkit.running.masking import alone, grouped, make_masks, segment, together
+from segkit.running.prompting import Asked, Heatmaps, Span, joined
+from segkit.running.rounds import refine
+from segkit.values.types import Masks
+
+UNJUDGED = (
+    "a step behind the judge has dropped the masks' quality; let it choose with masks.take(indices)"
 )
-from segkit.values.types import Masks, Prompts
 
 
 class Work(Caller):
@@ -65,12 +63,6 @@ class Work(Caller):
 # ---- what is done, one function a role: (caller, node, tasks, their needs) -> values ------------
 
 
-def _alone(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
-    """One call of the node's step for each image, with all that it may ask for."""
-    calls = [Call(t, _together(n)) for t, n in zip(tasks, needs, strict=True)]
-    return caller.call(node, node.steps[0], calls)
-
-
 def _encode(
     caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
 ) -> list[Any]:
@@ -84,7 +76,7 @@ def _transform(
         [Call(task, {"heatmap": heatmap}) for heatmap in values["heatmaps"]]
         for task, values in zip(tasks, needs, strict=True)
     ]
-    return _grouped(caller, node, node.steps[0], calls)
+    return grouped(caller, node, node.steps[0], calls)
 
 
 def _prompt(
@@ -112,7 +104,7 @@ def _asked_by(
         for task, several in zip(tasks, heatmaps, strict=True)
     ]
     asked: list[Any] = []
-    for several, answers in zip(heatmaps, _grouped(caller, node, step, calls), strict=True):
+    for several, answers in zip(heatmaps, grouped(caller, node, step, calls), strict=True):
         if isinstance(answers, Failure):
             asked.append(answers)
             continue
@@ -131,6 +123,13 @@ def _gather(
     ]
 
 
+def _heatmaps(
+    caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
+) -> list[Any]:
+    """The heatmaps of several saliency methods, one after another."""
+    return [tuple(heat for index in sorted(n, key=int) for heat in n[index]) for n in needs]
+
+
 def _perturb(
     caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
 ) -> list[Any]:
@@ -147,98 +146,22 @@ def _perturb(
     ]
 
 
-def _segment(
-    caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
-) -> list[Any]:
-    """Candidate masks: one call for each image, or for each heatmap with the prompts made of it."""
-    step = node.steps[0]
-    if type(step).output() is not Masks:
-        return _alone(caller, node, tasks, needs)
-    questions = [_questions(step, t, n) for t, n in zip(tasks, needs, strict=True)]
-    calls = [[call for call, _ in about] for about in questions]
-    images: list[Any] = []
-    answers = _grouped(caller, node, step, calls)
-    for task, about, parts in zip(tasks, questions, answers, strict=True):
-        if isinstance(parts, Failure):
-            images.append(parts)
-            continue
-        pairs = zip(parts, about, strict=True)
-        masks = [placed(part, call.inputs.get("prompts"), which) for part, (call, which) in pairs]
-        images.append(united(masks, task.image.size))
-    return images
-
-
-def _questions(step: Step, task: Task, values: Values) -> list[tuple[Call, list[int]]]:
-    """What a segmenter of masks is asked about one image, and which of all prompts these are."""
-    names = type(step).inputs()
-    heatmaps: Heatmaps = values.get("heatmaps", ()) if "heatmap" in names.all else ()
-    asked: Asked | None = values.get("prompts") if "prompts" in names.all else None
-    encoding = {name: value for name, value in values.items() if name == "encoding"}
-    questions: list[tuple[Call, list[int]]] = []
-    for place in _frames(heatmaps, asked):
-        inputs = dict(encoding)
-        which = [place or 0]
-        if asked is not None:
-            prompts = asked.prompts
-            own = len(heatmaps) < 2  # a single heatmap is everybody's
-            which = [i for i, of in enumerate(asked.heatmap_of) if own or of == place]
-            inputs["prompts"] = Prompts(tuple(prompts[i] for i in which))
-            if not which and ("prompts" in names.required or (heatmaps and place is None)):
-                continue  # nothing is asked: no mask
-        if heatmaps:
-            inputs["heatmap"] = heatmap_for(heatmaps, place)
-        questions.append((Call(task, inputs), which))
-    return questions
-
-
-def _frames(heatmaps: Heatmaps, asked: Asked | None) -> list[int | None]:
-    """The places of the heatmaps that are asked about apart; None: about none, or all of them."""
-    places: list[int | None] = [*range(len(heatmaps))]
-    whole = asked is not None and len(heatmaps) > 1 and None in asked.heatmap_of
-    return [*places, None] if whole or not places else places
-
-
-def _make_masks(
-    caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
-) -> list[Any]:
-    return _masks_of_masks(caller, node, node.steps[0], tasks, needs)
-
-
-def _masks_of_masks(
-    caller: Caller, node: Node, step: Step, tasks: Sequence[Task], needs: Sequence[Values]
-) -> list[Any]:
-    """What a step, such as a selector, makes of masks; for each heatmap apart if it reads one."""
-    calls: list[list[Call]] = []
-    for task, values in zip(tasks, needs, strict=True):
+def _sift(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
+    """The masks that are judged good enough, and how many are not."""
+    sifted: list[Any] = []
+    for values in needs:
         masks: Masks = values["masks"]
-        asked: Asked | None = values.get("prompts")
-        heatmaps = values.get("heatmaps", ()) if "heatmap" in type(step).inputs().all else ()
-        given = {} if asked is None else {"prompts": asked.prompts}
-        # Masks of a segmenter that reads no prompts answer the heatmap of that place.
-        heatmap_of = (asked.heatmap_of if asked else None) or [*range(len(heatmaps))]
-        questions = []
-        for place in _frames(heatmaps, asked):
-            own = masks
-            if len(heatmaps) > 1:
-                of = dict(enumerate(heatmap_of))
-                own = masks.take(
-                    [i for i, p in enumerate(masks.prompt.tolist()) if of.get(p, 0) == place]
-                )
-            inputs = {**given, "masks": own}
-            if heatmaps:
-                inputs["heatmap"] = heatmap_for(heatmaps, place)
-            if len(own):
-                questions.append(Call(task, inputs))
-        calls.append(questions)
-    return [
-        parts if isinstance(parts, Failure) else united(parts, task.image.size)
-        for parts, task in zip(_grouped(caller, node, step, calls), tasks, strict=True)
-    ]
+        if masks.quality is None:
+            sifted.append(Failure(f"--least-quality: {UNJUDGED}"))
+            continue
+        kept = masks.take(np.flatnonzero(masks.quality >= node.level))
+        sifted.append((kept, len(masks) - len(kept)))
+    return sifted
 
 
 def _merge(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
     """The masks that a fuser leaves as objects."""
-    calls = [Call(task, _together(values)) for task, values in zip(tasks, needs, strict=True)]
+    calls = [Call(task, together(values)) for task, values in zip(tasks, needs, strict=True)]
     return caller.call(node, node.steps[0], calls, method="merge")
 
 
@@ -248,115 +171,41 @@ def _count(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Va
     blind = "truth" in type(step).inputs().required
     counts: list[Any] = [{} for _ in tasks]
     places = [i for i, task in enumerate(tasks) if not (blind and task.truth is None)]
-    calls = [Call(tasks[i], _together(needs[i])) for i in places]
+    calls = [Call(tasks[i], together(needs[i])) for i in places]
     for place, counted in zip(places, caller.call(node, step, calls), strict=True):
         counts[place] = counted
     return counts
 
 
-def _refine(
-    caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]
-) -> list[Any]:
-    return [_rounds(caller, node, t, n) for t, n in zip(tasks, needs, strict=True)]
-
-
-def _rounds(caller: Caller, node: Node, task: Task, values: Values) -> Any:
-    """Ask, segment, select, ask again: (asked, masks, candidates) of the last round."""
-    place = next(i for i, step in enumerate(node.steps) if isinstance(step, Segmenter))
-    segment = replace(node, steps=node.steps[place : place + 1])
-    asked: Asked = values["prompts"]
-    for last in range(node.rounds - 1, -1, -1):
-        now = {**values, "prompts": asked}
-        masks = candidates = _segment(caller, segment, [task], [now])[0]
-        for step in node.steps[place + 1 :]:
-            if not isinstance(masks, Failure):
-                given = {**now, "masks": masks}
-                masks = _masks_of_masks(caller, node, step, [task], [given])[0]
-        if isinstance(masks, Failure):
-            return masks
-        if not last:
-            break
-        again = _asked_again(caller, node, task, asked, masks, values.get("heatmaps", ()))
-        if isinstance(again, Failure):
-            return again
-        if again is None:
-            break
-        asked = again
-    return asked, masks, candidates
-
-
-def _asked_again(
-    caller: Caller, node: Node, task: Task, asked: Asked, masks: Masks, heatmaps: Heatmaps
-) -> Asked | Failure | None:
-    """Every group's second look at its own prompts and masks; None if all are content."""
-    spans, changed = [], False
-    for span, answers in asked.answered(masks):
-        for prompter in span.prompters:
-            if not hasattr(prompter, "refine"):
-                continue
-            inputs: dict[str, Any] = {"prompts": span.prompts, "masks": answers}
-            if heatmaps:
-                inputs["heatmap"] = heatmap_for(heatmaps, span.heatmap)
-            prompts = caller.call(node, prompter, [Call(task, inputs)], method="refine")[0]
-            if isinstance(prompts, Failure):
-                return prompts
-            if prompts is not None:
-                if span.heatmap is not None:
-                    heatmap = heatmaps[span.heatmap]
-                    prompts = prompts.named(heatmap.name, heatmap.score)
-                span, changed = replace(span, prompts=prompts), True
-        spans.append(span)
-    return Asked(tuple(spans)) if changed else None
-
-
 def _result(place: int) -> Role:
-    """One of the values that `refine` leaves behind."""
+    """One of the values that `refine` or `sift` leaves behind."""
     return lambda caller, node, tasks, needs: [values["result"][place] for values in needs]
 
 
 Role: TypeAlias = Callable[[Caller, Node, Sequence[Task], Sequence[Values]], list[Any]]
 
 ROLES: Mapping[str, Role] = {
-    "saliency": _alone,
+    "saliency": alone,
     "transform": _transform,
     "prompt": _prompt,
     "gather": _gather,
+    "heatmaps": _heatmaps,
     "perturb": _perturb,
     "encode": _encode,
-    "segment": _segment,
-    "make_masks": _make_masks,
+    "segment": segment,
+    "make_masks": make_masks,
+    "sift": _sift,
+    "sifted_masks": _result(0),
+    "left_out": _result(1),
     "merge": _merge,
-    "make_labels": _alone,
+    "make_labels": alone,
     "count": _count,
-    "refine": _refine,
+    "refine": refine,
     "refined_prompts": _result(0),
     "refined_masks": _result(1),
     "refined_candidates": _result(2),
 }
 """What a node's role is, to what it does."""
-
-
-def _grouped(
-    caller: Caller, node: Node, step: Step, calls: Sequence[Sequence[Call]]
-) -> list[tuple[Any, ...] | Failure]:
-    """Several calls an image, all in one batch: each image's outputs, or its first failure."""
-    outputs = iter(caller.call(node, step, [call for several in calls for call in several]))
-    groups: list[tuple[Any, ...] | Failure] = []
-    for several in calls:
-        group = tuple(next(outputs) for _ in several)
-        failed = next((output for output in group if isinstance(output, Failure)), None)
-        groups.append(group if failed is None else failed)
-    return groups
-
-
-def _together(values: Values) -> dict[str, Any]:
-    """Values as steps take them that look at the whole image: prompts in one row, one heatmap."""
-    together = dict(values)
-    if values.get("heatmaps"):
-        together["heatmap"] = union(values["heatmaps"])
-    if "prompts" in values:
-        together["prompts"] = values["prompts"].prompts
-    return together
 
 
 def _attempt(work: Callable[..., Any], *arguments: Any) -> Any:

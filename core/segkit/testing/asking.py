@@ -34,6 +34,8 @@ def inputs_for(step: Step, values: Mapping[str, Any], seed: int = 0) -> dict[str
     found["classes"] = dict(values["classes"])  # its own: a run hands out a copy as well
     if "masks" in step.takes and Masks in step.gives:  # it stands before or at the selection
         found["masks"] = values["candidates"]
+    if step.kind == "judge":  # nobody has judged before
+        found["masks"] = dataclasses.replace(found["masks"], quality=None)
     if "rng" in names.all:
         found["rng"] = np.random.default_rng(seed)
     if "encoding" in names.all and "encoding" not in found and hasattr(step, "encode"):

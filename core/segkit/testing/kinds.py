@@ -8,7 +8,7 @@ from segkit.testing.heatmaps import SaliencyTests, TransformTests
 from segkit.testing.metrics import MetricTests
 from segkit.testing.perturbations import PerturbationTests
 from segkit.testing.prompters import PrompterTests
-from segkit.testing.segmenters import FuserTests, SegmenterTests, SelectorTests
+from segkit.testing.segmenters import FuserTests, JudgeTests, SegmenterTests, SelectorTests
 from segkit.testing.working import Working
 
 TESTS: dict[str, type[Every]] = {
@@ -18,6 +18,7 @@ TESTS: dict[str, type[Every]] = {
     "transform": TransformTests,
     "prompt": PrompterTests,
     "segmenter": SegmenterTests,
+    "judge": JudgeTests,
     "selector": SelectorTests,
     "fuser": FuserTests,
     "metric": MetricTests,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from segkit.plugins.steps import Step
 from segkit.testing.asking import Broken, checked, digest, guarded, named, picture
 from segkit.testing.values import EDGES
 from segkit.testing.working import Working
-from segkit.values.types import Heatmap, Masks, Prompt, Prompts
+from segkit.values.types import Heatmap, Image, Look, Masks, Prompt, Prompts
 
 ROUNDS = 25
 """A second look must be content after so many rounds; `--rounds` bounds it earlier, at 3."""
+
+AGAIN = ("refine", "admit")
+"""The optional methods that see the answers."""
 
 PEAKS = ((11, 9), (25, 12), (9, 16))
 """Where the one hot pixel of a heatmap is, x and y; far enough inside for points around it."""
@@ -34,8 +38,9 @@ class PrompterTests(Working):
         if "heatmap" not in step.inputs().all:
             # A network, or a table, need not know a mirrored picture.
             gone += ["test_a_hot_pixel_is_found", "test_any_heatmap", "test_mirrored"]
-        if not hasattr(step, "refine"):
-            gone += [name for name in dir(cls) if name.startswith("test_refine")]
+        for method in AGAIN:
+            if not hasattr(step, method):
+                gone += [name for name in dir(cls) if name.startswith(f"test_{method}")]
         if not getattr(step, "companion", False):
             gone.append("test_a_companion_asks_nothing_by_itself")
         return gone
@@ -87,10 +92,12 @@ class PrompterTests(Working):
     # ---- second looks ------------------------------------------------------------------------
 
     def test_a_companion_asks_nothing_by_itself(self, chosen: int) -> None:
-        """It only refines what another prompter asked."""
+        """It only refines or admits what another prompter asked."""
         step = self.step(chosen)
-        if not hasattr(step, "refine"):
-            raise Broken(f"{named(step)} is a companion and has no refine; define it")
+        if not any(hasattr(step, method) for method in AGAIN):
+            raise Broken(
+                f"{named(step)} is a companion and has neither refine nor admit; define one"
+            )
         if len(self.answer(step, "ordinary")):
             raise Broken(f"{named(step)} is a companion and asks by itself; return Prompts()")
 
@@ -129,16 +136,54 @@ class PrompterTests(Working):
             raise Broken(f"refine of {named(step)} changes its input '{changed[0]}'; make a copy")
 
     def _refined(self, step: Step, values: Mapping[str, Any]) -> Prompts | None:
-        names = type(step).inputs_of("refine").all
-        given = {n: values[n] for n in names if n in values}
-        try:
-            made = guarded(step, "refine", given, picture(values))
-        except SegkitError as error:
-            raise Broken(f"refine of {named(step)} fails {picture(values)}: {error}") from error
+        look = _look(values["image"], values["heatmaps"])
+        made = self._asked_again(step, "refine", {**values, "look": look})
         if made is None:
             return None
         found: Prompts = checked(step, made, {"image": values["image"]})
         return found
+
+    def _asked_again(self, step: Step, method: str, values: Mapping[str, Any]) -> Any:
+        names = type(step).inputs_of(method).all
+        given = {n: values[n] for n in names if n in values}
+        try:
+            return guarded(step, method, given, picture(values))
+        except SegkitError as error:
+            raise Broken(f"{method} of {named(step)} fails {picture(values)}: {error}") from error
+
+    # ---- prompts judged before they are decoded ------------------------------------------------
+
+    def test_admit_returns_some_of_its_prompts(self, chosen: int) -> None:
+        """Prompts stay as they are or are left out, whatever masks and heatmap there are."""
+        step = self.step(chosen)
+        for name in ("ordinary", "other", *EDGES):
+            values = self._with_names(name)
+            kept = self._asked_again(step, "admit", values)
+            given = values["prompts"]
+            found: Prompts = checked(step, kept, {"image": values["image"]})
+            if not all(any(prompt is own for own in given) for prompt in found):
+                raise Broken(
+                    f"admit of {named(step)} returns a prompt that it was not given "
+                    f"{picture(values)}; return some of its prompts as they are, and change them "
+                    "in refine"
+                )
+
+    def test_admit_leaves_its_inputs_alone(self, chosen: int) -> None:
+        """The masks are those of the run."""
+        step = self.step(chosen)
+        values = self._with_names("ordinary")
+        before = {n: digest(v) for n, v in values.items()}
+        self._asked_again(step, "admit", values)
+        changed = [n for n, found in before.items() if digest(values[n]) != found]
+        if changed:
+            raise Broken(f"admit of {named(step)} changes its input '{changed[0]}'; make a copy")
+
+    def _with_names(self, picture_name: str) -> dict[str, Any]:
+        """A picture's values with masks that have the classes of their prompts."""
+        values = self.values(picture_name)
+        masks: Masks = values["masks"]
+        names = tuple(values["prompts"][int(i)].name for i in masks.prompt)
+        return {**values, "masks": replace(masks, names=names)}
 
 
 def _middles(prompt: Prompt) -> list[tuple[str, NDArray[np.float64]]]:
@@ -154,6 +199,23 @@ def _middles(prompt: Prompt) -> list[tuple[str, NDArray[np.float64]]]:
         y, x = np.nonzero(prompt.mask > 0)
         found.append(("the middle of the mask", np.array([x.mean(), y.mean()])))
     return found
+
+
+def _look(image: Image, heatmaps: tuple[Heatmap, ...]) -> Look:
+    """What a picture's classifier says of changed ones: no heat where pixels differ, less score."""
+
+    def look(changed: Image) -> tuple[Heatmap, ...]:
+        if changed.size != image.size:
+            raise Broken(
+                f"refine looks at a picture of {changed.size}, but it should be {image.size}"
+            )
+        same = (changed.pixels == image.pixels).all(axis=2)
+        return tuple(
+            Heatmap(np.where(same, h.values, np.float32(0)), h.name, h.score * float(same.mean()))
+            for h in heatmaps
+        )
+
+    return look
 
 
 def _discs(prompts: Prompts, size: tuple[int, int]) -> Masks:

@@ -1,7 +1,8 @@
-"""The tests of segmenters, selectors and fusers."""
+"""The tests of segmenters, judges, selectors and fusers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,15 +134,62 @@ class SegmenterTests(Working):
             )
 
 
+class JudgeTests(Working):
+    """A quality for each mask."""
+
+    mirrors = True
+
+    def test_the_masks_stay_as_they_are(self, chosen: int) -> None:
+        """Each candidate comes back in its place, with nothing new but its quality."""
+        step = self.step(chosen)
+        for name in ("ordinary", "no-logits", "full-masks", "no-classes"):
+            self._judged(step, self.values(name))
+
+    def test_any_candidates(self, chosen: int) -> None:
+        """So it does whatever the masks are, empty ones and equals included."""
+        step = self.step(chosen)
+
+        def holds(values: dict[str, Any]) -> None:
+            if len(values["candidates"]):
+                self._judged(step, values)
+
+        holds_for_results(holds)
+
+    def test_the_order_of_masks_plays_no_part(self, chosen: int) -> None:
+        """A mask is judged by what it is, not by its place among the candidates."""
+        step = self.step(chosen)
+        values = self.values("ordinary")
+        given: Masks = values["candidates"]
+        order = np.arange(len(given))[::-1]
+        straight: Masks = self.answer(step, values)
+        turned: Masks = self.answer(step, {**values, "candidates": given.take(order)})
+        wrong = difference(straight.take(order).quality, turned.quality, 1e-3)
+        if wrong:
+            raise Broken(
+                f"{named(step)} judges the same masks otherwise when they come in reverse: its "
+                f"quality{wrong}; judge each by what it shows, not by its place"
+            )
+
+    def _judged(self, step: Step, values: dict[str, Any]) -> None:
+        given: Masks = values["candidates"]
+        made: Masks = self.answer(step, values)
+        wrong = difference(replace(given, quality=made.quality), made)
+        if wrong:
+            raise Broken(
+                f"{named(step)} changes the masks that it judges {picture(values)}: their "
+                f"Masks{wrong}; return dataclasses.replace(masks, quality=...)"
+            )
+
+
 class SelectorTests(Working):
     """One mask for each prompt."""
 
     mirrors = True
 
     def test_it_chooses_among_the_candidates(self, chosen: int) -> None:
-        """Each mask is one of its prompt's candidates, with that one's score and name."""
+        """Each mask is one of its prompt's candidates, with that one's score, quality and name."""
         step = self.step(chosen)
-        for name in ("ordinary", "no-logits", "full-masks", "no-classes"):
+        for name in ("ordinary", "no-logits", "full-masks", "no-classes", "judged"):
             self._among(step, self.values(name))
 
     def test_a_single_candidate_passes(self, chosen: int) -> None:
@@ -172,14 +220,19 @@ class SelectorTests(Working):
                 for j in np.flatnonzero(given.prompt == made.prompt[i])
                 if np.array_equal(given.masks[j], made.masks[i])
                 and given.scores[j] == made.scores[i]
+                and _quality(given, int(j)) == _quality(made, i)
                 and given.names[j] == made.names[i]
             ]
             if not hits:
                 raise Broken(
                     f"{named(step)} gives prompt {made.prompt[i]} a mask that is none of its "
                     f"candidates {picture(values)}; choose one with masks.take(indices), which "
-                    "keeps score, name and prompt"
+                    "keeps score, quality, name and prompt"
                 )
+
+
+def _quality(masks: Masks, place: int) -> float | None:
+    return None if masks.quality is None else float(masks.quality[place])
 
 
 class FuserTests(Working):

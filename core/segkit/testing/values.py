@@ -8,6 +8,7 @@ computed from the picture's name, so it is the same on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,11 @@ def _masked(value: bool | None) -> Any:
     return changed
 
 
+def _judged(masks: Masks) -> Masks:
+    """The masks with a quality that puts them in another order than their scores do."""
+    return replace(masks, quality=1 - masks.scores)
+
+
 def _true(value: int) -> Any:
     def changed(made: Values) -> Values:
         ids = np.full(made["image"].size, value, np.int32)
@@ -250,6 +256,7 @@ EDGES: dict[str, tuple[frozenset[str], Callable[[Values], Values]]] = {
     "empty-masks": (_MASKS, _masked(False)),
     "full-masks": (_MASKS, _masked(True)),
     "no-logits": (_MASKS, _masked(None)),
+    "judged": (_MASKS, lambda made: {key: _judged(made[key]) for key in ("candidates", "masks")}),
     "no-object": (frozenset({"truth"}), _true(0)),
     "all-void": (frozenset({"truth"}), _true(VOID)),
     "some-void": (frozenset({"truth", "labels"}), _voids),
@@ -282,7 +289,7 @@ def mirrored(value: Any, how: str, size: tuple[int, int]) -> Any:
     if isinstance(value, Masks):
         logits = None if value.logits is None else _mirror(value.logits, how, (1, 2))
         masks = _mirror(value.masks, how, (1, 2))
-        return Masks(masks, value.scores, value.prompt, value.names, logits)
+        return replace(value, masks=masks, logits=logits)
     if isinstance(value, Prompt):
         points = _moved(value.points, how, size)
         mask = None if value.mask is None else _mirror(value.mask, how, (0, 1))

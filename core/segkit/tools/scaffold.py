@@ -89,6 +89,12 @@ EXAMPLES = {
         ("numpy", "scipy"),
         ("scipy",),
     ),
+    "judge": Example(
+        "Judge masks by how clear of the picture's border they stay.",
+        "least",
+        "segkit run --judge {name}",
+        f"{_SHAPES} --judge {{name}},score",
+    ),
     "selector": Example(
         "Keep the most compact candidate mask.",
         "weight",

@@ -10,14 +10,21 @@ from then on, so the steps can trust what they get. What does not fit raises `Ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segkit.errors import BadValueError
+from segkit.values.checking import (
+    check_finite,
+    check_name,
+    checked_array,
+    checked_names,
+    checked_score,
+)
 
 BACKGROUND = 0
 """The class id of everything that is no object."""
@@ -32,73 +39,6 @@ Scores = dict[str, float]
 """What a metric prints, made from added counts."""
 
 
-def _array(
-    owner: str, name: str, value: ArrayLike, dtype: Any, shape: tuple[int | str, ...]
-) -> NDArray[Any]:
-    """Return `value` as a read-only array of `dtype`, or say which shape was wanted.
-
-    A string in `shape` is an axis of any length; only lossless or float conversions are made.
-    """
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise BadValueError(f"{owner}.{name} should be an array, but {error}") from None
-    wanted = "(" + ", ".join(str(n) for n in shape) + ")"
-    fits = array.ndim == len(shape) and all(
-        isinstance(want, str) or want == got for want, got in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
-        raise BadValueError(f"{owner}.{name} should have shape {wanted}, but has {array.shape}")
-    target = np.dtype(dtype)
-    if array.dtype != target:
-        if target.kind == "b" or array.dtype.kind not in "biuf":
-            raise BadValueError(f"{owner}.{name} should be {target}, but is {array.dtype}")
-        if target.kind in "iu":
-            converted = array.astype(target)
-            if not np.array_equal(converted, array):
-                raise BadValueError(
-                    f"{owner}.{name} should hold {target} values, but its {array.dtype} values "
-                    "do not fit"
-                )
-            array = converted
-        else:
-            array = array.astype(target)
-    elif array.flags.writeable:
-        array = array.copy()
-    array.flags.writeable = False
-    return array
-
-
-def _finite(owner: str, name: str, array: NDArray[Any]) -> None:
-    """Refuse NaN and infinity."""
-    if not np.isfinite(array).all():
-        raise BadValueError(f"{owner}.{name} should be finite, but holds NaN or infinity")
-
-
-def _name(owner: str, name: Any) -> None:
-    """Refuse a class that is no text."""
-    if name is not None and not isinstance(name, str):
-        raise BadValueError(f"{owner}.name should be a string or None, but is {name!r}")
-
-
-def _score(owner: str, score: Any) -> float:
-    """Return `score` as a float; NaN and infinity are refused."""
-    score = float(score)
-    if not np.isfinite(score):
-        raise BadValueError(f"{owner}.score should be finite, but is {score}")
-    return score
-
-
-def _names(owner: str, names: Any, count: int) -> tuple[str | None, ...]:
-    """Return `names` as a tuple of `count` strings or None; empty means None for each."""
-    names = tuple(names) or (None,) * count
-    if len(names) != count or any(n is not None and not isinstance(n, str) for n in names):
-        raise BadValueError(
-            f"{owner}.names should be {count} strings or None, one for each mask, but is {names!r}"
-        )
-    return names
-
-
 @dataclass(frozen=True, eq=False)
 class Image:
     """One picture."""
@@ -109,7 +49,7 @@ class Image:
     """The file's stem; unique within a data set. Files of a run are named after it."""
 
     def __post_init__(self) -> None:
-        pixels = _array("Image", "pixels", self.pixels, np.uint8, ("H", "W", 3))
+        pixels = checked_array("Image", "pixels", self.pixels, np.uint8, ("H", "W", 3))
         if 0 in pixels.shape:
             raise BadValueError(f"Image.pixels should not be empty, but has shape {pixels.shape}")
         object.__setattr__(self, "pixels", pixels)
@@ -134,16 +74,20 @@ class Heatmap:
     """How sure the model is of that class, e.g. its softmax probability."""
 
     def __post_init__(self) -> None:
-        values = _array("Heatmap", "values", self.values, np.float32, ("H", "W"))
-        _finite("Heatmap", "values", values)
+        values = checked_array("Heatmap", "values", self.values, np.float32, ("H", "W"))
+        check_finite("Heatmap", "values", values)
         if values.size and (values.min() < 0 or values.max() > 1):
             raise BadValueError(
                 "Heatmap.values should lie in [0, 1], but reach from "
                 f"{values.min():.4g} to {values.max():.4g}"
             )
         object.__setattr__(self, "values", values)
-        _name("Heatmap", self.name)
-        object.__setattr__(self, "score", _score("Heatmap", self.score))
+        check_name("Heatmap", self.name)
+        object.__setattr__(self, "score", checked_score("Heatmap", self.score))
+
+
+Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]
+"""What a second look asks again with: the heatmaps of another picture of the image's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,19 +121,19 @@ class Prompt:
 
     def __post_init__(self) -> None:
         points = self.points if np.size(self.points) else np.zeros((0, 2), np.float32)
-        points = _array("Prompt", "points", points, np.float32, ("n", 2))
-        _finite("Prompt", "points", points)
+        points = checked_array("Prompt", "points", points, np.float32, ("n", 2))
+        check_finite("Prompt", "points", points)
         object.__setattr__(self, "points", points)
         signs = self.signs
         if len(points) and not np.size(signs):
             signs = np.ones(len(points), bool)
         signs = signs if np.size(signs) else np.zeros(0, bool)
         object.__setattr__(
-            self, "signs", _array("Prompt", "signs", signs, np.bool_, (len(points),))
+            self, "signs", checked_array("Prompt", "signs", signs, np.bool_, (len(points),))
         )
         if self.box is not None:
-            box = _array("Prompt", "box", self.box, np.float32, (4,))
-            _finite("Prompt", "box", box)
+            box = checked_array("Prompt", "box", self.box, np.float32, (4,))
+            check_finite("Prompt", "box", box)
             if box[0] > box[2] or box[1] > box[3]:
                 raise BadValueError(
                     "Prompt.box should be first x, first y, last x, last y, but is "
@@ -197,11 +141,11 @@ class Prompt:
                 )
             object.__setattr__(self, "box", box)
         if self.mask is not None:
-            mask = _array("Prompt", "mask", self.mask, np.float32, ("h", "w"))
-            _finite("Prompt", "mask", mask)
+            mask = checked_array("Prompt", "mask", self.mask, np.float32, ("h", "w"))
+            check_finite("Prompt", "mask", mask)
             object.__setattr__(self, "mask", mask)
-        _name("Prompt", self.name)
-        object.__setattr__(self, "score", _score("Prompt", self.score))
+        check_name("Prompt", self.name)
+        object.__setattr__(self, "score", checked_score("Prompt", self.score))
 
     @property
     def empty(self) -> bool:
@@ -276,6 +220,8 @@ class Masks:
     logits: NDArray[np.float32] | None = None
     """(n, h, w) float32 over the whole image at the segmenter's own low resolution, positive =
     object; or None."""
+    quality: NDArray[np.float32] | None = None
+    """(n,) float32 from 0 to 1: how good a judge holds each mask for; or None."""
 
     if TYPE_CHECKING:
 
@@ -286,27 +232,47 @@ class Masks:
             prompt: ArrayLike,
             names: tuple[str | None, ...] = (),
             logits: ArrayLike | None = None,
+            quality: ArrayLike | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        masks = _array("Masks", "masks", self.masks, np.bool_, ("n", "H", "W"))
+        masks = checked_array("Masks", "masks", self.masks, np.bool_, ("n", "H", "W"))
         n = len(masks)
         object.__setattr__(self, "masks", masks)
-        scores = _array("Masks", "scores", self.scores, np.float32, (n,))
-        _finite("Masks", "scores", scores)
+        scores = checked_array("Masks", "scores", self.scores, np.float32, (n,))
+        check_finite("Masks", "scores", scores)
         object.__setattr__(self, "scores", scores)
-        prompt = _array("Masks", "prompt", self.prompt, np.int64, (n,))
+        prompt = checked_array("Masks", "prompt", self.prompt, np.int64, (n,))
         if n and prompt.min() < 0:
             raise BadValueError("Masks.prompt should hold indices from 0, but has a negative one")
         object.__setattr__(self, "prompt", prompt)
-        object.__setattr__(self, "names", _names("Masks", self.names, n))
+        object.__setattr__(self, "names", checked_names("Masks", self.names, n))
         if self.logits is not None:
-            logits = _array("Masks", "logits", self.logits, np.float32, (n, "h", "w"))
-            _finite("Masks", "logits", logits)
+            logits = checked_array("Masks", "logits", self.logits, np.float32, (n, "h", "w"))
+            check_finite("Masks", "logits", logits)
             object.__setattr__(self, "logits", logits)
+        if self.quality is not None:
+            quality = checked_array("Masks", "quality", self.quality, np.float32, (n,))
+            if not ((quality >= 0) & (quality <= 1)).all():
+                ends = f"{quality.min():.4g} to {quality.max():.4g}"  # NaN, if there is one
+                raise BadValueError(
+                    f"Masks.quality should lie from 0 to 1, but reaches from {ends}"
+                )
+            object.__setattr__(self, "quality", quality)
 
     def __len__(self) -> int:
         return len(self.masks)
+
+    @property
+    def overall(self) -> float | None:
+        """How good a judge holds them for together: the mean quality over their pixels.
+
+        None where nobody has judged, 0 without a pixel.
+        """
+        if self.quality is None:
+            return None
+        areas = self.masks.sum(axis=(1, 2), dtype=np.float64)
+        return float((self.quality * areas).sum() / areas.sum()) if areas.any() else 0.0
 
     @classmethod
     def none(cls, size: tuple[int, int]) -> Masks:
@@ -322,6 +288,7 @@ class Masks:
             self.prompt[chosen],
             tuple(self.names[i] for i in chosen),
             None if self.logits is None else self.logits[chosen],
+            None if self.quality is None else self.quality[chosen],
         )
 
 
@@ -335,7 +302,7 @@ class Labels:
     """Id to name, background and void left out."""
 
     def __post_init__(self) -> None:
-        ids = _array("Labels", "ids", self.ids, np.int32, ("H", "W"))
+        ids = checked_array("Labels", "ids", self.ids, np.int32, ("H", "W"))
         if ids.size and ids.min() < 0:
             raise BadValueError(f"Labels.ids should be 0 or more, but reach down to {ids.min()}")
         object.__setattr__(self, "ids", ids)
@@ -381,5 +348,5 @@ class Truth:
             )
         if self.instances is not None:
             size = self.labels.ids.shape
-            instances = _array("Truth", "instances", self.instances, np.int32, size)
+            instances = checked_array("Truth", "instances", self.instances, np.int32, size)
             object.__setattr__(self, "instances", instances)

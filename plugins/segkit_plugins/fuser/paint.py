@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from segkit import BACKGROUND, VOID, Fuser, Image, Labels, Masks, Prompts, hookimpl, id_of
-from segkit_plugins.shared.name_tables import BACKGROUND_NAME, NameTable, load_table
-from segkit_plugins.shared.object_names import NAMELESS, object_names, only_objects
-from segkit_plugins.shared.renaming import renamed_map
+from segkit import Fuser, Masks, Prompts, hookimpl
+from segkit_plugins.fuser._painting import Painting, same_object
 
 
-class Paint(Fuser):
+class Paint(Painting):
     """A class map with the masks painted one over the other, the likelier ones on top.
 
     How likely a mask is: its own score times its prompt's, that is, the quality which the segmenter
@@ -45,16 +42,12 @@ class Paint(Fuser):
     """Masks with at least this IoU show one object, whatever their classes; the likeliest stays,
     also for metrics and files. 1: only masks that are equal."""
 
-    table: str | None = None
-    """Renames the classes after painting to those of the data set, and makes background of the
-    others: ade20k-voc, coco-voc, or a file with a line 'source,target' for each."""
-
-    def open(self, device: str) -> None:
-        """Read the table, so that errors in it come first."""
-        _ = self._renamed
+    parts: float | None = Field(None, gt=0, le=1)
+    """A mask of which at least this share lies in a likelier one is a part of that object, whatever
+    the classes, and is left out like a duplicate. Left out, parts stay."""
 
     def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
-        """The masks without duplicates, in their order."""
+        """The masks without duplicates and parts, in their order."""
         kept: list[int] = []
         areas = masks.masks.sum(axis=(1, 2))
         for i in np.argsort(-_likelihoods(masks, prompts), kind="stable").tolist():
@@ -63,63 +56,12 @@ class Paint(Fuser):
         return masks if len(kept) == len(masks) else masks.take(sorted(kept))
 
     def _same(self, masks: NDArray[np.bool_], areas: NDArray[np.intp], i: int, j: int) -> bool:
-        """Whether two masks show one object; none does without a pixel."""
-        small, large = sorted((int(areas[i]), int(areas[j])))
-        if not small or small < self.duplicates * large:  # the IoU is at most their ratio
-            return False
-        both = int(np.count_nonzero(masks[i] & masks[j]))
-        return both >= self.duplicates * (small + large - both)
+        return same_object(masks, areas, i, j, self.duplicates, self.parts)
 
-    def __call__(
-        self,
-        image: Image,
-        masks: Masks | None = None,
-        prompts: Prompts | None = None,
-        labels: Labels | None = None,
-        classes: Mapping[int, str] | None = None,
-    ) -> Labels:
-        """The class map (H, W) with the classes of the data set, the class map and the masks."""
-        if self._renamed is None:
-            return self._painted(image, masks, prompts, labels, classes)
-        table = {NAMELESS: NAMELESS, **self._renamed}
-        if only_objects(classes):
-            table = dict.fromkeys(table, NAMELESS)
-        own = self._painted(image, masks, prompts, labels, None)
-        return renamed_map(own, NameTable(table), classes)
-
-    @cached_property
-    def _renamed(self) -> Mapping[str, str] | None:
-        return None if self.table is None else load_table(self.table)
-
-    def _painted(
-        self,
-        image: Image,
-        masks: Masks | None,
-        prompts: Prompts | None,
-        labels: Labels | None,
-        classes: Mapping[int, str] | None,
-    ) -> Labels:
-        """The masks over the class map, under the ids of `classes` and the next free ones."""
-        names = dict(classes or {})
-        ids = np.zeros(image.size, np.int32)
-        if labels is not None:
-            for i in np.unique(labels.ids).tolist():
-                if i not in (BACKGROUND, VOID) and i not in labels.classes:
-                    names.setdefault(i, f"class {i}")
-            ids[:] = labels.ids
-            for i, name in labels.classes.items():
-                ids[labels.ids == i] = id_of(name, names)
-        if masks is not None:
-            asked = object_names(masks, prompts, classes)
-            seen = [i for i, name in enumerate(asked) if name != BACKGROUND_NAME]
-            numbers = {i: id_of(asked[i] or NAMELESS, names) for i in seen}
-            order = np.arange(len(masks))
-            if self.overlap == "score":
-                order = np.argsort(_likelihoods(masks, prompts), kind="stable")
-            for i in order.tolist():
-                if i in numbers:
-                    ids[masks.masks[i]] = numbers[i]
-        return Labels(ids, names)
+    def _order(self, masks: Masks, prompts: Prompts | None) -> NDArray[np.intp]:
+        if self.overlap == "order":
+            return np.arange(len(masks))
+        return np.argsort(_likelihoods(masks, prompts), kind="stable")
 
 
 def _likelihoods(masks: Masks, prompts: Prompts | None) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""F1 score of the objects: masks matched with true objects at an IoU of one half."""
+"""F1 score of the objects, masks matched with true ones at an IoU of one half; and duplicates."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from segkit import BACKGROUND, VOID, Counts, Figure, Masks, Metric, Scores, Truth, hookimpl
+from segkit import Counts, Figure, Masks, Metric, Scores, Truth, hookimpl
 from segkit_plugins.metric._counting import same_size
+from segkit_plugins.metric._instances import class_of, counted_masks, objects_of
 
 
 class InstanceF1(Metric):
@@ -20,11 +21,12 @@ class InstanceF1(Metric):
     out of all masks, and a mask that lies in it by more than half, such as one in a crowd, counts
     for nothing. Images whose truth has no instances are left out. That is the F1 score of detection
     at IoU 0.5 (as in Kirillov et al. 2019, panoptic quality's recognition quality, but with masks
-    that may overlap).
+    that may overlap). `instance-duplicates` is the share of the masks that would match an object
+    which another mask has.
     """
 
     name = "instance-f1"
-    figures = {"instance-f1": Figure()}
+    figures = {"instance-f1": Figure(), "instance-duplicates": Figure(lower_is_better=True)}
 
     least: float = Field(0.5, gt=0, le=1)
     """The least IoU of a match."""
@@ -33,42 +35,39 @@ class InstanceF1(Metric):
     """Whether a match must have the object's class, too; the truth's and the mask's name alike."""
 
     def count(self, truth: Truth, masks: Masks, classes: Mapping[int, str] | None = None) -> Counts:
-        """{'matched', 'masks', 'objects': numbers of the image}; nothing without instances."""
+        """{'matched', 'duplicates', 'masks', 'objects': numbers}; nothing without instances."""
         if truth.instances is None:
             return {}
         same_size(self.name, masks.masks[0] if len(masks) else truth.labels.ids, truth)
-        numbers = [int(i) for i in np.unique(truth.instances) if i not in (BACKGROUND, VOID)]
-        kept = (truth.labels.ids != VOID) & (truth.instances != VOID)
-        counted = _counted(masks, kept)
-        objects = np.stack([truth.instances == i for i in numbers]) if numbers else None
-        if objects is None or not counted:
-            return {"matched": 0, "masks": len(counted), "objects": len(numbers)}
+        objects, kept = objects_of(truth)
+        counted = counted_masks(masks, kept)
+        if not len(objects) or not counted:
+            counts = {"matched": 0, "duplicates": 0, "masks": len(counted)}
+            return {**counts, "objects": len(objects)}
         found = (masks.masks[counted] & kept).reshape(len(counted), -1)
-        overlaps = _ious(found, (objects & kept).reshape(len(numbers), -1))
+        overlaps = _ious(found, objects.reshape(len(objects), -1))
         if self.by_class:
             names = classes or truth.labels.classes
-            own = [names.get(_class_of(truth, mask)) for mask in objects]
+            own = [names.get(class_of(truth, mask)) for mask in objects]
             named = [masks.names[i] for i in counted]
             overlaps *= np.array([[n is not None and n == o for o in own] for n in named])
+        matched = _matches(overlaps, self.least)
         return {
-            "matched": _matches(overlaps, self.least),
+            "matched": matched,
+            "duplicates": int((overlaps >= self.least).any(axis=1).sum()) - matched,
             "masks": len(counted),
-            "objects": len(numbers),
+            "objects": len(objects),
         }
 
     def score(self, counts: Counts) -> Scores:
-        """{'instance-f1': in [0, 1]}; 1 where there is no object and no mask."""
+        """{'instance-f1', 'instance-duplicates': in [0, 1]}; 1 and 0 without object and mask."""
         if not counts:
             return {}
         whole = counts["masks"] + counts["objects"]
-        return {"instance-f1": 2 * counts["matched"] / whole if whole else 1.0}
-
-
-def _counted(masks: Masks, kept: NDArray[np.bool_]) -> list[int]:
-    """The masks that have a pixel and lie in void by no more than half."""
-    areas = masks.masks.sum(axis=(1, 2))
-    inside = (masks.masks & kept).sum(axis=(1, 2))
-    return [int(i) for i in np.flatnonzero((areas > 0) & (2 * inside >= areas))]
+        return {
+            "instance-f1": 2 * counts["matched"] / whole if whole else 1.0,
+            "instance-duplicates": counts["duplicates"] / max(counts["masks"], 1),
+        }
 
 
 def _ious(found: NDArray[np.bool_], objects: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -89,11 +88,6 @@ def _matches(overlaps: NDArray[np.float64], least: float) -> int:
     allowed = np.where(overlaps >= least, overlaps, 0.0)
     rows, columns = linear_sum_assignment(-allowed)
     return int(np.count_nonzero(allowed[rows, columns]))
-
-
-def _class_of(truth: Truth, mask: NDArray[np.bool_]) -> int:
-    """The class id that most of an object's pixels have."""
-    return int(np.bincount(truth.labels.ids[mask]).argmax())
 
 
 @hookimpl

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit import Prompt
 from segkit_plugins.prompt._peaks import brightest
 
 Region = NDArray[np.bool_]
 """(H, W) bool."""
+
+Asking: TypeAlias = Literal["point", "box", "both"]
+"""What is asked of a region: its brightest pixel, its tight box, or both."""
 
 
 def hot(values: NDArray[np.float32], level: float) -> Region:
@@ -36,6 +42,12 @@ def parts(region: Region, most: int, least: int = 1) -> list[Region]:
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-sizes, kind="stable")
     return [labels == i + 1 for i in order[:most] if sizes[i] >= least]
+
+
+def asked_of(region: Region, values: NDArray[np.float32], ask: Asking) -> Prompt:
+    """The prompt for one region of a heatmap's values, both (H, W)."""
+    points = brightest(np.where(region, values, np.float32(0))) if ask != "box" else ()
+    return Prompt(points=points, box=tight_box(region) if ask != "point" else None)
 
 
 def depth(region: Region) -> NDArray[np.float32]:

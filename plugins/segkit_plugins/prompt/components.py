@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-import numpy as np
 from pydantic import Field, PositiveInt
 
-from segkit import Heatmap, Prompt, Prompter, Prompts, hookimpl
-from segkit_plugins.prompt._peaks import brightest
-from segkit_plugins.prompt._regions import Region, hot, parts, tight_box
+from segkit import Heatmap, Prompter, Prompts, hookimpl
+from segkit_plugins.prompt._regions import Asking, asked_of, hot, parts
 
 
 class Components(Prompter):
@@ -25,7 +22,7 @@ class Components(Prompter):
     level: float = Field(0.5, gt=0, le=1)
     """Heat that a pixel of a region has at least, as a share of the maximum."""
 
-    ask: Literal["point", "box", "both"] = "both"
+    ask: Asking = "both"
     """What is asked of each: its brightest pixel, its tight box, or both."""
 
     min_area: float = Field(0.002, ge=0, le=1)
@@ -39,11 +36,7 @@ class Components(Prompter):
         values = heatmap.values
         least = max(1, round(self.min_area * values.size))
         regions = parts(hot(values, self.level), self.most, least)
-        return Prompts(tuple(self._asked(np.where(p, values, np.float32(0)), p) for p in regions))
-
-    def _asked(self, values: np.ndarray, part: Region) -> Prompt:
-        points = brightest(values) if self.ask != "box" else ()
-        return Prompt(points=points, box=tight_box(part) if self.ask != "point" else None)
+        return Prompts(tuple(asked_of(part, values, self.ask) for part in regions))
 
 
 @hookimpl

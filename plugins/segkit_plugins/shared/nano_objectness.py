@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segkit import Image
-from segkit_plugins.shared.nano_encoder import build_encoder, embedding_of
+from segkit_plugins.shared.nano_encoder import DIM, build_encoder, embedding_of
 from segkit_plugins.shared.weights import bundled, fill, load_torch
 
 PREFIX = "image_encoder."
@@ -33,8 +33,22 @@ class DenseLayers:
         fill(encoder, own, self.path, "nano's image encoder")
         self.encoder = encoder.to(device).eval().requires_grad_(False)
 
-    def probabilities(self, image: Image, target: Target) -> NDArray[np.float32]:
-        """(H, W) in [0, 1]: of each pixel, whether what is asked for lies there."""
+    def embedding(self, image: Image) -> NDArray[np.float32]:
+        """(r, c, 64) of the places that the image covers, eight pixels of the input each."""
+        embedding, covered = embedding_of(self.encoder, image, self.path, self.device)
+        side = self.encoder.img_size // embedding.shape[-1]
+        rows, columns = (-(-n // side) for n in covered)
+        places = embedding[0, :DIM, :rows, :columns].permute(1, 2, 0)
+        own: NDArray[np.float32] = places.cpu().numpy()
+        return own
+
+    def probabilities(
+        self, image: Image, target: Target, size: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
+        """(h, w) in [0, 1]: of each place, whether what is asked for lies there.
+
+        `size`: (h, w) of the answer, spread over the whole image; left out, the image's own.
+        """
         embedding, (rows, columns) = embedding_of(self.encoder, image, self.path, self.device)
         layer = self.encoder.people if target == "person" else self.encoder.objectness
         side = self.encoder.img_size
@@ -42,6 +56,8 @@ class DenseLayers:
             logits = layer(embedding)[None]
             whole = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
             seen = whole[..., :rows, :columns].sigmoid()
-            seen = F.interpolate(seen, image.size, mode="bilinear", align_corners=False)[0, 0]
+            seen = F.interpolate(seen, size or image.size, mode="bilinear", align_corners=False)[
+                0, 0
+            ]
         likely: NDArray[np.float32] = seen.clamp(0, 1).cpu().numpy()
         return likely

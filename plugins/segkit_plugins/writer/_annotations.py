@@ -50,7 +50,9 @@ class AnnotationWriter(Writer):
         """
         objects = objects_in(self.name, masks, prompts, labels, classes)
         own = masks is None
-        annotated = Annotated(image, objects, labels, classes, directory / self.name, own)
+        judged = masks is not None and masks.quality is not None
+        folder = directory / self.name
+        annotated = Annotated(image, objects, labels, classes, folder, own, judged)
         return self.annotate(directory, annotated)
 
     def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
@@ -73,6 +75,8 @@ class Annotated:
     own_ids: bool = True
     """Whether the class map's ids are a segmenter's; masks that were painted give them anew in each
     image."""
+    judged: bool = False
+    """Whether each object has a quality."""
 
     @cached_property
     def ids(self) -> ClassIds:
@@ -95,6 +99,13 @@ class AnnotatedObject:
     """The mask's score; 1 for a class of a class map."""
     wanted: int | None = None
     """Its class's id in the class map, if it comes from one."""
+    quality: float | None = None
+    """How good a judge holds the mask for; None where none has judged."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What formats with room for it hold: `score`, and where there is one `quality`."""
+        return {"score": self.score} | ({} if self.quality is None else {"quality": self.quality})
 
 
 def objects_in(
@@ -126,7 +137,8 @@ def objects_in(
         ]
     objects = []
     names = object_names(masks, prompts, classes)
-    for mask, score, name in zip(masks.masks, masks.scores, names, strict=True):
+    judged = [None] * len(masks) if masks.quality is None else masks.quality.tolist()
+    for mask, score, name, said in zip(masks.masks, masks.scores, names, judged, strict=True):
         if not mask.any() or name == BACKGROUND_NAME:
             continue
         wanted = None
@@ -135,7 +147,9 @@ def objects_in(
             if wanted == BACKGROUND:
                 continue
             name = name_of(wanted, labels, classes)
-        objects.append(AnnotatedObject(name or NAMELESS, mask, round(float(score), 6), wanted))
+        quality = None if said is None else round(said, 6)
+        own = round(float(score), 6)
+        objects.append(AnnotatedObject(name or NAMELESS, mask, own, wanted, quality))
     return objects
 
 

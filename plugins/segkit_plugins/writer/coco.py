@@ -28,12 +28,13 @@ PARTS = "coco/parts"
 class Coco(AnnotationWriter):
     """`coco/annotations.json` for pycocotools, and the photos in `coco/images`.
 
-    One annotation for each mask, with the score of the mask, or, where the result is a class map
-    without masks, one for each of its classes in an image, with score 1. Masks are compressed run
-    lengths (`iscrowd` 0), so nothing is lost, overlaps and holes included; `bbox` is x, y, width
-    and height, `area` the number of pixels. Empty masks are left out, images without objects stay
-    in. Image ids count from 1 by name; category ids are the data set's class ids, names that it
-    lacks get the next free ones by name. The list of annotations also fits `COCO.loadRes`.
+    One annotation for each mask, with the mask's `score`, and its `quality` where a judge took
+    part; or, where the result is a class map without masks, one for each of its classes in an
+    image, with score 1. Masks are compressed run lengths (`iscrowd` 0), so nothing is lost,
+    overlaps and holes included; `bbox` is x, y, width and height, `area` the number of pixels.
+    Empty masks are left out, images without objects stay in. Image ids count from 1 by name;
+    category ids are the data set's class ids, names that it lacks get the next free ones by name.
+    The list of annotations also fits `COCO.loadRes`.
 
     Each image has a file in `coco/parts`, from which the whole is made once all are done.
     """
@@ -73,7 +74,7 @@ class Coco(AnnotationWriter):
                     "area": int(rle.area(coded)),
                     "bbox": _box(item.mask),
                     "iscrowd": 0,
-                    "score": item.score,
+                    **item.figures,
                 }
             )
         ids.save()

@@ -25,8 +25,9 @@ class Labelme(_annotations.AnnotationWriter):
     of less than a fiftieth of the object are gone. With `tolerance` 0 and `least-part` 0 nothing is
     lost: filling the polygons with their border, as labelme does, gives the mask back. The parts of
     one object share a `group_id`. A hole is cut out by a seam from its left side. Overlaps stay,
-    and each polygon has the mask's `score`. Where the result is a class map without masks, each of
-    its classes in an image is one object, with score 1.
+    and each polygon has the mask's `score`, and its `quality` where a judge took part. Where the
+    result is a class map without masks, each of its classes in an image is one object, with score
+    1.
     """
 
     name = "labelme"
@@ -59,7 +60,7 @@ class Labelme(_annotations.AnnotationWriter):
                     "shape_type": "polygon",
                     "flags": {},
                     "mask": None,
-                    "score": item.score,
+                    **item.figures,
                 }
                 for part in parts
             ]

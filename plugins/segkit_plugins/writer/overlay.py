@@ -61,7 +61,10 @@ class Overlay(Writer):
         truth: Truth | None = None,
         scores: Scores | None = None,
     ) -> tuple[Path, ...]:
-        """Write one file. `scores`: those of this image; its 'iou' stands above the mask."""
+        """Write one file. `scores`: those of this image; its 'iou' stands above the mask.
+
+        So does a judge's quality; above a heatmap stands how probable its class is.
+        """
         path = file_for(directory, "overlay", image.name, ".jpg")
         scale = Scale(image.size, self.height)
         photo = scale.photo(image.pixels)
@@ -86,7 +89,7 @@ def _heat_panels(photo: RGB, heatmaps: Sequence[Heatmap], scale: Scale) -> list[
     panels = []
     for number, heatmap in enumerate(heatmaps[:3], 1):
         of = f" {number} of {len(heatmaps)}" if len(heatmaps) > 1 else ""
-        what = f": {heatmap.name} {heatmap.score:.2f}" if heatmap.name else ""
+        what = f": {heatmap.name}, probability {heatmap.score:.2f}" if heatmap.name else ""
         panels.append(Panel(f"heatmap{of}{what}", heat_colours(scale.heat(heatmap.values))))
     greatest = np.max([heatmap.values for heatmap in heatmaps], axis=0)
     return [*panels, Panel("overlay", heated(photo, scale.heat(greatest)))]
@@ -100,7 +103,10 @@ def _mask_panel(
     scores: Mapping[str, float],
 ) -> Panel:
     """The class map, or without one the masks in a colour each; every mask has its outline."""
-    iou = f" (IoU {scores['iou']:.2f})" if "iou" in scores else ""
+    quality = None if masks is None else masks.overall
+    figures = [] if quality is None else [f"quality {quality:.2f}"]
+    figures += [f"IoU {scores['iou']:.2f}"] if "iou" in scores else []
+    said = f" ({', '.join(figures)})" if figures else ""
     if labels is None:
         assert masks is not None
         ids = np.zeros(scale.size, np.int32)
@@ -113,7 +119,7 @@ def _mask_panel(
     edges = outline(ids)
     for mask in () if masks is None else masks.masks:
         edges |= outline(scale.labels(mask))
-    return Panel(f"mask{iou}", tinted(photo, ids, edges), names, role="mask")
+    return Panel(f"mask{said}", tinted(photo, ids, edges), names, role="mask")
 
 
 def _label_panel(

@@ -23,13 +23,14 @@ class Supervision(AnnotationWriter):
     supervision's own files (its CSV and JSON sinks) hold no masks; this file is read back with
 
         fields = dict(numpy.load("DIR/supervision/NAME.npz"))
-        data = {"class_name": fields.pop("class_name")}
+        data = {name: fields.pop(name) for name in ("class_name", "quality") if name in fields}
         detections = supervision.Detections(**fields, data=data)
 
     Nothing is lost. `mask` is (n, H, W) bool, overlaps and all. `xyxy` (n, 4) float32 is the first
     and the last pixel, as `supervision.mask_to_xyxy` makes it; `confidence` (n,) float32 the
-    mask's score; `class_id` (n,) int64 the data set's class id, names that it lacks get the next
-    free ones by name: `supervision/classes.json` has all, `supervision/parts` what an image adds.
+    mask's score; `quality` (n,) float32, there where a judge took part, what it says; `class_id`
+    (n,) int64 the data set's class id, names that it lacks get the next free ones by name:
+    `supervision/classes.json` has all, `supervision/parts` what an image adds.
     Where the result is a class map without masks, each of its classes in an image is one object,
     with confidence 1. Empty masks are left out; an image without objects has n = 0. The library is
     not needed for writing.
@@ -49,6 +50,8 @@ class Supervision(AnnotationWriter):
             "class_id": np.array([ids.id(item.name, item.wanted) for item in objects], np.int64),
             "class_name": np.array([item.name for item in objects], np.str_),
         }
+        if annotated.judged:
+            fields["quality"] = np.array([item.quality for item in objects], np.float32)
         for i, item in enumerate(objects):
             columns, rows = np.flatnonzero(item.mask.any(0)), np.flatnonzero(item.mask.any(1))
             fields["xyxy"][i] = columns[0], rows[0], columns[-1], rows[-1]

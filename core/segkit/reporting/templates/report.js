@@ -51,7 +51,7 @@
   if (chosen) {
     chosen.closest("p").hidden = false;
     chosen.addEventListener("change", () => {
-      for (const row of document.querySelectorAll("#distribution-table tbody tr")) {
+      for (const row of document.querySelectorAll(".distribution tbody tr")) {
         row.hidden = chosen.value !== "" && row.dataset.recipe !== chosen.value;
       }
     });
@@ -171,10 +171,12 @@
     const order = $("order").value;
     const text = $("find").value.trim().toLowerCase();
     const failed = $("failed-only").checked;
+    const doubt = $("doubt").value === "" ? Infinity : Number($("doubt").value);
     const which = asked();
     found = images.filter((image) =>
       image.name.toLowerCase().includes(text)
       && which.some((recipe) => image.by[recipe])
+      && (doubt === Infinity || which.some((recipe) => (sure(image, recipe) ?? doubt) < doubt))
       && (!failed || which.some((recipe) => image.by[recipe] && image.by[recipe].error !== null)));
     const by = {
       worst: [(image) => value(image, which[0]), up ? 1 : -1],

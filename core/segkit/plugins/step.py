@@ -1,0 +1,129 @@
+"""What every step is: options, inputs by name, opening and closing; the kinds are in `steps.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segkit.errors import UsageError
+from segkit.plugins.signatures import Inputs, inputs_of, option_error, output_of
+
+if TYPE_CHECKING:
+    from segkit.plugins.weights import Weights
+
+
+class Step(BaseModel):
+    """One part of a plan. Subclass one of the kinds in `steps.py`, not this.
+
+    Options are pydantic fields with a docstring each, which is their help; list options are
+    tuples. Weights and other state live in private attributes that `open` sets and `close` drops.
+    Heavy libraries (torch, cv2 …) are imported inside methods, never at module level.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+    kind: ClassVar[str] = ""
+    """The kind's name, as in `--KIND` and in the entry-point group `segkit.KIND`."""
+    name: ClassVar[str] = ""
+    """The plugin's name, equal to its entry point's: lower case, digits and hyphens."""
+    work: ClassVar[str] = "__call__"
+    """The method that does the work."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """The inputs that the kind's work method may name."""
+    gives: ClassVar[tuple[Any, ...]] = ()
+    """The return annotations that the kind's work method may have; empty: any."""
+    extras: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The optional methods of the kind, with the inputs that each may name."""
+    came_from: ClassVar[str] = ""
+    """The distribution and its version, or the single file; the catalog sets it."""
+
+    def __init__(self, **options: Any) -> None:
+        """Make a step of its options. Raises `UsageError` naming the first that does not fit."""
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise UsageError(option_error(type(self), error)) from None
+
+    # As pydantic's own: `model_validate` does not go through it and raises `ValidationError`.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def open(self, device: str) -> None:
+        """Load what the work needs, once before a run. `device`: 'cpu', 'cuda', 'cuda:1', 'mps'."""
+
+    def close(self) -> None:
+        """Drop what `open` loaded, once after a run."""
+
+    def restrict(self, names: Sequence[str]) -> None:
+        """Find these classes alone, called as here; once, after `open`, where `--classes` asks.
+
+        A step with a table, a vocabulary or a text tower overrides it. One that knows none of them
+        stays as it is, or raises `UsageError` where its options say that it should know them.
+        """
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The only classes that the open step can find, in the order of their ids.
+
+        Empty where it is not limited to few. Without a data set's classes and `--classes` they
+        are those of the run.
+        """
+        return ()
+
+    def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The outputs for several inputs, equal to those of single calls.
+
+        Override it where a network is faster on many images at once; `inputs` holds one mapping
+        of input name to value for each.
+        """
+        work = getattr(self, self.work)
+        return [work(**given) for given in inputs]
+
+    def weight_files(self) -> Mapping[str, Path]:
+        """The files whose content decides the result, by a short name; a run notes their hashes."""
+        return {}
+
+    @classmethod
+    def known_weights(cls) -> Sequence[Weights]:
+        """The weight files that it can use, for `segkit weights`; see `segkit.Weights`."""
+        return ()
+
+    @classmethod
+    def inputs(cls) -> Inputs:
+        """What the work method asks for, read from its signature.
+
+        Raises `PluginError` if there is no such method or it names what its kind cannot get.
+        """
+        return cls.inputs_of(cls.work)
+
+    @classmethod
+    def inputs_of(cls, method: str) -> Inputs:
+        """What the method of this name asks for, likewise."""
+        return inputs_of(cls, method, cls.takes if method == cls.work else cls.extras[method])
+
+    @classmethod
+    def output(cls) -> Any:
+        """The work method's return annotation, checked against the kind's `gives`."""
+        return output_of(cls, cls.work, cls.gives)
+
+    def _fault(self, output: Any, given: Mapping[str, Any]) -> str | None:
+        """What is wrong with an output of the right type, to stand behind the step's name."""
+        return None
+
+    def key(self) -> tuple[str, str, str]:
+        """What makes two steps the same: kind, class and options. Loaded weights play no part."""
+        cls = type(self)
+        # Not model_dump_json: a file name may hold bytes that are no text.
+        options = json.dumps(self.model_dump(mode="json"))
+        return self.kind, f"{cls.__module__}:{cls.__qualname__}", options
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Step) and self.key() == other.key()
+
+    def __hash__(self) -> int:
+        return hash(self.key())
