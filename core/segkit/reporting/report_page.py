@@ -15,18 +15,16 @@ from segkit.plugins.figures import Figure, figure_of, metric_of
 from segkit.plugins.steps import Metric
 from segkit.reporting.charts import (
     PARTS,
-    WHISKER,
     Fall,
     Scale,
     curves,
     histograms,
-    scale_of,
     waterfall,
     waterfall_scale,
-    whisker,
 )
 from segkit.reporting.pictures import Album, make_album
 from segkit.reporting.recipe_words import steps_of
+from segkit.reporting.report_board import board_section
 from segkit.reporting.report_folder import Folder, Run
 from segkit.reporting.report_gallery import most_telling, picture_files, script_data
 from segkit.reporting.report_robustness import robustness_section, settings
@@ -55,7 +53,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         folder=folder,
         name=folder.directory.resolve().name,
         run=run,
-        board=_board(folder),
+        board=board_section(folder),
+        missing=Estimate(),
         curves=curves(board.rows, board.metric) if board else [],
         images=len(folder.images),
         failed=_failed(folder),
@@ -118,25 +117,6 @@ def _figures(folder: Folder, metrics: Iterable[type[Metric]]) -> Mapping[str, Fi
 
 def _ranked(run: Run, rank: str) -> list[float]:
     return [line.scores[rank] for line in run.lines.values() if rank in line.scores]
-
-
-def _board(folder: Folder) -> dict[str, Any] | None:
-    """The leaderboard's columns and cells."""
-    board = folder.leaderboard
-    if board is None or not board.rows:
-        return None
-    scales = {
-        metric: scale_of([row.scores.get(metric, Estimate()) for row in board.rows], WHISKER)
-        for metric in board.metrics
-    }
-    rows = []
-    for row in board.rows:
-        cells = []
-        for metric in board.metrics:
-            score = row.scores.get(metric, Estimate())
-            cells.append((metric, score, whisker(score, scales[metric])))
-        rows.append((row, cells, sum(row.seconds.values())))
-    return {"metrics": board.metrics, "rows": rows, "first": board.rows[0]}
 
 
 def _scores(run: Run | None, metrics: Mapping[type[Metric], str]) -> list[tuple[str, float, str]]:
