@@ -6,8 +6,6 @@ How sure that is comes from `segkit.comparing.statistics`. A column is a field o
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +13,8 @@ from html import escape
 from itertools import combinations, pairwise
 from typing import Any
 
-from segkit.comparing.records import Estimate, LeaderboardFile, Pair, Row, Skipped, Spread
+from segkit.comparing.records import Estimate, LeaderboardFile, Pair, Row, Skipped
+from segkit.comparing.sheets import leaderboard_csv
 from segkit.comparing.statistics import (
     LEVEL,
     Bootstrap,
@@ -76,7 +75,18 @@ class Leaderboard:
 
     def to_dict(self) -> dict[str, Any]:
         """What leaderboard.json holds."""
-        file = LeaderboardFile(
+        return self._file().to_dict()
+
+    def to_csv(self) -> str:
+        """One row a recipe: its name, each metric with its interval, seconds an image.
+
+        Over several seeds the deviation over them stands behind each interval. What there is not
+        is an empty cell.
+        """
+        return leaderboard_csv(self._file())
+
+    def _file(self) -> LeaderboardFile:
+        return LeaderboardFile(
             metric=self.metric,
             higher_is_better=self.higher_is_better,
             images=self.images,
@@ -87,31 +97,6 @@ class Leaderboard:
             failed={image: list(recipes) for image, recipes in self.failed.items()},
             skipped=tuple(Skipped(**combination) for combination in self.skipped),
         )
-        return file.to_dict()
-
-    def to_csv(self) -> str:
-        """One row a recipe: its name, each metric with its interval, seconds an image.
-
-        Over several seeds the deviation over them stands behind each interval. What there is not
-        is an empty cell.
-        """
-        metrics = self._metrics()
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        parts = ("", "_low", "_high", *(["_seeds_sd"] if self.seeds else []))
-        writer.writerow(
-            ["recipe", *(m + part for m in metrics for part in parts), "seconds", "failed"]
-        )
-        for row in self.rows:
-            figures: list[float | str] = []
-            for metric in metrics:
-                score = row.scores.get(metric, Estimate())
-                cells = [score.mean, score.low, score.high]
-                if self.seeds:
-                    cells.append(row.seeds.get(metric, Spread()).deviation)
-                figures += ["" if math.isnan(cell) else cell for cell in cells]
-            writer.writerow([row.recipe, *figures, sum(row.seconds.values()), row.failed])
-        return out.getvalue()
 
     def _repr_html_(self) -> str:
         metrics = self._metrics()

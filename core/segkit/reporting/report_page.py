@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 from segkit.comparing.records import Estimate, RecipeLosses
-from segkit.errors import SegkitError
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.figures import Figure, figure_of, metric_of
+from segkit.plugins.figures import metric_of
 from segkit.plugins.steps import Metric
 from segkit.reporting.charts import (
     PARTS,
@@ -25,6 +21,7 @@ from segkit.reporting.charts import (
 from segkit.reporting.pictures import Album, make_album
 from segkit.reporting.recipe_words import steps_of
 from segkit.reporting.report_board import board_section
+from segkit.reporting.report_figures import figures_of, metrics_of
 from segkit.reporting.report_folder import Folder, Run
 from segkit.reporting.report_gallery import most_telling, picture_files, script_data
 from segkit.reporting.report_robustness import robustness_section, settings
@@ -40,8 +37,8 @@ FALL = 300
 def make_page(folder: Folder, catalog: Catalog) -> str:
     """The page's text."""
     rank = folder.rank
-    metrics = _metrics(folder, catalog)
-    figures = _figures(folder, metrics)
+    metrics = metrics_of(folder, catalog)
+    figures = figures_of(folder, metrics)
     files = picture_files(folder)
     bare = len(json_in_page(script_data(folder, Album(), files, rank, figures)))
     album = make_album({name: files[name] for name in most_telling(folder, files, rank)}, bare)
@@ -81,38 +78,6 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         data=json_in_page(script_data(folder, album, files, rank, figures)),
         pictures=json_in_page(album.pictures),
     )
-
-
-def _metrics(folder: Folder, catalog: Catalog) -> dict[type[Metric], str]:
-    """The recipes' metrics with what they are; without those that cannot be loaded any more."""
-    recipes = [run.recipe for run in folder.runs if run.recipe]
-    names = dict.fromkeys(part.name for r in recipes for part in r.parts.get("metric", ()))
-    metrics: dict[type[Metric], str] = {}
-    for name in names:
-        with suppress(SegkitError):
-            entry = catalog.find("metric", name)
-            metrics[cast("type[Metric]", catalog.load_entry(entry))] = entry.summary
-    return metrics
-
-
-def _figures(folder: Folder, metrics: Iterable[type[Metric]]) -> Mapping[str, Figure]:
-    """Whether less of each figure is better, and its unit, by the figure's name.
-
-    That is told by the summaries. Where they do not, for a run has not finished or is of an older
-    version, the metrics do.
-    """
-    board = folder.leaderboard
-    names = dict.fromkeys(board.metrics if board else ())
-    for run in folder.runs:
-        names |= dict.fromkeys(name for line in run.lines.values() for name in line.scores)
-    metrics = list(metrics)
-    figures = defaultdict(Figure, {name: figure_of(metrics, name) for name in names})
-    for run in folder.runs:
-        figures |= run.summary.figures if run.summary else {}
-    if board:
-        lower = not board.higher_is_better
-        figures[board.metric] = replace(figures[board.metric], lower_is_better=lower)
-    return figures
 
 
 def _ranked(run: Run, rank: str) -> list[float]:
