@@ -61,6 +61,8 @@ IOU = "the IoU that core itself measures against the truth, and its key in diagn
 TRAINED = "a figure of training: core's own, and a key in its files"
 STAGE = "a stage of the chain, in robustness.json"
 
+ALIGNED = "where a text is set"
+
 WORDS = {
     "core/segkit/cli/tables.py": {"mask": STAGE, "iou": IOU},
     "core/segkit/cli/train_screen.py": dict.fromkeys(("miou", "dice", "accuracy"), TRAINED),
@@ -72,9 +74,12 @@ WORDS = {
     "core/segkit/plugins/contract.py": {"masks": VALUE},
     "core/segkit/plugins/steps.py": {"masks": VALUE},
     "core/segkit/reporting/charts.py": {"iou": IOU},
-    "core/segkit/reporting/recipe_figure.py": dict.fromkeys(
-        ("overlay", "mask"), "what the title of a panel begins with"
-    ),
+    "core/segkit/reporting/paper_charts.py": {"iou": IOU, "center": ALIGNED},
+    "core/segkit/reporting/paper_tables.py": {"masks": "the head of a column"},
+    "core/segkit/reporting/recipe_figure.py": {
+        **dict.fromkeys(("overlay", "mask"), "what the title of a panel begins with"),
+        "center": ALIGNED,
+    },
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),
