@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (site,) = folder.glob("lib/python*/site-packages")
-    paths = [path for path in sys.path if Path(path).is_dir()]
-    (site / "these.pth").write_text("\n".join(paths))
+    own = Path(sysconfig.get_path("stdlib"))
+    paths = [p for p in map(Path, sys.path) if p.is_dir() and p.name != "lib-dynload" and p != own]
+    (site / "these.pth").write_text("\n".join(map(str, paths)))
     return folder
 
 

@@ -60,7 +60,8 @@ def test_each_plugin_of_the_file_is_tested_alone(tested):
 
 def test_what_is_named_beside_it_is_tested_too(tested):
     done = tested(GOOD, "test_other.py", "-k", "summary or test_other")
-    assert done.parseoutcomes() == {"passed": 2, "failed": 1, "deselected": 88}
+    outcomes = done.parseoutcomes()
+    assert (outcomes["passed"], outcomes["failed"]) == (2, 1)
 
 
 def test_a_file_that_cannot_be_loaded_is_one_sentence(tested):

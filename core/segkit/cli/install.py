@@ -32,19 +32,24 @@ def command() -> click.Command:
             click.Option(
                 ["--index-url"], metavar="URL", help="An index in place of the usual one."
             ),
+            click.Option(["-v", "--verbose"], is_flag=True, help="Show all that pip says."),
         ],
     )
 
 
 def _install(
-    names: tuple[str, ...], upgrade: bool, editable: tuple[str, ...], index_url: str | None
+    names: tuple[str, ...],
+    upgrade: bool,
+    editable: tuple[str, ...],
+    index_url: str | None,
+    verbose: bool,
 ) -> None:
     import importlib
 
     from segkit.tools.installing import install, packages_with_plugins
 
     before = packages_with_plugins()
-    install(names, editable=editable, upgrade=upgrade, index=index_url)
+    install(names, editable=editable, upgrade=upgrade, index=index_url, verbose=verbose)
     importlib.invalidate_caches()
     new = {name: p for name, p in packages_with_plugins().items() if p != before.get(name)}
     for name, plugins in new.items():

@@ -35,16 +35,19 @@ def install(
     editable: Sequence[str] = (),
     upgrade: bool = False,
     index: str | None = None,
+    verbose: bool = False,
 ) -> None:
     """Install packages: names with or without versions, wheels, folders, addresses.
 
     `editable` are folders whose files stay where they are; `index` is the address of an index in
-    place of the usual one. Raises `UsageError` for nothing to do, `SegkitError` where it fails.
+    place of the usual one; `verbose` shows what pip does, else only what it complains of. Raises
+    `UsageError` for nothing to do, `SegkitError` where it fails.
     """
     if not (names or editable):
         raise UsageError("there is nothing to install; name a package, such as segkit-warm-centre")
     _check(names)
-    options = ["--upgrade"] if upgrade else []
+    options = [] if verbose else ["--quiet"]
+    options += ["--upgrade"] if upgrade else []
     options += ["--index-url", index] if index else []
     for folder in editable:
         options += ["--editable", folder]
@@ -92,11 +95,11 @@ def _check(names: Sequence[str]) -> None:
 def _run(what: str, arguments: Sequence[str], named: Sequence[str]) -> None:
     """Let pip or uv do it; what they say is shown as they say it."""
     start = installer()
-    sure = ["--yes"] if what == "uninstall" and start[-2:] == ["-m", "pip"] else []
-    python = [] if start[-2:] == ["-m", "pip"] else ["--python", sys.executable]
-    done = subprocess.run([*start, what, *python, *sure, *arguments], check=False)
+    who = "pip" if start[-2:] == ["-m", "pip"] else "uv"
+    own = ["--python", sys.executable] if who == "uv" else []
+    own += ["--yes"] if (what, who) == ("uninstall", "pip") else []  # it was asked before
+    done = subprocess.run([*start, what, *own, *arguments], check=False)
     if done.returncode:
-        who = "pip" if not python else "uv"
         raise SegkitError(
             f"{who} could not {what} {', '.join(named)} (exit code {done.returncode}); what is in "
             "the way stands above"
