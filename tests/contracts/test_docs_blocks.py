@@ -71,7 +71,7 @@ def perform(block: Block, words: list[str], capsys) -> None:
     elif words[0] == "cp":
         shutil.copy(words[1], words[2])
     elif words[0] == "pytest":
-        assert Path(words[1]).is_file(), told  # run below, all together
+        assert Path(words[-1]).is_file(), told  # run below, all together
     else:
         pytest.fail(f"{told}: say why it is not run, in a comment before the block")
 
@@ -154,7 +154,7 @@ def test_the_plugins_of_the_pages_keep_their_contracts(tmp_path):
             if block.title and block.title.endswith(".py"):
                 (tmp_path / block.title).write_text(block.code, encoding="utf-8")
             if block.language == "bash" and not block.why_not:
-                wanted += [words[1] for words in block.commands if words[0] == "pytest"]
+                wanted += [w for words in block.commands if words[0] == "pytest" for w in words[1:]]
     assert len(wanted) == len(set(wanted)) >= 12
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     done = subprocess.run(

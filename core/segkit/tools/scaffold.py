@@ -223,19 +223,9 @@ def files(
     `repository` is its address, left out one to be filled in; `source` is a file that stands in
     place of the worked example. Raises `UsageError` for an author's name that cannot be one.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from segkit.plugins.steps import INTERFACES
 
-    environment = Environment(
-        loader=PackageLoader("segkit.tools", "templates/plugin"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # A JSON string is a TOML string too, and has an escape for what cannot stand in one.
-    environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
+    environment = _environment()
     module, fields = _module(name), author_named(author)
     words: dict[str, Any] = {
         "author": fields["name"],
@@ -268,6 +258,22 @@ def files(
     }
     texts = {path: environment.get_template(t).render(words) for path, t in templates.items()}
     return texts | ({f"src/{module}/__init__.py": source.text} if source else {})
+
+
+def _environment() -> Environment:
+    """The templates."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("segkit.tools", "templates/plugin"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # A JSON string is a TOML string too, and has an escape for what cannot stand in one.
+    environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
+    return environment
 
 
 def _about(
