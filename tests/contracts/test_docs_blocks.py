@@ -58,7 +58,8 @@ def perform(block: Block, words: list[str], capsys) -> None:
     """Run one command; one that needs more than the desk is only read."""
     told = f"{block.where}: {' '.join(words)}"
     if words[0] == "segkit" and block.why_not:
-        check_flags([*words, *(w for file in own_plugins() for w in ("--plugin", file))])
+        own = () if words[1] in WITHOUT_FILES else own_plugins()
+        check_flags([*words, *(w for file in own for w in ("--plugin", file))])
     elif words[0] == "segkit":
         with pytest.raises(SystemExit) as stop:
             main(on_little_data(words)[1:])
@@ -81,6 +82,9 @@ def own_plugins() -> list[str]:
     files = Path().glob("*.py")
     return [str(file) for file in files if "@hookimpl" in file.read_text(encoding="utf-8")]
 
+
+WITHOUT_FILES = ("install", "uninstall", "new-plugin")
+"""Commands that take no `--plugin`."""
 
 OTHERS = {"cd", "eval", "twine", "mkdocs"}
 """Commands that blocks which are not run may name, though they need not be installed."""
