@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import others
 
 from segkit.cli.main import COMMANDS, make_group
 from segkit.cli.options import Chosen, plugin_options
@@ -48,6 +49,7 @@ def pages() -> dict[str, str]:
         "reference/hooks.md": hooks_page(),
         "reference/names.md": names_page(),
         "plugins/index.md": plugins_page(costs),
+        "plugins/others.md": others.page(),
     }
     for kind in KINDS:
         for entry in CATALOG.entries(kind):
@@ -181,7 +183,7 @@ def plugins_page(costs: dict[str, Any]) -> list[str]:
     """All plugins in one place."""
     out = ["# Plugins", "", NOTE, "", "What comes with segkit. Each has a page with a picture of"]
     out += ["what it does, its options, its cost and its source. `segkit list-plugins` shows them"]
-    out += ["too, beside those of other packages."]
+    out += ["too, beside those of other packages; [Plugins by others](others.md) lists some."]
     for kind in KINDS:
         entries = CATALOG.entries(kind)
         out += ["", f"## {KINDS[kind].plural.capitalize()}", ""]

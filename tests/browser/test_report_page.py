@@ -382,6 +382,27 @@ def test_a_narrow_screen_need_not_scroll_sideways(page, width):
     assert page.run("document.querySelector('#large').scrollWidth") <= width
 
 
+def test_a_leaderboard_of_many_figures_fits_a_usual_window(browser, folder, tmp_path):
+    """At 1,300 pixels none of them is cut off, closed tables opened too."""
+    board = json.loads((folder / "leaderboard.json").read_text())
+    names = ["boundary-iou", "hit-rate", "mean-class-dice", "distance-relative", "class-hit-rate"]
+    for row in board["rows"]:
+        score = {"mean": 0.12345, "low": 0.1, "high": 0.2}
+        row["scores"] |= {f"{name}{n}": score for n in ("", "-2", "-3", "-4") for name in names}
+        row["recipe"] = f"saliency-and-prompt-of-{row['recipe']},k=3-background=on"
+        row["seconds"] = {"sam": 1.5}
+    board["rows"][0]["failed"] = 12
+    (tmp_path / "leaderboard.json").write_text(json.dumps(board))
+    browser.resize(1300, 900)
+    browser.open(write_report(tmp_path))
+    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    tables = "[...document.querySelectorAll('section[aria-labelledby=leaderboard] .scroll')]"
+    assert browser.run(f"{tables}.length") == 5  # the board, the pairs, 21 figures by eight
+    wide = browser.run(f"{tables}.filter(t => t.scrollWidth > t.clientWidth).length")
+    assert wide == 0
+    assert browser.run("document.documentElement.scrollWidth") <= 1300
+
+
 def test_the_focus_is_seen(page):
     page.run("document.body.focus()")
     page.press("Tab")

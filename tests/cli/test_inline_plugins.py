@@ -180,17 +180,18 @@ BROKEN = {
     "def f():\nreturn 1\n": "'file' from file.py could not be loaded: IndentationError: expected "
     "an indented block after function definition on line 1 (file.py, line 2)",
     "import no_such_library\n": "'file' from file.py could not be loaded: ModuleNotFoundError: "
-    "No module named 'no_such_library'",
-    "exit('bye')\n": "'file' from file.py could not be loaded: SystemExit: bye",
+    "No module named 'no_such_library' (file.py, line 1)",
+    "exit('bye')\n": "'file' from file.py could not be loaded: SystemExit: bye (file.py, line 1)",
     IDEA.replace("@hookimpl\n", ""): "--plugin file.py: no function in it is marked with @hookimpl",
     f"{HOOK}def segkit_prompters():\n    return []\n": "--plugin file.py: segkit_prompters in it "
     "returns no plugin; return a list of classes",
     f"{HOOK}def segkit_prompts():\n    return []\n": "'file' from file.py could not be loaded: "
     "there is no hook 'segkit_prompts'; did you mean 'segkit_prompters'?",
     f"{HOOK}def segkit_prompters():\n    return [3]\n": "'file' from file.py could not be used: "
-    "segkit_prompters should return subclasses of Prompter, but returns 3",
+    "segkit_prompters should return subclasses of Prompter, but returns 3 (file.py, line 4)",
     IDEA.replace("segkit_saliency", "segkit_metrics"): "'file' from file.py could not be used: "
-    "segkit_metrics should return subclasses of Metric, but returns the class Dark",
+    "segkit_metrics should return subclasses of Metric, but returns the class Dark (file.py, line "
+    "{line})",
     NAMELESS: "'file' from file.py could not be used: its class Nameless should have a name, as in "
     "name = 'file'",
 }
@@ -202,6 +203,8 @@ def test_a_file_that_does_not_work_is_one_sentence_in_every_command(segkit, tmp_
     for source, sentence in BROKEN.items():
         (tmp_path / "file.py").write_text(source)
         done = segkit(command, *words, "--plugin", "file.py")
+        hooks = [n for n, text in enumerate(source.splitlines(), 1) if text == "@hookimpl"]
+        sentence = sentence.format(line=hooks[-1] if hooks else 0)
         assert (done.code, done.out, done.err) == (2, "", f"Error: {sentence}\n")
     assert not (tmp_path / "segkit-out").exists()
 
@@ -216,4 +219,5 @@ def test_the_trace_of_a_broken_file_is_there_for_those_who_ask(segkit, tmp_path)
     done = segkit("run", "--plugin", "file.py", "--debug")
     assert done.code == 2
     assert 'file.py", line 2, in f' in done.err
-    assert done.err.endswith("could not be loaded: ZeroDivisionError: division by zero\n")
+    place = "(file.py, line 2)"
+    assert done.err.endswith(f"could not be loaded: ZeroDivisionError: division by zero {place}\n")

@@ -37,8 +37,10 @@ def test_each_kind_gives_a_whole_distribution(segkit, tmp_path, kind):
     done = segkit("new-plugin", kind, "first-try", "--author", "Ada Lovelace")
     assert (done.code, done.err) == (0, "")
     folder = tmp_path / "segkit-first-try"
-    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
-        *(".gitignore", "LICENSE", "README.md", "pyproject.toml"),
+    files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()]
+    assert sorted(str(p) for p in files if p.parts[0] != ".git") == [
+        *(".github/workflows/publish.yml", ".github/workflows/tests.yml", ".gitignore"),
+        *("DEVELOPING.md", "LICENSE", "README.md", "pyproject.toml"),
         *("src/segkit_first_try/__init__.py", "tests/test_first_try.py"),
     ]
     about = project(folder)
@@ -53,11 +55,19 @@ def test_each_kind_gives_a_whole_distribution(segkit, tmp_path, kind):
     assert cls.__name__ == "FirstTry"
     option = scaffold.EXAMPLES[kind].option
     assert option in cls.model_fields
-    readme = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"--first-try.{option}" in readme
+    developing = (folder / "DEVELOPING.md").read_text(encoding="utf-8")
+    assert f"--first-try.{option}" in developing
     for line in done.out.splitlines()[2:]:
-        assert line.partition("&& ")[2] or line.strip() in readme
-    for text in readme, (folder / "LICENSE").read_text(), (folder / "pyproject.toml").read_text():
+        assert (line.partition("&& ")[2] or line.strip()) in developing
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert scaffold.EXAMPLES[kind].run.format(name="first-try") in readme
+    assert "segkit install segkit-first-try" in readme
+    for text in (
+        readme,
+        developing,
+        (folder / "LICENSE").read_text(),
+        (folder / "pyproject.toml").read_text(),
+    ):
         assert "{{" not in text
         assert "{%" not in text
 
@@ -192,9 +202,50 @@ def test_the_example_in_the_repository_is_such_a_distribution():
     for its_own in ("version", "description", "authors"):
         assert ours["project"].pop(its_own) != ""
         theirs["project"].pop(its_own)
+    for for_the_index in ("classifiers", "keywords", "urls"):  # it is not published
+        theirs["project"].pop(for_the_index)
     assert ours == theirs
     there = {str(p.relative_to(EXAMPLE)) for p in EXAMPLE.rglob("*.py")}
     assert there == {path for path in made if path.endswith(".py")}
+
+
+def test_it_says_what_an_index_shows(segkit, tmp_path):
+    address = "https://example.org/ada/mine"
+    assert segkit("new-plugin", "metric", "mine", "--repository", f"{address}/").code == 0
+    about = project(tmp_path / "segkit-mine")
+    assert about["urls"] == {"Homepage": address, "Issues": f"{address}/issues"}
+    assert about["keywords"] == ["segkit", "segmentation", "metric"]
+    assert "Topic :: Scientific/Engineering :: Image Recognition" in about["classifiers"]
+    assert segkit("new-plugin", "metric", "other").code == 0
+    homepage = project(tmp_path / "segkit-other")["urls"]["Homepage"]
+    assert homepage == "https://github.com/OWNER/segkit-other"
+
+
+def test_its_workflows_test_on_three_pythons_and_publish_without_a_token():
+    yaml = pytest.importorskip("yaml")
+    made = scaffold.files("prompt", "mine", "Ada", "MIT", 2024)
+    tests = yaml.safe_load(made[".github/workflows/tests.yml"])["jobs"]["tests"]
+    assert tests["strategy"]["matrix"]["python"] == ["3.10", "3.12", "3.13"]
+    (setup,) = (s["with"] for s in tests["steps"] if "setup-python" in s.get("uses", ""))
+    assert setup["python-version"] == "${{ matrix.python }}"
+    assert [s["run"] for s in tests["steps"] if "run" in s] == [
+        *("pip install -e '.[test]'", "pytest", "segkit list-plugins --check --only segkit-mine"),
+    ]
+    jobs = yaml.safe_load(made[".github/workflows/publish.yml"])["jobs"]
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert jobs["publish"]["needs"] == "build"
+    assert "secrets." not in made[".github/workflows/publish.yml"]
+
+
+def test_it_is_a_repository_of_git(segkit, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert segkit("new-plugin", "metric", "mine").code == 0
+    assert (tmp_path / "segkit-mine" / ".git").is_dir()
+    assert segkit("new-plugin", "metric", "other", "--no-git").code == 0
+    assert not (tmp_path / "segkit-other" / ".git").exists()
+    inside = tmp_path / "segkit-mine" / "inside"  # of a repository: it is that one's
+    assert segkit("new-plugin", "metric", "third", "-o", str(inside)).code == 0
+    assert not (inside / ".git").exists()
 
 
 def test_there_is_an_example_of_every_kind():

@@ -155,7 +155,7 @@ def test_a_damaged_image_that_fails_is_named_and_the_rest_is_done(segkit, tmp_pa
     assert done.code == 1
     assert done.err == (
         "failed: shapes-00001 under refuses, level 1 (recipe): perturbation 'refuses' from "
-        "refuses.py raised ValueError: not this one\n"
+        "refuses.py raised ValueError: not this one (refuses.py, line 12)\n"
     )
     images = {c["perturbation"]: c["images"] for c in held(tmp_path / "o")["curves"]}
     assert images == {"refuses": 1, "jpeg": 2}

@@ -175,3 +175,65 @@ def test_diagnose_needs_truth(segkit):
         "Error: a diagnosis needs truth, and the data set samples has none; choose one with "
         "truth, or name its masks\n"
     )
+
+
+# ---- several seeds -----------------------------------------------------------------------------
+
+
+def test_seeds_give_means_and_their_spread(segkit, tmp_path):
+    done = segkit(
+        *("sweep", *FLAGS, "--prompt", "random-clicks,topk", "--seeds", "0,1"),
+        *("-o", tmp_path / "s"),
+    )
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == "2 recipes on 6 images"
+    assert lines[1] == "figures are means over the seeds 0, 1; ±: standard deviation over them"
+    assert lines[2] == "shapes > … > sam > score > paint"
+    assert "± seeds" in lines[3]
+    row = board(tmp_path / "s")["rows"][0]
+    by_seed = list(row["seeds"]["iou"]["figures"].values())
+    assert row["scores"]["iou"]["mean"] == pytest.approx(sum(by_seed) / 2)
+    assert "iou_seeds_sd" in (tmp_path / "s" / "leaderboard.csv").read_text().partition("\n")[0]
+    assert (tmp_path / "s" / "seeds" / "1" / "recipes" / "topk" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--seeds", "0"), "--seeds 0 is one seed; name two or more, or write --seed 0"),
+        (("--seeds", "0,1,0"), "--seeds 0,1,0 has 0 twice; name each seed once"),
+        (("--seeds", "0,x"), "--seeds should be whole numbers such as 0,1,2, but has 'x'"),
+        (("--seeds", "0,-1"), "--seeds should be whole numbers such as 0,1,2, but has '-1'"),
+        (
+            ("--seeds", "0,1", "--seed", "3"),
+            "--seed 3 and --seeds 0,1 are both given; leave out one of them",
+        ),
+    ],
+)
+def test_seeds_that_cannot_be(segkit, flags, sentence):
+    done = segkit("sweep", *FLAGS, "--prompt", "topk", *flags)
+    assert (done.code, done.err) == (2, f"Error: {sentence}\n")
+
+
+def test_a_missing_figure_is_a_dash_in_the_table(segkit, tmp_path, capsys):
+    from segkit.cli.tables import print_leaderboard
+    from segkit.comparing.leaderboard import Leaderboard
+    from segkit.comparing.records import Estimate, Row
+
+    rows = (
+        Row(recipe="a", words="s > a", scores={"iou": Estimate(mean=0.5, low=0.4, high=0.6)}),
+        Row(recipe="b", words="s > b", scores={"iou": Estimate()}),
+        Row(recipe="c", words="s > c"),
+    )
+    shown = Leaderboard("iou", True, 3, rows, ())
+    print_leaderboard(shown, tmp_path, None)
+    table = capsys.readouterr().out.splitlines()
+    assert table[1] == "s > …"
+    assert [line.split() for line in table[3:6]] == [
+        ["a", "0.500", "0.400", "to", "0.600", "0.00"],
+        ["b", "–", "–", "0.00"],
+        ["c", "–", "–", "0.00"],
+    ]
+    assert shown._repr_html_().count("<td>–</td>") == 2
+    assert "nan" not in shown.to_csv()

@@ -58,7 +58,8 @@ def perform(block: Block, words: list[str], capsys) -> None:
     """Run one command; one that needs more than the desk is only read."""
     told = f"{block.where}: {' '.join(words)}"
     if words[0] == "segkit" and block.why_not:
-        check_flags([*words, *(w for file in own_plugins() for w in ("--plugin", file))])
+        own = () if words[1] in WITHOUT_FILES else own_plugins()
+        check_flags([*words, *(w for file in own for w in ("--plugin", file))])
     elif words[0] == "segkit":
         with pytest.raises(SystemExit) as stop:
             main(on_little_data(words)[1:])
@@ -71,7 +72,7 @@ def perform(block: Block, words: list[str], capsys) -> None:
     elif words[0] == "cp":
         shutil.copy(words[1], words[2])
     elif words[0] == "pytest":
-        assert Path(words[1]).is_file(), told  # run below, all together
+        assert Path(words[-1]).is_file(), told  # run below, all together
     else:
         pytest.fail(f"{told}: say why it is not run, in a comment before the block")
 
@@ -81,6 +82,9 @@ def own_plugins() -> list[str]:
     files = Path().glob("*.py")
     return [str(file) for file in files if "@hookimpl" in file.read_text(encoding="utf-8")]
 
+
+WITHOUT_FILES = ("install", "uninstall", "new-plugin")
+"""Commands that take no `--plugin`."""
 
 OTHERS = {"cd", "eval", "twine", "mkdocs"}
 """Commands that blocks which are not run may name, though they need not be installed."""
@@ -154,7 +158,7 @@ def test_the_plugins_of_the_pages_keep_their_contracts(tmp_path):
             if block.title and block.title.endswith(".py"):
                 (tmp_path / block.title).write_text(block.code, encoding="utf-8")
             if block.language == "bash" and not block.why_not:
-                wanted += [words[1] for words in block.commands if words[0] == "pytest"]
+                wanted += [w for words in block.commands if words[0] == "pytest" for w in words[1:]]
     assert len(wanted) == len(set(wanted)) >= 12
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     done = subprocess.run(

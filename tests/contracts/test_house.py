@@ -63,6 +63,8 @@ SAID = "what says how good a result is, and its key in diagnosis.json"
 COMMAND = "a command"
 STAGE = "a stage of the chain, in robustness.json"
 
+ALIGNED = "where a text is set"
+
 WORDS = {
     "core/segkit/cli/main.py": {"score": COMMAND},
     "core/segkit/cli/score.py": {"score": COMMAND},
@@ -78,9 +80,12 @@ WORDS = {
     "core/segkit/plugins/contract.py": {"masks": VALUE},
     "core/segkit/plugins/steps.py": {"masks": VALUE},
     "core/segkit/reporting/charts.py": {"iou": IOU},
-    "core/segkit/reporting/recipe_figure.py": dict.fromkeys(
-        ("overlay", "mask"), "what the title of a panel begins with"
-    ),
+    "core/segkit/reporting/paper_charts.py": {"iou": IOU, "center": ALIGNED},
+    "core/segkit/reporting/paper_tables.py": {"masks": "the head of a column"},
+    "core/segkit/reporting/recipe_figure.py": {
+        **dict.fromkeys(("overlay", "mask"), "what the title of a panel begins with"),
+        "center": ALIGNED,
+    },
     "core/segkit/reporting/report_gallery.py": {"mask": "what a card says of a nameless mask"},
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from segkit import Catalog, UsageError
@@ -32,6 +34,11 @@ def sentence(info):
     text = str(info.value)
     assert "\n" not in text
     return text
+
+
+def without_place(text):
+    """A sentence without the file and line that it ends with; see test_places.py."""
+    return re.sub(r" \([\w/]+\.py, line \d+\)$", "", text)
 
 
 def refused(kind, name, catalog=None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from catalog_toys import GOOD, refused, sentence
+from catalog_toys import GOOD, refused, sentence, without_place
 
 from segkit import Catalog, PluginError, Prompter, UsageError
 from segkit.plugins.entries import Entry
@@ -163,7 +163,7 @@ USED = "'own' from mine 1.0 could not be used: "
 def test_a_broken_plugin_is_one_sentence(one, source, text):
     with pytest.raises(PluginError) as info:
         one(source)
-    assert sentence(info) == text
+    assert without_place(sentence(info)) == without_place(text)
 
 
 def test_a_misspelt_hook_is_named(one):
@@ -204,7 +204,9 @@ def test_a_check_keeps_a_clash_and_finds_what_else_is_wrong(install):
     checked = {e.distribution: catalog.check(e) for e in catalog.entries("prompt")}
     assert checked["mine"].status == "clash"
     assert checked["yours"].status == "broken"
-    assert str(checked["yours"].error).endswith("ZeroDivisionError: division by zero")
+    assert str(checked["yours"].error).endswith(
+        "ZeroDivisionError: division by zero (yours_nothing.py, line 1)"
+    )
 
 
 # ---- single files -------------------------------------------------------------------------------
@@ -330,4 +332,4 @@ def test_a_single_file_that_does_not_work_is_one_sentence(tmp_path, name, source
         file.write_text(source)
     with pytest.raises((UsageError, PluginError)) as info:
         Catalog(files=(file,)).entries()
-    assert sentence(info) == text.format(file=file)
+    assert without_place(sentence(info)) == text.format(file=file)

@@ -13,7 +13,7 @@ import pytest
 
 from segkit import UsageError
 from segkit.cli.main import main
-from segkit.reporting.recipe_figure import write_figure
+from segkit.reporting.paper import write_figures
 from segkit.running.ledger import noted_files
 
 RECIPES = ("maxmin", "centroid-grid")
@@ -108,7 +108,20 @@ def test_the_png_shows_what_the_svg_shows(swept):
 
 
 def test_overwrite_takes_it_away(swept):
-    assert {"figures/recipes.png", "figures/recipes.svg"} <= noted_files(swept)
+    assert {f"figures/recipes.{s}" for s in ("png", "svg", "pdf")} <= noted_files(swept)
+
+
+def test_images_may_be_chosen(swept, capsys):
+    assert not segkit("report", swept, "--figures", "--image", "scenes-00002")
+    svg = (swept / "figures" / "recipes.svg").read_bytes()
+    assert [text for _, _, text in words(svg) if text.startswith("scenes-")] == ["scenes-00002"]
+    capsys.readouterr()
+    assert segkit("report", swept, "--figures", "--image", "scenes-0002") == 2
+    assert capsys.readouterr().err == (
+        "Error: --image scenes-0002: the folder has no picture of it; did you mean "
+        "'scenes-00002'?\n"
+    )
+    assert not segkit("report", swept, "--figures", "--rows", "2")
 
 
 def test_the_figure_of_a_run_with_odd_names_and_a_failure(tmp_path):
@@ -120,8 +133,8 @@ def test_the_figure_of_a_run_with_odd_names_and_a_failure(tmp_path):
     (photos / "broken.png").write_bytes(b"no picture")
     flags = ("--gradcam.model", "shapes", "--quiet", "-o", tmp_path / "r")
     assert segkit("run", photos, *flags) == 1
-    path = write_figure(tmp_path / "r")[1]
-    svg = path.read_bytes()
+    write_figures(tmp_path / "r")
+    svg = (tmp_path / "r" / "figures" / "recipes.svg").read_bytes()
     assert nasty in [text for _, _, text in words(svg)]
     assert b"<b>" not in svg
     assert len(pictures(svg)) == 4  # of the broken one there is no picture, of truth none at all
@@ -129,16 +142,26 @@ def test_the_figure_of_a_run_with_odd_names_and_a_failure(tmp_path):
 
 
 def test_without_pictures_it_says_what_to_do(tmp_path, capsys):
-    flags = ("--dataset", "shapes", "--shapes.count", "1", "--shapes.size", "64", "--quiet")
-    assert not segkit("run", *flags, "--gradcam.model", "shapes", "-o", tmp_path / "r")
+    photo = tmp_path / "photo.png"
+    PIL.Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(photo)
+    flags = ("--gradcam.model", "shapes", "--quiet")
+    assert not segkit("run", photo, *flags, "-o", tmp_path / "r")  # no truth, so no chart
     for file in [*tmp_path.rglob("overlay/*"), *tmp_path.rglob("masks/*")]:
         file.unlink()
     with pytest.raises(UsageError) as error:
-        write_figure(tmp_path / "r")
+        write_figures(tmp_path / "r")
     assert str(error.value) == (
         f"'{tmp_path / 'r'}' holds no pictures to make a figure of; run it again with the writer "
         "overlay (--write overlay)"
     )
-    assert segkit("report", tmp_path / "r", "--rows", "3") == 2
-    said = "--rows says how many images a figure has; add --figures"
-    assert capsys.readouterr().err.strip() == f"Error: {said}"
+    for flags, said in (
+        (("--rows", "3"), "--rows says how many images a figure has; add --figures"),
+        (("--image", "a"), "--image says which images a figure has; add --figures"),
+        (("--columns", "a"), "--columns says which figures tables have; add --tables"),
+        (
+            ("--figures", "--image", "a", "--rows", "3"),
+            "--image names the images and --rows how many; leave out one of them",
+        ),
+    ):
+        assert segkit("report", tmp_path / "r", *flags) == 2
+        assert capsys.readouterr().err.strip() == f"Error: {said}"

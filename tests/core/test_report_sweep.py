@@ -8,79 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from report_toys import NASTY, Page, line, write_run, write_strip
+from sweep_toys import BOARD, DIAGNOSIS, estimate, write_sweep
 
 from segkit.comparing.records import RecipeLosses
 from segkit.reporting import charts, write_report
 from segkit.reporting import pictures as pictures_module
+from segkit.reporting.chain import common_chain
 
 # ---- sweeps and diagnoses ---------------------------------------------------------------------
-
-
-def estimate(mean, half=0.01):
-    return {"mean": mean, "low": mean - half, "high": mean + half}
-
-
-BOARD = {
-    "metric": "iou",
-    "higher_is_better": True,
-    "images": 3,
-    "caution": "36 pairs were compared: about 2 of them would seem to differ by chance",
-    "rows": [
-        {
-            "recipe": "grid",
-            "options": {"prompt": "centroid-grid"},
-            "words": "shapes > gradcam > centroid-grid > sam",
-            "scores": {"distance": estimate(12.5, 2), "iou": estimate(0.8)},
-            "seconds": {"sam": 0.2, "gradcam": 0.1},
-            "images": 3,
-            "failed": 0,
-            "verdict": "grid beats topk by 0.100 ± 0.020 iou",
-        },
-        {"recipe": "topk", "scores": {"iou": estimate(0.7), "distance": {"mean": None}}},
-    ],
-    "pairs": [
-        {"better": "grid", "worse": "topk", "metric": "iou", "difference": 0.1, "low": 0.08,
-         "high": 0.12, "distinguishable": True, "sentence": "grid beats topk by a tenth"},
-        {"better": "grid", "worse": "gone"},
-    ],
-    "skipped": [{"recipe": "box", "reason": "box needs 'heatmap', and nothing makes one"}],
-}  # fmt: skip
-
-PARTS = {"selection": 0.05, "prompt": 0.1, "segmenter": 0.05, "saliency": 0.12, "placement": -0.02}
-
-DIAGNOSIS = {
-    "images": 3,
-    "recipes": [
-        {"recipe": "grid", "iou": 0.8, "best_candidate": 0.85, "true_point": 0.95,
-         "true_box": None, "intervals": {"selection": [0.03, 0.07]},
-         "reading": "grid loses most to the saliency. Try another layer.", **PARTS},
-    ],
-    "rows": [
-        {"name": f"i{n}", "recipe": "grid", "iou": n / 10, "best_candidate": n / 10,
-         "true_point": 1, "true_box": 1, "selection": 0, "prompt": 1 - n / 10, "segmenter": 0,
-         "cause": "saliency" if n % 2 else "placement"}
-        for n in (2, 0, 1)
-    ],
-}  # fmt: skip
-
-
-SUMMARY = {
-    "scores": {"iou": 0.5},
-    "figures": {"distance": {"lower_is_better": True, "unit": "px"}},
-}
-
-
-def write_sweep(folder, recipes=("topk", "grid"), board=BOARD, diagnosis=None, **more):
-    """Runs with three images; grid is best at i0 and topk at i2."""
-    for place, recipe in enumerate(recipes):
-        rows = [line(f"i{n}", scores={"iou": abs(n - 2 * place) / 2}) for n in range(3)]
-        write_run(folder / "recipes" / recipe, rows, summary=SUMMARY, **more)
-    for name, found in (("leaderboard", board), ("diagnosis", diagnosis)):
-        if found is not None:
-            (folder / f"{name}.json").write_text(
-                found if isinstance(found, str) else json.dumps(found), encoding="utf-8"
-            )
-    return folder
 
 
 def test_a_sweep_has_its_leaderboard(tmp_path):
@@ -88,10 +23,9 @@ def test_a_sweep_has_its_leaderboard(tmp_path):
     assert "2 recipes compared" in page.text
     assert "3 images" in page.text
     assert "grid comes first, with iou 0.8000. grid beats topk by 0.100" in page.text
-    assert "1 grid shapes > gradcam > centroid-grid > sam prompt centroid-grid 0.8000" in page.text
-    assert "0.7900 to 0.8100" in page.text
-    assert "12.50 px" in page.text
-    assert "0.300 0 12.50 px" in page.text  # seconds, failed, and then the other metrics
+    assert "shapes > gradcam > … > sam" in page.text  # once, not in every row
+    assert "1 grid centroid-grid 0.8000 0.7900 to 0.8100" in page.text
+    assert "better 0.300 12.50 px" in page.text  # against the next, seconds, the other figures
     assert "box : box needs 'heatmap', and nothing makes one" in page.text
     assert "36 pairs were compared" in page.text
     assert "grid beats topk by a tenth" in page.text
@@ -99,10 +33,62 @@ def test_a_sweep_has_its_leaderboard(tmp_path):
     assert "segkit run --recipe recipes/NAME/recipe.toml" in page.text
 
 
+def test_a_leaderboard_tells_what_its_recipes_share_once(tmp_path):
+    page = Page(write_report(write_sweep(tmp_path)))
+    assert page.text.count("shapes > gradcam") == 1
+    assert page.text.count("topk – 0.7000") == 0  # the name says it
+
+
+def test_a_missing_figure_is_a_dash(tmp_path):
+    """One that is null, and one that a recipe does not have at all."""
+    board = json.loads(json.dumps(BOARD))
+    board["rows"][0]["scores"]["clicks"] = estimate(3)
+    page = Page(write_report(write_sweep(tmp_path, board=board)))
+    assert "2 topk 0.7000 0.6900 to 0.7100 – 0.000 – –" in page.text
+
+
+def test_every_figure_stands_with_its_interval(tmp_path):
+    board = json.loads(json.dumps(BOARD))
+    board["rows"][0]["scores"] |= {f"f{n}": estimate(n / 100) for n in range(20)}
+    page = Page(write_report(write_sweep(tmp_path, board=board)))
+    assert [h.get("data-kind") for h in page.all("th") if h.get("data-kind")][:11] == (
+        ["number", "text", *["number"] * 8, "text"]  # six beside the first one, then a table of all
+    )
+    assert page.text.count("0.1800 to 0.2000") == 1  # f19, with its interval among all of them
+
+
+def test_seeds_are_told_with_their_spread(tmp_path):
+    board = json.loads(json.dumps(BOARD)) | {"seeds": [0, 1, 2]}
+    figures = {"0": 0.78, "1": 0.8, "2": 0.82}
+    board["rows"][0]["seeds"] = {"iou": {"deviation": 0.02, "figures": figures}}
+    page = Page(write_report(write_sweep(tmp_path, board=board)))
+    assert "over the seeds 0, 1, 2, with the standard deviation between them" in page.text
+    assert "1 grid centroid-grid 0.8000 ± 0.0200 0.7900 to 0.8100" in page.text
+    assert "All below it is of the seed 0" in page.text
+
+
+@pytest.mark.parametrize(
+    ("words", "chain", "own"),
+    [
+        ([], "", []),
+        (["a > b > c"], "a > b > c", [""]),
+        (["a > b > c", "a > x > c"], "a > … > c", ["b", "x"]),
+        (["a > b > c > d", "a > x > c > y"], "a > … > c > …", ["b > d", "x > y"]),
+        (["a > b > c", "a > c"], "a > … > c", ["b", ""]),
+        (["a > a", "a > a > a"], "a > a > …", ["", "a"]),
+        (["a > b", "x > y"], "", ["a > b", "x > y"]),
+        (["a", "b > c"], "", ["a", "b > c"]),
+        (["a > b", ""], "a > b", ["", ""]),
+    ],
+)
+def test_the_chain_that_recipes_have_in_common(words, chain, own):
+    assert common_chain(words) == (chain, own)
+
+
 def test_intervals_are_drawn_on_one_scale(tmp_path):
     page = Page(write_report(write_sweep(tmp_path)))
     drawn = [attrs["d"] for attrs in page.all("path") if attrs.get("class") == "whisker"]
-    first, _, other = drawn  # iou and distance of grid, iou of topk
+    first, other = drawn  # iou of grid and of topk
     assert first.startswith("M83.33 7H100.0")  # 0.79 … 0.81 on 0.69 … 0.81
     assert other.startswith("M0.0 7H16.67")
     points = [attrs["d"] for attrs in page.all("path") if attrs.get("class") == "point"]
@@ -114,7 +100,7 @@ def test_figures_sort_by_their_value(tmp_path):
     heads = [h for h in page.all("th") if h.get("data-kind")]
     first = {"scope": "col", "class": "number", "data-kind": "number", "aria-sort": "ascending"}
     assert heads[0] == first
-    assert [h.get("data-first") for h in heads[2:6]] == ["descending", None, None, "ascending"]
+    assert [h.get("data-first") for h in heads[2:5]] == ["descending", None, "ascending"]
     cells = [float(c["data-value"]) for c in page.all("td") if "first" in c.get("class", "")]
     assert cells == [0.8, 0.7]
 

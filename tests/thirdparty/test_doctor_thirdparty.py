@@ -28,7 +28,7 @@ def test_others_faults_are_told_and_do_not_count(segkit):
     }
     assert rows["bad-import:bad-import"]["found"] == (
         "'bad-import' from bad-import 1.0 could not be loaded: "
-        "ModuleNotFoundError: No module named 'no_such_library'"
+        "ModuleNotFoundError: No module named 'no_such_library' (bad_import/__init__.py, line 3)"
     )
     assert rows["bad-import:bad-import"]["advice"] == (
         "update it, or remove it: python -m pip uninstall bad-import"

@@ -24,19 +24,21 @@ BUNDLED_RUN = (
 
 BAD_IMPORT = (
     "'bad-import' from bad-import 1.0 could not be loaded: "
-    "ModuleNotFoundError: No module named 'no_such_library'"
+    "ModuleNotFoundError: No module named 'no_such_library' (bad_import/__init__.py, line 3)"
 )
 BAD_HOOK = (
     "'bad-hook' from bad-hook 1.0 could not be loaded: "
-    "its hooks raise RuntimeError: the licence server is away"
+    "its hooks raise RuntimeError: the licence server is away (bad_hook/__init__.py, line 8)"
 )
 NOT_A_STEP = (
     "'not-a-step' from bad-type 1.0 could not be used: "
-    "segkit_prompters should return subclasses of Prompter, but returns the function guess"
+    "segkit_prompters should return subclasses of Prompter, but returns the function guess "
+    "(bad_type/not_a_step.py, line 10)"
 )
 WRONG_INPUT = (
     "'wrong-input' from bad-type 1.0 could not be used: WrongInput.__call__ asks for 'masks', "
-    "but __call__ of a prompt can only ask for image, heatmap, classes, rng"
+    "but __call__ of a prompt can only ask for image, heatmap, classes, rng "
+    "(bad_type/wrong_input.py, line 11)"
 )
 BAD_GROUP = "group 'segkit.prompter' of bad-group 1.0 is no kind; did you mean 'segkit.prompt'?"
 BAD_NAME = (
@@ -211,20 +213,20 @@ def test_the_example_passes_its_own_test(python, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "sentence"),
+    ("how", "code", "sentence", "line"),
     [
-        ("raise", 1, "raised KeyError: 'lost'"),
-        ("type", 1, "should make Prompts, but made a list"),
-        ("value", 1, ": Prompt.points should be finite, but holds NaN or infinity"),
-        ("open", 2, "could not be opened on cpu: ConnectionError: the licence server is away"),
+        ("raise", 1, "raised KeyError: 'lost'", 25),
+        ("type", 1, "should make Prompts, but made a list", 20),
+        ("value", 1, ": Prompt.points should be finite, but holds NaN or infinity", 22),
+        ("open", 2, "could not be opened on cpu: ConnectionError: the licence server is away", 18),
     ],
 )
-def test_one_that_fails_at_work_names_its_package(quick, how, code, sentence):
+def test_one_that_fails_at_work_names_its_package(quick, how, code, sentence, line):
     done = quick("--prompt", "bad-call", "--bad-call.how", how, "--quiet", "--device", "cpu")
     who = "prompt 'bad-call' from bad-call 1.0" + ("" if sentence.startswith(":") else " ")
     names = ["shapes-00000: ", "shapes-00001: "] if code == 1 else [""]
     start = "failed: " if code == 1 else "Error: "
     assert (done.code, done.err.splitlines()) == (
         code,
-        [f"{start}{n}{who}{sentence}" for n in names],
+        [f"{start}{n}{who}{sentence} (bad_call/__init__.py, line {line})" for n in names],
     )

@@ -91,11 +91,11 @@ def test_observers_watch_and_broken_ones_do_not_disturb(quick, tmp_path):
     assert done.code == 0
     assert done.err.splitlines()[0] == (
         "Warning: 'torn' from watchers 1.0 could not be loaded: ModuleNotFoundError: "
-        "No module named 'no_such_library'; it does not watch this run"
+        "No module named 'no_such_library' (watch_torn.py, line 1); it does not watch this run"
     )
     assert done.err.splitlines()[1:] == [
         "Warning: the observer 'raising' from watchers 1.0 was switched off: segkit_before_step "
-        "raised RuntimeError: no time"
+        "raised RuntimeError: no time (watch_raising.py, line 5)"
     ]
     record = tomllib.loads((tmp_path / "watched/recipe.toml").read_text())["record"]
     watching = [p["name"] for p in record["plugins"] if p["kind"] == "observer"]

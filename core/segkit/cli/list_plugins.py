@@ -50,7 +50,7 @@ def command() -> click.Command:
                 ["--only"],
                 multiple=True,
                 metavar="NAME",
-                help="Of plugins that are not segkit's, show only this package's or this one.",
+                help="Show this package's plugins, or this plugin, alone.",
             ),
         ],
     )
@@ -61,6 +61,9 @@ def _list_plugins(
 ) -> None:
     catalog = make_catalog(plugin, only)
     entries = catalog.entries(kind)
+    if only:
+        named = {*only}
+        entries = [e for e in entries if {e.distribution, e.name} & named or e.package is None]
     if check:
         entries = [catalog.check(e) for e in entries]
     if as_json:

@@ -31,6 +31,8 @@ COMMANDS = {
     "export": ("export", "Write a finished run's masks in another format."),
     "report": ("report", "Write the report page of a run or a sweep."),
     "new-plugin": ("new_plugin", "Make a package for a plugin of your own."),
+    "install": ("install", "Install packages of plugins."),
+    "uninstall": ("uninstall", "Uninstall packages of plugins."),
     "doctor": ("doctor", "Say whether this installation is sound, and what to do if not."),
 }
 """Name to its module and its one-line help, so that `segkit --help` imports no command."""

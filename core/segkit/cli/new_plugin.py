@@ -19,12 +19,22 @@ def command() -> click.Command:
         "new-plugin",
         callback=_new_plugin,
         help="Make a package for a plugin of your own: a worked example of its kind, tests, "
-        "README and licence. It installs, passes its tests and runs as it is; change it into "
-        f"what you want.\n\nKinds: {', '.join(KINDS)}.\n\n"
-        "Example:  segkit new-plugin prompt warm-centre",
+        "README, licence, and workflows that test and publish it. It installs, passes its tests "
+        "and runs as it is; change it into what you want. With --from it is the package of a file "
+        f"that you have.\n\nKinds: {', '.join(KINDS)}.\n\n"
+        "Examples:\n\n"
+        "\b\n"
+        "  segkit new-plugin prompt warm-centre\n"
+        "  segkit new-plugin prompt warm-centre --from warm_centre.py\n",
         params=[
             click.Argument(["kind"], metavar="KIND"),
             click.Argument(["name"], metavar="NAME"),
+            click.Option(
+                ["--from", "file"],
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="A file with the plugin, as for --plugin: it becomes the module.",
+            ),
             click.Option(["-o", "--output"], metavar="DIR", help="Its folder. [segkit-NAME]"),
             click.Option(
                 ["--author"],
@@ -38,14 +48,29 @@ def command() -> click.Command:
                 metavar="NAME",
                 help=f"One of {', '.join(LICENCES)}. [{LICENCES[0]}]",
             ),
+            click.Option(
+                ["--repository"], metavar="URL", help="Where it will be, for pyproject.toml."
+            ),
+            click.Option(["--no-git"], is_flag=True, help="Do not run git init."),
         ],
     )
 
 
-def _new_plugin(kind: str, name: str, output: str | None, author: str | None, licence: str) -> None:
+def _new_plugin(
+    kind: str,
+    name: str,
+    file: Path | None,
+    output: str | None,
+    author: str | None,
+    licence: str,
+    repository: str | None,
+    no_git: bool,
+) -> None:
     from datetime import date
 
     from segkit.tools import scaffold
+    from segkit.tools.plugin_file import read_plugin_file
+    from segkit.tools.repository import init_git
 
     kind = scaffold.kind_named(kind)
     name = scaffold.plugin_named(name)
@@ -53,8 +78,18 @@ def _new_plugin(kind: str, name: str, output: str | None, author: str | None, li
     distribution = scaffold.distribution_of(name)
     folder = Path(output or distribution)
     owner = author if author is not None else _git_user() or f"the authors of {distribution}"
-    files = scaffold.files(kind, name, owner, _licence(licence), date.today().year)
+    files = scaffold.files(
+        kind,
+        name,
+        owner,
+        _licence(licence),
+        date.today().year,
+        repository=(repository or "").rstrip("/"),
+        source=read_plugin_file(file, kind, name) if file else None,
+    )
     scaffold.write(folder, files)
+    if not no_git:
+        init_git(folder)
     click.echo(f"{folder} holds the {kind} plugin '{name}', its tests and its package. Next:\n")
     for line in scaffold.commands(kind, name, folder):
         click.echo(f"  {line}")
@@ -73,18 +108,7 @@ def _licence(text: str) -> str:
 
 def _git_user() -> str:
     """The name that git signs commits with; empty where there is none."""
-    import subprocess
+    from segkit.tools.repository import git
 
-    try:
-        done = subprocess.run(
-            ["git", "config", "user.name"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):  # no git
-        return ""
-    name = done.stdout.strip()
+    name = git("config", "user.name") or ""
     return name if name.isprintable() else ""

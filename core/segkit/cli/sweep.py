@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,18 @@ def command() -> click.Command:
         "\b\n"
         "  segkit sweep --dataset shapes --prompt maxmin,topk,centroid-grid\n"
         "  segkit sweep photos/ --files.masks masks/ --transform none,idw --topk.k 1,3\n"
-        "  segkit sweep --dataset pets --recipe a.toml --recipe b.toml --sort dice\n",
+        "  segkit sweep --dataset pets --recipe a.toml --recipe b.toml --sort dice\n"
+        "  segkit sweep --dataset shapes --prompt random-clicks,topk --seeds 0,1,2\n",
         params=[
             click.Argument(["images"], nargs=-1, metavar="[IMAGE|FOLDER|GLOB]..."),
             *kind_options(),
             *sweep_options(),
+            click.Option(
+                ["--seeds"],
+                metavar="A,B…",
+                help="Sweep once for each of these seeds, of the steps and of generated pictures; "
+                "figures are means over them, with their spread.",
+            ),
         ],
     )
 
@@ -119,7 +127,32 @@ def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int
     from segkit.cli.tables import print_leaderboard
     from segkit.comparing.sweep import sweep_plans
 
-    return run_grid(ctx, images, params, sweep_plans, print_leaderboard)
+    if params["seeds"] is None:
+        return run_grid(ctx, images, params, sweep_plans, print_leaderboard)
+    from segkit.comparing.seeds import sweep_seeds
+
+    seeds = _seeds(params["seeds"], params["seed"])
+    work = partial(sweep_seeds, seeds=seeds)
+    return run_grid(ctx, images, {**params, "seed": seeds[0]}, work, print_leaderboard)
+
+
+def _seeds(text: str, single: int | None) -> list[int]:
+    """The numbers that --seeds holds, two or more. Raises `UsageError` for others."""
+    if single is not None:
+        raise UsageError(
+            f"--seed {single} and --seeds {text} are both given; leave out one of them"
+        )
+    numbers = split(text, "--seeds")
+    wrong = next((n for n in numbers if not n.isdecimal()), None)
+    if wrong is not None:
+        raise UsageError(f"--seeds should be whole numbers such as 0,1,2, but has '{wrong}'")
+    seeds = [int(number) for number in numbers]
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--seeds {text} has {twice} twice; name each seed once")
+    if len(seeds) < 2:
+        raise UsageError(f"--seeds {text} is one seed; name two or more, or write --seed {text}")
+    return seeds
 
 
 def run_grid(

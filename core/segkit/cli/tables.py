@@ -25,31 +25,19 @@ MOST = 12
 
 def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) -> None:
     """The recipes, best first, and what can be said about them."""
+    from segkit.reporting.chain import common_chain
+
     console = Console(highlight=False, markup=False)
     many = len(board.rows)
     plural = "" if board.images == 1 else "s"
     console.print(f"{many} recipe{'' if many == 1 else 's'} on {board.images} image{plural}")
-    made = [metric for row in board.rows for metric in row.scores]
-    first = [metric for metric in SHOWN_FIGURES if metric in made]
-    extras = [m for m in dict.fromkeys([*first, *made]) if m != board.metric][:2]
-    units = {metric: figure.unit for metric, figure in board.figures.items() if figure.unit}
-    heads = {metric: f"{metric} ({unit})" for metric, unit in units.items()}
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recipe", style="cyan", overflow="fold")
-    if board.metric:
-        table.add_column(heads.get(board.metric, board.metric), justify="right")
-        table.add_column("95 % interval", justify="right")
-    for metric in extras:
-        table.add_column(heads.get(metric, metric), justify="right")
-    table.add_column("s/image", justify="right", style="dim")
-    for row in board.rows:
-        found = row.scores.get(board.metric)
-        cells = [row.recipe]
-        if board.metric:
-            cells += [_figure(found), _reach(found)]
-        cells += [_figure(row.scores.get(metric)) for metric in extras]
-        table.add_row(*cells, f"{sum(row.seconds.values()):.2f}")
-    console.print(table)
+    if board.seeds:
+        seeds = ", ".join(map(str, board.seeds))
+        console.print(f"figures are means over the seeds {seeds}; ±: standard deviation over them")
+    chain, _ = common_chain([row.words for row in board.rows])
+    if chain:
+        console.print(chain, style="dim")
+    console.print(_leaderboard_table(board))
     verdicts = board.verdicts()
     for sentence in verdicts[:MOST]:
         console.print(sentence)
@@ -62,6 +50,37 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
     for one in board.skipped:
         console.print(f"left out: {one['recipe']}: {one['reason']}", style="dim")
     print_places(console, directory, page)
+
+
+def _leaderboard_table(board: Leaderboard) -> Table:
+    """A row a recipe: the figure that it is sorted by with its reach, two others, the time."""
+    made = [metric for row in board.rows for metric in row.scores]
+    first = [metric for metric in SHOWN_FIGURES if metric in made]
+    extras = [m for m in dict.fromkeys([*first, *made]) if m != board.metric][:2]
+    units = {metric: figure.unit for metric, figure in board.figures.items() if figure.unit}
+    heads = {metric: f"{metric} ({unit})" for metric, unit in units.items()}
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", style="cyan", overflow="fold")
+    if board.metric:
+        table.add_column(heads.get(board.metric, board.metric), justify="right")
+        if board.seeds:
+            table.add_column("± seeds", justify="right")
+        table.add_column("95 % interval", justify="right")
+    for metric in extras:
+        table.add_column(heads.get(metric, metric), justify="right")
+    table.add_column("s/image", justify="right", style="dim")
+    for row in board.rows:
+        score = row.scores.get(board.metric)
+        cells = [row.recipe]
+        if board.metric:
+            cells.append(_figure(score))
+            if board.seeds:
+                spread = row.seeds.get(board.metric)
+                cells.append(_short(spread.deviation if spread else math.nan))
+            cells.append(_reach(score))
+        cells += [_figure(row.scores.get(metric)) for metric in extras]
+        table.add_row(*cells, f"{sum(row.seconds.values()):.2f}")
+    return table
 
 
 def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) -> None:
@@ -195,4 +214,4 @@ def _reach(found: Estimate | None, shown: Callable[[float], str] = "{:.3f}".form
 
 
 def _figure(found: Estimate | None) -> str:
-    return "–" if found is None else f"{found.mean:.3f}"
+    return "–" if found is None or math.isnan(found.mean) else f"{found.mean:.3f}"

@@ -6,8 +6,6 @@ How sure that is comes from `segkit.comparing.statistics`. A column is a field o
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +13,13 @@ from html import escape
 from itertools import combinations, pairwise
 from typing import Any
 
-from segkit.comparing.records import LeaderboardFile, Pair, Row, Skipped
+from segkit.comparing.records import Estimate, LeaderboardFile, Pair, Row, Skipped
+from segkit.comparing.sheets import leaderboard_csv
 from segkit.comparing.statistics import (
     LEVEL,
     Bootstrap,
+    Drawn,
+    estimates,
     interval,
     permutation_p,
 )
@@ -48,6 +49,8 @@ class Leaderboard:
     """The figure that it should have been sorted by, where no recipe has it."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     """Each figure of the rows to whether less of it is better, and its unit."""
+    seeds: Sequence[int] = ()
+    """The figures are means over these; empty: of one seed."""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""
@@ -72,41 +75,35 @@ class Leaderboard:
 
     def to_dict(self) -> dict[str, Any]:
         """What leaderboard.json holds."""
-        file = LeaderboardFile(
+        return self._file().to_dict()
+
+    def to_csv(self) -> str:
+        """One row a recipe: its name, each metric with its interval, seconds an image.
+
+        Over several seeds the deviation over them stands behind each interval. What there is not
+        is an empty cell.
+        """
+        return leaderboard_csv(self._file())
+
+    def _file(self) -> LeaderboardFile:
+        return LeaderboardFile(
             metric=self.metric,
             higher_is_better=self.higher_is_better,
             images=self.images,
+            **({"seeds": tuple(self.seeds)} if self.seeds else {}),
             rows=self.rows,
             pairs=self.pairs,
             caution=self.caution,
             failed={image: list(recipes) for image, recipes in self.failed.items()},
             skipped=tuple(Skipped(**combination) for combination in self.skipped),
         )
-        return file.to_dict()
-
-    def to_csv(self) -> str:
-        """One row a recipe: its name, each metric with its interval, seconds an image."""
-        metrics = self._metrics()
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        parts = ("", "_low", "_high")
-        writer.writerow(
-            ["recipe", *(m + part for m in metrics for part in parts), "seconds", "failed"]
-        )
-        for row in self.rows:
-            figures: list[float | str] = []
-            for metric in metrics:
-                score = row.scores.get(metric)
-                figures += [score.mean, score.low, score.high] if score else [""] * 3
-            writer.writerow([row.recipe, *figures, sum(row.seconds.values()), row.failed])
-        return out.getvalue()
 
     def _repr_html_(self) -> str:
         metrics = self._metrics()
         head = "".join(f"<th>{escape(m)}</th>" for m in ("recipe", *metrics))
         body = "".join(
             f"<tr><td>{escape(row.recipe)}</td>"
-            + "".join(f"<td>{row.scores.get(m, '–')}</td>" for m in metrics)
+            + "".join(f"<td>{row.scores.get(m, Estimate())}</td>" for m in metrics)
             + "</tr>"
             for row in self.rows
         )
@@ -133,12 +130,41 @@ def make_leaderboard(
     look good. `options` and `words` describe the recipes. They are sorted by the figure `sort_by`
     (left out: iou), or by the first that there is if no recipe has it.
     """
-    common = _common(results)
+    common = common_images(results)
     drawn = {
         name: Bootstrap(metrics[name], [lines[image] for image in common], seed)
         for name, lines in results.items()
     }
-    declared = {name: figure for d in drawn.values() for name, figure in d.declared.items()}
+    rows = {
+        name: Row(
+            recipe=name,
+            options=dict((options or {}).get(name, {})),
+            words=(words or {}).get(name, ""),
+            scores=estimates(drawn[name]),
+            seconds=seconds_of(lines.values()),
+            images=len(common),
+            failed=sum(not line.ok for line in lines.values()),
+        )
+        for name, lines in results.items()
+    }
+    return ranked(rows, drawn, sort_by=sort_by, failed=failed_in(results), skipped=skipped)
+
+
+def ranked(
+    rows: Mapping[str, Row],
+    drawn: Mapping[str, Drawn],
+    *,
+    sort_by: str | None = None,
+    failed: Mapping[str, Sequence[str]],
+    skipped: Sequence[Mapping[str, str]] = (),
+) -> Leaderboard:
+    """The leaderboard of these rows, best first, with each pair of them compared.
+
+    `drawn` has each row's figures on the same draws. The arguments are those of `make_leaderboard`.
+    """
+    declared: dict[str, Figure] = {}
+    for recipe in drawn.values():
+        declared |= recipe.declared
     figure = next((f for f in (sort_by or MAIN_FIGURE, *declared) if f in declared), "")
     lower = figure in declared and declared[figure].lower_is_better
     sign = -1 if lower else 1
@@ -147,38 +173,25 @@ def make_leaderboard(
         value = drawn[name].figures.get(figure, math.nan)
         return math.inf if math.isnan(value) else -sign * value
 
-    order = sorted(results, key=place)
+    order = sorted(rows, key=place)
     having = [name for name in order if figure in drawn[name].draws]
     pairs = tuple(
-        _compared(better, worse, drawn, figure, sign, len(common))
-        for better, worse in combinations(having, 2)
+        _compared(better, worse, drawn, figure, sign) for better, worse in combinations(having, 2)
     )
-    rows = [
-        Row(
-            recipe=name,
-            options=dict((options or {}).get(name, {})),
-            words=(words or {}).get(name, ""),
-            scores=drawn[name].estimates(),
-            seconds=_seconds(results[name].values()),
-            images=len(common),
-            failed=sum(not line.ok for line in results[name].values()),
-        )
-        for name in order
-    ]
     return Leaderboard(
         metric=figure,
         higher_is_better=not lower,
-        images=len(common),
-        rows=_with_verdicts(rows, pairs),
+        images=next(iter(drawn.values())).count if drawn else 0,
+        rows=_with_verdicts([rows[name] for name in order], pairs),
         pairs=pairs,
-        failed=_failed(results),
+        failed=failed,
         skipped=skipped,
         missed=sort_by if sort_by and sort_by != figure else "",
         figures=declared,
     )
 
 
-def _common(results: Mapping[str, Lines]) -> list[str]:
+def common_images(results: Mapping[str, Lines]) -> list[str]:
     """The images that every recipe finished, in the first one's order."""
     first = next(iter(results.values()), {})
     return [
@@ -188,7 +201,7 @@ def _common(results: Mapping[str, Lines]) -> list[str]:
     ]
 
 
-def _failed(results: Mapping[str, Lines]) -> dict[str, list[str]]:
+def failed_in(results: Mapping[str, Lines]) -> dict[str, list[str]]:
     """Image to the recipes that failed on it."""
     failed: dict[str, list[str]] = {}
     for recipe, lines in results.items():
@@ -198,13 +211,11 @@ def _failed(results: Mapping[str, Lines]) -> dict[str, list[str]]:
     return failed
 
 
-def _compared(
-    better: str, worse: str, drawn: Mapping[str, Bootstrap], metric: str, sign: int, images: int
-) -> Pair:
+def _compared(better: str, worse: str, drawn: Mapping[str, Drawn], metric: str, sign: int) -> Pair:
     """Two recipes on the same draws of the same images."""
     first, second = drawn[better], drawn[worse]
     difference = sign * (first.figures[metric] - second.figures[metric])
-    low, high = interval(sign * (first.draws[metric] - second.draws[metric]), images)
+    low, high = interval(sign * (first.draws[metric] - second.draws[metric]), first.count)
     p = permutation_p(first, second, metric, difference) if low > 0 else None
     pair = Pair(
         better=better,
@@ -214,9 +225,15 @@ def _compared(
         low=low,
         high=high,
         p=p,
-        images=images,
+        images=first.count,
         distinguishable=p is not None and p < 1 - LEVEL,
     )
+    by_seed = {
+        seed: sign * (ours[metric] - second.by_seed[seed][metric])
+        for seed, ours in first.by_seed.items()
+    }
+    if by_seed:
+        pair = pair.model_copy(update={"seeds": {str(s): d for s, d in by_seed.items()}})
     return pair.model_copy(update={"sentence": _sentence(pair)})
 
 
@@ -230,14 +247,20 @@ def _sentence(pair: Pair) -> str:
         reach = f"± {margin:.3f} {pair.metric}"
         if margin >= pair.difference:  # lopsided: it leaves out zero all the same
             reach = f"{pair.metric} (95 % interval {pair.low:.3f} to {pair.high:.3f})"
-        return f"{pair.better} beats {pair.worse} by {pair.difference:.3f} {reach}"
+        return f"{pair.better} beats {pair.worse} by {pair.difference:.3f} {reach}{_in_seeds(pair)}"
     alike = f"{pair.better} and {pair.worse} are not distinguishable on {pair.images} image{plural}"
     if not math.isfinite(pair.low):
         return alike
     return (
         f"{alike} ({pair.metric} better by {pair.difference:.3f}, 95 % interval "
-        f"{pair.low:.3f} to {pair.high:.3f})"
+        f"{pair.low:.3f} to {pair.high:.3f}){_in_seeds(pair)}"
     )
+
+
+def _in_seeds(pair: Pair) -> str:
+    """Under how many seeds the better one is better, if there are several."""
+    better = sum(difference > 0 for difference in pair.seeds.values())
+    return f", better in {better} of {len(pair.seeds)} seeds" if pair.seeds else ""
 
 
 def _with_verdicts(rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[Row, ...]:
@@ -253,7 +276,7 @@ def _pair_of(pairs: Iterable[Pair], one: str, other: str) -> Pair | None:
     return next((p for p in pairs if {p.better, p.worse} == {one, other}), None)
 
 
-def _seconds(lines: Iterable[ResultLine]) -> dict[str, float]:
+def seconds_of(lines: Iterable[ResultLine]) -> dict[str, float]:
     """Step to seconds, the mean over the finished images."""
     good = [line for line in lines if line.ok]
     total: dict[str, float] = {}

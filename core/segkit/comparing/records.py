@@ -52,9 +52,20 @@ class Estimate(ComparisonModel):
     high: NumberOrNaN = math.nan
 
     def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "–"
         if not math.isfinite(self.low):
             return f"{self.mean:.3f}"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class Spread(ComparisonModel):
+    """How a figure differs between seeds."""
+
+    deviation: NumberOrNaN = math.nan
+    """The sample's standard deviation over seeds (n − 1 below the sum); NaN for fewer than two."""
+    figures: dict[str, NumberOrNaN] = {}
+    """Seed to the figure under it."""
 
 
 class Skipped(ComparisonModel):
@@ -76,6 +87,9 @@ class Row(ComparisonModel):
     words: str = ""
     """Its steps in a row."""
     scores: dict[str, Estimate] = {}
+    """Figure to its value with its interval over images; over several seeds their mean."""
+    seeds: dict[str, Spread] = {}
+    """Figure to how it differs between seeds; empty for one seed."""
     seconds: dict[str, Number] = {}
     """Step to seconds an image; work that recipes share counts for each of them."""
     images: int = 0
@@ -100,6 +114,8 @@ class Pair(ComparisonModel):
     """How often a difference as large comes about by swapping the two at random on each image;
     None where the interval holds zero, so that nothing is claimed anyway."""
     images: int = 0
+    seeds: dict[str, NumberOrNaN] = {}
+    """Seed to how much better under it; empty for one seed."""
     distinguishable: bool = False
     """Whether the interval of the difference leaves out zero and chance is ruled out."""
     sentence: str = ""
@@ -114,6 +130,8 @@ class LeaderboardFile(ComparisonModel):
     higher_is_better: bool = True
     images: int = 0
     """Images that every recipe finished; the figures are those of these images."""
+    seeds: tuple[int, ...] = ()
+    """The figures are means over these; empty: of one seed."""
     rows: tuple[Row, ...]
     """Best first."""
     pairs: tuple[Pair, ...] = ()

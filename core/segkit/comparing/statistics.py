@@ -10,13 +10,18 @@ A difference is claimed only if its interval leaves out zero and a permutation t
 image the two recipes' counts are swapped at random, 2,000 times; if the recipes were alike, a
 difference as large as the one at hand would come about in fewer than 5 % of them. That holds its
 level even where a few images make up the whole difference.
+
+Over several seeds a figure is the mean of its figures under each, and what is drawn and swapped are
+images still. A step's randomness is its own for each image (see docs/design.md), so how much chance
+there is in the steps shows in how images differ, and the interval over images holds it too. The
+spread over seeds stands beside it: how far the whole figure moves from one seed to the next.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,29 +111,82 @@ class Bootstrap:
             self.draws |= draws
             self.tables |= dict.fromkeys(draws, (metric, keys, table))
 
-    def estimates(self) -> dict[str, Estimate]:
-        """Every figure with its interval."""
-        nothing = np.array([])
-        return {
-            name: estimate(value, self.draws.get(name, nothing), self.count)
-            for name, value in self.figures.items()
+    @property
+    def by_seed(self) -> dict[int, dict[str, float]]:
+        """Seed to figures, where there are several."""
+        return {}
+
+    def swapped(self, other: Bootstrap, figure: str, seed: int = 0) -> NDArray[np.float64]:
+        """(draws,): this one's figure minus the other's, counts swapped at random on each image.
+
+        NaN where one of them has none. The same `seed` swaps the same images.
+        """
+        metric, first_keys, first_table = self.tables[figure]
+        _, second_keys, second_table = other.tables[figure]
+        keys = list(dict.fromkeys((*first_keys, *second_keys)))
+        first_table = _columns(first_table, first_keys, keys)
+        second_table = _columns(second_table, second_keys, keys)
+        swaps = np.random.default_rng(seed).integers(0, 2, (DRAWS, len(first_table)))
+        swapped = swaps @ (second_table - first_table)
+        left = _scores(metric, keys, first_table.sum(axis=0) + swapped).get(figure)
+        right = _scores(metric, keys, second_table.sum(axis=0) - swapped).get(figure)
+        return np.full(DRAWS, math.nan) if left is None or right is None else left - right
+
+
+class SeedBootstrap:
+    """One recipe's figures as means over seeds: on its images, and on each draw of them.
+
+    Where the seeds share their images, a draw takes the same of them for every seed, and the same
+    are swapped; where each has images of its own, they are drawn and swapped on their own.
+    """
+
+    def __init__(self, parts: Mapping[int, Bootstrap], *, same_images: bool) -> None:
+        """`parts`: seed to the recipe's figures under it; one for each seed."""
+        self.parts = dict(parts)
+        self.same_images = same_images
+        first, *others = self.parts.values()
+        self.count = first.count if same_images else sum(p.count for p in self.parts.values())
+        """How many images the draws are of."""
+        shared = [name for name in first.figures if all(name in p.figures for p in others)]
+        self.figures: dict[str, float] = {
+            name: float(np.mean([p.figures[name] for p in parts.values()])) for name in shared
+        }
+        self.declared: dict[str, Figure] = {name: first.declared[name] for name in shared}
+        drawn = [name for name in shared if all(name in p.draws for p in parts.values())]
+        self.draws: dict[str, NDArray[np.float64]] = {
+            name: np.mean([p.draws[name] for p in parts.values()], axis=0) for name in drawn
         }
 
+    @property
+    def by_seed(self) -> dict[int, dict[str, float]]:
+        """Seed to the figures under it."""
+        return {seed: part.figures for seed, part in self.parts.items()}
 
-def permutation_p(first: Bootstrap, second: Bootstrap, figure: str, difference: float) -> float:
+    def swapped(self, other: SeedBootstrap, figure: str) -> NDArray[np.float64]:
+        """As `Bootstrap.swapped`, of the means over seeds."""
+        differences = [
+            part.swapped(other.parts[seed], figure, 0 if self.same_images else place)
+            for place, (seed, part) in enumerate(self.parts.items())
+        ]
+        return np.asarray(np.mean(differences, axis=0), np.float64)
+
+
+Drawn = TypeVar("Drawn", Bootstrap, SeedBootstrap)
+"""One recipe's figures, of one seed or as means over several."""
+
+
+def estimates(drawn: Bootstrap | SeedBootstrap) -> dict[str, Estimate]:
+    """Every figure with its interval over images."""
+    nothing = np.array([])
+    return {
+        name: estimate(value, drawn.draws.get(name, nothing), drawn.count)
+        for name, value in drawn.figures.items()
+    }
+
+
+def permutation_p(first: Drawn, second: Drawn, figure: str, difference: float) -> float:
     """The share of random swaps, image by image, that make as large a difference."""
-    metric, first_keys, first_table = first.tables[figure]
-    _, second_keys, second_table = second.tables[figure]
-    keys = list(dict.fromkeys((*first_keys, *second_keys)))
-    first_table = _columns(first_table, first_keys, keys)
-    second_table = _columns(second_table, second_keys, keys)
-    swaps = np.random.default_rng(0).integers(0, 2, (DRAWS, len(first_table)))
-    swapped = swaps @ (second_table - first_table)
-    left = _scores(metric, keys, first_table.sum(axis=0) + swapped).get(figure)
-    right = _scores(metric, keys, second_table.sum(axis=0) - swapped).get(figure)
-    if left is None or right is None:
-        return 1.0
-    apart = np.abs(left - right)
+    apart = np.abs(first.swapped(second, figure))
     as_large = ~(apart < difference - 1e-9)  # what is not a number counts as large
     return float((1 + np.count_nonzero(as_large)) / (1 + DRAWS))
 

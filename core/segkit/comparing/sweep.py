@@ -185,11 +185,19 @@ def compare(job: Job, options: RunOptions, shown: Shown) -> Leaderboard:
         if job.needs is None and "diagnosis.json" in noted_files(directory):
             # A diagnosis of other recipes would stand beside these.
             (directory / "diagnosis.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(error, directory, board.images) from error
+    write_leaderboard(directory, board)
+    return board
+
+
+def write_leaderboard(directory: Path, board: Leaderboard) -> None:
+    """Write leaderboard.json and .csv. Raises `SegkitError` where the disk refuses."""
+    try:
         write_file(directory / "leaderboard.json", json.dumps(board.to_dict(), indent=2) + "\n")
         write_file(directory / "leaderboard.csv", board.to_csv())
     except OSError as error:
         raise disk_error(error, directory, board.images) from error
-    return board
 
 
 def as_before(plans: Mapping[str, Plan], directory: Path, options: RunOptions) -> dict[str, str]:

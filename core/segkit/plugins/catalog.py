@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING
 from segkit.errors import PluginError, UsageError, did_you_mean, error_line, plugin_code
 from segkit.kinds import API_GROUP, BUNDLED, KINDS, OBSERVER, a, flag_of
 from segkit.plugins.entries import Entry, marked
-from segkit.plugins.loading import class_of, classes_in, import_module, registered
+from segkit.plugins.loading import (
+    class_of,
+    classes_in,
+    import_module,
+    registered,
+    root_of_entry,
+)
 from segkit.plugins.observers import Watcher
 from segkit.plugins.packages import installed, same_distribution
+from segkit.plugins.places import place_of_error
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -159,6 +166,7 @@ class Catalog:
             except Exception as error:
                 raise PluginError(
                     f"{entry.described} could not be loaded: {error_line(error)}"
+                    f"{place_of_error(root_of_entry(entry), error)}"
                 ) from error
         return self._modules[entry.target]
 

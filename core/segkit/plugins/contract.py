@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
@@ -11,11 +12,14 @@ from typing import Any
 from segkit.errors import (
     BadImageError,
     BadValueError,
+    MissingExtraError,
     PluginError,
     SegkitError,
     error_line,
     plugin_code,
 )
+from segkit.kinds import BUNDLED
+from segkit.plugins.places import place_of_code, place_of_error, root_of
 from segkit.plugins.steps import Dataset, Metric, Step
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 
@@ -36,16 +40,33 @@ def why_failed(step: Step | type[Step], error: Exception, doing: str = "raised")
     """What a step raised, as a sentence that names the step.
 
     Sentences stay as they are, but those of other people's plugins get the step's name before
-    them, unless they are about a picture. `doing`: what went wrong, in front of the reason.
+    them, unless they are about a picture, and behind them where the fault is. `doing`: what went
+    wrong, in front of the reason.
     """
     source = _source(step)
+    others = bool(source) and source.partition(" ")[0] != BUNDLED
     if isinstance(error, SegkitError):
-        told = source in str(error)
-        ours = source.partition(" ")[0] == "segkit"
-        if told or ours or isinstance(error, BadImageError):
+        if not others or isinstance(error, BadImageError):
             return str(error)
-        return f"{named(step)}: {error}"
-    return f"{named(step)} {doing} {error_line(error)}"
+        text = str(error) if source in str(error) else f"{named(step)}: {error}"
+        fault = isinstance(error, (BadValueError, PluginError))
+        return text + (_place(step, error) if fault else "")
+    return f"{named(step)} {doing} {error_line(error)}" + (_place(step, error) if others else "")
+
+
+def _place(step: Step | type[Step], error: Exception) -> str:
+    """Where in the step's package it went wrong: at least in which method, if it says nowhere.
+
+    Nothing for a sentence that has its place, or is about this installation.
+    """
+    if isinstance(error, MissingExtraError) or _PLACED.search(str(error)):
+        return ""
+    cls = step if isinstance(step, type) else type(step)
+    root = root_of(cls.__module__)
+    return place_of_error(root, error) or place_of_code(root, getattr(cls, cls.work, None))
+
+
+_PLACED = re.compile(r", line \d+\)$")
 
 
 @contextmanager

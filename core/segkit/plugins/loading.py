@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from segkit import deprecations
 from segkit.errors import PluginError, did_you_mean, error_line, plugin_code
-from segkit.kinds import KINDS, OBSERVER, a
+from segkit.kinds import BUNDLED, KINDS, OBSERVER, a
 from segkit.plugins import hookspecs
 from segkit.plugins.entries import Entry
 from segkit.plugins.observers import manager_of
+from segkit.plugins.places import place_of_code, place_of_error
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -69,6 +70,7 @@ def _hook_error(entry: Entry, error: Exception) -> PluginError:
         )
     return PluginError(
         f"{entry.described} could not be loaded: its hooks raise {error_line(error)}"
+        f"{place_of_error(root_of_entry(entry), error)}"
     )
 
 
@@ -99,6 +101,7 @@ def classes_in(module: ModuleType, kind: str, entry: Entry) -> list[type[Step]]:
             raise PluginError(
                 f"{entry.described} could not be used: {KINDS[kind].hook} should return "
                 f"subclasses of {KINDS[kind].interface}, but returns {_shown(cls)}"
+                f"{_place_of_hook(module, entry, KINDS[kind].hook)}"
             )
     return offered
 
@@ -116,18 +119,42 @@ def class_of(entry: Entry, module: ModuleType) -> type[Step]:
                     for method in cls.extras:
                         if hasattr(cls, method):
                             cls.inputs_of(method)
-            except PluginError as error:
-                raise PluginError(f"{who} could not be used: {error}") from None
-            except Exception as error:  # a signature or annotation that Python itself refuses
-                raise PluginError(f"{who} could not be used: {error_line(error)}") from error
+            except Exception as error:
+                # Else it is a signature or annotation that Python itself refuses.
+                text = str(error) if isinstance(error, PluginError) else error_line(error)
+                place = ""
+                if entry.distribution != BUNDLED:
+                    place = place_of_code(root_of_entry(entry), getattr(cls, cls.work, None))
+                raise PluginError(f"{who} could not be used: {text}{place}") from error
             return cls
     if not offered and (reason := _unregistered(entry, module)):
         raise PluginError(f"{who} could not be used: {reason}")
     names = ", ".join(repr(c.name) for c in offered) or "nothing"
     raise PluginError(
         f"{who} could not be used: {hook} should return a class with name = '{entry.name}', "
-        f"but returns {names}"
+        f"but returns {names}{_place_of_hook(module, entry, hook)}"
     )
+
+
+def root_of_entry(entry: Entry) -> Path | None:
+    """The folder of the package that an entry's module is in, or the file that it is alone."""
+    if entry.target.endswith(".py"):
+        return Path(entry.target)
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(entry.target.partition(":")[0].partition(".")[0])
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    return Path(folders[0]) if folders else Path(spec.origin) if spec.origin else None
+
+
+def _place_of_hook(module: ModuleType, entry: Entry, hook: str) -> str:
+    """Where the function is that registers what is wrong."""
+    return place_of_code(root_of_entry(entry), getattr(module, hook, None))
 
 
 def _unregistered(entry: Entry, module: ModuleType) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -11,6 +12,7 @@ import pluggy
 from segkit import deprecations
 from segkit.errors import error_line, plugin_code
 from segkit.plugins import hookspecs
+from segkit.plugins.places import place_of_error, root_of
 
 
 @dataclass(frozen=True)
@@ -78,4 +80,11 @@ class Observers:
                 self._managers.remove((described, manager))
                 self.dropped.append(
                     f"the observer {described} was switched off: {hook} raised {error_line(error)}"
+                    f"{_place(manager, error)}"
                 )
+
+
+def _place(manager: pluggy.PluginManager, error: Exception) -> str:
+    """Where in a module that watches it went wrong; nothing for an object of Python's user."""
+    modules = [p for p in manager.get_plugins() if isinstance(p, ModuleType)]
+    return place_of_error(root_of(modules[0].__name__), error) if modules else ""

@@ -1,8 +1,8 @@
-"""figures/recipes.png and .svg: some images, each beside what every recipe made of it.
+"""figures/recipes.png, .svg and .pdf: some images, each beside what every recipe made of it.
 
 Columns are the image, the heatmap, the heatmap over the image, a mask for each recipe, and the
-truth; the pictures are those that the run left in overlay/. The SVG holds the same pictures and
-places, with its words as text.
+truth; the pictures are those that the run left in overlay/. SVG and PDF hold the same pictures and
+places, with their words as text.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segkit.errors import BadImageError, UsageError
+from segkit.errors import BadImageError, UsageError, did_you_mean
+from segkit.kinds import PICTURE_WRITER
+from segkit.reporting.paper_charts import new_figure, saved, style
 from segkit.reporting.pictures import panels
 from segkit.reporting.report_folder import Folder
 from segkit.reporting.report_gallery import Files, most_telling, picture_files
 from segkit.reporting.templating import figure, template
-from segkit.running.ledger import note_files
-from segkit.values.files import write_file
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -58,27 +58,28 @@ class Sheet:
     pictures: list[tuple[int, int, PIL.Image.Image]] = field(default_factory=list)
 
 
-def write_figure(directory: Path, rows: int = 4) -> tuple[Path, ...]:
-    """Write DIR/figures/recipes.png and .svg, and return their paths.
+def recipe_figure(folder: Folder, rows: int = 4, images: Sequence[str] = ()) -> dict[str, bytes]:
+    """The figure as the content of files, by their suffix: png, svg, pdf.
 
-    `directory` is the folder of a run or of a sweep; `rows` is how many images there are at most,
-    in turn the worst, the best and the one on which recipes differ most. Heatmap and overlay are
-    those of the first recipe that has some. Raises `UsageError` where there is no such folder or
-    no picture in it, `OSError` where a file cannot be written.
+    `rows` is how many images there are at most, in turn the worst, the best and the one on which
+    recipes differ most; `images` names them, in order, in place of that. Heatmap and overlay are
+    those of the first recipe that has some. Raises `UsageError` where there is no picture, or none
+    of a named image, `MissingExtraError` without Matplotlib.
     """
-    folder = Folder.read(directory)
     files = picture_files(folder)
-    names = most_telling(folder, files, folder.rank)[:rows]
-    if not names:
+    if not files:
         raise UsageError(
-            f"'{directory}' holds no pictures to make a figure of; run it again with the writer "
-            "overlay (--write overlay)"
+            f"'{folder.directory}' holds no pictures to make a figure of; run it again with the "
+            f"writer {PICTURE_WRITER} (--write {PICTURE_WRITER})"
         )
+    for name in images:
+        if name not in files:
+            hint = did_you_mean(name, list(files), "see the page for those that there are")
+            raise UsageError(f"--image {name}: the folder has no picture of it; {hint}")
+    names = images or most_telling(folder, files, folder.rank)[:rows]
     heads, cells = _table(folder, files, names)
     sheet = _laid_out(heads, cells)
-    made = {"figures/recipes.png": _png(sheet), "figures/recipes.svg": _svg(sheet)}
-    note_files(directory, *made)
-    return tuple(write_file(directory / name, content) for name, content in made.items())
+    return {"png": _png(sheet), "svg": _svg(sheet), "pdf": _pdf(sheet)}
 
 
 def _table(
@@ -193,6 +194,25 @@ def _svg(sheet: Sheet) -> bytes:
         pictures=pictures,
     )
     return text.encode()
+
+
+def _pdf(sheet: Sheet) -> bytes:
+    """The sheet at 96 pixels an inch."""
+    width, height = sheet.size
+    with style():
+        drawing = new_figure(width / 96, height / 96)
+        drawing.set_layout_engine("none")
+        axes = drawing.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        for x, y, text in sheet.words:
+            points = FONT * 72 / 96
+            axes.text(x, y + FONT, text, ha="center", va="baseline", size=points, color="#202020")
+        for x, y, some in sheet.pictures:
+            axes.imshow(some, extent=(x, x + some.width, y + some.height, y), interpolation="none")
+        axes.set_xlim(0, width)
+        axes.set_ylim(height, 0)
+        axes.set_aspect("auto")
+        return saved(drawing, "pdf")
 
 
 def _packed(picture: PIL.Image.Image) -> bytes:

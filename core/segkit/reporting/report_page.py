@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 from segkit.comparing.records import Estimate, RecipeLosses
-from segkit.errors import SegkitError
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.figures import Figure, figure_of, metric_of
+from segkit.plugins.figures import metric_of
 from segkit.plugins.steps import Metric
 from segkit.reporting.charts import (
     PARTS,
-    WHISKER,
     Fall,
     Scale,
     curves,
     histograms,
-    scale_of,
     waterfall,
     waterfall_scale,
-    whisker,
 )
 from segkit.reporting.pictures import Album, make_album
 from segkit.reporting.recipe_words import steps_of
+from segkit.reporting.report_board import board_section
+from segkit.reporting.report_figures import figures_of, metrics_of
 from segkit.reporting.report_folder import Folder, Run
 from segkit.reporting.report_gallery import cards, most_telling, picture_files, script_data
 from segkit.reporting.report_robustness import robustness_section, settings
@@ -43,8 +38,8 @@ FALL = 300
 def make_page(folder: Folder, catalog: Catalog) -> str:
     """The page's text."""
     rank = folder.rank
-    metrics = _metrics(folder, catalog)
-    figures = _figures(folder, metrics)
+    metrics = metrics_of(folder, catalog)
+    figures = figures_of(folder, metrics)
     files = picture_files(folder)
     bare = len(json_in_page(script_data(folder, Album(), files, rank, figures)))
     album = make_album({name: files[name] for name in most_telling(folder, files, rank)}, bare)
@@ -56,7 +51,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         folder=folder,
         name=folder.directory.resolve().name,
         run=run,
-        board=_board(folder),
+        board=board_section(folder),
+        missing=Estimate(),
         curves=curves(board.rows, board.metric) if board else [],
         images=len(folder.images),
         failed=_failed(folder),
@@ -90,59 +86,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
     )
 
 
-def _metrics(folder: Folder, catalog: Catalog) -> dict[type[Metric], str]:
-    """The recipes' metrics with what they are; without those that cannot be loaded any more."""
-    recipes = [run.recipe for run in folder.runs if run.recipe]
-    names = dict.fromkeys(part.name for r in recipes for part in r.parts.get("metric", ()))
-    metrics: dict[type[Metric], str] = {}
-    for name in names:
-        with suppress(SegkitError):
-            entry = catalog.find("metric", name)
-            metrics[cast("type[Metric]", catalog.load_entry(entry))] = entry.summary
-    return metrics
-
-
-def _figures(folder: Folder, metrics: Iterable[type[Metric]]) -> Mapping[str, Figure]:
-    """Whether less of each figure is better, and its unit, by the figure's name.
-
-    That is told by the summaries. Where they do not, for a run has not finished or is of an older
-    version, the metrics do.
-    """
-    board = folder.leaderboard
-    names = dict.fromkeys(board.metrics if board else ())
-    for run in folder.runs:
-        names |= dict.fromkeys(name for line in run.lines.values() for name in line.scores)
-    metrics = list(metrics)
-    figures = defaultdict(Figure, {name: figure_of(metrics, name) for name in names})
-    for run in folder.runs:
-        figures |= run.summary.figures if run.summary else {}
-    if board:
-        lower = not board.higher_is_better
-        figures[board.metric] = replace(figures[board.metric], lower_is_better=lower)
-    return figures
-
-
 def _ranked(run: Run, rank: str) -> list[float]:
     return [line.scores[rank] for line in run.lines.values() if rank in line.scores]
-
-
-def _board(folder: Folder) -> dict[str, Any] | None:
-    """The leaderboard's columns and cells."""
-    board = folder.leaderboard
-    if board is None or not board.rows:
-        return None
-    scales = {
-        metric: scale_of([row.scores.get(metric, Estimate()) for row in board.rows], WHISKER)
-        for metric in board.metrics
-    }
-    rows = []
-    for row in board.rows:
-        cells = []
-        for metric in board.metrics:
-            score = row.scores.get(metric, Estimate())
-            cells.append((metric, score, whisker(score, scales[metric])))
-        rows.append((row, cells, sum(row.seconds.values())))
-    return {"metrics": board.metrics, "rows": rows, "first": board.rows[0]}
 
 
 def _scores(run: Run | None, metrics: Mapping[type[Metric], str]) -> list[tuple[str, float, str]]:

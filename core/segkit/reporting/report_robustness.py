@@ -63,12 +63,13 @@ def robustness_section(folder: Folder) -> dict[str, Any] | None:
         return None
     areas = scale_of([curve.area for curve in robustness.curves], WHISKER)
     recipes = [recipe.recipe for recipe in robustness.recipes]
+    charts, chains = robustness_charts(robustness)
     return {
         "robustness": robustness,
         "rows": [(c, whisker(c.area, areas)) for c in _recipe_by_recipe(robustness, recipes)],
         "recipes": recipes,
-        "charts": _figure_charts(robustness, recipes),
-        "chains": [(recipe, _chain_charts(robustness, recipe)) for recipe in recipes],
+        "charts": charts,
+        "chains": chains,
         "stages": list(SHOWN_BY),
         "example": next((picture.image for picture in robustness.pictures), ""),
         "examples": _examples(folder.directory, robustness),
@@ -95,6 +96,15 @@ def _curves(robustness: Robustness, recipe: str, kind: str) -> list[DamageCurve]
 
 
 # ---- charts -----------------------------------------------------------------------------------
+
+
+def robustness_charts(
+    robustness: Robustness,
+) -> tuple[list[Chart], list[tuple[str, list[Chart]]]]:
+    """The figure under each kind of damage, and for each recipe how far its stages have moved."""
+    recipes = [recipe.recipe for recipe in robustness.recipes]
+    chains = [(recipe, _chain_charts(robustness, recipe)) for recipe in recipes]
+    return _figure_charts(robustness, recipes), chains
 
 
 def _figure_charts(robustness: Robustness, recipes: Sequence[str]) -> list[Chart]:

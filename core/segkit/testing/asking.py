@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segkit.errors import PluginExitError, SegkitError, error_line, plugin_code
+from segkit.errors import SegkitError, error_line, plugin_code
 from segkit.plugins.contract import check_output
+from segkit.plugins.places import place_of_error, root_of
 from segkit.plugins.steps import Step
 from segkit.values.types import Masks
 
@@ -104,13 +103,8 @@ def raised(step: Step, method: str, error: Exception, where: str) -> str:
 
 
 def line_of(step: type[Step], error: BaseException) -> str:
-    """' (FILE, line N)': the last line of the plugin's own module that led to an error, if any."""
-    if isinstance(error, PluginExitError) and error.__cause__ is not None:
-        error = error.__cause__
-    module = sys.modules.get(step.__module__)
-    own = getattr(module, "__file__", None)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]
-    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    """' (FILE, line N)': the last line of the plugin's own package that led to an error, if any."""
+    return place_of_error(root_of(step.__module__), error)
 
 
 # ---- comparing two values ----------------------------------------------------------------------

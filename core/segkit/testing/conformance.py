@@ -64,6 +64,9 @@ class Conformance:
 
     # ---- what follows is the kit's own ---------------------------------------------------------
 
+    _of_file: ClassVar[str] = ""
+    """Which plugin of a file with several of its kind."""
+
     _found: ClassVar[Found]
     _steps: ClassVar[dict[int, Step]] = {}
     _given: ClassVar[dict[int, Mapping[str, Any]]] = {}
@@ -206,7 +209,9 @@ def look_up(wanted: type[Conformance]) -> Found:
             path = Path(plugin)
             catalog = _with_file(path)
             own = [e for e in catalog.entries() if e.target == str(path) and e.kind in KINDS]
-            kind, name = _only([e for e in own if wanted.kind in ("", e.kind)], str(plugin))
+            own = [e for e in own if wanted.kind in ("", e.kind)]
+            own = [e for e in own if wanted._of_file in ("", e.name)]
+            kind, name = _only(own, str(plugin))
         else:
             kind, name = wanted.kind, plugin
         if kind == "" and not isinstance(plugin, type):
@@ -227,6 +232,20 @@ def look_up(wanted: type[Conformance]) -> Found:
             "(pip install -e .), or name its file",
         )
     return Found(catalog, entry, cls)
+
+
+def classes_for(file: Path) -> list[type[Conformance]]:
+    """A test class for each plugin of a file; one that says why, where there is none to be had."""
+    try:
+        entries = [e for e in _with_file(file).entries() if e.target == str(file)]
+    except SegkitError:  # the class's only test says it
+        entries = []
+    classes = []
+    for entry in (e for e in entries if e.kind in KINDS):
+        words = "".join(word.capitalize() for word in f"{entry.name}-{entry.kind}".split("-"))
+        which = {"plugin": file, "kind": entry.kind, "_of_file": entry.name}
+        classes.append(type(f"Test{words}", (Conformance,), which))
+    return classes or [type("TestFile", (Conformance,), {"plugin": file})]
 
 
 @cache

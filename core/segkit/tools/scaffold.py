@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import BUNDLED, KINDS, a, flag_of
+from segkit.plugins import hookspecs
 from segkit.plugins.entries import NAME
+from segkit.tools.plugin_file import Offered
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from segkit.plugins.catalog import Catalog
+    from segkit.tools.plugin_file import PluginFile
 
 
 LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause")
@@ -210,17 +213,62 @@ def commands(kind: str, name: str, folder: Path) -> tuple[str, str, str]:
     )
 
 
-def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[str, str]:
+def files(
+    kind: str,
+    name: str,
+    author: str,
+    licence: str,
+    year: int,
+    *,
+    repository: str = "",
+    source: PluginFile | None = None,
+) -> dict[str, str]:
     """The distribution's files: path inside its folder to text.
 
-    `kind` and `name` as checked by `kind_named` and `check_name`; `licence` is one of `LICENCES`.
-    Raises `UsageError` for an author's name that cannot be one.
+    `kind` and `name` as checked by `kind_named` and `check_name`; `licence` is one of `LICENCES`;
+    `repository` is its address, left out one to be filled in; `source` is a file that stands in
+    place of the worked example. Raises `UsageError` for an author's name that cannot be one.
     """
-    from importlib.metadata import version
-
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from segkit.plugins.steps import INTERFACES
+
+    environment = _environment()
+    module, fields = _module(name), author_named(author)
+    words: dict[str, Any] = {
+        "author": fields["name"],
+        "author_fields": fields,
+        "compare": EXAMPLES[kind].compare.format(name=name),
+        "contract": _contract(kind),
+        "distribution": distribution_of(name),
+        "flag": f"--{flag_of(kind)}",
+        "interface": INTERFACES[kind].__name__,
+        "kind": kind,
+        "licence": licence,
+        "module": module,
+        "name": name,
+        "repository": repository or f"https://github.com/OWNER/{distribution_of(name)}",
+        "run": EXAMPLES[kind].run.format(name=name),
+        "test": f"test_{name.replace('-', '_')}.py",
+        "year": year,
+        **_about(kind, name, source, environment),
+    }
+    templates = {
+        ".github/workflows/publish.yml": "github/publish.yml.j2",
+        ".github/workflows/tests.yml": "github/tests.yml.j2",
+        ".gitignore": "gitignore.j2",
+        "DEVELOPING.md": "DEVELOPING.md.j2",
+        "LICENSE": f"licences/{licence}.txt.j2",
+        "README.md": "README.md.j2",
+        "pyproject.toml": "pyproject.toml.j2",
+        f"src/{module}/__init__.py": f"kinds/{kind}.py.j2",
+        f"tests/{words['test']}": "tests/_file.py.j2" if source else f"tests/{kind}.py.j2",
+    }
+    texts = {path: environment.get_template(t).render(words) for path, t in templates.items()}
+    return texts | ({f"src/{module}/__init__.py": source.text} if source else {})
+
+
+def _environment() -> Environment:
+    """The templates."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("segkit.tools", "templates/plugin"),
@@ -231,39 +279,30 @@ def files(kind: str, name: str, author: str, licence: str, year: int) -> dict[st
     )
     # A JSON string is a TOML string too, and has an escape for what cannot stand in one.
     environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
-    example, interface, module = EXAMPLES[kind], INTERFACES[kind], _module(name)
-    fields = author_named(author)
-    words: Mapping[str, Any] = {
-        "api": example.api,
-        "author": fields["name"],
-        "author_fields": fields,
-        "cls": _class_name(name, kind, environment),
-        "compare": example.compare.format(name=name),
-        "contract": _contract(kind),
-        "dependencies": [f"segkit>={version('segkit')}", *example.imports, "pydantic>=2.7"],
-        "distribution": distribution_of(name),
-        "flag": f"--{flag_of(kind)}",
-        "interface": interface.__name__,
-        "kind": kind,
-        "licence": licence,
-        "module": module,
-        "name": name,
-        "option": example.option,
-        "run": example.run.format(name=name),
-        "summary": example.summary,
-        "test": f"test_{name.replace('-', '_')}.py",
-        "untyped": example.untyped,
-        "year": year,
+    return environment
+
+
+def _about(
+    kind: str, name: str, source: PluginFile | None, environment: Environment
+) -> dict[str, Any]:
+    """What the templates say of the module: of the worked example, or of its author's file."""
+    from importlib.metadata import version
+
+    example = EXAMPLES[kind]
+    cls = _class_name(name, kind, environment)
+    imports = source.dependencies if source else example.imports
+    return {
+        "api": hookspecs.API_VERSION if source else example.api,
+        "cls": source.plugins[0].cls if source else cls,
+        "dependencies": [f"segkit>={version('segkit')}", *imports, "pydantic>=2.7"],
+        "example": source is None,
+        "option": source.plugins[0].option if source else example.option,
+        "plugins": source.plugins if source else [Offered(kind, name, cls, example.option)],
+        "summary": (source.summary or f"Plugins for segkit: {name}.")
+        if source
+        else example.summary,
+        "untyped": () if source else example.untyped,
     }
-    templates = {
-        ".gitignore": "gitignore.j2",
-        "LICENSE": f"licences/{licence}.txt.j2",
-        "README.md": "README.md.j2",
-        "pyproject.toml": "pyproject.toml.j2",
-        f"src/{module}/__init__.py": f"kinds/{kind}.py.j2",
-        f"tests/{words['test']}": f"tests/{kind}.py.j2",
-    }
-    return {path: environment.get_template(t).render(words) for path, t in templates.items()}
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> None:
