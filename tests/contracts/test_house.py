@@ -84,6 +84,7 @@ WORDS = {
     "core/segkit/running/notes.py": {"masks": LINE},
     "core/segkit/running/owned.py": {"files": LINE},
     "core/segkit/running/plan.py": {"masks": VALUE},
+    "core/segkit/running/second_looks.py": {"masks": VALUE},
     "core/segkit/running/walk.py": {"masks": VALUE},
     "core/segkit/running/work.py": {"masks": VALUE},
     "core/segkit/testing/asking.py": {"masks": VALUE},

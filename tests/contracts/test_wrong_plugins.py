@@ -146,6 +146,11 @@ FOUND = {
         "the answer of transform 'remembers' depends on what it was asked before: its "
         "Heatmap.values",
     ),
+    "rewording": (
+        "admit_returns_some_of_its_prompts",
+        "admit of prompt 'rewording' returns a prompt that it was not given on the picture "
+        "'ordinary'; return some of its prompts as they are, and change them in refine",
+    ),
     "set-not-count": (
         "counts_are_numbers",
         "metric 'set-not-count' from segkit-wrong 1.0 should make counts that are finite numbers, "

@@ -277,18 +277,15 @@ def _rounds(caller: Caller, node: Node, task: Task, values: Values) -> Any:
                 masks = _masks_of_masks(caller, node, step, [task], [given])[0]
         return masks if isinstance(masks, Failure) else Answers(asked, masks, candidates)
 
-    asked: Asked = values["prompts"]
-    for last in range(node.rounds - 1, -1, -1):
-        answers = admitted(caller, node, task, asked, heatmaps, answer)
-        if isinstance(answers, Failure) or not last:
-            return answers
+    answers = admitted(caller, node, task, values["prompts"], heatmaps, answer)
+    for _ in range(node.rounds - 1):
+        if isinstance(answers, Failure):
+            break
         again = _asked_again(caller, node, task, answers.asked, answers.masks, heatmaps)
-        if again is None:
-            return answers
-        if isinstance(again, Failure):
-            return again
-        asked = again
-    return None  # never reached: there is at least one round
+        if again is None or isinstance(again, Failure):
+            return again or answers
+        answers = admitted(caller, node, task, again, heatmaps, answer)
+    return answers
 
 
 def _asked_again(
