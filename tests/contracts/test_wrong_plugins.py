@@ -176,6 +176,11 @@ FOUND = {
         "judge 'out-of-ten' fails on the picture 'ordinary': Masks.quality should lie from 0 to 1, "
         "but reaches from ",
     ),
+    "rewording": (
+        "admit_returns_some_of_its_prompts",
+        "admit of prompt 'rewording' returns a prompt that it was not given on the picture "
+        "'ordinary'; return some of its prompts as they are, and change them in refine",
+    ),
     "set-not-count": (
         "counts_are_numbers",
         "metric 'set-not-count' from segkit-wrong 1.0 should make counts that are finite numbers, "
