@@ -198,5 +198,6 @@ def interval(figure: Figure, verdicts: Sequence[Verdict]) -> tuple[float, float,
     for _ in range(DRAWS):
         some = rng.integers(0, len(verdicts), len(verdicts))
         draws.append(figure([verdicts[i] for i in some]))
-    low, high = np.nanquantile(draws, [0.025, 0.975])
+    told = [draw for draw in draws if draw == draw] or [float("nan")]
+    low, high = np.quantile(told, [0.025, 0.975])
     return figure(verdicts), float(low), float(high)
