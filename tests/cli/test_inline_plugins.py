@@ -204,7 +204,7 @@ def test_a_file_that_does_not_work_is_one_sentence_in_every_command(segkit, tmp_
         (tmp_path / "file.py").write_text(source)
         done = segkit(command, *words, "--plugin", "file.py")
         hooks = [n for n, text in enumerate(source.splitlines(), 1) if text == "@hookimpl"]
-        sentence = sentence.format(line=hooks[-1] if hooks else 0)
+        sentence = sentence.format(line=hooks[0] if hooks else 0)
         assert (done.code, done.out, done.err) == (2, "", f"Error: {sentence}\n")
     assert not (tmp_path / "segkit-out").exists()
 

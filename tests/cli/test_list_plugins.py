@@ -43,7 +43,7 @@ def test_check_imports_each_and_says_ok(segkit):
     assert all(0 <= r["seconds"] < 600 for r in ours)
     table = segkit("list-plugins", "--check", "--kind", "fuser").out.splitlines()
     assert table[0].split()[:4] == ["flag", "name", "status", "import"]
-    assert table[1].split()[:3] == ["--fuser", "paint", "ok"]
+    assert table[1].split()[:3] == ["--fuser", "best", "ok"]
     assert table[1].split()[4] == "ms"
 
 

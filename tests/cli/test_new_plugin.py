@@ -262,7 +262,7 @@ def test_there_is_an_example_of_every_kind():
         (
             ("xyzzy", "mine"),
             "there is no kind of plugin 'xyzzy'; there is dataset, perturbation, saliency, "
-            "transform, prompt, segmenter, selector, fuser, metric, writer",
+            "transform, prompt, segmenter, judge, selector, fuser, metric, writer",
         ),
         (
             ("prompt", "My_WarmIdea"),

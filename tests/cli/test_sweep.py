@@ -132,8 +132,8 @@ def test_the_table_shows_the_figures_that_were_asked_for(segkit, tmp_path):
             ("--sort", "beauty"),
             "--sort beauty: none of the metrics gives it; there is accuracy, boundary-iou, "
             "class-accuracy, class-dice, class-hit-rate, class-hit-rate-background, class-iou, "
-            "dice, distance, distance-relative, hit-rate, hit-rate-background, instance-f1, iou, "
-            "mean-class-dice, miou, pointing-game, voc-miou",
+            "dice, distance, distance-relative, hit-rate, hit-rate-background, instance-f1, "
+            "instance-duplicates, iou, mean-class-dice, miou, pointing-game, voc-miou",
         ),
         (
             ("--prompt", "topk,toppk"),

@@ -40,6 +40,8 @@ PROMPTERS = [
     ("topk+adaptive-background", {}),
     ("components+disagreement", {}),
     ("centroid-grid+cascade", {}),
+    ("components+erase", {}),
+    ("local-maxima+uncovered", {"separate": True}),
 ]
 BLIND = ("center", "random-clicks")
 """The prompters that read no heatmap."""

@@ -22,7 +22,8 @@ from toys import Best, Bright, Flood, Note, Paint, Peak, Right, Squares
 from segkit import Image, Perturbation, Prompts, plan, run
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.diagnosis import diagnose_plans
-from segkit.comparing.records import Diagnosis, LeaderboardFile, Robustness
+from segkit.comparing.records import Diagnosis, LeaderboardFile
+from segkit.comparing.robustness_records import Robustness
 from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.reporting import write_report
 from segkit.running.options import RunOptions
@@ -132,7 +133,7 @@ LINE = {"name": "a", "status": "ok", "error": None, "scores": {"iou": 1, "dice":
         {"counts": {"iou": {"inter": 3, "union": 4.0, "of \udcff": float("nan")}}},
         {"masks": [{"name": None, "score": 0.5, "prompt": 0, "pixels": 3, "quality": 0.75}]},
         {"notes": None},
-        {"source": {"path": "a.jpg", "size": 3}, "quality": [1, 2.0]},
+        {"source": {"path": "a.jpg", "size": 3}, "later": [1, 2.0]},
     ],
 )
 def test_a_line_is_written_again_as_it_came(tmp_path, more):

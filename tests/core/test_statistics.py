@@ -13,6 +13,7 @@ from toys import Right
 from segkit.comparing.statistics import (
     DRAWS,
     Bootstrap,
+    estimates,
     interval,
     mean_estimate,
     permutation_p,
@@ -59,7 +60,7 @@ def test_the_figures_are_the_metrics_and_recipes_share_their_draws():
     assert one.figures == pytest.approx({"right": 0.5})
     other = Bootstrap([Right()], images([0.3, 0.5, 1.0]), 0)
     assert other.draws["right"] - one.draws["right"] == pytest.approx(0.1)
-    found = one.estimates()["right"]
+    found = estimates(one)["right"]
     assert found.mean == pytest.approx(0.5)
     assert found.low < 0.5 < found.high
     assert Bootstrap([Right()], [SimpleNamespace(counts={})], 0).figures == {}

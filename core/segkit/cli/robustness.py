@@ -21,7 +21,7 @@ from segkit.cli.sweep import run_grid, sweep_options
 from segkit.kinds import BUNDLED, KINDS
 
 if TYPE_CHECKING:
-    from segkit.comparing.records import Robustness
+    from segkit.comparing.robustness_records import Robustness
     from segkit.comparing.sweep import Shown
     from segkit.plugins.catalog import Catalog
     from segkit.running.options import RunOptions

@@ -32,9 +32,10 @@ class ScoreCommand(PlanCommand):
         """The run's recipe, with what the flags choose."""
         from segkit.running.scoring import runs_in
 
-        if params.get("directory") is None:  # said when everything is read
+        directory = params.get("directory")
+        if directory is None or directory.startswith("-"):  # said when everything is read
             return super().bases(params)
-        first = runs_in(Path(params["directory"]))[0]
+        first = runs_in(Path(directory))[0]
         return base_recipes({**params, "recipe": str(first / "recipe.toml")})
 
 

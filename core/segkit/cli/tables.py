@@ -14,7 +14,8 @@ from segkit.kinds import SHOWN_FIGURES
 
 if TYPE_CHECKING:
     from segkit.comparing.leaderboard import Leaderboard
-    from segkit.comparing.records import Diagnosis, Estimate, Robustness
+    from segkit.comparing.records import Diagnosis, Estimate
+    from segkit.comparing.robustness_records import Robustness
 
 GIVES_WAY = ("heat", "prompt", "mask")
 """Columns for the level at which each stage gives way."""

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.comparing.records import CHAIN, DamageCurve, Estimate, Level
+from segkit.comparing.records import Estimate
+from segkit.comparing.robustness_records import CHAIN, DamageCurve, Level
 from segkit.comparing.statistics import Bootstrap, Counted, estimate, mean_estimate, resamples
 from segkit.plugins.contract import scores_of
 from segkit.plugins.steps import Metric

@@ -25,8 +25,8 @@ from segkit.comparing.damage import (
     prompts_moved,
     true_iou,
 )
-from segkit.comparing.records import Robustness
 from segkit.comparing.robustness import make_robustness
+from segkit.comparing.robustness_records import Robustness
 from segkit.comparing.sweep import Shown, resumed
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import BUNDLED, PICTURE_WRITER

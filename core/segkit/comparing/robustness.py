@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from segkit.comparing.damage_curves import AGREEMENT, LIMITS, Measured, damage_curve, noted, summed
-from segkit.comparing.records import (
+from segkit.comparing.records import Skipped
+from segkit.comparing.robustness_records import (
     DamageCurve,
     DamageFailure,
     DamageKind,
     ExamplePicture,
     RecipeRobustness,
     Robustness,
-    Skipped,
     most_harmful_first,
 )
 from segkit.kinds import MAIN_FIGURE

@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from segkit.comparing.records import ComparisonModel, Diagnosis, LeaderboardFile, Robustness
+from segkit.comparing.records import ComparisonModel, Diagnosis, LeaderboardFile
+from segkit.comparing.robustness_records import Robustness
 from segkit.errors import UsageError
 from segkit.kinds import MAIN_FIGURE
 from segkit.reporting.recipe_words import recipe_in_words

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from segkit.comparing.damage_curves import SHOWN_BY
-from segkit.comparing.records import DamageCurve, Estimate, Robustness, most_harmful_first
+from segkit.comparing.records import Estimate
+from segkit.comparing.robustness_records import DamageCurve, Robustness, most_harmful_first
 from segkit.errors import BadImageError
 from segkit.reporting.charts import WHISKER, Curve, Scale, curve, scale_of, whisker
 from segkit.reporting.pictures import panels, small

@@ -6,12 +6,15 @@ pixel and masks of all pixels too.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.sparse import csr_matrix
 
 from segkit_plugins.judge.learned.scene import Array, Scene
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 OWN = (
     *("side", "area", "off-middle", "height", "width", "extent", "roundness", "spread"),
@@ -177,6 +180,8 @@ def _reach(lines: NDArray[np.bool_]) -> Array:
 
 def _pieces(masks: NDArray[np.bool_], area: Array) -> list[Array]:
     """How many parts (logarithm), the share of the largest, and of holes."""
+    from scipy import ndimage
+
     parts, largest, holes = np.zeros((3, len(masks)), np.float32)
     for i, mask in enumerate(masks):
         labels, _ = ndimage.label(mask)
@@ -197,6 +202,8 @@ def _pieces(masks: NDArray[np.bool_], area: Array) -> list[Array]:
 
 def _rings(masks: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Places outside and inside of the outline, at most `NEAR` away from it."""
+    from scipy import ndimage
+
     near = 2 * NEAR + 1
     counts = masks.astype(np.float32)
     for axis in (1, 2):
@@ -254,6 +261,8 @@ def _colours(scene: Scene, flat: Array, area: Array, ring: Array) -> list[Array]
 
 def _membership(group: NDArray[np.int64], groups: int) -> csr_matrix:
     """(m, groups): 1 where a place is of a group."""
+    from scipy.sparse import csr_matrix
+
     places = np.arange(len(group))
     return csr_matrix((np.ones(len(group), np.float32), (places, group)), (len(group), groups))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from segkit import Image
 
@@ -65,6 +64,8 @@ class Scene:
 
 def seen(image: Image, layers: DenseLayers) -> Scene:
     """The image as the features take it."""
+    from PIL import Image as Pillow
+
     grid = grid_of(image.size)
     small = Pillow.fromarray(image.pixels).resize(grid[::-1], Pillow.Resampling.BILINEAR)
     return Scene(
