@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="session")
 def folder(network, tmp_path_factory) -> Path:
-    """Where photos are kept: $SEGKIT_HUB, or for this session alone."""
+    """Where photos are kept: $SEGKIT_HUB, or a folder of these tests alone."""
     kept = os.environ.get("SEGKIT_HUB")
     return Path(kept) if kept else tmp_path_factory.mktemp("hub")
 

@@ -56,19 +56,26 @@ def common_options() -> list[click.Option]:
         ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
-        option(
+        *plugin_options(),
+        option(["--quiet"], is_flag=True, help="Print nothing but errors."),
+        option(["--json", "as_json"], is_flag=True, help="Print the summary as JSON."),
+        option(["--trace"], is_flag=True, help="Print each step's call, its result and time."),
+        option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
+    ]
+
+
+def plugin_options() -> list[click.Option]:
+    """The flags that say whose plugins are used."""
+    return [
+        click.Option(
             ["--plugin"], multiple=True, metavar="FILE", help="Use the plugins of a single file."
         ),
-        option(
+        click.Option(
             ["--only"],
             multiple=True,
             metavar="NAME",
             help="Of plugins that are not segkit's, use only this package's or this one.",
         ),
-        option(["--quiet"], is_flag=True, help="Print nothing but errors."),
-        option(["--json", "as_json"], is_flag=True, help="Print the summary as JSON."),
-        option(["--trace"], is_flag=True, help="Print each step's call, its result and time."),
-        option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
     ]
 
 

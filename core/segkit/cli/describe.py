@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segkit.cli.common import check_flags
+from segkit.cli.common import check_flags, plugin_options
 from segkit.cli.options import PlanCommand, completed, kind_options
 from segkit.errors import SegkitError, UsageError
 
@@ -49,18 +49,7 @@ def command() -> click.Command:
                 help="Write a page with charts and pictures to FILE.html, the figures to "
                 "FILE.json, or both into DIR.",
             ),
-            click.Option(
-                ["--plugin"],
-                multiple=True,
-                metavar="FILE",
-                help="Use the plugins of a single file.",
-            ),
-            click.Option(
-                ["--only"],
-                multiple=True,
-                metavar="NAME",
-                help="Of plugins that are not segkit's, use only this package's or this one.",
-            ),
+            *plugin_options(),
             click.Option(["--quiet"], is_flag=True, help="Print nothing but errors."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print all figures as JSON."),
             click.Option(["--debug"], is_flag=True, help="Show the stack trace of errors."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ def kind_options(kinds: Iterable[str] = IN_RECIPES) -> list[click.Option]:
     ]
 
 
-class GrowingCommand(click.Command):
+class GrowingCommand(click.Command, ABC):
     """A command whose options grow with the plugins that it is told to use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -79,9 +80,9 @@ class GrowingCommand(click.Command):
             catalog, *_, chosen = ctx.obj
             raise UsageError(unknown_option(error, catalog, chosen)) from None
 
+    @abstractmethod
     def grow(self, ctx: click.Context, args: list[str]) -> None:
         """Add the options; leave the catalog in `ctx.obj` first, the chosen plugins last."""
-        raise NotImplementedError
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Own options first, then a section for each chosen plugin that has some."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segkit.cli.common import check_flags, page_of
+from segkit.cli.common import check_flags, page_of, plugin_options
 from segkit.cli.options import PlanCommand, base_recipes, completed, kind_options
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED
@@ -56,18 +56,7 @@ def command() -> click.Command:
             click.Argument(["directory"], metavar="DIR"),
             click.Argument(["images"], nargs=-1, metavar="[IMAGE|FOLDER|GLOB]..."),
             *kind_options(("dataset", "metric")),
-            click.Option(
-                ["--plugin"],
-                multiple=True,
-                metavar="FILE",
-                help="Use the plugins of a single file.",
-            ),
-            click.Option(
-                ["--only"],
-                multiple=True,
-                metavar="NAME",
-                help="Of plugins that are not segkit's, use only this package's or this one.",
-            ),
+            *plugin_options(),
             click.Option(["--quiet"], is_flag=True, help="Print nothing but errors."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print the figures as JSON."),
             click.Option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
