@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from segkit.running.plan import plan as plan
     from segkit.running.recipe import Recipe as Recipe
     from segkit.running.session import run as run
+    from segkit.values.bitmaps import MaskStack as MaskStack
+    from segkit.values.bitmaps import PackedMasks as PackedMasks
     from segkit.values.files import write_file as write_file
     from segkit.values.images import find_images as find_images
     from segkit.values.images import palette as palette
@@ -74,6 +76,7 @@ _HOME = {
     ),
     "plugins.figures": ("Figure",),
     "plugins.hookspecs": ("API_VERSION", "hookimpl"),
+    "values.bitmaps": ("MaskStack", "PackedMasks"),
     "values.files": ("write_file",),
     "values.images": (
         "find_images",

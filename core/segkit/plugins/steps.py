@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from segkit.errors import PluginError
 from segkit.kinds import KINDS
 from segkit.plugins.figures import Figure, check_figures
@@ -183,7 +181,7 @@ class Judge(Step):
 
     def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
         masks: Masks = given["masks"]
-        if output.masks is not masks.masks and not np.array_equal(output.masks, masks.masks):
+        if output.held is not masks.held and not output.packed.same(masks.packed):
             return "should leave the masks as they are and in their places, but changes them"
         return (
             None
@@ -279,6 +277,9 @@ class Writer(Step):
 
     kind = "writer"
     work = "write"
+    largest_id: ClassVar[int | None] = None
+    """The largest class id that its files can hold, if there is one. A run whose data set has
+    larger ones is refused before it begins."""
     takes = ("directory", *Metric.takes, "scores")
     gives = (tuple[Path, ...],)
 

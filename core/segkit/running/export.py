@@ -18,7 +18,7 @@ from segkit.kinds import BUNDLED, MASK_WRITER, flag_of
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, classes_of, item_of, names_of, why_failed
 from segkit.plugins.steps import Dataset, Writer
-from segkit.running.asked import numbered
+from segkit.running.asked import check_ids, numbered
 from segkit.running.folder import Record
 from segkit.running.kept import kept_values
 from segkit.running.ledger import is_run
@@ -50,11 +50,12 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
     """Write the images of a run's folder that it has finished in other formats.
 
     The run's results.jsonl then names the new files. An image whose photo or masks cannot be read
-    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, or holds
-    files of others that would be written over, `PlanError` for writers that need what a run does
-    not keep, and what opening a writer raises.
+    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, holds files
+    of others that would be written over, or has class ids that a format has not, `PlanError` for
+    writers that need what a run does not keep, and what opening a writer raises.
     """
     run = _Kept.open(directory, catalog)
+    check_ids(run.classes, writers)
     for writer in writers:
         if (name := missing_input(writer, KEPT)) is not None:
             raise PlanError(

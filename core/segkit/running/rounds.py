@@ -93,7 +93,7 @@ def better_judged(before: Answers, after: Answers, size: tuple[int, int]) -> Ans
         spans.append(replace(span, prompts=Prompts(prompts)))
         for parts, then, now in ((masks, old, new), (candidates, old_all, new_all)):
             own = united([_of(then, gains, False), _of(now, gains, True)], size)
-            parts.append(replace(own, prompt=own.prompt + start))
+            parts.append(own.changed(prompt=own.prompt + start))
         start += count
     if not better:
         return before

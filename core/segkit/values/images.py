@@ -345,12 +345,15 @@ def palette() -> NDArray[np.uint8]:
 
 
 def write_png(
-    path: str | Path, array: NDArray[np.uint8], colours: NDArray[np.uint8] | None = None
+    path: str | Path,
+    array: NDArray[Any],
+    colours: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write a PNG that is either whole or not there: a file beside it is renamed when complete.
 
-    `array`: uint8, (H, W) grey or (H, W, 3) RGB. `colours`: (n, 3) uint8, n up to 256; then the
-    (H, W) values are written as indices into this palette. Missing folders are made.
+    `array`: uint8, (H, W) grey or (H, W, 3) RGB; or uint16, (H, W) grey of 16 bits. `colours`:
+    (n, 3) uint8, n up to 256; then (H, W) uint8 values are written as indices into this palette.
+    Missing folders are made.
 
     Raises `BadValueError` for other arrays, `OSError` where the file cannot be written (disk
     full); then nothing is left behind.
@@ -358,10 +361,11 @@ def write_png(
     import PIL.Image
 
     array = np.asarray(array)
-    if array.dtype != np.uint8 or (array.ndim != 2 and array.shape[2:] != (3,)):
+    deep = array.dtype == np.uint16 and array.ndim == 2 and colours is None
+    if not deep and (array.dtype != np.uint8 or (array.ndim != 2 and array.shape[2:] != (3,))):
         raise BadValueError(
-            "a PNG should be written from uint8 of shape (H, W) or (H, W, 3), but the array is "
-            f"{array.dtype} of shape {array.shape}"
+            "a PNG should be written from uint8 of shape (H, W) or (H, W, 3), or from uint16 of "
+            f"shape (H, W) without colours, but the array is {array.dtype} of shape {array.shape}"
         )
     if 0 in array.shape:
         raise BadValueError(f"a PNG should have pixels, but the array has shape {array.shape}")

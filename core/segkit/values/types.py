@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,9 +22,10 @@ from segkit.values.checking import (
     check_finite,
     check_name,
     checked_array,
-    checked_names,
     checked_score,
 )
+from segkit.values.masks import Masks as Masks
+from segkit.values.waiting import at_hand
 
 BACKGROUND = 0
 """The class id of everything that is no object."""
@@ -82,8 +83,57 @@ class Heatmap:
                 f"{values.min():.4g} to {values.max():.4g}"
             )
         object.__setattr__(self, "values", values)
+        self._check_class()
+
+    def _check_class(self) -> None:
         check_name("Heatmap", self.name)
         object.__setattr__(self, "score", checked_score("Heatmap", self.score))
+
+    @classmethod
+    def deferred(
+        cls,
+        make: Callable[[], NDArray[np.float32]],
+        size: tuple[int, int],
+        name: str | None = None,
+        score: float = 1.0,
+    ) -> Heatmap:
+        """A heatmap whose values are made when they are read, and kept until others are.
+
+        For methods that may make many large ones: these wait without their pixels. `make` returns
+        (H, W) float32 in [0, 1], each time the same; `size` is (H, W).
+        """
+        heatmap = cls.__new__(cls)
+        heatmap.__dict__.update(_make=make, _size=size, name=name, score=score)
+        heatmap._check_class()
+        return heatmap
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The values of a deferred one."""
+            if name != "values" or "_make" not in self.__dict__:
+                raise AttributeError(f"'Heatmap' object has no attribute {name!r}")
+            return at_hand(self, lambda: Heatmap(self._make()).values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the values, not what makes them."""
+        return {"values": self.values, "name": self.name, "score": self.score}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.__dict__["_size"] if self.is_deferred else self.values.shape
+        return height, width
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether its values are made when they are read."""
+        return "_make" in self.__dict__
+
+    @property
+    def waiting_bytes(self) -> int:
+        """The bytes that its values take while it waits for the next step."""
+        return 0 if self.is_deferred else self.values.nbytes
 
 
 Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]
@@ -202,93 +252,6 @@ class Prompts:
         """The same prompts; those without a class get this one and its score."""
         return Prompts(
             tuple(p if p.name is not None else replace(p, name=name, score=score) for p in self)
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Masks:
-    """Masks of one image: several candidates per prompt before selection, one after."""
-
-    masks: NDArray[np.bool_]
-    """(n, H, W) bool."""
-    scores: NDArray[np.float32]
-    """(n,) float32: the quality that the segmenter expects, for SAM the predicted IoU."""
-    prompt: NDArray[np.int64]
-    """(n,) int: the index of the prompt that each mask answers."""
-    names: tuple[str | None, ...] = ()
-    """(n,): the class of each mask, or None. Left out, None for each."""
-    logits: NDArray[np.float32] | None = None
-    """(n, h, w) float32 over the whole image at the segmenter's own low resolution, positive =
-    object; or None."""
-    quality: NDArray[np.float32] | None = None
-    """(n,) float32 from 0 to 1: how good a judge holds each mask for; or None."""
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            masks: ArrayLike,
-            scores: ArrayLike,
-            prompt: ArrayLike,
-            names: tuple[str | None, ...] = (),
-            logits: ArrayLike | None = None,
-            quality: ArrayLike | None = None,
-        ) -> None: ...
-
-    def __post_init__(self) -> None:
-        masks = checked_array("Masks", "masks", self.masks, np.bool_, ("n", "H", "W"))
-        n = len(masks)
-        object.__setattr__(self, "masks", masks)
-        scores = checked_array("Masks", "scores", self.scores, np.float32, (n,))
-        check_finite("Masks", "scores", scores)
-        object.__setattr__(self, "scores", scores)
-        prompt = checked_array("Masks", "prompt", self.prompt, np.int64, (n,))
-        if n and prompt.min() < 0:
-            raise BadValueError("Masks.prompt should hold indices from 0, but has a negative one")
-        object.__setattr__(self, "prompt", prompt)
-        object.__setattr__(self, "names", checked_names("Masks", self.names, n))
-        if self.logits is not None:
-            logits = checked_array("Masks", "logits", self.logits, np.float32, (n, "h", "w"))
-            check_finite("Masks", "logits", logits)
-            object.__setattr__(self, "logits", logits)
-        if self.quality is not None:
-            quality = checked_array("Masks", "quality", self.quality, np.float32, (n,))
-            if not ((quality >= 0) & (quality <= 1)).all():
-                ends = f"{quality.min():.4g} to {quality.max():.4g}"  # NaN, if there is one
-                raise BadValueError(
-                    f"Masks.quality should lie from 0 to 1, but reaches from {ends}"
-                )
-            object.__setattr__(self, "quality", quality)
-
-    def __len__(self) -> int:
-        return len(self.masks)
-
-    @property
-    def overall(self) -> float | None:
-        """How good a judge holds them for together: the mean quality over their pixels.
-
-        None where nobody has judged, 0 without a pixel.
-        """
-        if self.quality is None:
-            return None
-        areas = self.masks.sum(axis=(1, 2), dtype=np.float64)
-        return float((self.quality * areas).sum() / areas.sum()) if areas.any() else 0.0
-
-    @classmethod
-    def none(cls, size: tuple[int, int]) -> Masks:
-        """No mask at all, for an image of (H, W)."""
-        return cls(np.zeros((0, *size), bool), np.zeros(0, np.float32), np.zeros(0, np.int64))
-
-    def take(self, indices: ArrayLike) -> Masks:
-        """The masks at these indices, in this order."""
-        chosen = np.asarray(indices, np.int64).reshape(-1)
-        return Masks(
-            self.masks[chosen],
-            self.scores[chosen],
-            self.prompt[chosen],
-            tuple(self.names[i] for i in chosen),
-            None if self.logits is None else self.logits[chosen],
-            None if self.quality is None else self.quality[chosen],
         )
 
 

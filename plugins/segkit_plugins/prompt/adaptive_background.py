@@ -44,7 +44,7 @@ class AdaptiveBackground(Prompter):
             return None
         far = cold(heatmap.values, self.cold)
         refined = tuple(
-            self._held_back(prompt, masks.masks[masks.prompt == i].any(axis=0), far)
+            self._held_back(prompt, masks.covered(masks.prompt == i), far)
             for i, prompt in enumerate(prompts)
         )
         changed = any(new is not old for new, old in zip(refined, prompts, strict=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 CHUNK = 16
 """Images in one forward pass; bounds memory."""
+
+PIXELS = 1 << 27
+"""An image's heatmaps that have more pixels than this together, 512 MiB, wait at the layer's
+resolution, and are enlarged whenever a step reads them."""
 
 FLAT = 1e-5
 """A map whose values differ by no more than this share is the same everywhere, but for rounding."""
@@ -223,8 +228,14 @@ class ClassActivationMap(Saliency):
             ]
             for place, i in enumerate(rows):
                 output, name = targets[i][turn]
-                heat = as_heat(_mean([m[place] for m in maps]), inputs[i]["image"].size)
-                heatmaps[i].append(Heatmap(heat, name, float(probabilities[i, output])))
+                low, size = _mean([m[place] for m in maps]), inputs[i]["image"].size
+                score = float(probabilities[i, output])
+                if len(targets[i]) * size[0] * size[1] > PIXELS and bool(low.isfinite().all()):
+                    own = low.detach().clone()  # not a part of what all have together
+                    heat = Heatmap.deferred(partial(as_heat, own, size), size, name, score)
+                else:
+                    heat = Heatmap(as_heat(low, size), name, score)
+                heatmaps[i].append(heat)
         return [
             tuple(own) or (Heatmap(np.zeros(values["image"].size, np.float32), None, 0.0),)
             for own, values in zip(heatmaps, inputs, strict=True)

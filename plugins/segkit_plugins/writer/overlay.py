@@ -91,7 +91,9 @@ def _heat_panels(photo: RGB, heatmaps: Sequence[Heatmap], scale: Scale) -> list[
         of = f" {number} of {len(heatmaps)}" if len(heatmaps) > 1 else ""
         what = f": {heatmap.name}, probability {heatmap.score:.2f}" if heatmap.name else ""
         panels.append(Panel(f"heatmap{of}{what}", heat_colours(scale.heat(heatmap.values))))
-    greatest = np.max([heatmap.values for heatmap in heatmaps], axis=0)
+    greatest = heatmaps[0].values
+    for heatmap in heatmaps[1:]:
+        greatest = np.maximum(greatest, heatmap.values)
     return [*panels, Panel("overlay", heated(photo, scale.heat(greatest)))]
 
 
@@ -110,14 +112,14 @@ def _mask_panel(
     if labels is None:
         assert masks is not None
         ids = np.zeros(scale.size, np.int32)
-        for number, mask in enumerate(masks.masks, 1):
+        for number, mask in enumerate(masks.arrays(), 1):
             ids[scale.labels(mask) > 0] = number + (number >= VOID)
         names = {}
     else:
         ids = scale.labels(labels.ids)
         names = _named(ids, labels)
     edges = outline(ids)
-    for mask in () if masks is None else masks.masks:
+    for mask in () if masks is None else masks.arrays():
         edges |= outline(scale.labels(mask))
     return Panel(f"mask{said}", tinted(photo, ids, edges), names, role="mask")
 
