@@ -19,6 +19,12 @@ from segkit.memory import HostMemory, shown
 DENSE = 1 << 28
 """Masks of one image that take more bytes than this as bool arrays are packed: 256 MiB."""
 
+
+def large(nbytes: int) -> bool:
+    """Whether masks of so many bytes are packed."""
+    return nbytes > DENSE
+
+
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 """(256,): how many bits of a byte are set."""
 
@@ -239,7 +245,7 @@ class MaskStack:
         if self._packed is None:
             self._dense.append(masks)
             self._bytes += masks.nbytes
-            if self._bytes <= DENSE:
+            if not large(self._bytes):
                 return
             self._packed, self._bytes = [], 0
             blocks, self._dense = self._dense, []
@@ -272,7 +278,7 @@ class MaskStack:
 
 def check_room(count: int, size: tuple[int, int], wanted: int, how: str) -> None:
     """Refuse, with `TooLargeError`, what takes more bytes than there is memory for."""
-    if wanted <= DENSE:
+    if not large(wanted):
         return
     free = HostMemory().free()
     if free is not None and wanted > free:

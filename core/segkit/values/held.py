@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segkit.errors import BadValueError
-from segkit.values.bitmaps import DENSE, PackedMasks
+from segkit.values.bitmaps import PackedMasks, large
 from segkit.values.checking import check_finite, checked_array
 from segkit.values.waiting import Rows, at_hand, owner_of
 
@@ -137,7 +137,7 @@ def masks_joined(
 ) -> NDArray[np.bool_] | PackedMasks:
     """The masks of several, all of the size (H, W), one after another."""
     arrays = [part for part in parts if not isinstance(part, PackedMasks)]
-    if len(arrays) == len(parts) and sum(part.nbytes for part in arrays) <= DENSE:
+    if len(arrays) == len(parts) and not large(sum(part.nbytes for part in arrays)):
         masks = np.concatenate(arrays)
         masks.flags.writeable = False  # it is nobody else's, and need not be copied
         return masks

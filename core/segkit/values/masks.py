@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segkit.errors import BadValueError
-from segkit.values.bitmaps import DENSE, PackedMasks
+from segkit.values.bitmaps import PackedMasks, large
 from segkit.values.checking import check_finite, checked_array, checked_names
 from segkit.values.held import HeldMasks
 from segkit.values.waiting import Rows
@@ -116,8 +116,8 @@ class Masks(HeldMasks):
     def waiting(self) -> Masks:
         """These masks as they wait for the next step: packed where they are large."""
         masks = self.held
-        large = not isinstance(masks, PackedMasks) and masks.nbytes > DENSE
-        return self.changed(masks=self.packed) if large else self
+        dense = not isinstance(masks, PackedMasks)
+        return self.changed(masks=self.packed) if dense and large(masks.nbytes) else self
 
 
 # A field's default stays in its class, where it would hide that logits may be held in a file.

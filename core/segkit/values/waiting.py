@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -67,6 +68,7 @@ class _File:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="segkit-")  # noqa: SIM115 - goes with the object
+        weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
         self._end = 0
 
