@@ -149,10 +149,10 @@ def test_what_is_gathered_is_packed_when_it_grows(stack, monkeypatch):
 def test_parts_of_either_form_are_united(stack, nothing_fits):
     logits = np.random.default_rng(1).normal(size=(9, 4, 5)).astype(np.float32)
     whole = Masks(stack, **values(9, logits=logits))
-    parts = [whole.take([4, 5, 6, 7, 8]), whole.take([0, 1, 2, 3]).waiting()]
+    parts = [whole.take([4, 5, 6, 7, 8]), whole.take([0, 1, 2, 3])._as_it_waits()]
     together = united(parts, SIZE)
     assert isinstance(together.held, PackedMasks)
-    assert isinstance(together.held_logits, Rows)
+    assert isinstance(together._held_logits, Rows)
     assert np.array_equal(together.masks, stack)
     assert np.array_equal(together.logits, logits)
     assert np.array_equal(together.take([7, 2]).logits, logits[[7, 2]])
@@ -217,13 +217,13 @@ def test_a_deferred_heatmap_is_made_when_it_is_read():
 
     heatmap = Heatmap.deferred(make, (3, 4), "cat", 0.25)
     assert (heatmap.size, heatmap.name, heatmap.score) == ((3, 4), "cat", 0.25)
-    assert heatmap.is_deferred
+    assert heatmap._is_deferred
     assert not made
     assert heatmap.values.sum() == heatmap.values.sum() == 6
     assert len(made) == 1
     waiting.let_go()
     assert pickle.loads(pickle.dumps(heatmap)).values.tolist() == heatmap.values.tolist()
-    assert not replace(heatmap, name="dog").is_deferred
+    assert not replace(heatmap, name="dog")._is_deferred
     wrong = Heatmap.deferred(lambda: np.full((3, 4), 2, np.float32), (3, 4))
     with pytest.raises(BadValueError, match=r"Heatmap\.values should lie in \[0, 1\]"):
         _ = wrong.values

@@ -174,8 +174,8 @@ def _checked(step: Step, output: Any, given: Values, task: Task, method: str | N
     wanted = Masks if method == "merge" else None
     checked = check_output(step, output, {**given, "image": task.image}, wanted)
     if isinstance(checked, Masks):
-        return checked.waiting()
-    if isinstance(checked, Heatmap) and method is None and given["heatmap"].is_deferred:
+        return checked._as_it_waits()
+    if isinstance(checked, Heatmap) and method is None and given["heatmap"]._is_deferred:
         again = partial(_values_again, step, given)
         return Heatmap.deferred(again, checked.size, checked.name, checked.score)
     return checked
@@ -222,4 +222,4 @@ def _look_ahead(step: Step, made: Sequence[Any], calls: Sequence[Call]) -> None:
 def waiting_bytes(value: Any) -> int:
     """What a value's large arrays take while it waits."""
     values = value if isinstance(value, tuple) else (value,)
-    return sum(v.waiting_bytes for v in values if isinstance(v, (Heatmap, Masks)))
+    return sum(v._waiting_bytes for v in values if isinstance(v, (Heatmap, Masks)))

@@ -151,7 +151,7 @@ def united(parts: Sequence[Masks], size: tuple[int, int]) -> Masks:
     if len(parts) == 1:
         return parts[0]
     prompt = np.concatenate([masks.prompt for masks in parts])
-    logits = [low for masks in parts if (low := masks.held_logits) is not None]
+    logits = [low for masks in parts if (low := masks._held_logits) is not None]
     judged = [masks.quality for masks in parts if masks.quality is not None]
     alike = len(logits) == len(parts) and len({low.shape[-2:] for low in logits}) == 1
     together = Masks(

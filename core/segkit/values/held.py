@@ -74,7 +74,7 @@ class HeldMasks:
         return self.packed if masks is None else masks
 
     @property
-    def held_logits(self) -> NDArray[np.float32] | Rows | None:
+    def _held_logits(self) -> NDArray[np.float32] | Rows | None:
         """The logits as they are held: (n, h, w) float32, in a file, or None."""
         rows: Rows | None = self.__dict__.get("_rows")
         return self.logits if rows is None else rows
@@ -126,9 +126,9 @@ class HeldMasks:
         return np.asarray((held if chosen is None else held[places]).any(axis=0))
 
     @property
-    def waiting_bytes(self) -> int:
+    def _waiting_bytes(self) -> int:
         """The bytes that the masks and their logits take while they wait for the next step."""
-        logits = self.held_logits
+        logits = self._held_logits
         return self.held.nbytes + (logits.nbytes if isinstance(logits, np.ndarray) else 0)
 
 

@@ -91,7 +91,7 @@ class Masks(HeldMasks):
     def take(self, indices: ArrayLike) -> Masks:
         """The masks at these indices, in this order."""
         chosen = np.asarray(indices, np.int64).reshape(-1)
-        masks, logits = self.held, self.held_logits
+        masks, logits = self.held, self._held_logits
         return Masks(
             masks.take(chosen) if isinstance(masks, PackedMasks) else masks[chosen],
             self.scores[chosen],
@@ -111,9 +111,9 @@ class Masks(HeldMasks):
         `dataclasses.replace` does the same, but reads an array of all masks for it.
         """
         own = {name: getattr(self, name) for name in ("scores", "prompt", "names", "quality")}
-        return Masks(**{"masks": self.held, "logits": self.held_logits, **own, **parts})
+        return Masks(**{"masks": self.held, "logits": self._held_logits, **own, **parts})
 
-    def waiting(self) -> Masks:
+    def _as_it_waits(self) -> Masks:
         """These masks as they wait for the next step: packed where they are large."""
         masks = self.held
         dense = not isinstance(masks, PackedMasks)

@@ -122,18 +122,18 @@ class Heatmap:
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""
-        height, width = self.__dict__["_size"] if self.is_deferred else self.values.shape
+        height, width = self.__dict__["_size"] if self._is_deferred else self.values.shape
         return height, width
 
     @property
-    def is_deferred(self) -> bool:
+    def _is_deferred(self) -> bool:
         """Whether its values are made when they are read."""
         return "_make" in self.__dict__
 
     @property
-    def waiting_bytes(self) -> int:
+    def _waiting_bytes(self) -> int:
         """The bytes that its values take while it waits for the next step."""
-        return 0 if self.is_deferred else self.values.nbytes
+        return 0 if self._is_deferred else self.values.nbytes
 
 
 Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]
