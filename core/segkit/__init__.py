@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from segkit.values.images import read_mask as read_mask
     from segkit.values.images import unique_names as unique_names
     from segkit.values.images import write_png as write_png
+    from segkit.values.masks import Masks as Masks
     from segkit.values.types import BACKGROUND as BACKGROUND
     from segkit.values.types import VOID as VOID
     from segkit.values.types import Counts as Counts
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from segkit.values.types import Image as Image
     from segkit.values.types import Labels as Labels
     from segkit.values.types import Look as Look
-    from segkit.values.types import Masks as Masks
     from segkit.values.types import Prompt as Prompt
     from segkit.values.types import Prompts as Prompts
     from segkit.values.types import Scores as Scores
@@ -94,6 +94,7 @@ _HOME = {
     "plugins.step": ("Step",),
     "plugins.steps": tuple(kind.interface for kind in _KINDS.values()),
     "plugins.trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
+    "values.masks": ("Masks",),
     "values.types": (
         "BACKGROUND",
         "VOID",
@@ -102,7 +103,6 @@ _HOME = {
         "Image",
         "Labels",
         "Look",
-        "Masks",
         "Prompt",
         "Prompts",
         "Scores",
