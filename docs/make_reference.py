@@ -28,6 +28,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
 from segkit.plugins.steps import INTERFACES
 from segkit.values import types
+from segkit.values.types import Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
 
 DOCS = Path(__file__).parent
 SOURCES = DOCS.parent / "plugins"
@@ -126,12 +127,11 @@ def kinds_page() -> list[str]:
 def values_page() -> list[str]:
     """What flows between steps."""
     out = ["# Values", "", NOTE, "", text_of(types), ""]
-    for name, cls in vars(types).items():
-        if isinstance(cls, type) and cls.__module__ == types.__name__:
-            out += [f"## {name}", "", text_of(cls), ""]
-            out += ["| field | what it holds |", "|---|---|"]
-            out += [f"| `{field}` | {cell(text)} |" for field, text in attribute_docs(cls)]
-            out.append("")
+    for cls in (Image, Heatmap, Prompt, Prompts, Masks, Labels, Truth):
+        out += [f"## {cls.__name__}", "", text_of(cls), ""]
+        out += ["| field | what it holds |", "|---|---|"]
+        out += [f"| `{field}` | {cell(text)} |" for field, text in attribute_docs(cls)]
+        out.append("")
     return out
 
 
@@ -305,7 +305,8 @@ def short(annotation: Any) -> str:
         return annotation.__name__
     if typing.get_origin(annotation) is dict:
         return "Counts"
-    return str(annotation).replace("segkit.values.types.", "").replace("pathlib.", "")
+    modules = r"(segkit\.values\.(types|masks)|pathlib)\."
+    return re.sub(modules, "", str(annotation))
 
 
 def attribute_docs(cls: type) -> list[tuple[str, str]]:

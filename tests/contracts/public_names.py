@@ -104,7 +104,13 @@ def shown(kind: object) -> str:
     """A type as one would write it."""
     if isinstance(kind, type) and not typing.get_args(kind):
         return kind.__name__
-    for module in ("segkit.values.types.", "pathlib.", "collections.abc.", "typing."):
+    for module in (
+        "segkit.values.types.",
+        "segkit.values.masks.",
+        "pathlib.",
+        "collections.abc.",
+        "typing.",
+    ):
         kind = str(kind).replace(module, "")
     return str(kind)
 
