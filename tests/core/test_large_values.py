@@ -156,6 +156,7 @@ def test_parts_of_either_form_are_united(stack, nothing_fits):
     assert np.array_equal(together.masks, stack)
     assert np.array_equal(together.logits, logits)
     assert np.array_equal(together.take([7, 2]).logits, logits[[7, 2]])
+    assert np.array_equal(together._logits_at(5), whole._logits_at(5))
     assert together.prompt.tolist() == whole.prompt.tolist()
 
 

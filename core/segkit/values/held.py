@@ -79,6 +79,13 @@ class HeldMasks:
         rows: Rows | None = self.__dict__.get("_rows")
         return self.logits if rows is None else rows
 
+    def _logits_at(self, index: int) -> NDArray[np.float32] | None:
+        """The logits (h, w) of one mask, or None, without reading those of all."""
+        logits = self._held_logits
+        if isinstance(logits, Rows):
+            return logits.take([index]).read()[0]
+        return None if logits is None else np.asarray(logits[index])
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""
