@@ -198,7 +198,8 @@ class PackedMasks(Sequence[Any]):
 
     def unpacked(self) -> NDArray[np.bool_]:
         """(n, H, W) bool. Raises `TooLargeError` where the memory has no room for it."""
-        check_room(len(self), self.size, len(self) * self.size[0] * self.size[1], "as one array")
+        wanted = len(self) * self.size[0] * self.size[1]
+        check_room(len(self), self.size, wanted, "{} of memory as one array")
         masks = np.zeros((len(self), *self.size), bool)
         for mask, bitmap in zip(masks, self.bitmaps, strict=True):
             mask[bitmap.place] = bitmap.inside
@@ -260,10 +261,11 @@ class MaskStack:
     def _look_ahead(self) -> None:
         """Refuse what would not fit, whenever the blocks have doubled."""
         blocks = self._blocks
-        if blocks < self._expected and (blocks & (blocks - 1) == 0 or len(self._packed or ()) == 0):
+        if blocks < self._expected and blocks & (blocks - 1) == 0:
             total = self._expected / blocks
             more = int(self._bytes * (total - 1))
-            check_room(round(self._count * total), self.size, more, "even packed")
+            need = "another {} of memory even when they are packed"
+            check_room(round(self._count * total), self.size, more, need)
 
     def done(self) -> NDArray[np.bool_] | PackedMasks:
         """All masks: (n, H, W) bool, or packed."""
@@ -276,14 +278,17 @@ class MaskStack:
         return masks
 
 
-def check_room(count: int, size: tuple[int, int], wanted: int, how: str) -> None:
-    """Refuse, with `TooLargeError`, what takes more bytes than there is memory for."""
+def check_room(count: int, size: tuple[int, int], wanted: int, need: str) -> None:
+    """Refuse, with `TooLargeError`, masks that take more bytes than there is memory for.
+
+    `need`: how that is said, with {} for the amount.
+    """
     if not large(wanted):
         return
     free = HostMemory().free()
     if free is not None and wanted > free:
         height, width = size
         raise TooLargeError(
-            f"{count:,} masks of {width}x{height} pixels need {shown(wanted)} of memory {how}, and "
+            f"{count:,} masks of {width}x{height} pixels need {need.format(shown(wanted))}, and "
             f"{shown(free)} are free; ask for fewer objects or classes, or make the image smaller"
         )
