@@ -185,7 +185,7 @@ def test_what_cannot_fit_says_so_before_it_is_made(stack, monkeypatch):
     gathered = MaskStack(SIZE, expected=1000)
     with pytest.raises(
         TooLargeError, match=r"^1,000 masks of 53x37 pixels need another .* when they are packed"
-    ):  # noqa: PT012
+    ):
         for _ in range(40):  # long before they are all there
             gathered.add(stack[6:7])
 
