@@ -183,9 +183,8 @@ def test_what_cannot_fit_says_so_before_it_is_made(stack, monkeypatch):
         "ask for fewer objects or classes, or make the image smaller"
     )
     gathered = MaskStack(SIZE, expected=1000)
-    with pytest.raises(
-        TooLargeError, match=r"^1,000 masks of 53x37 pixels need another .* when they are packed"
-    ):
+    said = r"^1,000 masks of 53x37 pixels need another .* when they are packed"
+    with pytest.raises(TooLargeError, match=said):  # noqa: PT012
         for _ in range(40):  # long before they are all there
             gathered.add(stack[6:7])
 

@@ -371,13 +371,17 @@ def as_heat(heat: Any, size: tuple[int, int]) -> NDArray[np.float32]:
 
     low = _stretched(heat.float())
     high = F.interpolate(low[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-    values: NDArray[np.float32] = _stretched(high).clamp(0, 1).cpu().numpy()
+    values: NDArray[np.float32] = _stretched(high, own=True).clamp_(0, 1).cpu().numpy()
     return values
 
 
-def _stretched(values: Any) -> Any:
-    """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one."""
+def _stretched(values: Any, own: bool = False) -> Any:
+    """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one.
+
+    `own`: the values may be changed in place, as those of a large image are, for its memory.
+    """
     lowest, highest = values.aminmax()
     if float(highest - lowest) <= FLAT * float(highest):
         return (values > 0).float()
-    return (values - lowest) / (highest - lowest)  # NaN stays, and the heatmap refuses it
+    above = values.sub_(lowest) if own else values - lowest
+    return above.div_(highest - lowest)  # NaN stays, and the heatmap refuses it
