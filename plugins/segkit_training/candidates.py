@@ -119,10 +119,8 @@ class Collected:
 @lru_cache(maxsize=16)
 def pictures(source: str, data: Path) -> Any:
     """A sequence of examples, or a data set with truth."""
-    if source.startswith("coco_"):
-        folder, _, taught = source.partition("-")
-        aside = None if source == "coco_measure" else not taught
-        photos = coco_photos(data / folder, aside)
+    if source in ("coco_cc", "coco_cc2", "coco_measure"):
+        photos = coco_photos(data / source, None if source == "coco_measure" else True)
         return [Example(np.array(p.pixels), np.array(p.ids), p.complete) for p in photos]
     pets, drawn = {"root": data / "oxford-iiit-pet"}, data / "cifar10_train.npz"
     kinds: dict[str, tuple[str, dict[str, Any]]] = {
