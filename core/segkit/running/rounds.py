@@ -1,18 +1,21 @@
 """Second looks: ask, segment, judge, select, and ask again where a prompter wants to.
 
 Where a judge takes part, a second look keeps, prompt by prompt, the answer that is judged better.
+A judge may go by how far candidates agree, so those of both rounds are judged together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from segkit.plugins.steps import Judge, Segmenter
+from segkit.errors import BadValueError, SegkitError
+from segkit.plugins.contract import named
+from segkit.plugins.steps import Judge, Segmenter, Step
 from segkit.running.calling import Call, Caller, Failure, Task, Values
 from segkit.running.graph import Node
 from segkit.running.masking import masks_of, segment
@@ -36,10 +39,17 @@ def _rounds(caller: Caller, node: Node, task: Task, values: Values) -> Answers |
         now = admitted(caller, node, task, asked, heatmaps, answer)
         if isinstance(now, Failure):
             return now
-        before, best = best, now if best is None else better_judged(best, now, task.image.size)
-        if best is before or not left:
+        if best is not None:
+            both = _judged_together(caller, node, task, values, best, now)
+            if isinstance(both, Failure):
+                return both
+            now = better_judged(*both, task.image.size)
+            if now is both[0]:
+                break
+        best = now
+        if not left:
             break
-        again = _asked_again(caller, node, task, best, heatmaps)
+        again = _asked_again(caller, node, task, values, best)
         if isinstance(again, Failure):
             return again
         if again is None:
@@ -53,16 +63,88 @@ def _answered(
     caller: Caller, node: Node, task: Task, values: Values, asked: Asked
 ) -> Answers | Failure:
     """What segmenter, judge and selector make of the prompts."""
-    place = next(i for i, step in enumerate(node.steps) if isinstance(step, Segmenter))
-    first = replace(node, steps=node.steps[place : place + 1])
+    candidates = _candidates(caller, node, task, values, asked)
+    return _selected(caller, node, task, values, asked, candidates)
+
+
+def _candidates(
+    caller: Caller, node: Node, task: Task, values: Values, asked: Asked
+) -> Masks | Failure:
+    """The segmenter's masks for the prompts, judged where there is a judge."""
+    segmenter, after = _behind_prompters(node)
+    first = replace(node, steps=(segmenter,))
     now = {**values, "prompts": asked}
-    masks = candidates = segment(caller, first, [task], [now])[0]
-    for step in node.steps[place + 1 :]:
+    masks: Masks | Failure = segment(caller, first, [task], [now])[0]
+    judges = [step for step in after if isinstance(step, Judge)]
+    return _made(caller, node, task, now, judges, masks)
+
+
+def _selected(
+    caller: Caller,
+    node: Node,
+    task: Task,
+    values: Values,
+    asked: Asked,
+    candidates: Masks | Failure,
+) -> Answers | Failure:
+    """What the steps behind the judge choose of the candidates."""
+    others = [step for step in _behind_prompters(node)[1] if not isinstance(step, Judge)]
+    masks = _made(caller, node, task, {**values, "prompts": asked}, others, candidates)
+    if isinstance(candidates, Failure) or isinstance(masks, Failure):
+        return candidates if isinstance(candidates, Failure) else masks
+    return Answers(asked, masks, candidates)
+
+
+def _behind_prompters(node: Node) -> tuple[Segmenter, tuple[Step, ...]]:
+    """The segmenter, and what makes masks of its masks."""
+    place = next(i for i, step in enumerate(node.steps) if isinstance(step, Segmenter))
+    segmenter = node.steps[place]
+    assert isinstance(segmenter, Segmenter)
+    return segmenter, node.steps[place + 1 :]
+
+
+def _made(
+    caller: Caller,
+    node: Node,
+    task: Task,
+    values: Values,
+    steps: Sequence[Step],
+    masks: Masks | Failure,
+) -> Masks | Failure:
+    """What the steps make of masks, one after another; a failure stays what it is."""
+    for step in steps:
         if isinstance(masks, Failure):
-            return masks
-        masks = masks_of(caller, node, step, [task], [{**now, "masks": masks}])[0]
-        candidates = masks if isinstance(step, Judge) else candidates
-    return masks if isinstance(masks, Failure) else Answers(asked, masks, candidates)
+            break
+        masks = masks_of(caller, node, step, [task], [{**values, "masks": masks}])[0]
+    return masks
+
+
+def _judged_together(
+    caller: Caller, node: Node, task: Task, values: Values, before: Answers, after: Answers
+) -> tuple[Answers, Answers] | Failure:
+    """Two rounds' answers, chosen from candidates that are judged as if one round had made them.
+
+    As they are where nobody judges, or where the segmenter reads no prompts.
+    """
+    segmenter, steps = _behind_prompters(node)
+    judges = [step for step in steps if isinstance(step, Judge)]
+    if not judges or "prompts" not in type(segmenter).inputs().all:
+        return before, after
+    asked = Asked((*before.asked.spans, *after.asked.spans))
+    start = len(before.asked.prompts)
+    later = replace(after.candidates, prompt=after.candidates.prompt + start)
+    both = united([before.candidates, later], task.image.size)
+    judged = _made(caller, node, task, {**values, "prompts": asked}, judges, both)
+    if isinstance(judged, Failure):
+        return judged
+    old = judged.take(np.flatnonzero(judged.prompt < start))
+    new = judged.take(np.flatnonzero(judged.prompt >= start))
+    new = replace(new, prompt=new.prompt - start)
+    first = _selected(caller, node, task, values, before.asked, old)
+    second = _selected(caller, node, task, values, after.asked, new)
+    if isinstance(first, Failure) or isinstance(second, Failure):
+        return first if isinstance(first, Failure) else second
+    return first, second
 
 
 def better_judged(before: Answers, after: Answers, size: tuple[int, int]) -> Answers:
@@ -114,9 +196,10 @@ def _of(masks: Masks, gains: Sequence[bool], gain: bool) -> Masks:
 
 
 def _asked_again(
-    caller: Caller, node: Node, task: Task, answered: Answers, heatmaps: Heatmaps
+    caller: Caller, node: Node, task: Task, values: Values, answered: Answers
 ) -> Asked | Failure | None:
     """Every group's second look at its own prompts and masks; None if all are content."""
+    heatmaps: Heatmaps = values.get("heatmaps", ())
     spans, changed = [], False
     for span, answers in answered.asked.answered(answered.masks):
         for prompter in span.prompters:
@@ -124,6 +207,7 @@ def _asked_again(
                 continue
             inputs: dict[str, Any] = {"prompts": span.prompts, "masks": answers}
             inputs["look"] = look(caller, node, task, prompter)
+            inputs["ask"] = _ask(caller, node, task, values, span, prompter)
             if heatmaps:
                 inputs["heatmap"] = heatmap_for(heatmaps, span.heatmap)
             prompts = caller.call(node, prompter, [Call(task, inputs)], method="refine")[0]
@@ -136,3 +220,25 @@ def _asked_again(
                 span, changed = replace(span, prompts=prompts), True
         spans.append(span)
     return Asked(tuple(spans)) if changed else None
+
+
+def _ask(
+    caller: Caller, node: Node, task: Task, values: Values, span: Span, asker: Step
+) -> Callable[[Prompts], Masks]:
+    """What `refine` of `asker` calls to put further prompts about its heatmap to the segmenter.
+
+    Raises `BadValueError` for what is no prompts, `SegkitError` where segmenter or judge fails.
+    """
+
+    def ask(prompts: Prompts) -> Masks:
+        if not isinstance(prompts, Prompts):
+            raise BadValueError(
+                f"{named(asker)} should ask with Prompts, but asks with {prompts!r}"
+            )
+        asked = Asked((replace(span, prompts=prompts),))
+        masks = _candidates(caller, node, task, values, asked)
+        if isinstance(masks, Failure):
+            raise SegkitError(masks.error)
+        return masks
+
+    return ask
