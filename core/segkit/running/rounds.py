@@ -130,9 +130,9 @@ class _Loop:
         new = judged.take(np.flatnonzero(is_later))
         first = self.chosen(before.asked, judged.take(np.flatnonzero(~is_later)))
         second = self.chosen(after.asked, replace(new, prompt=new.prompt - start))
-        if isinstance(first, Failure) or isinstance(second, Failure):
-            return first if isinstance(first, Failure) else second
-        return first, second
+        if isinstance(first, Failure):
+            return first
+        return second if isinstance(second, Failure) else (first, second)
 
     def asked_again(self, answered: Answers) -> Asked | Failure | None:
         """Every group's second look at its own prompts and masks; None if all are content."""
