@@ -155,7 +155,8 @@ class AdaptiveBackground(Prompter):
         held = self._held_back(prompt, leak.parts[: self.points])
         if held is prompt:
             return []
-        held = replace(held, box=tight_box(mask & ~leak.region))
+        box = np.array(tight_box(mask & ~leak.region), np.float32)
+        held = replace(held, box=box)
         if logits is None:
             return [held]
         return [held, replace(held, mask=without(logits, leak.region))]
