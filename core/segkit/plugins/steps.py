@@ -131,10 +131,12 @@ class Prompter(Step):
 
     Two optional methods, naming those inputs that they want, see the answers.
 
-    - `refine(self, prompts, masks, heatmap, image, look) -> Prompts | None`: after segmenter and
-      selector have answered, it may ask again with new prompts; None means done. `--rounds` bounds
-      how often. `look(image)` asks the plan's saliency and transforms about another picture of the
-      image's size and returns its heatmaps.
+    - `refine(self, prompts, masks, heatmap, image, look, ask) -> Prompts | None`: after segmenter
+      and selector have answered, it may ask again with new prompts; None means done. `--rounds`
+      bounds how often. `look(image)` asks the plan's saliency and transforms about another picture
+      of the image's size and returns its heatmaps. `ask(prompts)` puts any prompts to the plan's
+      segmenter and returns all candidate `Masks`, judged together where there is a judge; they take
+      no part in the result.
     - `admit(self, prompts, masks, heatmap, image) -> Prompts`: before its group's prompts are
       decoded, those that are still worth it. They are decoded one by one, the likeliest first,
       after those of groups without `admit`; each time it is given those that wait, and all masks
@@ -145,7 +147,7 @@ class Prompter(Step):
     takes = ("image", "heatmap", "classes", "rng")
     gives = (Prompts,)
     extras = {
-        "refine": ("prompts", "masks", "heatmap", "image", "look"),
+        "refine": ("prompts", "masks", "heatmap", "image", "look", "ask"),
         "admit": ("prompts", "masks", "heatmap", "image"),
     }
     companion: ClassVar[bool] = False
