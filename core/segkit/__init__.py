@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from segkit.running.plan import plan as plan
     from segkit.running.recipe import Recipe as Recipe
     from segkit.running.session import run as run
+    from segkit.values.classes import BACKGROUND as BACKGROUND
+    from segkit.values.classes import VOID as VOID
+    from segkit.values.classes import add_class as add_class
     from segkit.values.files import write_file as write_file
     from segkit.values.images import find_images as find_images
     from segkit.values.images import palette as palette
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
     from segkit.values.images import read_mask as read_mask
     from segkit.values.images import unique_names as unique_names
     from segkit.values.images import write_png as write_png
-    from segkit.values.types import BACKGROUND as BACKGROUND
-    from segkit.values.types import VOID as VOID
     from segkit.values.types import Counts as Counts
     from segkit.values.types import Heatmap as Heatmap
     from segkit.values.types import Image as Image
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from segkit.values.types import Prompts as Prompts
     from segkit.values.types import Scores as Scores
     from segkit.values.types import Truth as Truth
-    from segkit.values.types import id_of as id_of
 
 _HOME = {
     "plugins.catalog": ("Catalog",),
@@ -74,6 +74,7 @@ _HOME = {
     ),
     "plugins.figures": ("Figure",),
     "plugins.hookspecs": ("API_VERSION", "hookimpl"),
+    "values.classes": ("BACKGROUND", "VOID", "add_class"),
     "values.files": ("write_file",),
     "values.images": (
         "find_images",
@@ -92,8 +93,6 @@ _HOME = {
     "plugins.steps": tuple(kind.interface for kind in _KINDS.values()),
     "plugins.trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
     "values.types": (
-        "BACKGROUND",
-        "VOID",
         "Counts",
         "Heatmap",
         "Image",
@@ -104,7 +103,6 @@ _HOME = {
         "Prompts",
         "Scores",
         "Truth",
-        "id_of",
     ),
     "plugins.weights": ("Weights",),
 }

@@ -151,7 +151,7 @@ FOUND = {
     "own-ids": (
         "class_ids_are_the_data_sets",
         "fuser 'own-ids' calls the class id 1 'object 1', and the data set calls it 'cat'; "
-        "take ids from the input 'classes' (segkit.id_of does)",
+        "take ids from the input 'classes' (segkit.add_class does)",
     ),
     "quits": (
         "an_edge",

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from segkit import BadValueError, Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth, id_of
+from segkit import BadValueError, Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth, add_class
 
 
 def test_an_image_is_read_only_and_keeps_no_hold_on_its_source():
@@ -88,6 +88,6 @@ def test_values_can_be_sent_to_worker_processes():
 
 def test_a_new_name_gets_the_next_free_id_but_never_void():
     classes = {1: "cat", 254: "dog"}
-    assert id_of("cat", classes) == 1
-    assert id_of("fish", classes) == 256
+    assert add_class("cat", classes) == 1
+    assert add_class("fish", classes) == 256
     assert classes[256] == "fish"

@@ -35,8 +35,9 @@ from segkit.running.recipe import make_step
 from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
 from segkit.running.sources import RunImages
 from segkit.running.walk import opened
+from segkit.values.classes import BACKGROUND, VOID, add_class
 from segkit.values.files import write_file
-from segkit.values.types import BACKGROUND, VOID, Labels, id_of
+from segkit.values.types import Labels
 
 KEPT = frozenset({"image", "prompts", "masks", "labels", "classes", "truth"})
 """What is there of a run for a metric to ask for."""
@@ -248,7 +249,7 @@ def renumbered(labels: Labels, classes: Mapping[int, str]) -> Labels:
         return Labels(ids.astype(np.int32), classes)
     names, ids = dict(classes), found.copy()
     for own, name in labels.classes.items():
-        ids[found == own] = id_of(name, names)
+        ids[found == own] = add_class(name, names)
     return Labels(ids, names)
 
 

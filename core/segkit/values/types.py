@@ -25,12 +25,9 @@ from segkit.values.checking import (
     checked_names,
     checked_score,
 )
-
-BACKGROUND = 0
-"""The class id of everything that is no object."""
-
-VOID = 255
-"""The class id of pixels that every metric leaves out."""
+from segkit.values.classes import BACKGROUND as BACKGROUND
+from segkit.values.classes import VOID as VOID
+from segkit.values.classes import checked_classes
 
 Counts = dict[str, float]
 """What a metric counts on one image. Counts of several images are added key by key."""
@@ -307,29 +304,6 @@ class Labels:
             raise BadValueError(f"Labels.ids should be 0 or more, but reach down to {ids.min()}")
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "classes", checked_classes("Labels.classes", self.classes))
-
-
-def checked_classes(owner: str, classes: Mapping[int, str]) -> dict[int, str]:
-    """Return a checked copy of {id: name}; background and void may not be named, names differ."""
-    checked = {int(i): str(name) for i, name in dict(classes).items()}
-    if any(i <= BACKGROUND or i == VOID for i in checked):
-        raise BadValueError(
-            f"{owner} should have ids from 1, without 255 (void), but has {sorted(checked)}"
-        )
-    if len(set(checked.values())) != len(checked):
-        raise BadValueError(f"{owner} should have a different name for each id, but repeats one")
-    return checked
-
-
-def id_of(name: str, classes: dict[int, str]) -> int:
-    """The id of a class name; a name that `classes` lacks is added under the next free id."""
-    for i, known in classes.items():
-        if known == name:
-            return i
-    new = max(classes, default=BACKGROUND) + 1
-    new += new == VOID
-    classes[new] = name
-    return new
 
 
 @dataclass(frozen=True, eq=False)

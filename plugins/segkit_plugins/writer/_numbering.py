@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segkit import BadValueError, id_of
+from segkit import BadValueError, add_class
 from segkit_plugins.writer._files import finished_files, write_json
 
 
@@ -43,7 +43,7 @@ class ClassIds:
         known = name in self.names.values()
         if not known and wanted is not None and wanted not in self.names:
             self.names[wanted] = name
-        return id_of(name, self.names)
+        return add_class(name, self.names)
 
     def place(self, name: str) -> int:
         """The place of a class name among all, from 0: the data set's by id, then the others."""
@@ -80,7 +80,7 @@ class ClassIds:
             if wanted is not None and wanted not in names:
                 names[wanted] = name
         for name in free:
-            id_of(name, names)
+            add_class(name, names)
         new = sorted((i, name) for i, name in names.items() if i not in self.known)
         self.names = {**self.known, **dict(new)}
         self.save()
