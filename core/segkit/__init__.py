@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from segkit.values.types import Image as Image
     from segkit.values.types import Labels as Labels
     from segkit.values.types import Look as Look
+    from segkit.values.types import Mask as Mask
     from segkit.values.types import Masks as Masks
     from segkit.values.types import Prompt as Prompt
     from segkit.values.types import Prompts as Prompts
@@ -98,6 +99,7 @@ _HOME = {
         "Image",
         "Labels",
         "Look",
+        "Mask",
         "Masks",
         "Prompt",
         "Prompts",

@@ -120,9 +120,8 @@ WORDS = {
     "core/segkit/training/settings.py": {"dice": "a loss", "best": "a way to stop"},
     "core/segkit/training/stopping.py": {"best": "a way to stop"},
     "core/segkit/values/images.py": {"jpeg": "an image file's suffix"},
-    "core/segkit/values/types.py": dict.fromkeys(
-        ("masks", "box", "mask", "score", "quality"), VALUE
-    ),
+    "core/segkit/values/masks.py": dict.fromkeys(("masks", "quality"), VALUE),
+    "core/segkit/values/types.py": dict.fromkeys(("box", "mask", "score"), VALUE),
 }
 """File to the words in it that are also a plugin's name, but mean something else, and what."""
 

@@ -32,6 +32,11 @@ FOUND = {
         "it_prints_nothing",
         "prompt 'chatty' prints to standard output: 'found 11 10'",
     ),
+    "counts-all-files": (
+        "the_end_is_of_finished_pictures_alone",
+        "finish of writer 'counts-all-files' counts a picture that is not finished (the file "
+        "'counts-all-files.csv' differs); go by the names that it is given as 'images'",
+    ),
     "damage-at-0": (
         "level_0_is_no_damage",
         "perturbation 'damage-at-0' does damage at level 0: its image.pixels[0, 0, 0] is ",

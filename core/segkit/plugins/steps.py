@@ -270,7 +270,7 @@ class Metric(Step):
 
 
 class Writer(Step):
-    """Files for each image: `write(self, directory, ...)`, and `finish(directory)` once.
+    """Files for each image: `write(self, directory, ...)`, and `finish(directory, images)` once.
 
     `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
     paths of the files it made, inside `directory`. `--overwrite` removes files that were returned,
@@ -282,11 +282,14 @@ class Writer(Step):
     takes = ("directory", *Metric.takes, "scores")
     gives = (tuple[Path, ...],)
 
-    def finish(self, directory: Path) -> tuple[Path, ...] | None:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...] | None:
         """Write what needs all images, once after the last, and return the paths of these files.
 
-        With them go those that `write` keeps for all images. Where it returns None, the files that
-        are new when it has ended count as its own.
+        `images`: the names of those that are finished, in the order in which they were, with those
+        of an earlier run that this one goes on with. What `write` may have left of others, which
+        failed later or are gone, is none of the result. With the files go those that `write` keeps
+        for all images. Where it returns None, the files that are new when it has ended count as its
+        own.
         """
         return None
 

@@ -10,7 +10,7 @@ written again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,9 @@ class ClassIds:
             ) from None
 
 
-def parts_in(directory: Path, folder: str) -> dict[Path, dict[str, Any]]:
-    """The parts of finished images in a folder of the run, by their files, sorted by name."""
-    files = [path for path in finished_files(directory, folder) if path.suffix == ".json"]
+def parts_in(directory: Path, folder: str, images: Sequence[str]) -> dict[Path, dict[str, Any]]:
+    """The parts of these images in a folder of the run, by their files, sorted by name."""
+    files = finished_files(directory, folder, ".json", images)
     parts = {path: json.loads(path.read_bytes()) for path in files}
     # Those of an earlier version say nothing of classes, and their files stay as they are.
     return {path: part for path, part in parts.items() if "known" in part}
