@@ -24,8 +24,8 @@ from segkit.plugins.observers import Observers
 from segkit.running.folder import UNWRITABLE, Record, disk_error
 from segkit.running.notes import Findings, shown_in, warm_regions, without_foreign
 from segkit.running.plan import Plan
-from segkit.running.prompting import union
 from segkit.running.walk import Outcome
+from segkit.values.heatmaps import union
 from segkit.values.types import Counts, Masks, Prompts, Scores
 
 Line: TypeAlias = "dict[str, Any]"
