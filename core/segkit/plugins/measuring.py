@@ -14,6 +14,7 @@ from segkit.plugins.contract import blamed, check_output, scores_of
 from segkit.plugins.steps import Metric
 from segkit.values.classes import BACKGROUND, VOID, add_class
 from segkit.values.heatmaps import union
+from segkit.values.showing import counted
 from segkit.values.types import (
     Counts,
     Heatmap,
@@ -43,10 +44,11 @@ def measure(
     truths, predictions = [truth], [prediction]
     if isinstance(truth, (list, tuple)):
         if not isinstance(prediction, (list, tuple)) or len(prediction) != len(truth):
-            found = len(prediction) if isinstance(prediction, (list, tuple)) else "one"
+            number = len(prediction) if isinstance(prediction, (list, tuple)) else None
+            found = "one that is in no list" if number is None else f"a list of {number}"
             raise UsageError(
-                f"{metric.name} was given {len(truth)} truths and {found} "
-                f"prediction{'s' if isinstance(found, int) else ''}; give one for each image"
+                f"{metric.name} was given a list of {counted(len(truth), 'truth')}, but of "
+                f"predictions {found}; give one for each image"
             )
         truths, predictions = list(truth), list(prediction)
     if image is not None and len(truths) > 1:

@@ -93,12 +93,15 @@ def _judged(outcome: Outcome) -> dict[str, Any]:
 
 def write_files(
     writer: Any,
-    outcome: Outcome,
+    outcome: Any,
     directory: Path,
     classes: Mapping[int, str],
     scores: Scores,
 ) -> list[str]:
-    """The files that one writer makes for one image, relative to the run's folder."""
+    """The files that one writer makes for one image, relative to the run's folder.
+
+    `outcome`: an `Outcome`, or what else has its values, such as a `Result`.
+    """
     values: dict[str, Any] = {"directory": directory, "classes": dict(classes), "scores": scores}
     values |= {
         name: getattr(outcome, name)
