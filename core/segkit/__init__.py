@@ -59,13 +59,13 @@ if TYPE_CHECKING:
     from segkit.values.images import read_mask as read_mask
     from segkit.values.images import unique_names as unique_names
     from segkit.values.images import write_png as write_png
+    from segkit.values.masks import Mask as Mask
+    from segkit.values.masks import Masks as Masks
     from segkit.values.types import Counts as Counts
     from segkit.values.types import Heatmap as Heatmap
     from segkit.values.types import Image as Image
     from segkit.values.types import Labels as Labels
     from segkit.values.types import Look as Look
-    from segkit.values.types import Mask as Mask
-    from segkit.values.types import Masks as Masks
     from segkit.values.types import Prompt as Prompt
     from segkit.values.types import Prompts as Prompts
     from segkit.values.types import Scores as Scores
@@ -109,14 +109,13 @@ _HOME = {
     "plugins.step": ("Step",),
     "plugins.steps": tuple(kind.interface for kind in _KINDS.values()),
     "plugins.trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
+    "values.masks": ("Mask", "Masks"),
     "values.types": (
         "Counts",
         "Heatmap",
         "Image",
         "Labels",
         "Look",
-        "Mask",
-        "Masks",
         "Prompt",
         "Prompts",
         "Scores",

@@ -239,7 +239,7 @@ def _compared(
         for name, pipeline in several.items()
     }
     with tempfile.TemporaryDirectory() as scratch:
-        options = replace(first.run_options, **how)
+        options = replace(first._options, **how)
         yield _Compared(plans, Path(directory or scratch), options, first.catalog)
         if directory is not None:
             write_report(Path(directory), first.catalog)

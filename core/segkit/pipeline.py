@@ -44,6 +44,9 @@ Steps: TypeAlias = "str | Step | Sequence[str | Step | Sequence[str | Step]] | N
 Among several prompters, a sequence of them makes one prompt together, as `a+b` does.
 """
 
+Errors: TypeAlias = Literal["raise", "warn"]
+"""What becomes of a picture that cannot be segmented."""
+
 Pictures: TypeAlias = "str | Path | Dataset | Iterable[Picture]"
 """A folder or pattern, a data set, or pictures one after another."""
 
@@ -133,7 +136,7 @@ class Pipeline:
         pictures: Pictures,
         *,
         chunk: int | None = None,
-        errors: Literal["raise", "warn"] = "raise",
+        errors: Errors = "raise",
     ) -> Iterator[Result]:
         """Segment pictures in batches; results come in order, equal to those of single calls.
 
@@ -176,7 +179,7 @@ class Pipeline:
         The other arguments are those of `segkit.run`.
         """
         options = replace(
-            self.run_options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
+            self._options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
         )
         plans = {"run": self.plan(dataset, write=True)}
         summary = Session(Job(plans, Path(directory), nested=False), options).run()["run"]
@@ -184,7 +187,7 @@ class Pipeline:
         return summary
 
     @property
-    def run_options(self) -> RunOptions:
+    def _options(self) -> RunOptions:
         """How it is run: the recipe's settings on its device."""
         recipe, device = self.recipe, device_named(self.device)
         return RunOptions(recipe.seed, device, recipe.classes, catalog=self.catalog)
@@ -209,7 +212,7 @@ class Pipeline:
         for dataset in sets:
             self._check_truth(dataset)
             here = self._open().turned_to(self._job(dataset), chunk)
-            with opened([dataset], self.run_options.device):
+            with opened([dataset], self._options.device):
                 for place, outcome in enumerate(here.outcomes(list(dataset.names), {})):
                     if outcome.error is None:
                         yield self._result(outcome, here.classes)
@@ -241,7 +244,7 @@ class Pipeline:
     def _open(self) -> Opened:
         """The steps, opened if they are not."""
         if self._opened is None:
-            opening = Local().opened(self._job(Given()), self.run_options, Observers())
+            opening = Local().opened(self._job(Given()), self._options, Observers())
             self._opened = self._stack.enter_context(opening)
         return self._opened
 

@@ -250,7 +250,7 @@ class RecipeTrust(ComparisonModel):
 
 
 class Diagnosis(ComparisonModel):
-    """diagnosis.json: every recipe's losses, as means and image by image."""
+    """Where recipes lose their IoU, as means and image by image: what diagnosis.json holds."""
 
     images: int = 0
     recipes: tuple[RecipeLosses, ...]

@@ -102,7 +102,7 @@ class DamageFailure(ComparisonModel):
 
 
 class Robustness(ComparisonModel):
-    """robustness.json: what recipes bear."""
+    """What recipes bear, damage by damage: what robustness.json holds."""
 
     figure: str = MAIN_FIGURE
     higher_is_better: bool = True

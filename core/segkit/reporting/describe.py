@@ -94,7 +94,7 @@ class Sample:
 
 @dataclass
 class Description:
-    """What has been seen of a data set so far."""
+    """What a data set holds, as far as it was looked at."""
 
     dataset: str
     """The data set's name, as in `--dataset`."""
