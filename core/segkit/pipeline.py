@@ -259,9 +259,7 @@ class _WithTruth(Given):
         return True
 
 
-_TAKEN_OVER = (
-    *("image", "heatmaps", "prompts", "masks", "labels", "seconds", "left_out", "truth"),
-)
+_TAKEN_OVER = ("image", "heatmaps", "prompts", "masks", "labels", "seconds", "left_out", "truth")
 """What a `Result` has of an `Outcome`."""
 
 
