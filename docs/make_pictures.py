@@ -280,7 +280,7 @@ def draw_writer(name: str) -> Drawn:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         _, taken = timed(step, {**values, "directory": directory}, 2)
-        step.finish(directory)
+        step.finish(directory, [result.image.name])
         files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name[0] != ".")
         lines = [f"{p.relative_to(directory)}   {p.stat().st_size} bytes" for p in files]
         panels = [mask_panel("what was found", cup(), result.labels.ids)]
