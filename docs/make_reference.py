@@ -126,12 +126,13 @@ def kinds_page() -> list[str]:
 def values_page() -> list[str]:
     """What flows between steps."""
     out = ["# Values", "", NOTE, "", text_of(types), ""]
-    for name, cls in vars(types).items():
-        if isinstance(cls, type) and cls.__module__ == types.__name__:
-            out += [f"## {name}", "", text_of(cls), ""]
-            out += ["| field | what it holds |", "|---|---|"]
-            out += [f"| `{field}` | {cell(text)} |" for field, text in attribute_docs(cls)]
-            out.append("")
+    values = [v for v in vars(types).values() if getattr(v, "__module__", "") == types.__name__]
+    place = values.index(types.Labels)
+    for cls in (*values[:place], types.Mask, types.Masks, *values[place:]):
+        out += [f"## {cls.__name__}", "", text_of(cls), ""]
+        out += ["| field | what it holds |", "|---|---|"]
+        out += [f"| `{field}` | {cell(text)} |" for field, text in attribute_docs(cls)]
+        out.append("")
     return out
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import segkit
@@ -74,7 +75,9 @@ def members(cls: type) -> Iterator[str]:
     for name in sorted(own):
         thing = inspect.getattr_static(cls, name, None)
         function = getattr(thing, "__func__", thing)
-        if isinstance(thing, property):
+        if isinstance(thing, cached_property):
+            yield f"  {name} -> {inspect.signature(thing.func).return_annotation}"
+        elif isinstance(thing, property):
             yield f"  {name} -> {inspect.signature(thing.fget).return_annotation}"
         elif inspect.isfunction(function):
             yield f"  {name}{signature(function)}"

@@ -22,15 +22,14 @@ from segkit.values.checking import (
     check_finite,
     check_name,
     checked_array,
-    checked_names,
     checked_score,
 )
-
-BACKGROUND = 0
-"""The class id of everything that is no object."""
-
-VOID = 255
-"""The class id of pixels that every metric leaves out."""
+from segkit.values.classes import BACKGROUND as BACKGROUND
+from segkit.values.classes import VOID as VOID
+from segkit.values.classes import checked_classes
+from segkit.values.masks import Mask as Mask
+from segkit.values.masks import Masks as Masks
+from segkit.values.showing import counted, listed, pixels_of, scored
 
 Counts = dict[str, float]
 """What a metric counts on one image. Counts of several images are added key by key."""
@@ -61,6 +60,9 @@ class Image:
         """(H, W)."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    def __repr__(self) -> str:
+        return f"Image({self.name!r}, {pixels_of(self.size)})"
+
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
@@ -84,6 +86,9 @@ class Heatmap:
         object.__setattr__(self, "values", values)
         check_name("Heatmap", self.name)
         object.__setattr__(self, "score", checked_score("Heatmap", self.score))
+
+    def __repr__(self) -> str:
+        return f"Heatmap({pixels_of(self.values.shape)}: {scored(self.name, self.score)})"
 
 
 Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]
@@ -147,6 +152,11 @@ class Prompt:
         check_name("Prompt", self.name)
         object.__setattr__(self, "score", checked_score("Prompt", self.score))
 
+    def __repr__(self) -> str:
+        asked = [counted(len(self.points), "point")] if len(self.points) else []
+        asked += [name for name in ("box", "mask") if getattr(self, name) is not None]
+        return f"Prompt({' + '.join(asked) or 'nothing'}: {scored(self.name, self.score)})"
+
     @property
     def empty(self) -> bool:
         """Whether it asks nothing: no point, no box, no mask."""
@@ -206,93 +216,6 @@ class Prompts:
 
 
 @dataclass(frozen=True, eq=False)
-class Masks:
-    """Masks of one image: several candidates per prompt before selection, one after."""
-
-    masks: NDArray[np.bool_]
-    """(n, H, W) bool."""
-    scores: NDArray[np.float32]
-    """(n,) float32: the quality that the segmenter expects, for SAM the predicted IoU."""
-    prompt: NDArray[np.int64]
-    """(n,) int: the index of the prompt that each mask answers."""
-    names: tuple[str | None, ...] = ()
-    """(n,): the class of each mask, or None. Left out, None for each."""
-    logits: NDArray[np.float32] | None = None
-    """(n, h, w) float32 over the whole image at the segmenter's own low resolution, positive =
-    object; or None."""
-    quality: NDArray[np.float32] | None = None
-    """(n,) float32 from 0 to 1: how good a judge holds each mask for; or None."""
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            masks: ArrayLike,
-            scores: ArrayLike,
-            prompt: ArrayLike,
-            names: tuple[str | None, ...] = (),
-            logits: ArrayLike | None = None,
-            quality: ArrayLike | None = None,
-        ) -> None: ...
-
-    def __post_init__(self) -> None:
-        masks = checked_array("Masks", "masks", self.masks, np.bool_, ("n", "H", "W"))
-        n = len(masks)
-        object.__setattr__(self, "masks", masks)
-        scores = checked_array("Masks", "scores", self.scores, np.float32, (n,))
-        check_finite("Masks", "scores", scores)
-        object.__setattr__(self, "scores", scores)
-        prompt = checked_array("Masks", "prompt", self.prompt, np.int64, (n,))
-        if n and prompt.min() < 0:
-            raise BadValueError("Masks.prompt should hold indices from 0, but has a negative one")
-        object.__setattr__(self, "prompt", prompt)
-        object.__setattr__(self, "names", checked_names("Masks", self.names, n))
-        if self.logits is not None:
-            logits = checked_array("Masks", "logits", self.logits, np.float32, (n, "h", "w"))
-            check_finite("Masks", "logits", logits)
-            object.__setattr__(self, "logits", logits)
-        if self.quality is not None:
-            quality = checked_array("Masks", "quality", self.quality, np.float32, (n,))
-            if not ((quality >= 0) & (quality <= 1)).all():
-                ends = f"{quality.min():.4g} to {quality.max():.4g}"  # NaN, if there is one
-                raise BadValueError(
-                    f"Masks.quality should lie from 0 to 1, but reaches from {ends}"
-                )
-            object.__setattr__(self, "quality", quality)
-
-    def __len__(self) -> int:
-        return len(self.masks)
-
-    @property
-    def overall(self) -> float | None:
-        """How good a judge holds them for together: the mean quality over their pixels.
-
-        None where nobody has judged, 0 without a pixel.
-        """
-        if self.quality is None:
-            return None
-        areas = self.masks.sum(axis=(1, 2), dtype=np.float64)
-        return float((self.quality * areas).sum() / areas.sum()) if areas.any() else 0.0
-
-    @classmethod
-    def none(cls, size: tuple[int, int]) -> Masks:
-        """No mask at all, for an image of (H, W)."""
-        return cls(np.zeros((0, *size), bool), np.zeros(0, np.float32), np.zeros(0, np.int64))
-
-    def take(self, indices: ArrayLike) -> Masks:
-        """The masks at these indices, in this order."""
-        chosen = np.asarray(indices, np.int64).reshape(-1)
-        return Masks(
-            self.masks[chosen],
-            self.scores[chosen],
-            self.prompt[chosen],
-            tuple(self.names[i] for i in chosen),
-            None if self.logits is None else self.logits[chosen],
-            None if self.quality is None else self.quality[chosen],
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class Labels:
     """A class map: which class each pixel shows."""
 
@@ -308,28 +231,9 @@ class Labels:
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "classes", checked_classes("Labels.classes", self.classes))
 
-
-def checked_classes(owner: str, classes: Mapping[int, str]) -> dict[int, str]:
-    """Return a checked copy of {id: name}; background and void may not be named, names differ."""
-    checked = {int(i): str(name) for i, name in dict(classes).items()}
-    if any(i <= BACKGROUND or i == VOID for i in checked):
-        raise BadValueError(
-            f"{owner} should have ids from 1, without 255 (void), but has {sorted(checked)}"
-        )
-    if len(set(checked.values())) != len(checked):
-        raise BadValueError(f"{owner} should have a different name for each id, but repeats one")
-    return checked
-
-
-def id_of(name: str, classes: dict[int, str]) -> int:
-    """The id of a class name; a name that `classes` lacks is added under the next free id."""
-    for i, known in classes.items():
-        if known == name:
-            return i
-    new = max(classes, default=BACKGROUND) + 1
-    new += new == VOID
-    classes[new] = name
-    return new
+    def __repr__(self) -> str:
+        names = [f"{i} {name}" for i, name in self.classes.items()]
+        return f"Labels({pixels_of(self.ids.shape)}: {listed(names) or 'no class is named'})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,3 +254,9 @@ class Truth:
             size = self.labels.ids.shape
             instances = checked_array("Truth", "instances", self.instances, np.int32, size)
             object.__setattr__(self, "instances", instances)
+
+    def __repr__(self) -> str:
+        if self.instances is None:
+            return f"Truth({self.labels})"
+        objects = {*np.unique(self.instances).tolist()} - {BACKGROUND, VOID}
+        return f"Truth({self.labels}, {counted(len(objects), 'instance')})"
