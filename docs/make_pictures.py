@@ -26,6 +26,7 @@ from picture_parts import (
     HEIGHT,
     Drawn,
     answered,
+    asking,
     called,
     cup,
     heat_panel,
@@ -128,9 +129,9 @@ def draw_prompt(name: str) -> Drawn:
         image, truth, _, found = scene()
         heat = found.heatmaps[0]
     if step_class.companion:
-        transform, powered = SECOND_LOOKS.get(name, ("none", ""))
-        for first in ("distance-centers", "topk", "local-maxima"):
-            before, after = (answered(p, transform) for p in (first, f"{first}+{name}"))
+        judge, kept_by = JUDGED.get(name, ("none", ""))
+        for first in ("distance-centers", "topk", "local-maxima", "center"):
+            before, after = (answered(p, judge) for p in (first, f"{first}+{name}"))
             if (before.labels.ids != after.labels.ids).mean() > 0.01:
                 break  # a case in which the second look changes something
         panels = [
@@ -138,12 +139,12 @@ def draw_prompt(name: str) -> Drawn:
             mask_panel(f"{first}+{name}", image, after.labels.ids, after.prompts),
         ]
         values = {"prompts": before.prompts, "masks": before.masks}
-        values |= {"heatmap": before.heatmaps[0], "image": image}
+        values |= {"heatmap": heatmap(), "image": image, "ask": asking(image, judge)}
         step = step_class()
         wanted = step.inputs_of("refine").all
         start = time.process_time()
         step.refine(**{n: values[n] for n in wanted})
-        return panels, time.process_time() - start, f"the answer without it and with it{powered}"
+        return panels, time.process_time() - start, f"the answer without it and with it{kept_by}"
     options = dict(PROMPTS.get(name, {}))
     with tempfile.TemporaryDirectory() as folder:
         if name == "boxes":
@@ -169,8 +170,8 @@ def draw_prompt(name: str) -> Drawn:
     )
 
 
-SECOND_LOOKS = {"adaptive-background": ("power", ", on the third power of the heatmap")}
-"""Transforms with which there is something to see: Grad-CAM's map of the cup is nowhere cold."""
+JUDGED = {"adaptive-background": ("learned", ", kept because a judge holds it for better")}
+"""Second looks that are shown with a judge."""
 
 PROMPTS: dict[str, dict[str, Any]] = {
     "topk": {"k": 3, "min_distance": 40},
@@ -279,7 +280,7 @@ def draw_writer(name: str) -> Drawn:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         _, taken = timed(step, {**values, "directory": directory}, 2)
-        step.finish(directory)
+        step.finish(directory, [result.image.name])
         files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name[0] != ".")
         lines = [f"{p.relative_to(directory)}   {p.stat().st_size} bytes" for p in files]
         panels = [mask_panel("what was found", cup(), result.labels.ids)]

@@ -28,7 +28,6 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
 from segkit.plugins.steps import INTERFACES
 from segkit.values import types
-from segkit.values.types import Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
 
 DOCS = Path(__file__).parent
 SOURCES = DOCS.parent / "plugins"
@@ -127,7 +126,9 @@ def kinds_page() -> list[str]:
 def values_page() -> list[str]:
     """What flows between steps."""
     out = ["# Values", "", NOTE, "", text_of(types), ""]
-    for cls in (Image, Heatmap, Prompt, Prompts, Masks, Labels, Truth):
+    values = [v for v in vars(types).values() if getattr(v, "__module__", "") == types.__name__]
+    place = values.index(types.Labels)
+    for cls in (*values[:place], types.Mask, types.Masks, *values[place:]):
         out += [f"## {cls.__name__}", "", text_of(cls), ""]
         out += ["| field | what it holds |", "|---|---|"]
         out += [f"| `{field}` | {cell(text)} |" for field, text in attribute_docs(cls)]

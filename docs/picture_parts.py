@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -62,12 +62,27 @@ def heatmap() -> Heatmap:
 
 
 @cache
-def answered(prompt: str = "distance-centers", transform: str = "none") -> Any:
-    """What Grad-CAM, a transform, a prompter and `nano` make of the cup."""
-    chosen = {"prompt": prompt, "transform": transform}
-    options = {"power.gamma": 3.0} if transform == "power" else {}
-    with Pipeline(**chosen, options=options, device="cpu", catalog=CATALOG) as pipeline:
+def answered(prompt: str = "distance-centers", judge: str = "none") -> Any:
+    """What Grad-CAM, a prompter, `nano` and a judge make of the cup."""
+    chosen = {"prompt": prompt, "transform": "none", "judge": judge}
+    with Pipeline(**chosen, device="cpu", catalog=CATALOG) as pipeline:
         return pipeline(cup())
+
+
+def asking(image: Image, judge: str) -> Callable[[Prompts], Masks]:
+    """What a second look puts further prompts to: `nano`, and a judge unless it is "none"."""
+    sam = make("segmenter", "sam")
+    sam.open("cpu")
+    encoding = sam.encode(image)
+    verdict = None if judge == "none" else make("judge", judge)
+    if verdict is not None:
+        verdict.open("cpu")
+
+    def ask(prompts: Prompts) -> Masks:
+        masks = sam(image, prompts, encoding)
+        return masks if verdict is None else verdict(image, masks)
+
+    return ask
 
 
 @cache

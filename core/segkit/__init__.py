@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from segkit.kinds import KINDS as _KINDS
 
 if TYPE_CHECKING:
+    from segkit.commands import dataset as dataset
+    from segkit.commands import describe as describe
+    from segkit.commands import diagnose as diagnose
+    from segkit.commands import robustness as robustness
+    from segkit.commands import step as step
+    from segkit.commands import sweep as sweep
+    from segkit.commands import train as train
     from segkit.comparing.leaderboard import Leaderboard as Leaderboard
+    from segkit.comparing.records import Diagnosis as Diagnosis
+    from segkit.comparing.robustness_records import Robustness as Robustness
     from segkit.deprecations import SegkitDeprecationWarning as SegkitDeprecationWarning
     from segkit.deprecations import SegkitWarning as SegkitWarning
     from segkit.errors import BadImageError as BadImageError
@@ -22,8 +31,6 @@ if TYPE_CHECKING:
     from segkit.errors import SegkitError as SegkitError
     from segkit.errors import UsageError as UsageError
     from segkit.pipeline import Pipeline as Pipeline
-    from segkit.pipeline import Result as Result
-    from segkit.pipeline import sweep as sweep
     from segkit.plugins.catalog import Catalog as Catalog
     from segkit.plugins.figures import Figure as Figure
     from segkit.plugins.hookspecs import API_VERSION as API_VERSION
@@ -35,12 +42,18 @@ if TYPE_CHECKING:
     from segkit.plugins.trainable import TrainedSegmenter as TrainedSegmenter
     from segkit.plugins.trainable import squeezed as squeezed
     from segkit.plugins.weights import Weights as Weights
+    from segkit.reporting.describe import Description as Description
+    from segkit.result import Result as Result
     from segkit.running.plan import Plan as Plan
     from segkit.running.plan import plan as plan
     from segkit.running.recipe import Recipe as Recipe
     from segkit.running.session import run as run
+    from segkit.training.progress import TrainingResult as TrainingResult
     from segkit.values.bitmaps import MaskStack as MaskStack
     from segkit.values.bitmaps import PackedMasks as PackedMasks
+    from segkit.values.classes import BACKGROUND as BACKGROUND
+    from segkit.values.classes import VOID as VOID
+    from segkit.values.classes import add_class as add_class
     from segkit.values.files import write_file as write_file
     from segkit.values.images import find_images as find_images
     from segkit.values.images import palette as palette
@@ -48,9 +61,8 @@ if TYPE_CHECKING:
     from segkit.values.images import read_mask as read_mask
     from segkit.values.images import unique_names as unique_names
     from segkit.values.images import write_png as write_png
+    from segkit.values.masks import Mask as Mask
     from segkit.values.masks import Masks as Masks
-    from segkit.values.types import BACKGROUND as BACKGROUND
-    from segkit.values.types import VOID as VOID
     from segkit.values.types import Counts as Counts
     from segkit.values.types import Heatmap as Heatmap
     from segkit.values.types import Image as Image
@@ -60,7 +72,6 @@ if TYPE_CHECKING:
     from segkit.values.types import Prompts as Prompts
     from segkit.values.types import Scores as Scores
     from segkit.values.types import Truth as Truth
-    from segkit.values.types import id_of as id_of
 
 _HOME = {
     "plugins.catalog": ("Catalog",),
@@ -76,7 +87,9 @@ _HOME = {
     ),
     "plugins.figures": ("Figure",),
     "plugins.hookspecs": ("API_VERSION", "hookimpl"),
+    "training.progress": ("TrainingResult",),
     "values.bitmaps": ("MaskStack", "PackedMasks"),
+    "values.classes": ("BACKGROUND", "VOID", "add_class"),
     "values.files": ("write_file",),
     "values.images": (
         "find_images",
@@ -86,18 +99,21 @@ _HOME = {
         "unique_names",
         "write_png",
     ),
+    "commands": ("dataset", "describe", "diagnose", "robustness", "step", "sweep", "train"),
     "comparing.leaderboard": ("Leaderboard",),
-    "pipeline": ("Pipeline", "Result", "sweep"),
+    "comparing.records": ("Diagnosis",),
+    "comparing.robustness_records": ("Robustness",),
+    "pipeline": ("Pipeline",),
+    "reporting.describe": ("Description",),
+    "result": ("Result",),
     "running.plan": ("Plan", "plan"),
     "running.recipe": ("Recipe",),
     "running.session": ("run",),
     "plugins.step": ("Step",),
     "plugins.steps": tuple(kind.interface for kind in _KINDS.values()),
     "plugins.trainable": ("Examples", "Trainable", "TrainedSegmenter", "squeezed"),
-    "values.masks": ("Masks",),
+    "values.masks": ("Mask", "Masks"),
     "values.types": (
-        "BACKGROUND",
-        "VOID",
         "Counts",
         "Heatmap",
         "Image",
@@ -107,7 +123,6 @@ _HOME = {
         "Prompts",
         "Scores",
         "Truth",
-        "id_of",
     ),
     "plugins.weights": ("Weights",),
 }

@@ -26,18 +26,27 @@ class Deprecation:
     """One thing that is to go."""
 
     instead: str
-    """What to use, of the same sort: a public name, a hook, or an argument of the same hook."""
+    """What to use, of the same sort: a public name, a hook, an argument of the same hook, a method
+    of the same kind."""
     since: str
     """The release that deprecated it."""
     removed_in: str
     """The release that removes it."""
 
 
-REGISTER: dict[str, Deprecation] = {}
-"""What is to go. Keys: `segkit.NAME` a public name, `HOOK` a hook, `HOOK(ARGUMENT)` an argument.
+FINISH = "Writer.finish(directory)"
+"""The key of writers that do not ask which images are finished."""
+
+REGISTER: dict[str, Deprecation] = {
+    "segkit.id_of": Deprecation("segkit.add_class", since="0.2", removed_in="0.4"),
+    FINISH: Deprecation("Writer.finish(directory, images)", since="0.2", removed_in="0.4"),
+}
+"""What is to go. Keys: `segkit.NAME` a public name, `HOOK` a hook, `HOOK(ARGUMENT)` an argument,
+`KIND.METHOD(ARGUMENTS)` a method of a kind as plugins may have written it.
 
 A deprecated hook or argument stays in `plugins.hookspecs`; what it was given before it gets from
-its successor. A deprecated public name leaves `segkit/__init__.py`.
+its successor. A deprecated public name leaves `segkit/__init__.py`. Who calls the method sees how
+it is written.
 """
 
 

@@ -192,6 +192,9 @@ FILES_DATASET, SAMPLES_DATASET = KINDS["dataset"].defaults
 MASK_WRITER, PICTURE_WRITER = KINDS["writer"].defaults
 """The bundled writer of what a run is for, and the one of pictures for people."""
 
+DETECTIONS_WRITER = "supervision"
+"""The bundled writer whose files are the fields of the library supervision's `Detections`."""
+
 MAIN_FIGURE = "iou"
 """The figure by which recipes and images are better or worse, where none is chosen."""
 

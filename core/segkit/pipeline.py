@@ -1,6 +1,6 @@
-"""The same from Python: `Pipeline` for pictures at hand, `sweep` to compare pipelines.
+"""The same from Python: `Pipeline` for pictures at hand; the commands are in `segkit.commands`.
 
-from segkit import Pipeline, sweep
+from segkit import Pipeline
 
 pipeline = Pipeline(prompt="topk", options={"topk.k": 3})
 result = pipeline("photo.jpg")      # in a notebook: the picture
@@ -9,35 +9,34 @@ result.labels.ids                   # (H, W) int32
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import PrivateAttr
-
-from segkit.comparing.leaderboard import Leaderboard
-from segkit.comparing.sweep import Shown, sweep_plans
-from segkit.errors import SegkitError, UsageError
-from segkit.kinds import BUNDLED, IN_RECIPES, PICTURE_WRITER
+from segkit.deprecations import SegkitWarning
+from segkit.errors import PlanError, SegkitError, UsageError
+from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.contract import has_truth
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Step
 from segkit.reporting import write_report
+from segkit.result import Result
 from segkit.running.engines.local import Local, Opened
+from segkit.running.given import Given, Picture
 from segkit.running.job import Job
-from segkit.running.options import RunOptions, device_named
-from segkit.running.plan import Plan
-from segkit.running.recipe import Part, Recipe, make_step
+from segkit.running.options import RunOptions, check_chunk, device_named
+from segkit.running.plan import Plan, asks
+from segkit.running.recipe import Part, Recipe, check_settings
 from segkit.running.recipe_files import recipe_file, starting_recipe
 from segkit.running.session import Session
-from segkit.running.walk import Outcome
-from segkit.values.images import distinct, read_image
-from segkit.values.types import Heatmap, Image, Labels, Masks, Prompts, Truth
+from segkit.running.walk import Outcome, opened
+from segkit.values.images import find_images
+from segkit.values.types import Truth
 
 Steps: TypeAlias = "str | Step | Sequence[str | Step | Sequence[str | Step]] | None"
 """A plugin's name (prompters: also `a+b`), a step, several, `"none"`; None: the default.
@@ -45,44 +44,11 @@ Steps: TypeAlias = "str | Step | Sequence[str | Step | Sequence[str | Step]] | N
 Among several prompters, a sequence of them makes one prompt together, as `a+b` does.
 """
 
-Picture: TypeAlias = "str | Path | NDArray[np.uint8] | Image | Any"
-"""A file, pixels (H, W, 3) uint8 RGB, an `Image`, or a picture of Pillow."""
+Errors: TypeAlias = Literal["raise", "warn"]
+"""What becomes of a picture that cannot be segmented."""
 
-
-@dataclass(frozen=True)
-class Result:
-    """What a pipeline made of one picture. A notebook shows it as the picture of all steps."""
-
-    image: Image
-    heatmaps: tuple[Heatmap, ...] = ()
-    prompts: Prompts | None = None
-    masks: Masks | None = None
-    labels: Labels | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """Step to seconds."""
-    left_out: int = 0
-    """How many masks were judged too weak for `least_quality`."""
-    _catalog: Catalog = field(default_factory=Catalog, repr=False, compare=False)
-
-    @property
-    def quality(self) -> float | None:
-        """How good a judge holds the masks for together (`Masks.overall`); None without one."""
-        return None if self.masks is None else self.masks.overall
-
-    def picture(self) -> bytes:
-        """A JPEG of image, heatmap, overlay and mask with its prompts, side by side."""
-        writer: Any = make_step(self._catalog, "writer", f"{BUNDLED}:{PICTURE_WRITER}", {})
-        there = {
-            name: getattr(self, name)
-            for name in ("image", "heatmaps", "prompts", "masks", "labels")
-            if getattr(self, name) is not None
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            (path,) = writer.write(directory=Path(folder), **there)
-            return bytes(path.read_bytes())
-
-    def _repr_jpeg_(self) -> bytes:
-        return self.picture()
+Pictures: TypeAlias = "str | Path | Dataset | Iterable[Picture]"
+"""A folder or pattern, a data set, or pictures one after another."""
 
 
 class Pipeline:
@@ -131,13 +97,15 @@ class Pipeline:
         else:
             start = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe_file(recipe))
         given: dict[str, Any] = {"seed": seed, "rounds": rounds, "least_quality": least_quality}
-        given["classes"] = None if classes is None else tuple(classes)
-        start = replace(start, **{key: value for key, value in given.items() if value is not None})
-        parts = {kind: _parts(chosen) for kind, chosen in steps.items() if chosen is not None}
+        given["classes"] = classes
+        given = {key: value for key, value in given.items() if value is not None}
+        check_settings(given, "the pipeline")
+        start = replace(start, **given | ({"classes": tuple(classes)} if classes else {}))
+        parts = {kind: _parts(kind, some) for kind, some in steps.items() if some is not None}
         self.recipe = replace(start, parts={**start.parts, **parts})
         for flag, value in (options or {}).items():
             self.recipe = _with_option(self.recipe, flag, value)
-        self._plan = self.plan(_Given())
+        self._plan = self.plan(_WithTruth())
         self._stack = ExitStack()
         self._opened: Opened | None = None
 
@@ -149,32 +117,52 @@ class Pipeline:
         `write`: with the writers that the recipe has, by default those of masks and overlays.
         """
         parts = {**self.recipe.parts, "dataset": (Part(dataset.name, step=dataset),)}
-        if metrics is not None or isinstance(dataset, _Given):
+        if metrics is not None or isinstance(dataset, Given):
             parts["metric"] = tuple(Part(m.name, step=m) for m in metrics or ())
         built = replace(self.recipe, parts=parts).build(self.catalog)
         return built if write else replace(built, writers=())
 
-    def __call__(self, picture: Picture) -> Result:
-        """Segment one picture. Raises `SegkitError` with the reason if a step fails."""
-        return next(self.each([picture]))
+    def __call__(self, picture: Picture, *, truth: Truth | None = None) -> Result:
+        """Segment one picture; `truth`: what is really in it, for the result's `scores`.
 
-    def each(self, pictures: Iterable[Picture]) -> Iterator[Result]:
-        """Segment pictures one after another."""
-        for picture in pictures:
-            image = _image(picture)
-            outcome = self._outcome(image)
-            if outcome.error is not None:
-                raise SegkitError(outcome.error)
-            yield Result(
-                image,
-                outcome.heatmaps,
-                outcome.prompts,
-                outcome.masks,
-                outcome.labels,
-                outcome.seconds,
-                outcome.left_out,
-                self.catalog,
+        The classes that a truth names have the same ids in the result.
+
+        Raises `BadImageError` where it cannot be read, `SegkitError` where a step fails.
+        """
+        return next(self._results([Given.of([picture], truth)], None, warn=False))
+
+    def each(
+        self,
+        pictures: Pictures,
+        *,
+        chunk: int | None = None,
+        errors: Errors = "raise",
+    ) -> Iterator[Result]:
+        """Segment pictures in batches; results come in order, equal to those of single calls.
+
+        `pictures`: a folder or a pattern such as `"photos/**/*.jpg"`; a data set, whose truth the
+        results then have; or pictures one after another, also from a generator, of which `chunk`
+        are read at a time. `chunk`: how many are worked on together, by default 4, on a GPU 16.
+        `errors`: where a picture cannot be read or a step fails, `"raise"` the reason once all
+        results before it are given, or `"warn"` of it and go on with the others.
+        """
+        if errors not in ("raise", "warn"):
+            raise UsageError(f"errors should be 'raise' or 'warn', but is {errors!r}")
+        check_chunk(chunk)
+        if isinstance(pictures, (str, Path)):
+            pictures = find_images([pictures])
+        if isinstance(pictures, Dataset):
+            sets: Iterable[Dataset] = [pictures]
+        elif isinstance(pictures, Sequence):
+            sets = [Given.of(pictures)]
+        elif isinstance(pictures, Iterable):
+            sets = _blocks(pictures, lambda: chunk or self._open().chunk)
+        else:
+            raise UsageError(
+                "each takes a folder, a data set or several pictures, but was given a "
+                f"{type(pictures).__name__}; for one picture call the pipeline itself"
             )
+        return self._results(sets, chunk, warn=errors == "warn")
 
     def run(
         self,
@@ -218,105 +206,91 @@ class Pipeline:
     def __repr__(self) -> str:
         return f"Pipeline({self._plan.words.removeprefix('given > ')})"
 
-    def _outcome(self, image: Image) -> Outcome:
-        job = Job({"": replace(self._plan, dataset=_Given.of(image))}, Path(), nested=False)
+    def _results(
+        self, sets: Iterable[Dataset], chunk: int | None, *, warn: bool
+    ) -> Iterator[Result]:
+        for dataset in sets:
+            self._check_truth(dataset)
+            here = self._open().turned_to(self._job(dataset), chunk)
+            with opened([dataset], self._options.device):
+                for place, outcome in enumerate(here.outcomes(list(dataset.names), {})):
+                    if outcome.error is None:
+                        yield self._result(outcome, here.classes)
+                    elif warn:
+                        text = outcome.error
+                        text = text if outcome.name in text else f"{outcome.name}: {text}"
+                        warnings.warn(f"left out: {text}", SegkitWarning, stacklevel=2)
+                    else:
+                        raised = dataset.raised if isinstance(dataset, Given) else {}
+                        raise raised.get(place) or SegkitError(outcome.error)
+
+    def _check_truth(self, dataset: Dataset) -> None:
+        """Refuse pictures without truth where a step cannot do without."""
+        for step in () if has_truth(dataset) else self._plan.steps:
+            if "truth" in asks(step).required:
+                raise PlanError(
+                    f"{step.name} needs 'truth', and the pictures have none; give a data set with "
+                    "truth, or the truth of the picture"
+                )
+
+    def _result(self, outcome: Outcome, classes: Mapping[int, str]) -> Result:
+        assert outcome.image is not None  # it was read, for nothing has failed
+        values = {name: getattr(outcome, name) for name in _TAKEN_OVER}
+        return Result(**values, classes=classes, _catalog=self.catalog)
+
+    def _job(self, dataset: Dataset) -> Job:
+        return Job({"": replace(self._plan, dataset=dataset)}, Path(), nested=False)
+
+    def _open(self) -> Opened:
+        """The steps, opened if they are not."""
         if self._opened is None:
-            opened = Local().opened(job, self._options, Observers())
-            self._opened = self._stack.enter_context(opened)
-        self._opened.job = job
-        return next(self._opened.outcomes([image.name], {}))
+            opening = Local().opened(self._job(Given()), self._options, Observers())
+            self._opened = self._stack.enter_context(opening)
+        return self._opened
 
 
-def sweep(
-    pipelines: Mapping[str, Pipeline],
-    dataset: Dataset,
-    directory: str | Path | None = None,
-    *,
-    sort_by: str | None = None,
-    metrics: Sequence[Step] | None = None,
-    chunk: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    observers: Iterable[object] = (),
-) -> Leaderboard:
-    """Compare pipelines on one data set in one run; what they have in common is computed once.
-
-    `directory` keeps what `segkit sweep` leaves (left out: nothing is kept); `metrics` default to
-    all that fit; the other arguments are those of `segkit.run`. Seed, classes and device are the
-    first one's.
-    """
-    if not pipelines:
-        raise UsageError("there is nothing to compare; give at least one pipeline")
-    first = next(iter(pipelines.values()))
-    plans = {
-        name: pipeline.plan(dataset, metrics=metrics, write=directory is not None)
-        for name, pipeline in pipelines.items()
-    }
-    with tempfile.TemporaryDirectory() as scratch:
-        options = replace(
-            first._options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
-        )
-        board = sweep_plans(plans, Path(directory or scratch), options, Shown(sort_by))
-        if directory is not None:
-            write_report(Path(directory), first.catalog)
-        return board
-
-
-class _Given(Dataset):
-    """Pictures at hand."""
+class _WithTruth(Given):
+    """What a pipeline is planned for: pictures of which the truth may be known."""
 
     name = "given"
-    _images: tuple[Image, ...] = PrivateAttr(())
-
-    @classmethod
-    def of(cls, *images: Image) -> _Given:
-        """A data set of these."""
-        given = cls()
-        given._images = images
-        return given
-
-    @property
-    def names(self) -> Sequence[str]:
-        return distinct([image.name for image in self._images])
 
     @property
     def has_truth(self) -> bool:
-        return False
-
-    def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
-        return self._images[index], None
+        return True
 
 
-def _image(picture: Picture) -> Image:
-    if isinstance(picture, Image):
-        return picture
-    if isinstance(picture, (str, Path)):
-        return read_image(Path(picture))
-    if not isinstance(picture, np.ndarray):
-        convert = getattr(picture, "convert", None)  # Pillow's
-        if convert is None:
-            raise UsageError(
-                f"a pipeline takes a file, pixels (H, W, 3) uint8, an Image or a Pillow picture, "
-                f"but was given a {type(picture).__name__}"
-            )
-        picture = np.asarray(convert("RGB"))
-    return Image(picture, "image")
+_TAKEN_OVER = ("image", "heatmaps", "prompts", "masks", "labels", "seconds", "left_out", "truth")
+"""What a `Result` has of an `Outcome`."""
 
 
-def _parts(steps: Steps) -> tuple[Part, ...]:
+def _parts(kind: str, steps: Steps) -> tuple[Part, ...]:
     """Named or given steps as a recipe's parts."""
-    several = [steps] if isinstance(steps, (str, Step)) else list(steps or ())
     parts: list[Part] = []
-    for together in several:
-        group = [together] if isinstance(together, (str, Step)) else together
+    for together in _several(steps):
         merged: list[Part] = []
-        for step in group:
+        for step in _several(together):
             if isinstance(step, Step):
                 merged.append(Part(step.name, step=step))
+            elif not isinstance(step, str):
+                raise UsageError(
+                    f"{kind} should be a plugin's name, a step, or several of them, but is {step!r}"
+                )
             elif step != "none":
                 merged += [Part(name) for name in step.split("+")]
         parts += [replace(part, merge=place > 0) for place, part in enumerate(merged)]
     return tuple(parts)
+
+
+def _several(steps: Any) -> Sequence[Any]:
+    """One or more in a sequence."""
+    return steps if isinstance(steps, Sequence) and not isinstance(steps, str) else [steps]
+
+
+def _blocks(pictures: Iterable[Picture], size: Callable[[], int]) -> Iterator[Given]:
+    """Pictures that come one after another, so many at a time."""
+    coming = iter(pictures)
+    while block := list(islice(coming, size())):
+        yield Given.of(block)
 
 
 def _with_option(recipe: Recipe, flag: str, value: Any) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -193,7 +193,7 @@ class Files(Exits, Writer):
         at("write")
         return ()
 
-    def finish(self, directory: Path) -> None:
+    def finish(self, directory: Path, images: Sequence[str]) -> None:
         at("finish")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pluggy
@@ -10,9 +12,10 @@ import pytest
 from packaging.version import Version
 
 import segkit
-from segkit import Catalog, SegkitDeprecationWarning, deprecations, hookimpl
+from segkit import Catalog, Image, SegkitDeprecationWarning, Writer, deprecations, hookimpl
 from segkit.deprecations import Deprecation
 from segkit.plugins import hookspecs
+from segkit.plugins.finishing import finish
 from segkit.plugins.observers import Observers, Watcher
 
 
@@ -35,6 +38,11 @@ def test_every_entry_names_what_there_is():
         if what.startswith("segkit."):
             assert found.instead.removeprefix("segkit.") in segkit.__all__
             assert what.removeprefix("segkit.") not in segkit.__all__
+        elif what[0].isupper():  # a method of a kind, as it was written and as it is now
+            kind, method = found.instead.partition("(")[0].split(".")
+            now = inspect.signature(getattr(getattr(segkit, kind), method)).parameters
+            assert found.instead == f"{kind}.{method}({', '.join([*now][1:])})"
+            assert what.startswith(f"{kind}.{method}(")
         else:
             assert what.partition("(")[0] in hooks  # it goes on working
             assert "(" in what or found.instead in hooks
@@ -157,6 +165,50 @@ def test_an_old_registration_hook_registers(register, monkeypatch, tmp_path):
     )
     with pytest.warns(SegkitDeprecationWarning, match="use segkit_prompters"):
         assert Catalog(files=(file,)).load("prompt", "nothing").name == "nothing"
+
+
+def test_id_of_is_add_class():
+    with pytest.warns(
+        SegkitDeprecationWarning, match="removed in 0.4; use segkit.add_class"
+    ) as seen:
+        from segkit import id_of
+    assert seen[0].filename == __file__
+    classes = {1: "cat"}
+    assert (id_of("dog", classes), id_of("cat", classes), classes[2]) == (2, 1, "dog")
+
+
+class Older(Writer):
+    """A writer that was written for plugin API 1."""
+
+    name = "older"
+    came_from = "mine 1.0"
+
+    def write(self, directory: Path, image: Image) -> tuple[Path, ...]:
+        return ()
+
+    def finish(self, folder: Path) -> tuple[Path, ...]:
+        return (folder / "all.txt",)
+
+
+class Today(Older):
+    """The same, told which images are finished."""
+
+    name = "today"
+
+    def finish(self, directory: Path, images) -> tuple[Path, ...]:
+        return tuple(directory / name for name in images)
+
+
+def test_a_writer_that_takes_the_folder_alone_is_called_with_a_warning(tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            assert finish(Older(), tmp_path, ["a"]) == (tmp_path / "all.txt",)
+        assert finish(Today(), tmp_path, ["a", "b"]) == (tmp_path / "a", tmp_path / "b")
+    assert sentences(caught) == [
+        "writer 'older' from mine 1.0 uses Writer.finish(directory), which is deprecated since "
+        "segkit 0.2 and removed in 0.4; use Writer.finish(directory, images)"
+    ]
 
 
 def test_where_nothing_is_deprecated_nothing_is_asked(monkeypatch):

@@ -77,6 +77,7 @@ WORDS = {
     "core/segkit/comparing/records.py": {"quality": SAID},
     "core/segkit/comparing/trust.py": {"quality": SAID, "score": SAID},
     "core/segkit/pipeline.py": {"masks": VALUE},
+    "core/segkit/plugins/measuring.py": {"masks": VALUE},
     "core/segkit/plugins/steps.py": {"masks": VALUE},
     "core/segkit/reporting/charts.py": {"iou": IOU},
     "core/segkit/reporting/paper_charts.py": {"iou": IOU, "center": ALIGNED},
@@ -89,6 +90,10 @@ WORDS = {
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),
+    "core/segkit/result.py": {
+        "quality": VALUE,
+        "supervision": "a library, and what has to be installed for it",
+    },
     "core/segkit/running/export.py": {"masks": VALUE, "files": LINE},
     "core/segkit/running/graph.py": {"masks": VALUE},
     "core/segkit/running/kept.py": {"masks": VALUE},
@@ -121,7 +126,7 @@ WORDS = {
     "core/segkit/values/images.py": {"jpeg": "an image file's suffix"},
     "core/segkit/values/bitmaps.py": {"boxes": "an array in a file"},
     "core/segkit/values/held.py": {"masks": VALUE},
-    "core/segkit/values/masks.py": {"masks": VALUE, "quality": VALUE},
+    "core/segkit/values/masks.py": dict.fromkeys(("masks", "quality"), VALUE),
     "core/segkit/values/types.py": dict.fromkeys(("box", "mask", "score"), VALUE),
 }
 """File to the words in it that are also a plugin's name, but mean something else, and what."""

@@ -118,7 +118,7 @@ def test_it_leaves_the_data_set_open(recipe):
     parts = Recipe.load(recipe).parts
     assert not parts.keys() & {"dataset", "writer"}
     if recipe in STRATEGIES:
-        assert parts.keys() <= {"saliency", "transform", "prompt", "segmenter", "selector"}
+        assert parts.keys() <= {"saliency", "transform", "prompt", "segmenter", "judge", "selector"}
         assert parts["prompt"]
 
 

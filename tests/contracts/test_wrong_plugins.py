@@ -32,6 +32,11 @@ FOUND = {
         "it_prints_nothing",
         "prompt 'chatty' prints to standard output: 'found 11 10'",
     ),
+    "counts-all-files": (
+        "the_end_is_of_finished_pictures_alone",
+        "finish of writer 'counts-all-files' counts a picture that is not finished (the file "
+        "'counts-all-files.csv' differs); go by the names that it is given as 'images'",
+    ),
     "damage-at-0": (
         "level_0_is_no_damage",
         "perturbation 'damage-at-0' does damage at level 0: its image.pixels[0, 0, 0] is ",
@@ -151,7 +156,7 @@ FOUND = {
     "own-ids": (
         "class_ids_are_the_data_sets",
         "fuser 'own-ids' calls the class id 1 'object 1', and the data set calls it 'cat'; "
-        "take ids from the input 'classes' (segkit.id_of does)",
+        "take ids from the input 'classes' (segkit.add_class does)",
     ),
     "quits": (
         "an_edge",

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from segkit import *
 from segkit import Counts, Heatmap, Image, Labels, Masks, Metric, Prompter, Prompts, Scores
 from segkit import Writer, hookimpl
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -73,7 +74,7 @@ class Files(Writer):
             raise KeyError("lost")
         return ()
 
-    def finish(self, directory: Path) -> None:
+    def finish(self, directory: Path, images: Sequence[str]) -> None:
         if self.how == "finish":
             raise KeyError("nothing there")
 

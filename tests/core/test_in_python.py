@@ -35,6 +35,14 @@ def test_an_option_that_does_not_fit_is_one_sentence():
         CATALOG.load("dataset", "voc")()
 
 
+def test_options_stay_as_they_are():
+    step = CATALOG.load("prompt", "topk")(k=2)
+    text = r"^the options of topk stay as they are; make another step with k=3$"
+    with pytest.raises(UsageError, match=text):
+        step.k = 3
+    assert step.k == 2
+
+
 def test_prompters_in_a_sequence_make_one_prompt_together():
     topk, cascade = (CATALOG.load("prompt", name) for name in ("topk", "cascade"))
     together = Pipeline(prompt=[[topk(), cascade()]])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from judge_toys import Share
+from pydantic import PrivateAttr
 from runner_toys import lines
 from toys import Best, Bright, Dim, Flood, Paint, Peak, Right, Squares, Whole, walk
 
@@ -250,6 +251,70 @@ def test_a_second_look_is_kept_only_if_it_is_judged_better():
     assert judged.masks.masks.sum() == 16
     assert judged.prompts[0].points.tolist() != [[0, 0]]
     assert judged.masks.quality[0] == pytest.approx(16 / 192)
+
+
+class Wider(Prompter):
+    """Asks for a pixel, then for the corner; in between for both on the side."""
+
+    name = "wider"
+    wrongly: bool = False
+    _seen: list[Masks] = PrivateAttr(default_factory=list)
+
+    def __call__(self) -> Prompts:
+        return Prompts((Prompt(points=[(5, 5)]),))
+
+    def refine(self, prompts: Prompts, ask: Any) -> Prompts | None:
+        asked = Prompts((Prompt(points=[(0, 0)]), Prompt(points=[(5, 5)])))
+        self._seen.append(ask(asked.items if self.wrongly else asked))
+        return Prompts((Prompt(points=[(0, 0)]),))
+
+
+class Relative(Judge):
+    """Each mask's area as a share of the largest's."""
+
+    name = "relative"
+
+    def __call__(self, masks: Masks) -> Masks:
+        areas = masks.masks.sum(axis=(1, 2))
+        return replace(masks, quality=areas / max(1, areas.max()))
+
+
+class Growing(Blind):
+    """Nine pixels, or all of the picture for the corner."""
+
+    name = "growing"
+
+    def __call__(self, image: Image, prompts: Prompts) -> Masks:
+        masks = np.stack([np.full(image.size, not p.points.any()) for p in prompts])
+        masks[:, 4:7, 4:7] = True
+        return Masks(masks, [0.5] * len(masks), np.arange(len(masks)))
+
+
+def test_the_candidates_of_both_rounds_are_judged_together():
+    # By itself either round's only mask is the largest: of equals the first would stay.
+    (made,) = walk({"a": plan([Squares(count=1), Wider(), Growing(), Relative()], rounds=2)})
+    assert made.error is None
+    assert made.masks.masks.all()
+    assert made.masks.quality.tolist() == [1]
+    assert made.prompts[0].points.tolist() == [[0, 0]]
+
+
+def test_a_second_look_may_ask_the_segmenter_on_the_side():
+    wider = Wider()
+    (made,) = walk({"a": plan([Squares(count=1), wider, Growing(), Relative()], rounds=2)})
+    (seen,) = wider._seen
+    assert seen.prompt.tolist() == [0, 1]
+    assert seen.quality.tolist() == pytest.approx([1, 9 / 192])
+    assert len(made.masks) == 1  # they take no part in the result
+    blind = Wider()
+    list(walk({"a": plan([Squares(count=1), blind, Growing()], rounds=2)}))
+    assert blind._seen[0].quality is None
+
+
+def test_what_a_second_look_asks_must_be_prompts():
+    steps = [Squares(count=1), Wider(wrongly=True), Growing(), Relative()]
+    (made,) = walk({"a": plan(steps, rounds=2)})
+    assert "should ask with Prompts, but asks with (Prompt(" in made.error
 
 
 def _round(*qualities, prompts=None, empty=()):

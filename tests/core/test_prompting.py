@@ -8,7 +8,8 @@ from toys import Dice, Peak, Whole
 
 from segkit import Heatmap, Masks, Prompt, Prompts
 from segkit.errors import BadValueError
-from segkit.running.prompting import Asked, Span, heatmap_for, joined, placed, union, united
+from segkit.running.prompting import Asked, Span, heatmap_for, joined, placed, united
+from segkit.values.heatmaps import union
 
 
 def points(*xs, name=None):

@@ -190,8 +190,8 @@ def test_options_may_be_spelt_as_their_flags():
     ("run", "sentence"),
     [
         (3, "the recipe should hold a table [run], but has run = 3"),
-        ({"rounds": "3"}, "the recipe: rounds should be a whole number, but is '3'"),
-        ({"seed": True}, "the recipe: seed should be a whole number, but is True"),
+        ({"rounds": "3"}, "the recipe: rounds should be a whole number from 1, but is '3'"),
+        ({"seed": True}, "the recipe: seed should be a whole number from 0, but is True"),
         ({"classes": "cat"}, "the recipe: classes should be a list of names, but is 'cat'"),
     ],
 )

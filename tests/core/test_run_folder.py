@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -208,7 +209,7 @@ def test_finish_may_name_its_files_itself(tmp_path):
     class Honest(Names):
         name = "honest"
 
-        def finish(self, directory: Path) -> tuple[Path, ...]:
+        def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
             (directory / "beside.txt").write_text("somebody else's")
             (directory / "names/all.txt").write_text("all")
             return (directory / "names/all.txt",)

@@ -33,8 +33,11 @@ def test_one_bad_image_does_not_stop_the_others(tmp_path):
         f"square-{i}: the file is torn; replace it" for i in (1, 3)
     ]
     assert summary["scores"] == {"right": 1.0}
+    finished = "square-0 square-2 square-4"
+    assert (tmp_path / "out/finished.txt").read_text() == finished  # as its writer is told
     again = run({"run": full(data=Squares(bad=(1, 3)))}, tmp_path / "out", resume=True)["run"]
     assert (again["images"], again["failed"]) == (5, 2)
+    assert (tmp_path / "out/finished.txt").read_text() == finished
 
 
 class Faulty(Prompter):

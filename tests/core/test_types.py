@@ -7,7 +7,18 @@ import pickle
 import numpy as np
 import pytest
 
-from segkit import BadValueError, Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth, id_of
+from segkit import (
+    BadValueError,
+    Heatmap,
+    Image,
+    Labels,
+    Mask,
+    Masks,
+    Prompt,
+    Prompts,
+    Truth,
+    add_class,
+)
 
 
 def test_an_image_is_read_only_and_keeps_no_hold_on_its_source():
@@ -88,6 +99,66 @@ def test_values_can_be_sent_to_worker_processes():
 
 def test_a_new_name_gets_the_next_free_id_but_never_void():
     classes = {1: "cat", 254: "dog"}
-    assert id_of("cat", classes) == 1
-    assert id_of("fish", classes) == 256
+    assert add_class("cat", classes) == 1
+    assert add_class("fish", classes) == 256
     assert classes[256] == "fish"
+
+
+@pytest.fixture
+def three():
+    """Masks of 1, 2 and 3 pixels."""
+    pixels = np.zeros((3, 2, 4), bool)
+    pixels[0, 0, :1] = pixels[1, 0, :2] = pixels[2, 0, :3] = True
+    return Masks(pixels, [0.9, 0.5, 0.1], [0, 0, 1], ("cat", None, "dog"), quality=[0.8, 0.4, 0])
+
+
+def test_masks_are_looked_at_one_by_one(three):
+    assert [mask.area for mask in three] == [1, 2, 3]
+    first, last = three[0], three[-1]
+    assert isinstance(first, Mask)
+    assert (first.name, first.prompt, last.name, last.prompt) == ("cat", 0, "dog", 1)
+    assert (first.score, first.quality) == (pytest.approx(0.9), pytest.approx(0.8))
+    assert np.array_equal(first, three.masks[0])
+    assert np.arange(8).reshape(2, 4)[np.asarray(last)].tolist() == [0, 1, 2]
+    for place in (3, -4):
+        with pytest.raises(IndexError, match="out of bounds"):
+            three[place]
+
+
+@pytest.mark.parametrize(
+    ("index", "areas"),
+    [
+        (slice(1, None), [2, 3]),
+        ([2, 0], [3, 1]),
+        (np.array([True, False, True]), [1, 3]),
+        ([], []),
+        (np.int64(1), None),
+    ],
+)
+def test_some_of_the_masks_are_masks(three, index, areas):
+    some = three[index]
+    if areas is None:
+        assert isinstance(some, Mask)
+        return
+    assert isinstance(some, Masks)
+    assert [mask.area for mask in some] == areas
+    assert len(some.names) == len(some.quality) == len(areas)
+
+
+def test_values_print_in_one_line(three):
+    assert repr(three) == (
+        "Masks(3 of 4x2: cat 0.90 (quality 0.80), nameless 0.50 (quality 0.40), "
+        "dog 0.10 (quality 0.00))"
+    )
+    assert repr(three[0]) == "Mask(4x2: cat 0.90 (quality 0.80), 1 pixel)"
+    many = Masks(np.zeros((99, 2, 4), bool), np.ones(99), np.zeros(99, int))
+    assert repr(many).endswith("nameless 1.00, … 93 more)")
+    assert repr(Masks.none((2, 4))) == "Masks(0 of 4x2)"
+    labels = Labels(np.zeros((2, 4), int), {1: "cat"})
+    assert repr(Truth(labels, np.eye(2, 4, dtype=int))) == "Truth(Labels(4x2: 1 cat), 1 instance)"
+    assert repr(Image(np.zeros((2, 4, 3), np.uint8), "a")) == "Image('a', 4x2)"
+    assert repr(Heatmap(np.zeros((2, 4)), "cat", 0.25)) == "Heatmap(4x2: cat 0.25)"
+    assert (
+        repr(Prompt([(1, 1), (2, 1)], box=(0, 0, 1, 1))) == "Prompt(2 points + box: nameless 1.00)"
+    )
+    assert repr(Prompts()) == "Prompts(items=())"

@@ -228,8 +228,8 @@ class Note(Writer):
         path.write_text(str(int(labels.ids.sum())))
         return (path,)
 
-    def finish(self, directory):
-        (directory / "finished.txt").write_text("all")
+    def finish(self, directory, images):
+        (directory / "finished.txt").write_text(" ".join(images))
 
 
 Note.write.__annotations__["return"] = Note.gives[0]

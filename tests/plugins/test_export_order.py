@@ -37,7 +37,7 @@ def exported(writer, directory, order, classes):
             labels=Labels(ids, known),
             classes=classes,
         )
-    writer.finish(directory)
+    writer.finish(directory, [*FOUND])
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
@@ -61,5 +61,5 @@ def test_shuffled_images_give_the_same_files(tmp_path, kind, classes):
 
 def test_what_is_written_again_is_the_same_when_it_ends_twice(tmp_path):
     once = exported(Voc(images="none"), tmp_path, "abcd", {})
-    Voc(images="none").finish(tmp_path)
+    Voc(images="none").finish(tmp_path, [*FOUND])
     assert exported(Voc(images="none"), tmp_path, "", {}) == once

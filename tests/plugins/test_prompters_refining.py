@@ -26,6 +26,8 @@ def images():
 @lru_cache
 def results(prompt, rounds):
     options = {"gradcam.model": "shapes"}
+    if "adaptive-background" in prompt:
+        options["adaptive-background.evidence"] = "heat"
     with Pipeline(prompt=prompt, options=options, rounds=rounds, catalog=CATALOG) as pipeline:
         return list(pipeline.each(images()))
 
@@ -101,13 +103,15 @@ def test_disagreement_clicks_where_mask_and_heatmap_disagree(first):
 
 @pytest.mark.parametrize("refiner", CLICKS)
 def test_it_stops_where_it_has_nothing_more_to_ask(refiner):
-    step = make_step(CATALOG, "prompt", refiner, {})
+    by_heat = {"evidence": "heat"} if refiner == "adaptive-background" else {}
+    step = make_step(CATALOG, "prompt", refiner, by_heat)
     stopped = 0
     for first, last in zip(
         results(f"maxmin+{refiner}", 1), results(f"maxmin+{refiner}", LONG), strict=True
     ):
         if len(clicks(first.prompts[0], last.prompts[0])) < LONG - 1:
-            assert step.refine(last.prompts, last.masks, last.heatmaps[0]) is None
+            doors = {"image": last.image, "ask": None} if by_heat else {}
+            assert step.refine(last.prompts, last.masks, last.heatmaps[0], **doors) is None
             stopped += 1
     assert stopped
 

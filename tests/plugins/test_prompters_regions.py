@@ -118,12 +118,16 @@ def test_thousands_of_specks_cost_little_memory(name, options):
     assert peak < 60 * SPECKLED.size
 
 
-@pytest.mark.parametrize("name", ["adaptive-background", "disagreement"])
-def test_thousands_of_leaks_cost_little_memory(name):
+@pytest.mark.parametrize(
+    ("name", "options"), [("adaptive-background", {"evidence": "heat"}), ("disagreement", {})]
+)
+def test_thousands_of_leaks_cost_little_memory(name, options):
     values = np.where(SPECKLED > 0.5, np.float32(1), np.float32(0))
     masks = Masks(SPECKLED[None] < 0.04, [0.9], [0])
-    step = make_step(CATALOG, "prompt", name, {"least": 0})
+    step = make_step(CATALOG, "prompt", name, {"least": 0, **options})
     asked = {"masks": masks, "heatmap": Heatmap(values), "prompts": Prompts((Prompt([(9, 9)]),))}
+    if options:
+        asked |= {"image": None, "ask": None}  # nobody looks at them
     made, peak = peak_memory(lambda: step.refine(**asked))
     assert len(made[0].points) == 2
     assert peak < 60 * SPECKLED.size

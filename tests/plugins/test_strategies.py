@@ -174,24 +174,29 @@ def refined(name, prompt, mask, values, logits=None, **options):
         "prompts": Prompts((prompt,)),
         "masks": masks,
         "heatmap": Heatmap(np.asarray(values, np.float32)),
+        "image": Image(np.zeros((*mask.shape, 3), np.uint8), "i"),
+        "ask": lambda prompts: pytest.fail("nobody is asked for the cold"),
     }
     assert len(step()) == 0
     return step.refine(**{n: given[n] for n in type(step).inputs_of("refine").all})
 
 
-def test_a_leak_gets_a_background_point_at_its_most_interior_pixel():
+def test_a_cold_part_gets_a_background_point_at_its_most_interior_pixel():
     values = blob((30, 60), 15, 12)
+    by_heat = {"evidence": "heat", "least": 0.1}
     mask = np.zeros((30, 60), bool)
     mask[10:21, 7:18] = True
-    assert refined("adaptive-background", Prompt(points=[(12, 15)]), mask, values) is None
+    assert (
+        refined("adaptive-background", Prompt(points=[(12, 15)]), mask, values, **by_heat) is None
+    )
     mask[11:20, 40:49] = True  # 9 × 9, far from all heat
-    (prompt,) = refined("adaptive-background", Prompt(points=[(12, 15)]), mask, values)
+    (prompt,) = refined("adaptive-background", Prompt(points=[(12, 15)]), mask, values, **by_heat)
     assert prompt.points.tolist() == [[12, 15], [44, 15]]
     assert prompt.signs.tolist() == [True, False]
     # Asked again with the same mask: the point is there already.
-    assert refined("adaptive-background", prompt, mask, values) is None
-    assert refined("adaptive-background", prompt, mask, values * 0) is None
-    assert refined("adaptive-background", prompt, mask, values, least=0.9) is None
+    assert refined("adaptive-background", prompt, mask, values, **by_heat) is None
+    assert refined("adaptive-background", prompt, mask, values * 0, **by_heat) is None
+    assert refined("adaptive-background", prompt, mask, values, **{**by_heat, "least": 0.9}) is None
 
 
 def test_disagreement_clicks_the_larger_region():

@@ -23,7 +23,7 @@ def read(folder):
 
 
 def written(folder, **options):
-    Coco(**options).finish(folder)
+    Coco(**options).finish(folder, [p.stem for p in folder.glob("coco/parts/*.json")])
     return read(folder)
 
 
@@ -85,7 +85,7 @@ def test_pycocotools_scores_them_as_results(tmp_path):
 def test_supervision_reads_them_with_the_photos(tmp_path):
     supervision = pytest.importorskip("supervision", reason="an independent reader of COCO files")
     Coco().write(tmp_path, picture(), masks=masks_of(blobs(6), ["cat"] * 6), classes=CLASSES)
-    Coco().finish(tmp_path)
+    Coco().finish(tmp_path, ["a"])
     data = supervision.DetectionDataset.from_coco(
         str(tmp_path / "coco/images"), str(tmp_path / "coco/annotations.json"), force_masks=True
     )

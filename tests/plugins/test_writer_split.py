@@ -21,7 +21,7 @@ def exported(writer, folder, names=NAMES):
     for i, name in enumerate(names):
         made = masks_of(blobs(2, (40, 50), seed=i), ["cat", "dog"])
         writer.write(folder, picture((40, 50), name), masks=made)
-    writer.finish(folder)
+    writer.finish(folder, names)
     return folder
 
 
@@ -60,7 +60,7 @@ def test_yolo_lists_the_photos_of_each_side(tmp_path):
         assert lines == [f"./images/{name}.jpg" for name in names]
         assert all((folder / line).is_file() for line in lines)
     assert list(read["names"].values()) == ["cat", "dog"]
-    Yolo(train_share=0.8, images="png").finish(tmp_path)
+    Yolo(train_share=0.8, images="png").finish(tmp_path, NAMES)
     assert (folder / "val.txt").read_text().endswith(".png\n")
 
 

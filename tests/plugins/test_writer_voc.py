@@ -26,7 +26,7 @@ def test_torchvision_reads_class_maps_and_photos(tmp_path):
     maps = [rng.choice([0, 1, 2, 7, 255], size=SIZE) for _ in range(3)]
     for name, ids in zip("cab", maps, strict=True):
         Voc().write(tmp_path, picture(name=name), labels=labels(ids, CLASSES), classes=CLASSES)
-    Voc().finish(tmp_path)
+    Voc().finish(tmp_path, ["c", "a", "b"])
     data = VOCSegmentation(tmp_path / "voc", image_set="trainval")
     assert len(data) == 3
     for (photo, target), ids in zip(data, [maps[1], maps[2], maps[0]], strict=True):
@@ -128,7 +128,7 @@ def test_the_list_has_the_name_that_was_asked_for(tmp_path, chosen):
     writer = Voc(image_set=chosen, images="none")
     name = "caf\udce9 b.c"
     writer.write(tmp_path, picture(name=name), masks=masks_of(blobs(1)))
-    writer.finish(tmp_path)
+    writer.finish(tmp_path, [name])
     folder = tmp_path / "voc/VOCdevkit/VOC2012/ImageSets/Segmentation"
     assert [p.name for p in folder.iterdir()] == [f"{chosen}.txt"]
     listed = (folder / f"{chosen}.txt").read_text(errors="surrogateescape")

@@ -49,7 +49,7 @@ def test_masks_come_back_by_supervision(tmp_path):
     other = blobs(5, (97, 331), seed=3)
     made = masks_of(other, ["fox"] * 5)
     Yolo().write(tmp_path, picture((97, 331), "b"), masks=made, classes=CLASSES)
-    Yolo().finish(tmp_path)
+    Yolo().finish(tmp_path, ["a", "b"])
     found, classes = by_supervision(tmp_path)
     assert classes == ["cat", "dog", "bird", "fox"]
     assert found["a"][1] == NAMES
@@ -73,13 +73,13 @@ def test_parts_are_joined_or_split(tmp_path):
     mask[20:80, 20:80] = mask[90:150, 100:200] = True
     mask[40:60, 40:60] = False
     Yolo().write(tmp_path / "join", picture(), masks=masks_of([mask]))
-    Yolo().finish(tmp_path / "join")
+    Yolo().finish(tmp_path / "join", ["a"])
     ((joined,), _) = by_supervision(tmp_path / "join")[0]["a"]
     assert not (mask & ~joined).any()
     assert 10 <= (joined & ~mask).sum() <= 25  # the line between the two
     assert iou(joined, mask) >= 0.99
     Yolo(parts="split").write(tmp_path / "split", picture(), masks=masks_of([mask]))
-    Yolo().finish(tmp_path / "split")
+    Yolo().finish(tmp_path / "split", ["a"])
     parts, _ = by_supervision(tmp_path / "split")[0]["a"]
     assert len(parts) == 2
     assert np.array_equal(parts.any(0), mask)
@@ -91,7 +91,7 @@ def test_tolerance_makes_shorter_files(tmp_path):
         folder = tmp_path / str(tolerance)
         (path, *_) = Yolo(tolerance=tolerance).write(folder, picture(), masks=masks_of(blobs(6)))
         sizes.append(path.stat().st_size)
-        Yolo().finish(folder)
+        Yolo().finish(folder, ["a"])
         found, _ = by_supervision(folder)[0]["a"]
         assert min(iou(a, b) for a, b in zip(found, blobs(6), strict=True)) > 0.9
     assert sizes[1] < sizes[0] / 2
@@ -101,7 +101,7 @@ def test_a_class_map_has_a_line_for_each_class(tmp_path):
     ids = np.zeros(SIZE, int)
     ids[10:60, 10:60], ids[100:150], ids[5] = 2, 40, 255
     Yolo().write(tmp_path, picture(), labels=labels(ids, {2: "dog"}), classes=CLASSES)
-    Yolo().finish(tmp_path)
+    Yolo().finish(tmp_path, ["a"])
     (masks, names), classes = by_supervision(tmp_path)[0]["a"], by_supervision(tmp_path)[1]
     assert names == ["dog", "class 40"]
     assert classes == ["cat", "dog", "bird", "class 40"]
@@ -116,14 +116,14 @@ def test_a_line_of_pixels_is_a_polygon_of_three_vertices_or_more(tmp_path, size)
     assert place == "0"
     assert len(shares) == 6
     assert all(0 <= float(share) < 1 for share in shares)
-    Yolo().finish(tmp_path)
+    Yolo().finish(tmp_path, ["a"])
     assert by_supervision(tmp_path)[0]["a"][0].all()
 
 
 def test_nothing_found_is_an_empty_file(tmp_path):
     (path, *_) = Yolo().write(tmp_path, picture(), masks=Masks.none(SIZE), classes=CLASSES)
     assert path.read_bytes() == b""
-    Yolo().finish(tmp_path / "no image")
+    Yolo().finish(tmp_path / "no image", [])
     assert (tmp_path / "no image/yolo/data.yaml").read_text().endswith("names: {}\n")
 
 
@@ -140,7 +140,7 @@ def test_class_names_of_all_kinds(tmp_path):
         "caf\udce9",
     ]
     Yolo().write(tmp_path, picture(), masks=masks_of(blobs(1)), classes=dict(enumerate(names, 1)))
-    Yolo().finish(tmp_path)
+    Yolo().finish(tmp_path, ["a"])
     read = yaml.safe_load((tmp_path / "yolo/data.yaml").read_text(encoding="utf-8"))
     assert list(read["names"].values()) == [*names, "object"]
     assert list(read["names"]) == list(range(8))

@@ -11,7 +11,6 @@ import click
 
 from segkit.cli.common import check_flags, plugin_options
 from segkit.cli.options import PlanCommand, completed, kind_options
-from segkit.errors import SegkitError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,16 +59,18 @@ def command() -> click.Command:
 @click.pass_context
 def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
     from segkit.reporting.describe import Description
+    from segkit.reporting.describe_page import files_asked_for, write_description_files
 
     catalog, bases, chosen = ctx.obj
     check_flags({"resume": False, "overwrite": False, **params}, images)
     dataset: Any = completed(bases[0].recipe, chosen, params).dataset(catalog, images)
-    files = _files(params["output"])
+    files = files_asked_for(params["output"])
     description = Description.of(dataset)
     silent = params["quiet"] or params["as_json"]
     stopped = not _look(description, dataset, silent=silent)
     try:
-        _write(description, files)  # first: whoever reads the table may close the pipe
+        # First: whoever reads the table may close the pipe.
+        write_description_files(description, files)
     finally:
         if params["as_json"]:
             click.echo(json.dumps(description.to_dict(), indent=2))
@@ -105,45 +106,6 @@ def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
     return True
 
 
-# ---- files ------------------------------------------------------------------------------------
-
-
-def _files(output: str | None) -> list[Path]:
-    """What to write. Raises `UsageError`, before any work, where that cannot be."""
-    if output is None:
-        return []
-    path = Path(output)
-    if path.suffix.lower() in (".html", ".json") and not path.is_dir():
-        files = [path]
-    elif path.exists() and not path.is_dir():
-        raise UsageError(f"-o {path} is a file; name a folder, or a file that ends in .html, .json")
-    else:
-        files = [path / "describe.html", path / "describe.json"]
-    try:
-        files[0].parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"-o {path} cannot be made: {error.strerror or error}; choose another place"
-        ) from None
-    return files
-
-
-def _write(description: Description, files: Sequence[Path]) -> None:
-    from segkit.reporting.describe_page import write_description
-    from segkit.values.files import write_file
-
-    for path in files:
-        try:
-            if path.suffix.lower() == ".json":
-                write_file(path, json.dumps(description.to_dict(), indent=2) + "\n")
-            else:
-                write_description(path, description)
-        except OSError as error:
-            raise SegkitError(
-                f"-o {path} cannot be written: {error.strerror or error}; choose another place"
-            ) from None
-
-
 # ---- the terminal -----------------------------------------------------------------------------
 
 
@@ -151,7 +113,7 @@ def _print(description: Description, files: Sequence[Path]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(_headline(description))
+    console.print(description.headline)
     for table in (_classes(description), *_groups(description), _sizes(description)):
         if table is not None:
             console.print()
@@ -169,24 +131,6 @@ def _print(description: Description, files: Sequence[Path]) -> None:
         console.print(f"written: {path}", soft_wrap=True)
     if not files:
         console.print("charts and pictures: add -o FILE.html", style="dim")
-
-
-def _headline(description: Description) -> str:
-    images = (
-        f"{description.dataset}: {description.total:,} image{'' if description.total == 1 else 's'}"
-    )
-    if description.looked_at < description.total:
-        images += f", of which {description.looked_at:,} were looked at"
-    if description.with_truth == description.total:
-        truth = "all with truth"
-    else:
-        truth = (
-            f"{description.with_truth:,} with truth"
-            if description.with_truth
-            else "none with truth"
-        )
-    spoilt = f", {description.spoilt:,} cannot be used" if description.spoilt else ""
-    return f"{images}, {truth}{spoilt}"
 
 
 def _table(first: str, *numbers: str) -> Table:

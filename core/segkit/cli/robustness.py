@@ -18,7 +18,7 @@ from segkit.cli.options import (
     split,
 )
 from segkit.cli.sweep import run_grid, sweep_options
-from segkit.kinds import BUNDLED, KINDS
+from segkit.kinds import KINDS
 
 if TYPE_CHECKING:
     from segkit.comparing.robustness_records import Robustness
@@ -33,20 +33,14 @@ class _Command(PlanCommand):
 
     def beside(self, params: Mapping[str, Any], catalog: Catalog) -> list[Chosen]:
         chosen = {}
-        for name in _asked(params.get("kind_perturbation") or (), catalog):
+        from segkit.comparing.damage import perturbations_named
+
+        texts = params.get("kind_perturbation") or ()
+        names = [part for text in texts for part in split(text, "--perturb")]
+        for name in perturbations_named(names, catalog):
             step = catalog.load("perturbation", name)
             chosen[step] = Chosen("perturbation", step.name, step)
         return list(chosen.values())
-
-
-def _asked(texts: tuple[str, ...], catalog: Catalog) -> list[str]:
-    """The names that --perturb gives: `all` are the bundled ones."""
-    names = [part for text in texts for part in split(text, "--perturb")]
-    if "all" in names:
-        entries = catalog.entries("perturbation")
-        own = [e.full_name for e in entries if e.distribution == BUNDLED]
-        return [*own, *(name for name in names if name != "all")]
-    return names or [f"{BUNDLED}:{name}" for name in KINDS["perturbation"].defaults]
 
 
 def command() -> click.Command:

@@ -138,6 +138,8 @@ def _sweep(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int
 
 def _seeds(text: str, single: int | None) -> list[int]:
     """The numbers that --seeds holds, two or more. Raises `UsageError` for others."""
+    from segkit.comparing.seeds import check_seeds
+
     if single is not None:
         raise UsageError(
             f"--seed {single} and --seeds {text} are both given; leave out one of them"
@@ -147,11 +149,7 @@ def _seeds(text: str, single: int | None) -> list[int]:
     if wrong is not None:
         raise UsageError(f"--seeds should be whole numbers such as 0,1,2, but has '{wrong}'")
     seeds = [int(number) for number in numbers]
-    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
-    if twice is not None:
-        raise UsageError(f"--seeds {text} has {twice} twice; name each seed once")
-    if len(seeds) < 2:
-        raise UsageError(f"--seeds {text} is one seed; name two or more, or write --seed {text}")
+    check_seeds(seeds)
     return seeds
 
 

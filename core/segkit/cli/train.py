@@ -19,12 +19,11 @@ from segkit.cli.options import (
     given_to,
     plugin_options,
 )
-from segkit.errors import PluginError, UsageError
+from segkit.errors import UsageError
 
 if TYPE_CHECKING:
     from segkit.plugins.catalog import Catalog
     from segkit.plugins.steps import Step
-    from segkit.plugins.trainable import Trainable
 
 
 def command() -> click.Command:
@@ -95,11 +94,12 @@ class TrainCommand(GrowingCommand):
 
 def _chosen(catalog: Catalog, segmenter: str | None, datasets: Sequence[str]) -> list[Chosen]:
     """The segmenter, the data sets, and the settings last."""
+    from segkit.training.choosing import trainable
     from segkit.training.settings import Settings
 
     chosen = []
     if segmenter:
-        chosen.append(Chosen("segmenter", *_named(_trainable(catalog, segmenter))))
+        chosen.append(Chosen("segmenter", *_named(trainable(catalog, segmenter))))
     for name in datasets:
         dataset = catalog.load("dataset", name)
         if any(c.kind == "dataset" and c.name == dataset.name for c in chosen):
@@ -115,32 +115,10 @@ def _named(step: type[Step]) -> tuple[str, type[Step]]:
     return step.name, step
 
 
-def _trainable(catalog: Catalog, name: str) -> type[Trainable]:
-    """The segmenter's class. Raises `UsageError` if it has nothing to train."""
-    from segkit.plugins.trainable import Trainable
-
-    cls = catalog.load("segmenter", name)
-    if issubclass(cls, Trainable):
-        return cls
-    others = []
-    for entry in catalog.entries("segmenter"):
-        try:
-            if issubclass(catalog.load_entry(entry), Trainable):
-                others.append(entry.name)
-        except PluginError:
-            continue
-    raise UsageError(
-        f"the segmenter '{name}' has no network that segkit trains; choose one of "
-        f"{', '.join(others)}"
-    )
-
-
 @click.pass_context
 def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
-    from pydantic import ValidationError
-
-    from segkit.plugins.signatures import option_error
     from segkit.running.recipe import make_step
+    from segkit.training.choosing import check_untrained, make_settings
 
     catalog, chosen = ctx.obj
     if not params["output"]:
@@ -152,14 +130,8 @@ def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
         for c, name in zip(chosen, (segmenter, *params["dataset"]), strict=False)
     ]
     network, *datasets = steps
-    if network.weights is not None:
-        raise UsageError(
-            f"--{network.name}.weights is for segkit run; training begins from new weights"
-        )
-    try:
-        settings = chosen[-1].step.model_validate(given_to(chosen[-1], params))
-    except ValidationError as error:
-        raise UsageError(option_error(chosen[-1].step, error)) from None
+    check_untrained(network)  # first: training itself takes long to import
+    settings = make_settings(given_to(chosen[-1], params))
 
     from segkit.cli.train_screen import Screen
     from segkit.running.options import device_named

@@ -11,7 +11,7 @@ from segkit.training.documents import shown_time
 from segkit.training.progress import Watcher
 
 if TYPE_CHECKING:
-    from segkit.training.progress import Outcome, Row
+    from segkit.training.progress import Row, TrainingResult
 
 
 class Screen(Watcher):
@@ -108,7 +108,7 @@ class Screen(Watcher):
         self._task = self._bar.add_task(label, total=total)
         self._bar.start()
 
-    def summary(self, outcome: Outcome) -> None:
+    def summary(self, outcome: TrainingResult) -> None:
         """What came of it, on stdout."""
         if self._quiet:
             return

@@ -12,6 +12,8 @@ from pydantic import PrivateAttr
 
 from segkit.comparing.losses import foreground, iou_of
 from segkit.errors import BadImageError, BadValueError, plugin_code
+from segkit.kinds import BUNDLED, KINDS
+from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import check_output, named, names_of, why_failed
 from segkit.plugins.steps import Dataset, Perturbation
 from segkit.running.calling import Failure, Task, randomness
@@ -116,6 +118,15 @@ def _damaged(step: Perturbation, level: int, image: Image, seed: int) -> Image:
             f"{named(step)} should keep the image's size {image.size}, but made {damaged.size}"
         )
     return replace(damaged, name=image.name)
+
+
+def perturbations_named(names: Sequence[str], catalog: Catalog) -> list[str]:
+    """The perturbations that names mean: `all` are the bundled ones, none the default ones."""
+    if "all" in names:
+        entries = catalog.entries("perturbation")
+        own = [e.full_name for e in entries if e.distribution == BUNDLED]
+        return [*own, *(name for name in names if name != "all")]
+    return [*names] or [f"{BUNDLED}:{name}" for name in KINDS["perturbation"].defaults]
 
 
 # ---- along the chain ---------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import combinations, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segkit.comparing.records import Estimate, LeaderboardFile, Pair, Row, Skipped
-from segkit.comparing.sheets import leaderboard_csv
+from segkit.comparing.sheets import leaderboard_csv, leaderboard_table
 from segkit.comparing.statistics import (
     LEVEL,
     Bootstrap,
@@ -23,10 +23,15 @@ from segkit.comparing.statistics import (
     interval,
     permutation_p,
 )
+from segkit.errors import MissingExtraError
 from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.figures import Figure
 from segkit.plugins.steps import Metric
 from segkit.running.records import Lines, ResultLine
+from segkit.values.showing import counted, listed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,23 @@ class Leaderboard:
         is an empty cell.
         """
         return leaderboard_csv(self._file())
+
+    def to_pandas(self) -> DataFrame:
+        """The table of `to_csv` as a DataFrame of pandas, with the recipes as its index.
+
+        What there is not is NaN. Raises `MissingExtraError` where pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise MissingExtraError("Leaderboard.to_pandas", "pandas", "notebook") from None
+        heads, rows = leaderboard_table(self._file())
+        return pandas.DataFrame(rows, columns=heads).set_index("recipe")
+
+    def __repr__(self) -> str:
+        places = [f"{r.recipe} {r.scores.get(self.metric, Estimate()).mean:.3f}" for r in self.rows]
+        of = f" on {counted(self.images, 'image')} by {self.metric or 'name'}"
+        return f"Leaderboard({counted(len(self.rows), 'recipe')}{of}: {listed(places)})"
 
     def _file(self) -> LeaderboardFile:
         return LeaderboardFile(

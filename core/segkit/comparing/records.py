@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field
 
 from segkit.kinds import MAIN_FIGURE
 from segkit.running.records import FileModel, Number
+from segkit.values.showing import counted
 
 
 def _nan(value: Any) -> Any:
@@ -249,7 +250,7 @@ class RecipeTrust(ComparisonModel):
 
 
 class Diagnosis(ComparisonModel):
-    """diagnosis.json: every recipe's losses, as means and image by image."""
+    """Where recipes lose their IoU, as means and image by image: what diagnosis.json holds."""
 
     images: int = 0
     recipes: tuple[RecipeLosses, ...]
@@ -259,3 +260,9 @@ class Diagnosis(ComparisonModel):
     """In the order of the recipes."""
     failed: Mapping[str, Sequence[str]] = Field({}, exclude=True)
     """Image to the recipes that failed on it; in leaderboard.json, not here."""
+
+    def __repr__(self) -> str:
+        readings = [*(r.reading for r in self.recipes), *(t.reading for t in self.trust)]
+        return "\n".join([f"Diagnosis of {counted(self.images, 'image')}", *filter(None, readings)])
+
+    __str__ = __repr__

@@ -13,6 +13,7 @@ from pydantic import Field
 from segkit.comparing.records import ComparisonModel, Estimate, NumberOrNaN, Skipped
 from segkit.kinds import MAIN_FIGURE
 from segkit.running.records import Number
+from segkit.values.showing import counted
 
 CHAIN = ("heatmap_drift", "prompt_moved", "prompt_moved_share", "mask_lost", "true_iou")
 """What is noted of each damaged image, beside the metrics' counts."""
@@ -101,7 +102,7 @@ class DamageFailure(ComparisonModel):
 
 
 class Robustness(ComparisonModel):
-    """robustness.json: what recipes bear."""
+    """What recipes bear, damage by damage: what robustness.json holds."""
 
     figure: str = MAIN_FIGURE
     higher_is_better: bool = True
@@ -117,6 +118,12 @@ class Robustness(ComparisonModel):
     pictures: tuple[ExamplePicture, ...] = ()
     failed: tuple[DamageFailure, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+
+    def __repr__(self) -> str:
+        readings = [recipe.reading for recipe in self.recipes if recipe.reading]
+        return "\n".join([f"Robustness on {counted(self.images, 'image')}", *readings])
+
+    __str__ = __repr__
 
     @property
     def failed_images(self) -> dict[str, list[str]]:

@@ -60,6 +60,7 @@ def sweep_seeds(
 
     Raises `UsageError` where neither the data set nor any step draws, and what `sweep_plans` does.
     """
+    check_seeds(seeds)
     options, shown = replace(options or RunOptions(), seed=seeds[0]), shown or Shown()
     drawn_data = SEED in type(next(iter(plans.values())).dataset).model_fields
     if not drawn_data and not any(map(draws, plans.values())):
@@ -92,6 +93,21 @@ def sweep_seeds(
     )
     write_leaderboard(directory, board)
     return board
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise `UsageError` for what is no seed, for one that is there twice, and for a single one."""
+    if isinstance(seeds, str) or not isinstance(seeds, Sequence):
+        raise UsageError(f"seeds should be whole numbers such as [0, 1, 2], but are {seeds!r}")
+    wrong = next((s for s in seeds if not isinstance(s, int) or isinstance(s, bool) or s < 0), None)
+    text = ",".join(map(str, seeds))
+    if wrong is not None:
+        raise UsageError(f"--seeds should be whole numbers such as 0,1,2, but has '{wrong}'")
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--seeds {text} has {twice} twice; name each seed once")
+    if len(seeds) < 2:
+        raise UsageError(f"--seeds {text} is one seed; name two or more, or write --seed {text}")
 
 
 def draws(plan: Plan) -> bool:

@@ -25,14 +25,20 @@ def _missing(cell: object) -> bool:
 
 
 def leaderboard_csv(board: LeaderboardFile) -> str:
-    """One row a recipe: its name, each figure with its interval, seconds an image, failed images.
+    """The columns of `leaderboard_table`."""
+    return csv_text(*leaderboard_table(board))
 
-    Over several seeds the deviation over them stands behind each interval.
+
+def leaderboard_table(board: LeaderboardFile) -> tuple[list[str], list[list[object]]]:
+    """Heads and rows: of each recipe its name, each figure with its interval, seconds, failures.
+
+    Seconds are those of an image. Over several seeds the deviation over them stands behind each
+    interval.
     """
     figures = list(dict.fromkeys(name for row in board.rows for name in row.scores))
     parts = ("", "_low", "_high", *(["_seeds_sd"] if board.seeds else []))
     heads = ["recipe", *(name + part for name in figures for part in parts), "seconds", "failed"]
-    rows = []
+    rows: list[list[object]] = []
     for row in board.rows:
         cells: list[object] = [row.recipe]
         for name in figures:
@@ -41,7 +47,7 @@ def leaderboard_csv(board: LeaderboardFile) -> str:
             if board.seeds:
                 cells.append(row.seeds.get(name, Spread()).deviation)
         rows.append([*cells, sum(row.seconds.values()), row.failed])
-    return csv_text(heads, rows)
+    return heads, rows
 
 
 def pairs_csv(board: LeaderboardFile) -> str:

@@ -53,6 +53,14 @@ class Step(BaseModel):
     # As pydantic's own: `model_validate` does not go through it and raises `ValidationError`.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise UsageError(
+                f"the options of {self.name or type(self).__name__} stay as they are; make another "
+                f"step with {name}={value!r}"
+            )
+        super().__setattr__(name, value)
+
     def open(self, device: str) -> None:
         """Load what the work needs, once before a run. `device`: 'cpu', 'cuda', 'cuda:1', 'mps'."""
 

@@ -129,10 +129,12 @@ class Prompter(Step):
 
     Two optional methods, naming those inputs that they want, see the answers.
 
-    - `refine(self, prompts, masks, heatmap, image, look) -> Prompts | None`: after segmenter and
-      selector have answered, it may ask again with new prompts; None means done. `--rounds` bounds
-      how often. `look(image)` asks the plan's saliency and transforms about another picture of the
-      image's size and returns its heatmaps.
+    - `refine(self, prompts, masks, heatmap, image, look, ask) -> Prompts | None`: after segmenter
+      and selector have answered, it may ask again with new prompts; None means done. `--rounds`
+      bounds how often. `look(image)` asks the plan's saliency and transforms about another picture
+      of the image's size and returns its heatmaps. `ask(prompts)` puts any prompts to the plan's
+      segmenter and returns all candidate `Masks`, judged together where there is a judge; they take
+      no part in the result.
     - `admit(self, prompts, masks, heatmap, image) -> Prompts`: before its group's prompts are
       decoded, those that are still worth it. They are decoded one by one, the likeliest first,
       after those of groups without `admit`; each time it is given those that wait, and all masks
@@ -143,7 +145,7 @@ class Prompter(Step):
     takes = ("image", "heatmap", "classes", "rng")
     gives = (Prompts,)
     extras = {
-        "refine": ("prompts", "masks", "heatmap", "image", "look"),
+        "refine": ("prompts", "masks", "heatmap", "image", "look", "ask"),
         "admit": ("prompts", "masks", "heatmap", "image"),
     }
     companion: ClassVar[bool] = False
@@ -248,6 +250,31 @@ class Metric(Step):
         super().__pydantic_init_subclass__(**kwargs)
         check_figures(cls)
 
+    def __call__(
+        self,
+        truth: Any,
+        prediction: Any,
+        *,
+        image: Image | None = None,
+        classes: Mapping[int, str] | None = None,
+    ) -> Scores:
+        """The figures of a prediction, as a run of this one image gives them.
+
+        `truth`: a `Truth`, `Labels`, or an array (H, W) of class ids or bool. `prediction`: what a
+        pipeline made (a `Result`); `Labels`, `Masks`, `Prompts` or a `Heatmap`; or an array, (H, W)
+        class ids or bool, or (n, H, W) bool, a mask each. A list of truths with a list of
+        predictions are several images, whose counts are added. `image`: where the metric asks for
+        it and the prediction has none. `classes` {id: name}: the data set's; by default the
+        truth's.
+
+        Empty where there is nothing to count, as in a truth that is all void. Raises `UsageError`
+        where the metric needs what the prediction has not, `BadValueError` for arrays of other
+        sizes and types.
+        """
+        from segkit.plugins.measuring import measure
+
+        return measure(self, truth, prediction, image=image, classes=classes)
+
     def score(self, counts: Counts) -> Scores:
         """The figures for added counts; a figure that nothing was counted for is left out."""
         raise PluginError(f"{type(self).__name__} should define 'score', but does not")
@@ -268,7 +295,7 @@ class Metric(Step):
 
 
 class Writer(Step):
-    """Files for each image: `write(self, directory, ...)`, and `finish(directory)` once.
+    """Files for each image: `write(self, directory, ...)`, and `finish(directory, images)` once.
 
     `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
     paths of the files it made, inside `directory`. `--overwrite` removes files that were returned,
@@ -283,11 +310,14 @@ class Writer(Step):
     takes = ("directory", *Metric.takes, "scores")
     gives = (tuple[Path, ...],)
 
-    def finish(self, directory: Path) -> tuple[Path, ...] | None:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...] | None:
         """Write what needs all images, once after the last, and return the paths of these files.
 
-        With them go those that `write` keeps for all images. Where it returns None, the files that
-        are new when it has ended count as its own.
+        `images`: the names of those that are finished, in the order in which they were, with those
+        of an earlier run that this one goes on with. What `write` may have left of others, which
+        failed later or are gone, is none of the result. With the files go those that `write` keeps
+        for all images. Where it returns None, the files that are new when it has ended count as its
+        own.
         """
         return None
 

@@ -38,7 +38,8 @@ from pydantic import PrivateAttr, ValidationError
 
 from segkit.errors import BadImageError, PluginError, UsageError
 from segkit.plugins.steps import Segmenter
-from segkit.values.types import BACKGROUND, Image, Labels, id_of
+from segkit.values.classes import BACKGROUND, add_class
+from segkit.values.types import Image, Labels
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -246,7 +247,7 @@ class TrainedSegmenter(Trainable):
         places = [BACKGROUND]
         for name in self.trained.classes:
             target = self.trained.only.get(name) if self.trained.only else name
-            places.append(BACKGROUND if target is None else id_of(target, known))
+            places.append(BACKGROUND if target is None else add_class(target, known))
         return Labels(np.array(places, np.int32)[large[0].argmax(0).cpu().numpy()], known)
 
 

@@ -94,7 +94,7 @@ class Sample:
 
 @dataclass
 class Description:
-    """What has been seen of a data set so far."""
+    """What a data set holds, as far as it was looked at."""
 
     dataset: str
     """The data set's name, as in `--dataset`."""
@@ -265,6 +265,22 @@ class Description:
         if instances:
             return "instances of the truth"
         return "connected regions of a class (void joins), for the truth has no instances"
+
+    @property
+    def headline(self) -> str:
+        """How many images there are, with truth, and to be used, in a line."""
+        images = f"{self.dataset}: {self.total:,} image{'' if self.total == 1 else 's'}"
+        if self.looked_at < self.total:
+            images += f", of which {self.looked_at:,} were looked at"
+        if self.with_truth == self.total:
+            truth = "all with truth"
+        else:
+            truth = f"{self.with_truth:,} with truth" if self.with_truth else "none with truth"
+        spoilt = f", {self.spoilt:,} cannot be used" if self.spoilt else ""
+        return f"{images}, {truth}{spoilt}"
+
+    def __repr__(self) -> str:
+        return f"Description({self.headline})"
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON can hold them."""

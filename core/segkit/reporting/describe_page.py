@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from segkit.errors import SegkitError, UsageError
 from segkit.reporting.charts import BINS, Bar, Scale, bars, bin_edges
 from segkit.reporting.describe import (
     PROBLEMS,
@@ -21,6 +23,7 @@ from segkit.reporting.describe import (
 )
 from segkit.reporting.pictures import small
 from segkit.reporting.templating import style_and_script, template, write_page
+from segkit.values.files import write_file
 from segkit.values.images import palette
 from segkit.values.types import VOID
 
@@ -149,3 +152,43 @@ def write_description(path: Path, description: Description) -> None:
         share=share,
     )
     write_page(path, page)
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def files_asked_for(output: str | None) -> list[Path]:
+    """The files that `-o` of `segkit describe` means.
+
+    Raises `UsageError`, before any work, where they cannot be written.
+    """
+    if output is None:
+        return []
+    path = Path(output)
+    if path.suffix.lower() in (".html", ".json") and not path.is_dir():
+        files = [path]
+    elif path.exists() and not path.is_dir():
+        raise UsageError(f"-o {path} is a file; name a folder, or a file that ends in .html, .json")
+    else:
+        files = [path / "describe.html", path / "describe.json"]
+    try:
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"-o {path} cannot be made: {error.strerror or error}; choose another place"
+        ) from None
+    return files
+
+
+def write_description_files(description: Description, files: Sequence[Path]) -> None:
+    """Write pages and JSON files. Raises `SegkitError` where one cannot be written."""
+    for path in files:
+        try:
+            if path.suffix.lower() == ".json":
+                write_file(path, json.dumps(description.to_dict(), indent=2) + "\n")
+            else:
+                write_description(path, description)
+        except OSError as error:
+            raise SegkitError(
+                f"-o {path} cannot be written: {error.strerror or error}; choose another place"
+            ) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from segkit.errors import PlanError, SegkitError, UsageError, plugin_code
 from segkit.kinds import BUNDLED, MASK_WRITER, flag_of
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, classes_of, item_of, names_of, why_failed
+from segkit.plugins.finishing import finish, finishes
 from segkit.plugins.steps import Dataset, Writer
 from segkit.running.asked import check_ids, numbered
 from segkit.running.folder import Record
@@ -87,9 +88,10 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
         # First: what a format has of all images it reads of those that results.jsonl names.
         write_file(run.results, "".join(line.text() for line in run.lines.values()))
         for writer in writers:
-            if type(writer).finish is not Writer.finish:
+            if finishes(writer):
+                exported = [name for name in names if name not in done.failed]
                 with blamed(writer, let=(OSError,)):
-                    record.note_finish(writer.finish)
+                    record.note_finish(partial(finish, writer, images=exported))
     return done
 
 

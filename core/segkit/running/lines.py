@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,13 +19,13 @@ from segkit.plugins.contract import (
     why_failed,
 )
 from segkit.plugins.figures import figure_of
+from segkit.plugins.finishing import finish, finishes
 from segkit.plugins.observers import Observers
-from segkit.plugins.steps import Writer
 from segkit.running.folder import UNWRITABLE, Record, disk_error
 from segkit.running.notes import Findings, shown_in, warm_regions, without_foreign
 from segkit.running.plan import Plan
-from segkit.running.prompting import union
 from segkit.running.walk import Outcome
+from segkit.values.heatmaps import union
 from segkit.values.types import Counts, Masks, Prompts, Scores
 from segkit.values.waiting import let_go
 
@@ -93,12 +94,15 @@ def _judged(outcome: Outcome) -> dict[str, Any]:
 
 def write_files(
     writer: Any,
-    outcome: Outcome,
+    outcome: Any,
     directory: Path,
     classes: Mapping[int, str],
     scores: Scores,
 ) -> list[str]:
-    """The files that one writer makes for one image, relative to the run's folder."""
+    """The files that one writer makes for one image, relative to the run's folder.
+
+    `outcome`: an `Outcome`, or what else has its values, such as a `Result`.
+    """
     values: dict[str, Any] = {"directory": directory, "classes": dict(classes), "scores": scores}
     values |= {
         name: getattr(outcome, name)
@@ -164,6 +168,8 @@ class Totals:
         self.sought: Sequence[str] = ()
         """The classes that the steps are limited to."""
         self.findings = Findings()
+        self.finished: list[str] = []
+        """The names of the images that did not fail."""
         self.images = 0
         self.failed = 0
         self.counts: dict[str, dict[str, float]] = {}
@@ -173,6 +179,7 @@ class Totals:
         """Add one line of results.jsonl."""
         self.images += 1
         self.failed += line["status"] != "ok"
+        self.finished += [line["name"]] if line["status"] == "ok" else []
         for metric, counts in line["counts"].items():
             _add(self.counts.setdefault(metric, {}), counts)
         _add(self.seconds, line["seconds"])
@@ -223,10 +230,10 @@ def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str
         summaries[name] = total.summary(faults)
         try:
             for writer in total.plan.writers:
-                if type(writer).finish is Writer.finish:
+                if not finishes(writer):
                     continue  # it has nothing to do, and no files to look for
                 with _collected(faults), blamed(writer, let=(OSError,)):
-                    record.note_finish(writer.finish)
+                    record.note_finish(partial(finish, writer, images=total.finished))
             record.finish(summaries[name])
         except OSError as error:
             raise disk_error(error, record.directory, total.images) from error

@@ -14,7 +14,8 @@ import numpy as np
 from segkit.plugins.steps import Judge, Step
 from segkit.running.calling import Call, Caller, Failure, Task, Values
 from segkit.running.graph import Node
-from segkit.running.prompting import Asked, Heatmaps, heatmap_for, placed, union, united
+from segkit.running.prompting import Asked, Heatmaps, heatmap_for, placed, united
+from segkit.values.heatmaps import union
 from segkit.values.types import Masks, Prompts
 
 

@@ -33,9 +33,18 @@ class RunOptions:
     observers: Iterable[object] = ()
     """Objects with watching hooks (see `plugins.hookspecs`)."""
 
+    def __post_init__(self) -> None:
+        check_chunk(self.chunk)
+
     def content(self, plan: Plan) -> dict[str, Any]:
         """A plan as a run's recipe.toml holds it."""
         return recorded(plan, catalog=self.catalog, seed=self.seed, classes=self.classes)
+
+
+def check_chunk(chunk: int | None) -> None:
+    """Raise `UsageError` for what can be no number of images; None: the default."""
+    if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
+        raise UsageError(f"chunk should be a whole number from 1, but is {chunk!r}")
 
 
 def device_named(name: str) -> str:

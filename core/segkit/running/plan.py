@@ -235,13 +235,13 @@ def asks(step: Step) -> Inputs:
 
 
 def again_of(step: Step) -> Inputs:
-    """What a prompter's second look and its judgement of prompts ask for beside prompts and masks.
+    """What a prompter's second look and its judgement of prompts need that may be missing.
 
-    Those are there: the first look has made them.
+    Prompts, masks and a segmenter to ask are there: the first look had them.
     """
     looks = [type(step).inputs_of(m) for m in AGAIN if m in step.extras and hasattr(step, m)]
     required, optional = (
-        tuple(n for names in several for n in names if n not in ("prompts", "masks"))
+        tuple(n for names in several for n in names if n not in ("prompts", "masks", "ask"))
         for several in ([i.required for i in looks], [i.optional for i in looks])
     )
     return Inputs(required, optional)

@@ -17,6 +17,7 @@ from segkit.errors import BadValueError
 from segkit.plugins.contract import named
 from segkit.plugins.steps import Prompter, Step
 from segkit.running.plan import Group
+from segkit.values.heatmaps import union
 from segkit.values.held import masks_joined
 from segkit.values.types import Heatmap, Masks, Prompts
 from segkit.values.waiting import rows_joined
@@ -109,20 +110,6 @@ def _paired(prompts: Prompts, others: Prompts, first: Prompter, second: Prompter
     return Prompts(
         tuple(prompts[i % len(prompts)].merged(others[i % len(others)]) for i in range(count))
     )
-
-
-def union(heatmaps: Heatmaps) -> Heatmap:
-    """What a step sees that names one `heatmap` where there are several: their pixelwise maximum.
-
-    It has no class; its score is the greatest.
-    """
-    if len(heatmaps) == 1:
-        return heatmaps[0]
-    values = heatmaps[0].values.copy()
-    for heatmap in heatmaps[1:]:
-        np.maximum(values, heatmap.values, out=values)
-    values.flags.writeable = False
-    return Heatmap(values, None, max(heatmap.score for heatmap in heatmaps))
 
 
 def heatmap_for(heatmaps: Heatmaps, place: int | None) -> Heatmap:

@@ -21,7 +21,7 @@ the folder that segkit is started in. `[record]` is written by a run and not rea
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -151,24 +151,13 @@ class Recipe:
             raise UsageError(
                 f"{where} has '{sorted(unknown)[0]}' under [run]; known: {', '.join(SETTINGS)}"
             )
-        for key in ("seed", "rounds"):
-            value = settings.get(key, 1)
-            if not isinstance(value, int) or isinstance(value, bool) or value < (key == "rounds"):
-                raise UsageError(f"{where}: {key} should be a whole number, but is {value!r}")
-        least = settings.get("least_quality", 0.0)
-        if not isinstance(least, (int, float)) or isinstance(least, bool) or not 0 <= least <= 1:
-            raise UsageError(
-                f"{where}: least_quality should be a number from 0 to 1, but is {least!r}"
-            )
-        classes = settings.get("classes", [])
-        if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
-            raise UsageError(f"{where}: classes should be a list of names, but is {classes!r}")
+        check_settings(settings, where)
         return cls(
             parts,
             seed=settings.get("seed", 0),
             rounds=settings.get("rounds", 3),
-            least_quality=float(least),
-            classes=tuple(classes),
+            least_quality=float(settings.get("least_quality", 0.0)),
+            classes=tuple(settings.get("classes", ())),
         )
 
     def build(self, catalog: Catalog, images: Sequence[str] = ()) -> Plan:
@@ -238,12 +227,7 @@ class Recipe:
         """The metrics and writers that join in where none were chosen."""
         extras: list[Step] = []
         if "metric" not in self.parts and has_truth(built.dataset):
-            for entry in catalog.entries("metric"):
-                if entry.distribution == BUNDLED:
-                    metric = make_step(catalog, "metric", entry.full_name, {})
-                    assert isinstance(metric, Metric)
-                    if metric.joins and missing_input(metric, built.made) is None:
-                        extras.append(metric)
+            extras += joining_metrics(catalog, built.made)
         # What a run is for, and what shows it: only `--write none` leaves them out.
         names = [MASK_WRITER, PICTURE_WRITER] if self.parts.get("writer", True) else []
         if "labels" not in built.made:
@@ -251,6 +235,39 @@ class Recipe:
         names = [name for name in names if all(w.name != name for w in built.writers)]
         extras += [make_step(catalog, "writer", f"{BUNDLED}:{name}", {}) for name in names]
         return extras
+
+
+def joining_metrics(catalog: Catalog, values: Collection[str]) -> list[Metric]:
+    """The bundled metrics that take part where none is chosen.
+
+    Those that need no other input than these `values`, by name.
+    """
+    metrics = []
+    for entry in catalog.entries("metric"):
+        if entry.distribution == BUNDLED:
+            metric = make_step(catalog, "metric", entry.full_name, {})
+            assert isinstance(metric, Metric)
+            if metric.joins and missing_input(metric, frozenset(values)) is None:
+                metrics.append(metric)
+    return metrics
+
+
+def check_settings(settings: Mapping[str, Any], where: str) -> None:
+    """Raise `UsageError` for what can be no seed, number of rounds, least quality or classes."""
+    for key, least in (("seed", 0), ("rounds", 1)):
+        value = settings.get(key, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UsageError(
+                f"{where}: {key} should be a whole number from {least}, but is {value!r}"
+            )
+    quality = settings.get("least_quality", 0.0)
+    if not isinstance(quality, (int, float)) or isinstance(quality, bool) or not 0 <= quality <= 1:
+        raise UsageError(
+            f"{where}: least_quality should be a number from 0 to 1, but is {quality!r}"
+        )
+    classes = settings.get("classes", [])
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
+        raise UsageError(f"{where}: classes should be a list of names, but is {classes!r}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from segkit.errors import BadValueError, PlanError, SegkitError, UsageError, plugin_code
-from segkit.kinds import BUNDLED, MASK_WRITER, OBJECT
+from segkit.kinds import BUNDLED, MASK_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import (
     check_output,
@@ -27,6 +27,7 @@ from segkit.plugins.contract import (
     why_failed,
 )
 from segkit.plugins.figures import figure_of
+from segkit.plugins.measuring import renumbered
 from segkit.plugins.steps import Dataset, Metric
 from segkit.running.asked import AskedTruth, classes_for
 from segkit.running.folder import disk_error
@@ -36,7 +37,6 @@ from segkit.running.records import ResultLine, RunSummary, read_results, read_su
 from segkit.running.sources import RunImages
 from segkit.running.walk import opened
 from segkit.values.files import write_file
-from segkit.values.types import BACKGROUND, VOID, Labels, id_of
 
 KEPT = frozenset({"image", "prompts", "masks", "labels", "classes", "truth"})
 """What is there of a run for a metric to ask for."""
@@ -234,22 +234,6 @@ class _Scoring(Scored):
                 f"{', '.join(left)}: no class that was found, such as '{min(self.names)}', has a "
                 f"name of the data set's, such as '{next(iter(self.classes.values()))}'"
             )
-
-
-def renumbered(labels: Labels, classes: Mapping[int, str]) -> Labels:
-    """A class map that a run has kept under the ids of these classes, by name.
-
-    A name that they lack gets the next free id. Where they are one class, 'object', all is that.
-    """
-    found = labels.ids
-    if {*classes.values()} == {OBJECT}:
-        (only,) = classes
-        ids = np.where((found == BACKGROUND) | (found == VOID), found, np.int32(only))
-        return Labels(ids.astype(np.int32), classes)
-    names, ids = dict(classes), found.copy()
-    for own, name in labels.classes.items():
-        ids[found == own] = id_of(name, names)
-    return Labels(ids, names)
 
 
 def _write(

@@ -11,11 +11,13 @@ import numpy as np
 
 from segkit.errors import BadValueError, SegkitError, plugin_code
 from segkit.plugins.contract import item_of, names_of
+from segkit.plugins.finishing import asks_for_images, finish
 from segkit.plugins.steps import Dataset, Step, Writer
 from segkit.testing import values as made_up
 from segkit.testing.asking import Broken, digest, inputs_for, named, raised
 from segkit.testing.every import Every
-from segkit.values.types import BACKGROUND, VOID, Image, Truth, checked_classes
+from segkit.values.classes import BACKGROUND, VOID, checked_classes
+from segkit.values.types import Image, Truth
 
 MOST = 5
 """So many images of a data set are read."""
@@ -180,8 +182,11 @@ class WriterTests(Every):
 
     @classmethod
     def without(cls, step: type[Step]) -> list[str]:
-        """Optional inputs are only for some."""
-        return [] if step.inputs().optional else ["test_optional_inputs_may_be_missing"]
+        """Optional inputs are only for some, and so is a file of all images."""
+        assert issubclass(step, Writer)
+        gone = [] if step.inputs().optional else ["test_optional_inputs_may_be_missing"]
+        told = step.finish is not Writer.finish and asks_for_images(step)
+        return gone if told else [*gone, "test_the_end_is_of_finished_pictures_alone"]
 
     def written(
         self,
@@ -236,22 +241,27 @@ class WriterTests(Every):
         except SegkitError as error:
             raise Broken(f"{named(step)} fails on the picture '{name}': {error}") from error
 
-    def finished(self, step: Step, folder: Path) -> None:
-        """Call `finish`; the files that it returns, if it does, are there."""
+    def finished(self, step: Step, folder: Path, *names: str) -> set[str]:
+        """Call `finish` after pictures of these names; the files that it says it has made.
+
+        Those that it returns are there; where it returns None, they are those that are new.
+        """
         assert isinstance(step, Writer)
+        before = _content(folder).keys()
         try:
             with plugin_code():
-                made = step.finish(folder)
+                made = finish(step, folder, names)
         except Exception as error:
             raise Broken(raised(step, "finish", error, "after the last picture")) from error
-        self.named_files(step, "finish", made, folder)
+        own = {p.relative_to(folder) for p in self.named_files(step, "finish", made, folder)}
+        return {*_content(folder)} - before if made is None else {p.as_posix() for p in own}
 
     def test_an_ordinary_picture(self, chosen: int) -> None:
         """It writes files inside the run's folder and names them."""
         step = self.step(chosen)
         folder = self.new_folder()
         made = self.wrote(step, "ordinary", folder)
-        self.finished(step, folder)
+        self.finished(step, folder, "ordinary")
         there = [p for p in folder.rglob("*") if p.is_file()]
         if not made and not there:
             raise Broken(f"{named(step)} writes nothing for the picture 'ordinary'")
@@ -261,7 +271,7 @@ class WriterTests(Every):
         step = self.step(chosen)
         folder = self.new_folder()
         self.wrote(step, edge, folder)
-        self.finished(step, folder)
+        self.finished(step, folder, edge)
 
     def test_optional_inputs_may_be_missing(self, chosen: int) -> None:
         """Where nothing makes an optional input, it works, or says in a sentence what it needs."""
@@ -290,13 +300,14 @@ class WriterTests(Every):
         step = self.step(chosen)
         folder = self.new_folder()
         values = made_up.values("ordinary")
-        for name in ("a b", "1.2", "größe", "x-2", "100%", "#1"):
+        names = ("a b", "1.2", "größe", "x-2", "100%", "#1")
+        for name in names:
             image = Image(values["image"].pixels, name)
             try:
                 self.written(step, {**values, "image": image}, folder)
             except SegkitError as error:
                 raise Broken(f"{named(step)} fails for an image named {name!r}: {error}") from error
-        self.finished(step, folder)
+        self.finished(step, folder, *names)
 
     def test_it_leaves_its_inputs_alone(self, chosen: int) -> None:
         """Other writers get the same values."""
@@ -313,26 +324,27 @@ class WriterTests(Every):
         step = self.step(chosen)
         folder = self.new_folder()
         self.wrote(step, "ordinary", folder)
-        self.finished(step, folder)
+        self.finished(step, folder, "ordinary")
         first = _content(folder)
         self.wrote(step, "ordinary", folder)
-        self.finished(step, folder)
+        self.finished(step, folder, "ordinary")
         _same_files(step, "writes other files when it writes a picture again", first, folder)
 
     def test_a_run_that_goes_on_ends_alike(self, chosen: int) -> None:
         """What it knows of finished pictures stands in files: another process finishes the run."""
         whole, cut = self.new_folder(), self.new_folder()
+        names = ("ordinary", "other", "taller")
         one = self.opened(self.new(chosen))
-        for name in ("ordinary", "other", "taller"):
+        for name in names:
             self.wrote(one, name, whole)
-        self.finished(one, whole)
+        self.finished(one, whole, *names)
         one.close()
-        for names in (("ordinary",), ("other", "taller")):
+        for some in (names[:1], names[1:]):
             step = self.opened(self.new(chosen))
-            for name in names:
+            for name in some:
                 self.wrote(step, name, cut)
-            if "taller" in names:
-                self.finished(step, cut)
+            if "taller" in some:
+                self.finished(step, cut, *names)
             step.close()
         _same_files(
             one,
@@ -341,6 +353,23 @@ class WriterTests(Every):
             _content(whole),
             cut,
         )
+
+    def test_the_end_is_of_finished_pictures_alone(self, chosen: int) -> None:
+        """What it has left of a picture that failed later is none of what `finish` makes."""
+        ends = []
+        for written in (("ordinary", "other"), ("ordinary", "other", "taller")):
+            step, folder = self.opened(self.new(chosen)), self.new_folder()
+            for name in written:
+                self.wrote(step, name, folder)
+            made = self.finished(step, folder, "ordinary", "other")
+            step.close()
+            ends.append({n: c for n, c in _content(folder).items() if n in made})
+        for name in sorted({*ends[0], *ends[1]}):
+            if ends[0].get(name) != ends[1].get(name):
+                raise Broken(
+                    f"finish of {named(step)} counts a picture that is not finished (the file "
+                    f"'{name}' differs); go by the names that it is given as 'images'"
+                )
 
     def test_no_picture_at_all(self, chosen: int) -> None:
         """A run in which every image failed is finished, too."""

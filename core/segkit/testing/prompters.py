@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,8 +137,9 @@ class PrompterTests(Working):
             raise Broken(f"refine of {named(step)} changes its input '{changed[0]}'; make a copy")
 
     def _refined(self, step: Step, values: Mapping[str, Any]) -> Prompts | None:
-        look = _look(values["image"], values["heatmaps"])
-        made = self._asked_again(step, "refine", {**values, "look": look})
+        image = values["image"]
+        doors = {"look": _look(image, values["heatmaps"]), "ask": partial(_discs, size=image.size)}
+        made = self._asked_again(step, "refine", {**values, **doors})
         if made is None:
             return None
         found: Prompts = checked(step, made, {"image": values["image"]})

@@ -67,7 +67,7 @@ class SegmenterTests(Working):
             if known.get(name, i) != i:
                 raise Broken(
                     f"{named(step)} gives the class '{name}' the id {i}, and in the data set it is "
-                    f"{known[name]}; take ids from the input 'classes' (segkit.id_of does)"
+                    f"{known[name]}; take ids from the input 'classes' (segkit.add_class does)"
                 )
         if made.classes:
             bare = {int(i) for i in np.unique(made.ids)} - {BACKGROUND, VOID, *made.classes}
@@ -272,11 +272,11 @@ class FuserTests(Working):
             if made.classes.get(i, name) != name:
                 raise Broken(
                     f"{named(step)} calls the class id {i} '{made.classes[i]}', and the data set "
-                    f"calls it '{name}'; take ids from the input 'classes' (segkit.id_of does)"
+                    f"calls it '{name}'; take ids from the input 'classes' (segkit.add_class does)"
                 )
         bare = {int(i) for i in np.unique(made.ids)} - {BACKGROUND, VOID, *made.classes}
         if bare:
             raise Broken(
                 f"{named(step)} uses the class id {min(bare)}, which has no name in its labels' "
-                "classes; segkit.id_of adds one"
+                "classes; segkit.add_class adds one"
             )

@@ -18,7 +18,7 @@ from segkit.values.files import write_file
 if TYPE_CHECKING:
     from segkit.plugins.steps import Dataset
     from segkit.plugins.trainable import Trainable
-    from segkit.training.progress import Outcome, Row
+    from segkit.training.progress import Row, TrainingResult
     from segkit.training.settings import Settings
 
 COLUMNS = (
@@ -37,7 +37,7 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 
 
 def write_documents(
-    outcome: Outcome,
+    outcome: TrainingResult,
     step: Trainable,
     datasets: Sequence[Dataset],
     settings: Settings,
@@ -110,7 +110,7 @@ def pictures(rows: Sequence[Row], title: str) -> dict[str, bytes]:
     return made
 
 
-def shown_time(outcome: Outcome) -> str:
+def shown_time(outcome: TrainingResult) -> str:
     """How long it took."""
     if outcome.minutes < 1:
         return f"{outcome.minutes * 60:.0f} seconds"
@@ -118,7 +118,7 @@ def shown_time(outcome: Outcome) -> str:
 
 
 def card(
-    outcome: Outcome,
+    outcome: TrainingResult,
     step: Trainable,
     datasets: Sequence[Dataset],
     settings: Settings,
@@ -173,7 +173,7 @@ def card(
     return "\n".join(lines)
 
 
-def _data(outcome: Outcome, datasets: Sequence[Dataset]) -> list[str]:
+def _data(outcome: TrainingResult, datasets: Sequence[Dataset]) -> list[str]:
     """The card's list of what was trained on and what was not."""
     pool = outcome.pool
     lines: list[str] = []
@@ -189,7 +189,7 @@ def _data(outcome: Outcome, datasets: Sequence[Dataset]) -> list[str]:
     return lines
 
 
-def _figures(outcome: Outcome, step: Trainable) -> list[str]:
+def _figures(outcome: TrainingResult, step: Trainable) -> list[str]:
     """The card's figures, of all classes and of each."""
     best, pool = outcome.best, outcome.pool
     shares = pool.counts.sum(0) / max(pool.counts.sum(), 1)
@@ -221,7 +221,7 @@ def _figures(outcome: Outcome, step: Trainable) -> list[str]:
     return lines
 
 
-def _batch(outcome: Outcome, settings: Settings) -> str:
+def _batch(outcome: TrainingResult, settings: Settings) -> str:
     """In which micro-batches a batch was computed."""
     sizes = {stage: n for stage, n in outcome.micro_batches.items() if n < settings.batch}
     if not sizes:
@@ -240,7 +240,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def recipe(outcome: Outcome, step: Trainable, settings: Settings, seed: int) -> str:
+def recipe(outcome: TrainingResult, step: Trainable, settings: Settings, seed: int) -> str:
     """What `segkit run --recipe` takes."""
     import torch
 

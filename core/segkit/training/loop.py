@@ -24,7 +24,7 @@ from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
 from segkit.training.documents import write_documents
 from segkit.training.losses import Criterion
-from segkit.training.progress import Outcome, State, Watcher, beside
+from segkit.training.progress import State, TrainingResult, Watcher, beside
 from segkit.training.settings import Settings, terms_of
 from segkit.training.starting import (
     asked_for,
@@ -63,7 +63,7 @@ def train(
     overwrite: bool = False,
     command: str = "",
     watch: Watcher | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Train a segmenter's network on data sets and write `path`, a .safetensors file.
 
     Beside it stand the curves (.csv, .png, .svg), a card (.md) and a recipe for `segkit run`
@@ -105,12 +105,12 @@ def train(
     return outcome
 
 
-def _outcome(training: Stages, step: Trainable, path: Path) -> Outcome:
+def _outcome(training: Stages, step: Trainable, path: Path) -> TrainingResult:
     """What came of a training that is over."""
     state, pool = training.state, training.pool
     best = state.best(step.stages[-1])
     assert best is not None  # an epoch is over
-    return Outcome(
+    return TrainingResult(
         path,
         state.rows,
         best,

@@ -66,16 +66,20 @@ class State:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A finished training."""
+class TrainingResult:
+    """A finished training: where its weights are, its curves, and what it learnt from."""
 
     path: Path
-    rows: list[Row]
+    """The file of the weights, those of the best epoch."""
+    rows: list[Row] = field(repr=False)
+    """The curves, an epoch each."""
     best: Row
     """The epoch whose weights were kept."""
     minutes: float
-    pool: Pool
-    held: tuple[str, ...]
+    """Of training, validation included."""
+    pool: Pool = field(repr=False)
+    """The images that it learnt from; `pool.skipped` says why others were left out."""
+    held: tuple[str, ...] = field(repr=False)
     """The names of the images that validated."""
     parameters: int
     micro_batches: dict[str, int] = field(default_factory=dict)

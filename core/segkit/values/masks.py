@@ -1,9 +1,11 @@
-"""Masks of one image; the other values are in `segkit.values.types`."""
+"""Masks of one image, and one of them; the other values are in `segkit.values.types`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,12 +14,46 @@ from segkit.errors import BadValueError
 from segkit.values.bitmaps import PackedMasks, large
 from segkit.values.checking import check_finite, checked_array, checked_names
 from segkit.values.held import HeldMasks
+from segkit.values.showing import counted, listed, pixels_of, scored
 from segkit.values.waiting import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """One of an image's masks: an item of `Masks`. As an array it is its pixels."""
+
+    pixels: NDArray[np.bool_]
+    """(H, W) bool."""
+    score: float
+    """The quality that the segmenter expects, for SAM the predicted IoU."""
+    prompt: int
+    """The index of the prompt that it answers."""
+    name: str | None = None
+    """Its class, or None."""
+    logits: NDArray[np.float32] | None = None
+    """(h, w) float32 at the segmenter's own low resolution, positive = object; or None."""
+    quality: float | None = None
+    """From 0 to 1, how good a judge holds it for; or None."""
+
+    @property
+    def area(self) -> int:
+        """How many pixels it has."""
+        return int(self.pixels.sum())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.pixels, dtype) if copy else np.asarray(self.pixels, dtype)
+
+    def __repr__(self) -> str:
+        said = scored(self.name, self.score, self.quality)
+        return f"Mask({pixels_of(self.pixels.shape)}: {said}, {counted(self.area, 'pixel')})"
 
 
 @dataclass(frozen=True, eq=False)
 class Masks(HeldMasks):
     """Masks of one image: several candidates per prompt before selection, one after.
+
+    `masks[0]` is a `Mask`, and so is each of `for mask in masks`; `masks[1:]`,
+    `masks[masks.scores > 0.9]` and `masks[[2, 0]]` are `Masks`.
 
     Many masks of a large image are held packed (`PackedMasks`), and `masks` is made when it is
     read. A step that takes them one by one (`arrays`, `at`) needs no room for all.
@@ -71,6 +107,43 @@ class Masks(HeldMasks):
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __iter__(self) -> Iterator[Mask]:
+        return (self[index] for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Mask: ...
+
+    @overload
+    def __getitem__(self, index: slice | ArrayLike) -> Masks: ...
+
+    def __getitem__(self, index: int | slice | ArrayLike) -> Mask | Masks:
+        """One mask, or those of a slice, of a list of indices or of (n,) bool, as numpy does it.
+
+        Raises `IndexError` for what there is not.
+        """
+        places = np.arange(len(self))
+        wanted = index if isinstance(index, (int, slice)) else np.asarray(index)
+        if isinstance(wanted, np.ndarray) and not wanted.size:
+            wanted = wanted.astype(np.int64)  # an empty list has no type of its own
+        chosen = places[wanted]
+        if np.ndim(chosen):
+            return self.take(chosen)
+        i = int(chosen)
+        return Mask(
+            self.at(i),
+            float(self.scores[i]),
+            int(self.prompt[i]),
+            self.names[i],
+            self._logits_at(i),
+            None if self.quality is None else float(self.quality[i]),
+        )
+
+    def __repr__(self) -> str:
+        quality = repeat(None) if self.quality is None else self.quality.tolist()
+        said = [*map(scored, self.names, self.scores.tolist(), quality)]
+        of = f" of {pixels_of(self.size)}"
+        return f"Masks({len(self)}{of}{': ' if said else ''}{listed(said)})"
 
     @property
     def overall(self) -> float | None:

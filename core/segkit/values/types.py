@@ -24,14 +24,13 @@ from segkit.values.checking import (
     checked_array,
     checked_score,
 )
+from segkit.values.classes import BACKGROUND as BACKGROUND
+from segkit.values.classes import VOID as VOID
+from segkit.values.classes import checked_classes
+from segkit.values.masks import Mask as Mask
 from segkit.values.masks import Masks as Masks
+from segkit.values.showing import counted, listed, pixels_of, scored
 from segkit.values.waiting import at_hand
-
-BACKGROUND = 0
-"""The class id of everything that is no object."""
-
-VOID = 255
-"""The class id of pixels that every metric leaves out."""
 
 Counts = dict[str, float]
 """What a metric counts on one image. Counts of several images are added key by key."""
@@ -61,6 +60,9 @@ class Image:
     def size(self) -> tuple[int, int]:
         """(H, W)."""
         return self.pixels.shape[0], self.pixels.shape[1]
+
+    def __repr__(self) -> str:
+        return f"Image({self.name!r}, {pixels_of(self.size)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,9 @@ class Heatmap:
         """The bytes that its values take while it waits for the next step."""
         return 0 if self._is_deferred else self.values.nbytes
 
+    def __repr__(self) -> str:
+        return f"Heatmap({pixels_of(self.size)}: {scored(self.name, self.score)})"
+
 
 Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]
 """What a second look asks again with: the heatmaps of another picture of the image's size."""
@@ -196,6 +201,11 @@ class Prompt:
             object.__setattr__(self, "mask", mask)
         check_name("Prompt", self.name)
         object.__setattr__(self, "score", checked_score("Prompt", self.score))
+
+    def __repr__(self) -> str:
+        asked = [counted(len(self.points), "point")] if len(self.points) else []
+        asked += [name for name in ("box", "mask") if getattr(self, name) is not None]
+        return f"Prompt({' + '.join(asked) or 'nothing'}: {scored(self.name, self.score)})"
 
     @property
     def empty(self) -> bool:
@@ -271,28 +281,9 @@ class Labels:
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "classes", checked_classes("Labels.classes", self.classes))
 
-
-def checked_classes(owner: str, classes: Mapping[int, str]) -> dict[int, str]:
-    """Return a checked copy of {id: name}; background and void may not be named, names differ."""
-    checked = {int(i): str(name) for i, name in dict(classes).items()}
-    if any(i <= BACKGROUND or i == VOID for i in checked):
-        raise BadValueError(
-            f"{owner} should have ids from 1, without 255 (void), but has {sorted(checked)}"
-        )
-    if len(set(checked.values())) != len(checked):
-        raise BadValueError(f"{owner} should have a different name for each id, but repeats one")
-    return checked
-
-
-def id_of(name: str, classes: dict[int, str]) -> int:
-    """The id of a class name; a name that `classes` lacks is added under the next free id."""
-    for i, known in classes.items():
-        if known == name:
-            return i
-    new = max(classes, default=BACKGROUND) + 1
-    new += new == VOID
-    classes[new] = name
-    return new
+    def __repr__(self) -> str:
+        names = [f"{i} {name}" for i, name in self.classes.items()]
+        return f"Labels({pixels_of(self.ids.shape)}: {listed(names) or 'no class is named'})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,3 +304,9 @@ class Truth:
             size = self.labels.ids.shape
             instances = checked_array("Truth", "instances", self.instances, np.int32, size)
             object.__setattr__(self, "instances", instances)
+
+    def __repr__(self) -> str:
+        if self.instances is None:
+            return f"Truth({self.labels})"
+        objects = {*np.unique(self.instances).tolist()} - {BACKGROUND, VOID}
+        return f"Truth({self.labels}, {counted(len(objects), 'instance')})"

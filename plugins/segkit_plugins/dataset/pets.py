@@ -18,9 +18,9 @@ from segkit import (
     Labels,
     Truth,
     UsageError,
+    add_class,
     find_images,
     hookimpl,
-    id_of,
     read_image,
     read_mask,
     unique_names,
@@ -143,9 +143,9 @@ class Pets(Dataset):
         else:
             classes = dict(enumerate(BREEDS, 1))
             for breed in sorted({_class_of(path, self.label) for path in self._photos}):
-                id_of(breed, classes)
+                add_class(breed, classes)
         if self.border == "class":
-            id_of("border", classes)
+            add_class("border", classes)
         return classes
 
 

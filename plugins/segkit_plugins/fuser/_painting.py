@@ -17,7 +17,7 @@ from segkit import (
     Masks,
     PackedMasks,
     Prompts,
-    id_of,
+    add_class,
 )
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, NameTable, load_table
 from segkit_plugins.shared.object_names import NAMELESS, object_names, only_objects
@@ -73,11 +73,11 @@ class Painting(Fuser):
                     names.setdefault(i, f"class {i}")
             ids[:] = labels.ids
             for i, name in labels.classes.items():
-                ids[labels.ids == i] = id_of(name, names)
+                ids[labels.ids == i] = add_class(name, names)
         if masks is not None:
             asked = object_names(masks, prompts, classes)
             seen = [i for i, name in enumerate(asked) if name != BACKGROUND_NAME]
-            numbers = {i: id_of(asked[i] or NAMELESS, names) for i in seen}
+            numbers = {i: add_class(asked[i] or NAMELESS, names) for i in seen}
             for i in self._order(masks, prompts).tolist():
                 if i in numbers:
                     place, inside = masks.cut_out(i)

@@ -20,8 +20,8 @@ from segkit import (
     Labels,
     Masks,
     SegkitWarning,
+    add_class,
     hookimpl,
-    id_of,
 )
 from segkit_plugins.shared.name_tables import load_table
 from segkit_plugins.shared.renaming import no_counterpart, renamed_map, unknown_source
@@ -234,7 +234,7 @@ def _renumbered(
     for i in present.tolist():
         if i not in (BACKGROUND, VOID) and i not in labels.classes:
             names.setdefault(i, f"class {i}")
-    moved = {i: id_of(name, names) for i, name in labels.classes.items()}
+    moved = {i: add_class(name, names) for i, name in labels.classes.items()}
     targets = np.array([moved.get(i, i) for i in present.tolist()], np.int32)
     if np.array_equal(targets, present):
         return ids, names

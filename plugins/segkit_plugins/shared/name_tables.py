@@ -31,7 +31,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
-from segkit import BACKGROUND, UsageError, id_of
+from segkit import BACKGROUND, UsageError, add_class
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "ade20k-voc": {
@@ -343,5 +343,5 @@ def numbered(
     for i, name in names.items():
         target = name.strip() if table is None else table.get(name, "")
         dropped = folded(target) in ("", BACKGROUND_NAME)
-        places[i] = BACKGROUND if dropped else id_of(target, known)
+        places[i] = BACKGROUND if dropped else add_class(target, known)
     return places, known

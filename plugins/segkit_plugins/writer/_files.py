@@ -1,9 +1,10 @@
-"""Files of a run: named for their images, whole or not there, and which images are finished."""
+"""Files of a run: named for their images, whole or not there, and those of finished images."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,18 +58,7 @@ def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
     return (write_file(path, content.getvalue()),)
 
 
-def finished_files(directory: Path, folder: str) -> list[Path]:
-    """The files in a folder of the run that belong to finished images, sorted by name.
-
-    These are those that results.jsonl names, which holds the images that were done before a run
-    was cut off, too; without that file, all in the folder.
-    """
-    from segkit.running.records import read_results
-
-    results = directory / "results.jsonl"
-    if not results.exists():
-        return sorted((directory / folder).glob("*"))
-    files = {
-        Path(f) for line in read_results(results).lines.values() if line.ok for f in line.files
-    }
-    return sorted(directory / file for file in files if file.parent == Path(folder))
+def finished_files(directory: Path, folder: str, suffix: str, images: Sequence[str]) -> list[Path]:
+    """The files of these images that a folder of the run holds, sorted by name."""
+    files = (file_for(directory, folder, name, suffix) for name in images)
+    return sorted(file for file in files if file.exists())

@@ -10,11 +10,11 @@ written again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segkit import BadValueError, id_of
+from segkit import BadValueError, add_class
 from segkit_plugins.writer._files import finished_files, write_json
 
 
@@ -43,7 +43,7 @@ class ClassIds:
         known = name in self.names.values()
         if not known and wanted is not None and wanted not in self.names:
             self.names[wanted] = name
-        return id_of(name, self.names)
+        return add_class(name, self.names)
 
     def place(self, name: str) -> int:
         """The place of a class name among all, from 0: the data set's by id, then the others."""
@@ -80,7 +80,7 @@ class ClassIds:
             if wanted is not None and wanted not in names:
                 names[wanted] = name
         for name in free:
-            id_of(name, names)
+            add_class(name, names)
         new = sorted((i, name) for i, name in names.items() if i not in self.known)
         self.names = {**self.known, **dict(new)}
         self.save()
@@ -97,9 +97,9 @@ class ClassIds:
             ) from None
 
 
-def parts_in(directory: Path, folder: str) -> dict[Path, dict[str, Any]]:
-    """The parts of finished images in a folder of the run, by their files, sorted by name."""
-    files = [path for path in finished_files(directory, folder) if path.suffix == ".json"]
+def parts_in(directory: Path, folder: str, images: Sequence[str]) -> dict[Path, dict[str, Any]]:
+    """The parts of these images in a folder of the run, by their files, sorted by name."""
+    files = finished_files(directory, folder, ".json", images)
     parts = {path: json.loads(path.read_bytes()) for path in files}
     # Those of an earlier version say nothing of classes, and their files stay as they are.
     return {path: part for path, part in parts.items() if "known" in part}

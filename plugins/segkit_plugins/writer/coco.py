@@ -84,29 +84,29 @@ class Coco(AnnotationWriter):
         written = write_json(part, {"image": head, "annotations": annotations, **ids.part})
         return written, *write_photo(photo, image, self.images)
 
-    def finish(self, directory: Path) -> tuple[Path, ...]:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write `annotations.json` from the parts of all finished images, and train and val."""
         ids = ClassIds(directory / "coco")
-        if parts := parts_in(directory, PARTS):
+        if parts := parts_in(directory, PARTS, images):
             ids.settle(parts)
-        images: dict[str, dict[str, Any]] = {}
+        photos: dict[str, dict[str, Any]] = {}
         annotations: list[dict[str, Any]] = []
-        for file in finished_files(directory, PARTS):
+        for file in finished_files(directory, PARTS, ".json", images):
             part = json.loads(file.read_bytes())
-            images[file.stem] = {"id": len(images) + 1, **part["image"]}
+            photos[file.stem] = {"id": len(photos) + 1, **part["image"]}
             for one in part["annotations"]:
-                head = {"id": len(annotations) + 1, "image_id": len(images)}
+                head = {"id": len(annotations) + 1, "image_id": len(photos)}
                 if (category := one.pop("category", None)) is not None:
                     one["category_id"] = ids.id(category)
                 annotations.append({**head, **one})
-        sets = {"annotations.json": list(images)}
+        sets = {"annotations.json": list(photos)}
         if self.train_share is not None:
-            sides = divided(images, self.train_share)
+            sides = divided(photos, self.train_share)
             sets |= {f"annotations_{side}.json": some for side, some in sides.items()}
         categories = [{"id": i, "name": n, "supercategory": ""} for i, n in ids.names.items()]
         written = []
         for name, some in sets.items():
-            own = [images[stem] for stem in some]
+            own = [photos[stem] for stem in some]
             there = {image["id"] for image in own}
             whole = {
                 "info": {"description": "Made by segkit"},

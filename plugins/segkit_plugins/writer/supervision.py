@@ -60,10 +60,10 @@ class Supervision(AnnotationWriter):
         kept = [write_json(part, ids.part)] if ids.others else []
         return _packed(path, fields), *kept
 
-    def finish(self, directory: Path) -> tuple[Path, ...]:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write again what has a class with another id, now that all are known."""
         ids = ClassIds(directory / "supervision")
-        parts = parts_in(directory, PARTS)
+        parts = parts_in(directory, PARTS, images)
         if parts:
             ids.settle(parts)
         for part in parts:

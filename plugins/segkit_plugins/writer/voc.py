@@ -99,13 +99,13 @@ class Voc(AnnotationWriter):
             write_json(part, {**ids.part, "names": [name for name, _ in names]})
         return by_class, by_object, *kept, *write_photo(photo, image, self.images)
 
-    def finish(self, directory: Path) -> tuple[Path, ...]:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write the list of finished images, or their lists for train, val and both.
 
         Class maps with a class that has another id, now that all are known, are written again.
         """
         ids = ClassIds(directory / "voc")
-        if parts := parts_in(directory, PARTS):
+        if parts := parts_in(directory, PARTS, images):
             ids.settle(parts)
         for part, said in parts.items():
             places = read_mask(part.with_name(f"{part.stem}.png"))
@@ -113,7 +113,7 @@ class Voc(AnnotationWriter):
             path = directory / CLASS_MAPS / f"{part.stem}.png"
             if not np.array_equal(read_mask(path), class_map):
                 write_png(path, class_map.astype(np.uint8), palette())
-        stems = [p.stem for p in finished_files(directory, CLASS_MAPS)]
+        stems = [p.stem for p in finished_files(directory, CLASS_MAPS, ".png", images)]
         sets: dict[str, list[str]] = {self.image_set: stems}
         if self.train_share is not None:
             sets = {**divided(stems, self.train_share), "trainval": stems}

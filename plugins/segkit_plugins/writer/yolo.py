@@ -77,19 +77,19 @@ class Yolo(AnnotationWriter):
         written = write_file(path, _text(lines, ids))
         return written, *kept, *write_photo(photo, image, self.images)
 
-    def finish(self, directory: Path) -> tuple[Path, ...]:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write `data.yaml`: where the photos are, or their lists, and the class names by place.
 
         Lines whose class has another place, now that all images are known, are written again.
         """
         ids = ClassIds(directory / "yolo")
-        if parts := parts_in(directory, PARTS):
+        if parts := parts_in(directory, PARTS, images):
             ids.settle(parts)
         for part, content in parts.items():
             path, labels = directory / f"yolo/labels/{part.stem}.txt", _text(content["lines"], ids)
             if path.read_bytes() != labels:
                 write_file(path, labels)
-        lists = self._lists(directory)
+        lists = self._lists(directory, images)
         sets = [f"{name}: {lists[name].name if lists else 'images'}" for name in ("train", "val")]
         listed = [f"  {i}: {_quoted(name)}" for i, name in enumerate(ids.names.values())]
         head = "names:" if listed else "names: {}"
@@ -100,11 +100,11 @@ class Yolo(AnnotationWriter):
             *ids.files,
         )
 
-    def _lists(self, directory: Path) -> dict[str, Path]:
+    def _lists(self, directory: Path, images: Sequence[str]) -> dict[str, Path]:
         """Write the lists of the photos for train and val, if they are asked for."""
         if self.train_share is None:
             return {}
-        stems = [path.stem for path in finished_files(directory, "yolo/labels")]
+        stems = [path.stem for path in finished_files(directory, "yolo/labels", ".txt", images)]
         suffix = "png" if self.images == "png" else "jpg"
         return {
             side: write_file(

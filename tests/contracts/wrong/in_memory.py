@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import PrivateAttr
@@ -20,7 +21,7 @@ class InMemory(Writer):
         self._seen.append(image.name)
         return ()
 
-    def finish(self, directory: Path) -> None:
+    def finish(self, directory: Path, images: Sequence[str]) -> None:
         (directory / "names.txt").write_text("\n".join(sorted({*self._seen})))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from segkit import Image, Writer, hookimpl
@@ -18,7 +19,7 @@ class PromisesMore(Writer):
         path.write_text("")
         return (path,)
 
-    def finish(self, directory: Path) -> tuple[Path, ...]:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         return (directory / "promises-more.txt",)
 
 

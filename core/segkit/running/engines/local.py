@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -35,6 +36,14 @@ class Opened:
         restrict(steps, self._asked)
         self.vocabulary = vocabulary_of(steps)
         self._work.classes = self.job.classes(self._asked, self.vocabulary)
+
+    def turned_to(self, job: Job, chunk: int | None = None) -> Opened:
+        """The same open steps for another job of the same plans, such as one of other images."""
+        other = copy.copy(self)
+        other.job, other.chunk = job, chunk or self.chunk
+        classes = job.classes(self._asked, self.vocabulary)
+        other._work = Work(classes, self._work.seed, self._work.observers)
+        return other
 
     @property
     def classes(self) -> dict[int, str]:
