@@ -20,7 +20,6 @@ the folder that segkit is started in. `[record]` is written by a run and not rea
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,10 +44,14 @@ from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
 from segkit.plugins.steps import Metric, Prompter, Step
 from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
+from segkit.values.reading import parsed_toml, read_text
 from segkit.values.types import Masks
 
 SETTINGS = ("seed", "rounds", "classes", "least_quality")
 """What stands under `[run]`."""
+
+LONGEST = 1 << 24
+"""So many bytes may a recipe have."""
 
 MADE = "could not be made:"
 """What a step's options may come to."""
@@ -255,16 +258,12 @@ class Recipe:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """What a recipe file holds. Raises `UsageError` if it is missing or not TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parsed_toml(read_text(path, most=LONGEST))
     except OSError as error:
         reason = error.strerror or "it cannot be read"
         raise UsageError(f"--recipe {path} could not be read: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"--recipe {path} is not a TOML file: {error}") from None
 
 

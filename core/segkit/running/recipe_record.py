@@ -12,6 +12,7 @@ from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
+from segkit.plugins.named_files import weight_files_of
 from segkit.plugins.steps import Step
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe, read_toml
@@ -44,11 +45,7 @@ def recorded(
             merge = {"merge": True} if index else {}
             content["prompt"].append(_table(step, catalog) | merge)
     steps = (plan.dataset, *plan.steps)
-    weights = {
-        f"{step.name}/{name}": _sha256(path)
-        for step in steps
-        for name, path in _weight_files(step).items()
-    }
+    weights = {f"{step.name}/{name}": d for step in steps for name, d in _weights(step).items()}
     content["record"] = {
         "segkit": _version("segkit"),
         "torch": _version("torch"),
@@ -59,9 +56,11 @@ def recorded(
     return content
 
 
-def _weight_files(step: Step) -> dict[str, Path]:
-    with blamed(step, "could not name its weight files:"):
-        return {name: Path(path) for name, path in step.weight_files().items()}
+def _weights(step: Step) -> dict[str, str]:
+    """The hashes of a step's weight files."""
+    files = weight_files_of(step)
+    with blamed(step, at="weight_files"):
+        return {name: _sha256(path) for name, path in files.items()}
 
 
 def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:
@@ -92,12 +91,16 @@ def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[d
 
 
 def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
+    import tomli_w
+
     entry = catalog.origin(type(step)) if catalog else None
     name = step.name
     if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
         name = entry.full_name  # the short one means another plugin
-    options = step.model_dump(mode="json", exclude_none=True)
-    return {"name": name, **options}
+    with blamed(step, "has options that cannot be written down:"):
+        table = {"name": name, **step.model_dump(mode="json", exclude_none=True)}
+        tomli_w.dumps(table)  # told now, not when the run's folder is made
+        return table
 
 
 def to_toml(content: Mapping[str, Any]) -> str:

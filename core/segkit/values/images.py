@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from segkit.errors import BadImageError, BadValueError, UsageError, did_you_mean
 from segkit.values.files import write_file
+from segkit.values.reading import check_file
 from segkit.values.types import Image
 
 if TYPE_CHECKING:
@@ -259,6 +260,7 @@ def _open(path: Path) -> PIL.Image.Image:
     import PIL.ImageOps
 
     try:
+        check_file(path)
         with warnings.catch_warnings():
             # Pillow warns of large pictures, odd EXIF and the like; what matters, it raises.
             warnings.simplefilter("ignore")

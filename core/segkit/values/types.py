@@ -22,8 +22,10 @@ from segkit.values.checking import (
     check_finite,
     check_name,
     checked_array,
+    checked_items,
     checked_names,
     checked_score,
+    short_repr,
 )
 
 BACKGROUND = 0
@@ -120,14 +122,14 @@ class Prompt:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        points = self.points if np.size(self.points) else np.zeros((0, 2), np.float32)
+        points = self.points if _filled(self.points) else np.zeros((0, 2), np.float32)
         points = checked_array("Prompt", "points", points, np.float32, ("n", 2))
         check_finite("Prompt", "points", points)
         object.__setattr__(self, "points", points)
         signs = self.signs
-        if len(points) and not np.size(signs):
+        if len(points) and not _filled(signs):
             signs = np.ones(len(points), bool)
-        signs = signs if np.size(signs) else np.zeros(0, bool)
+        signs = signs if _filled(signs) else np.zeros(0, bool)
         object.__setattr__(
             self, "signs", checked_array("Prompt", "signs", signs, np.bool_, (len(points),))
         )
@@ -181,7 +183,9 @@ class Prompts:
     items: tuple[Prompt, ...] = ()
 
     def __post_init__(self) -> None:
-        items = (self.items,) if isinstance(self.items, Prompt) else tuple(self.items)
+        items = checked_items(
+            "Prompts.items", (self.items,) if isinstance(self.items, Prompt) else self.items
+        )
         for item in items:
             if not isinstance(item, Prompt):
                 raise BadValueError(
@@ -309,9 +313,25 @@ class Labels:
         object.__setattr__(self, "classes", checked_classes("Labels.classes", self.classes))
 
 
+def _filled(array: ArrayLike) -> bool:
+    """Whether it holds anything, be it no array at all, which is told later."""
+    try:
+        return bool(np.size(array))
+    except ValueError:
+        return True
+
+
 def checked_classes(owner: str, classes: Mapping[int, str]) -> dict[int, str]:
     """Return a checked copy of {id: name}; background and void may not be named, names differ."""
-    checked = {int(i): str(name) for i, name in dict(classes).items()}
+    if not isinstance(classes, Mapping):
+        raise BadValueError(f"{owner} should be a dict of id to name, but is {short_repr(classes)}")
+    for i, name in classes.items():
+        if not isinstance(i, (int, np.integer)) or not isinstance(name, str):
+            raise BadValueError(
+                f"{owner} should have whole numbers for ids and texts for names, but has "
+                f"{short_repr(i)}: {short_repr(name)}"
+            )
+    checked = {int(i): str(name) for i, name in classes.items()}
     if any(i <= BACKGROUND or i == VOID for i in checked):
         raise BadValueError(
             f"{owner} should have ids from 1, without 255 (void), but has {sorted(checked)}"

@@ -26,6 +26,7 @@ from segkit import (
     unique_names,
 )
 from segkit_plugins.dataset._run_lengths import decode, rasteriser
+from segkit_plugins.shared.reading import read_bytes
 
 
 class _Photo(BaseModel):
@@ -181,7 +182,7 @@ class Coco(Dataset):
     def _file(self) -> _File:
         """The JSON file, read and checked. Raises `UsageError` if it cannot be used."""
         try:
-            file = _File.model_validate_json(self.annotations.read_bytes())
+            file = _File.model_validate_json(read_bytes(self.annotations))
         except OSError as error:
             raise UsageError(
                 f"the annotations '{self.annotations}' cannot be read ({error.strerror}); "

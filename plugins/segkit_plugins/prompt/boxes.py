@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from pydantic import Field, PrivateAttr
 from segkit import BadImageError, Image, Prompt, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import to_pixels
 from segkit_plugins.shared.name_tables import class_names, folded, load_table
+from segkit_plugins.shared.reading import parsed_json, read_bytes, read_text
 
 
 class FileBox(NamedTuple):
@@ -177,7 +177,7 @@ class Boxes(Prompter):
         """How boxes are read from a JSON file. Raises `UsageError` if it is of no known form."""
         path = self.file
         try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            content = parsed_json(read_text(path))
         except (OSError, ValueError) as error:  # not text, not JSON
             reason = " ".join(str(error).split())
             raise UsageError(
@@ -219,7 +219,7 @@ def _folder(folder: Path, xml: bool) -> Read:
 def _voc(path: Path, image: Image) -> list[FileBox]:
     """The objects of a VOC annotation."""
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(read_bytes(path))
         width, height = (int(float(root.findtext(f"size/{k}", "0"))) for k in ("width", "height"))
         boxes = []
         for thing in root.iter("object"):
@@ -249,7 +249,7 @@ def _yolo(path: Path, image: Image) -> list[FileBox]:
     height, width = image.size
     boxes = []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadImageError(f"'{path}' cannot be read ({error}); save it again") from None
     for number, line in enumerate(lines, 1):

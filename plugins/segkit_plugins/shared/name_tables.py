@@ -25,13 +25,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 from segkit import BACKGROUND, UsageError, id_of
+from segkit_plugins.shared.reading import parsed_json, parsed_toml, read_text
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "ade20k-voc": {
@@ -257,7 +257,7 @@ def check_names(names: Collection[str], owner: str) -> None:
 def _pairs(path: Path) -> list[tuple[str, str]]:
     """What a table's file says, in its order."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise UsageError(
@@ -267,7 +267,7 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     if suffix not in (".json", ".toml"):
         return _lines(path, text)
     try:
-        content = json.loads(text) if suffix == ".json" else _toml(text)
+        content = parsed_json(text) if suffix == ".json" else parsed_toml(text)
     except ValueError as error:
         raise UsageError(
             f"the name table '{path}' is no {suffix[1:].upper()} ({error}); correct it there"
@@ -278,14 +278,6 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
             '"couch": "sofa", but holds something else; correct it there'
         )
     return [(source.strip(), target.strip()) for source, target in content.items()]
-
-
-def _toml(text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
 
 
 def _lines(path: Path, text: str) -> list[tuple[str, str]]:
@@ -313,7 +305,7 @@ def class_names(given: Sequence[str]) -> tuple[str, ...]:
     names = tuple(given)
     if len(names) == 1 and (Path(names[0]).is_file() or names[0].endswith(".txt")):
         try:
-            text = Path(names[0]).read_text(encoding="utf-8-sig", errors="replace")
+            text = read_text(names[0], errors="replace")
         except OSError as error:
             raise UsageError(
                 f"the class names '{names[0]}' cannot be read ({error.strerror}); "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit import UsageError, Weights
+from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import first_line
 
 if TYPE_CHECKING:
@@ -113,8 +114,14 @@ def fill(network: nn.Module, tensors: Mapping[str, Any], path: Path, what: str) 
 
 
 def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(f"the weights {path} were not found; check the path")
+    try:
+        check_file(path)
+    except FileNotFoundError:
+        raise UsageError(f"the weights {path} were not found; check the path") from None
+    except OSError as error:
+        raise UsageError(
+            f"the weights {path} cannot be read ({error.strerror}); give a file of weights"
+        ) from None
 
 
 def _no_safetensors(path: Path, error: Exception) -> str:

@@ -16,6 +16,7 @@ from segkit_plugins.prompt._detection import as_prompts, read_names, renamed
 from segkit_plugins.prompt.yolo.heads import Head, head_of, suppress
 from segkit_plugins.prompt.yolo.letterbox import GREY, Letterbox
 from segkit_plugins.shared.name_tables import restricted
+from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import first_line
 
 SIDE = 640
@@ -148,11 +149,14 @@ class Yolo(Prompter):
             import onnxruntime
         except ModuleNotFoundError:
             raise MissingExtraError("--prompt yolo", "ONNX Runtime", "yolo") from None
-        if not self.weights.is_file():
+        try:
+            check_file(self.weights)
+        except OSError as error:
+            there = isinstance(error, FileNotFoundError)
+            reason = "there is no such file" if there else error.strerror
             raise UsageError(
-                f"--yolo.weights {self.weights}: there is no such file; give a YOLO that was "
-                "exported to ONNX"
-            )
+                f"--yolo.weights {self.weights}: {reason}; give a YOLO that was exported to ONNX"
+            ) from None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what matters is raised
         providers = ["CPUExecutionProvider"]
