@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.cli.recipe_flag import recipe_option
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, FILES_DATASET
 
@@ -140,7 +141,7 @@ def watching(
         bar.stop()
         kept = (directory / "results.jsonl").exists() or (directory / "recipes").exists()
         again = f"; finished images are kept: go on with --resume -o {directory}" if kept else ""
-        click.echo(f"Stopped{again}", err=True)
+        echo(f"Stopped{again}", err=True)
         raise click.exceptions.Exit(130) from None
     finally:
         bar.stop()
@@ -163,7 +164,7 @@ def page_of(directory: Path) -> Path | None:
     try:
         return write_report(directory)
     except (OSError, SegkitError) as error:
-        click.echo(f"report.html could not be written: {error}", err=True)
+        echo(f"report.html could not be written: {error}", err=True)
         return None
 
 
@@ -171,7 +172,7 @@ def third_party(catalog: Catalog) -> list[Watcher]:
     """The installed observers; one that cannot be loaded is left out and named."""
     watchers, broken = catalog.watchers()
     for sentence in broken:
-        click.echo(f"Warning: {sentence}; it does not watch this run", err=True)
+        echo(f"Warning: {sentence}; it does not watch this run", err=True)
     return watchers
 
 

@@ -120,10 +120,15 @@ def _near(source: Path) -> str:
 def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
     """One name a file: its stem; a second file of that stem gets `-2`, and so on.
 
-    A number that would make another file's stem is skipped. Names that differ only by case or by
+    A backslash in it becomes a hyphen. A number that would make another file's stem is skipped. Names that differ only by case or by
     Unicode's way of composing letters count as the same, since some file systems cannot keep both.
     """
-    return distinct([Path(p).stem for p in paths])
+    return distinct([_stem(p) for p in paths])
+
+
+def _stem(path: str | Path) -> str:
+    """A file's stem; a backslash, which parts folders elsewhere, becomes a hyphen."""
+    return Path(path).stem.replace("\\", "-")
 
 
 def distinct(stems: Sequence[str]) -> tuple[str, ...]:
@@ -174,7 +179,7 @@ def read_image(path: str | Path, name: str | None = None) -> Image:
             f"'{path}' has colours of a kind that cannot be read "
             f"({picture.mode}: {_one_line(error)}); save it as an RGB image"
         ) from None
-    return Image(pixels, path.stem if name is None else name)
+    return Image(pixels, _stem(path) if name is None else name)
 
 
 def _rgb(picture: PIL.Image.Image) -> NDArray[np.uint8]:
