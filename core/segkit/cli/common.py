@@ -55,6 +55,12 @@ def common_options() -> list[click.Option]:
             metavar="SHARE",
             help="Of formats that keep train and val apart: this share is train, the rest val.",
         ),
+        option(
+            ["--trust-torchscript"],
+            is_flag=True,
+            help="Load the TorchScript files that a recipe names: programs, which can do all that "
+            "you may.",
+        ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
         *plugin_options(),
@@ -86,7 +92,7 @@ def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     settings: dict[str, Any] = {k: params[k] for k in names if params[k] is not None}
     if params["classes"] is not None:
         settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))
-    return replace(recipe, **settings)
+    return replace(recipe, trust_torchscript=params["trust_torchscript"], **settings)
 
 
 def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:

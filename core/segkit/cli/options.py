@@ -182,10 +182,10 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
         parts = dict(start.recipe.parts)
         labels = dict(start.options)
         for kind, texts in chosen:
-            old = {p.name: p.options for p in parts.get(kind, ())}
+            old = {p.name: p for p in parts.get(kind, ())}
             names = [text for text in texts if text != "none"]
             parts[kind] = tuple(
-                Part(name, old.get(name, {}), merge=index > 0)
+                replace(old.get(name, Part(name)), merge=index > 0)
                 for text in names
                 for index, name in enumerate(text.split("+") if kind == "prompt" else [text])
             )

@@ -88,6 +88,13 @@ class Step(BaseModel):
         """The files whose content decides the result, by a short name; a run notes their hashes."""
         return {}
 
+    def programs(self) -> Mapping[str, Path]:
+        """The files that are programs, by the options that name them: to load one is to run it.
+
+        TorchScript is of that kind. Where a recipe's file names one, its user has to allow it.
+        """
+        return {}
+
     @classmethod
     def known_weights(cls) -> Sequence[Weights]:
         """The weight files that it can use, for `segkit weights`; see `segkit.Weights`."""

@@ -71,6 +71,8 @@ class Part:
     """Whether it was not chosen, but takes part as a default."""
     step: Step | None = None
     """The step itself, where it is at hand and needs no looking up."""
+    from_file: frozenset[str] = frozenset()
+    """The options whose values a recipe's file gives, which may be anybody's."""
 
     @property
     def fresh(self) -> Step | None:
@@ -93,6 +95,8 @@ class Recipe:
     """Masks that a judge holds for worse are left out of labels and files; 0: none."""
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
+    trust_torchscript: bool = False
+    """Whether files that `load` has found named may be programs, which can do all that you may."""
 
     def defaults(self, kind: str) -> tuple[Part, ...]:
         """What takes part of this kind, where something reads it, if nothing of it is chosen."""
@@ -113,7 +117,9 @@ class Recipe:
         if kind not in parts:
             parts[kind] = (() if kind == "dataset" else self.defaults(kind)) or (Part(name),)
         parts[kind] = tuple(
-            replace(p, options={**p.options, **given}) if _short(p.name) == name else p
+            replace(p, options={**p.options, **given}, from_file=p.from_file - {*given})
+            if _short(p.name) == name
+            else p
             for p in parts[kind]
         )
         return replace(self, parts=parts)
@@ -126,7 +132,14 @@ class Recipe:
         """
         recipe = cls.from_dict(read_toml(path), f"--recipe {path}")
         parts = {
-            kind: tuple(replace(part, options=_moved(part.options, path.parent)) for part in some)
+            kind: tuple(
+                replace(
+                    part,
+                    options=_moved(part.options, path.parent),
+                    from_file=frozenset(part.options),
+                )
+                for part in some
+            )
             for kind, some in recipe.parts.items()
         }
         return replace(recipe, parts=parts)
@@ -183,7 +196,9 @@ class Recipe:
 
         def made(part: Part, kind: str) -> Step:
             name = f"{BUNDLED}:{part.name}" if part.default else part.name
-            return part.fresh or make_step(catalog, kind, name, part.options)
+            step = part.fresh or make_step(catalog, kind, name, part.options)
+            self._check_trusted(step, part)
+            return step
 
         def chosen(kind: str, otherwise: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
             if kind not in self.parts:
@@ -235,7 +250,20 @@ class Recipe:
         if images and part.name not in (FILES_DATASET, f"{BUNDLED}:{FILES_DATASET}"):
             part = Part(FILES_DATASET)  # a recipe's own data set gives way
         options = dict(part.options) | ({"paths": tuple(images)} if images else {})
-        return make_step(catalog, "dataset", part.name, options)
+        step = make_step(catalog, "dataset", part.name, options)
+        self._check_trusted(step, part)
+        return step
+
+    def _check_trusted(self, step: Step, part: Part) -> None:
+        """Refuse a program that a recipe's file names, unless its user trusts it."""
+        with blamed(step, at="programs"):
+            programs = {} if self.trust_torchscript or not part.from_file else step.programs()
+        for option in sorted(part.from_file & {*programs}):
+            raise UsageError(
+                f"the recipe names {programs[option]} as --{step.name}.{option.replace('_', '-')}, "
+                "which is a program (TorchScript) and could do all that you may; if you trust "
+                "who made it, add --trust-torchscript (in Python trust_torchscript=True)"
+            )
 
     def _extras(self, catalog: Catalog, built: Plan) -> list[Step]:
         """The metrics and writers that join in where none were chosen."""

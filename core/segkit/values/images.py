@@ -120,8 +120,9 @@ def _near(source: Path) -> str:
 def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
     """One name a file: its stem; a second file of that stem gets `-2`, and so on.
 
-    A backslash in it becomes a hyphen. A number that would make another file's stem is skipped. Names that differ only by case or by
-    Unicode's way of composing letters count as the same, since some file systems cannot keep both.
+    A backslash in it becomes a hyphen. A number that would make another file's stem is skipped.
+    Names that differ only by case or by Unicode's way of composing letters count as the same, since
+    some file systems cannot keep both.
     """
     return distinct([_stem(p) for p in paths])
 

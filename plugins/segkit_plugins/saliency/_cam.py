@@ -7,6 +7,7 @@ more than that, `explain`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -55,7 +56,8 @@ class ClassActivationMap(Saliency):
     model: str = "efficientnet-lite0"
     """The classifier: efficientnet-lite0 (ImageNet's classes and person; ships with segkit), shapes
     (the five generated shapes; ships too), torchvision:NAME or timm:NAME with a checkpoint, or a
-    TorchScript file (a program: use files that you trust)."""
+    TorchScript file (a program: use files that you trust; of a recipe it takes
+    --trust-torchscript)."""
     checkpoint: Path | None = None
     """Weights of a torchvision or timm model, or of an efficientnet-lite0 of your own: a state_dict
     in .pth or .safetensors."""
@@ -161,6 +163,15 @@ class ClassActivationMap(Saliency):
     def close(self) -> None:
         """Drop the classifier."""
         self._classifier = None
+
+    def programs(self) -> Mapping[str, Path]:
+        """The TorchScript file, if the model is one."""
+        family, _, name = self.model.partition(":")
+        known = self.model in ("efficientnet-lite0", "shapes") or (
+            family in ("torchvision", "timm") and name
+        )
+        file = not known and os.path.isfile(self.model)  # noqa: PTH113 - long names are none
+        return {"model": Path(self.model)} if file else {}
 
     def weight_files(self) -> Mapping[str, Path]:
         """The classifier's weights."""
