@@ -80,8 +80,8 @@ class Coco(Dataset):
     which every metric leaves out as COCO's own does, or its class, without an instance."""
 
     outside: bool = False
-    """Read photos whose file names lead out of `root` too, as absolute ones do. Left out, such a name
-    is refused, for a JSON file may be anybody's."""
+    """Read photos whose file names lead out of `root` too, as absolute ones do. Left out, they are
+    refused: a JSON file may be anybody's."""
 
     @property
     def names(self) -> Sequence[str]:
