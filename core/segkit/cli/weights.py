@@ -39,7 +39,8 @@ def command() -> click.Command:
             click.Command(
                 "fetch",
                 callback=_fetch,
-                help="Fetch weights by name, or hf:OWNER/NAME from the Hugging Face hub. A fetch "
+                help="Fetch weights by name, or hf:OWNER/NAME[@REVISION] from the Hugging Face "
+                "hub. A fetch "
                 "that was cut off goes on.",
                 params=[click.Argument(["name"]), plugin],
             ),

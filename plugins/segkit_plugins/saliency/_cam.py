@@ -62,7 +62,10 @@ class ClassActivationMap(Saliency):
     """Weights of a torchvision or timm model, or of an efficientnet-lite0 of your own: a state_dict
     in .pth or .safetensors."""
     pretrained: bool = False
-    """Let torchvision or timm download its ImageNet weights, if they are not there already."""
+    """Let torchvision or timm download its ImageNet weights, if they are not there already.
+    timm:NAME@REVISION is a certain state of the hub's."""
+    sha256: str = Field("", pattern="^([0-9a-f]{64})?$")
+    """The hash that the model's one weight file must have, 64 hexadecimal digits; left out: any."""
     class_names: tuple[str, ...] = ()
     """The model's classes in the order of its outputs, or one file with a name a line; left out:
     ImageNet's where there are 1000 outputs, else class-0, class-1 …"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segkit.values.files import sha256 as sha256
 from segkit.values.reading import check_file as check_file
 from segkit.values.reading import parsed_json as parsed_json
 from segkit.values.reading import parsed_toml as parsed_toml
