@@ -15,7 +15,8 @@ One array of tables for each kind. A kind that is left out gets its default wher
 what the default makes; an empty array (`transform = []`) means none. There is a default transform
 only where saliency and prompters are left out too: it belongs to theirs. In `[[prompt]]`,
 `merge = true` joins a prompter to the one before it: both make one prompt. Paths are relative to
-the folder that segkit is started in. `[record]` is written by a run and not read.
+the folder that segkit is started in. `[record]` is written by a run; of it only the hashes of
+weight files are read, to which a run from it is held.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
 from segkit.plugins.steps import Metric, Prompter, Step
+from segkit.running.pins import check_pins, pinned
 from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
 from segkit.values.reading import parsed_toml, read_text
 from segkit.values.types import Masks
@@ -95,6 +97,9 @@ class Recipe:
     """Masks that a judge holds for worse are left out of labels and files; 0: none."""
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
+    pins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """STEP/MODEL to the SHA-256 that its weights must have, and the hub's revision, as `[record]`
+    of a recipe's file says; a flag on a step frees its own."""
     trust_torchscript: bool = False
     """Whether files that `load` has found named may be programs, which can do all that you may."""
 
@@ -122,7 +127,8 @@ class Recipe:
             else p
             for p in parts[kind]
         )
-        return replace(self, parts=parts)
+        pins = {key: pin for key, pin in self.pins.items() if key.partition("/")[0] != name}
+        return replace(self, parts=parts, pins=pins)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -130,7 +136,8 @@ class Recipe:
 
         Raises `UsageError` if it is missing, not TOML or not a recipe.
         """
-        recipe = cls.from_dict(read_toml(path), f"--recipe {path}")
+        content = read_toml(path)
+        recipe = cls.from_dict(content, f"--recipe {path}")
         parts = {
             kind: tuple(
                 replace(
@@ -142,7 +149,7 @@ class Recipe:
             )
             for kind, some in recipe.parts.items()
         }
-        return replace(recipe, parts=parts)
+        return replace(recipe, parts=parts, pins=pinned(content.get("record")))
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], where: str = "the recipe") -> Recipe:
@@ -193,11 +200,14 @@ class Recipe:
         `images` are the files, folders and patterns named without a flag. Raises `UsageError` for
         options and plans that do not work, `PluginError` for plugins that do not.
         """
+        held: list[Step] = []
 
         def made(part: Part, kind: str) -> Step:
             name = f"{BUNDLED}:{part.name}" if part.default else part.name
             step = part.fresh or make_step(catalog, kind, name, part.options)
             self._check_trusted(step, part)
+            if part.step is None:
+                held.append(step)
             return step
 
         def chosen(kind: str, otherwise: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
@@ -237,7 +247,9 @@ class Recipe:
             *[*segmenters, *after, *metrics, *writers],
         ]
         finished = partial(plan, steps, rounds=self.rounds, least_quality=self.least_quality)
-        return finished(defaults=self._extras(catalog, finished()))
+        built = finished(defaults=self._extras(catalog, finished()))
+        check_pins(held, self.pins)
+        return built
 
     def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:
         """The data set; images named without a flag are paths of the data set `files`."""

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
-from segkit.plugins.named_files import weight_files_of
 from segkit.plugins.steps import Step
+from segkit.running.pins import file_hash, recorded_pins
 from segkit.running.plan import Plan
-from segkit.running.recipe import Recipe, read_toml
-from segkit.values.files import sha256
+from segkit.running.recipe import Recipe
 
 
 def recorded(
@@ -45,22 +42,14 @@ def recorded(
             merge = {"merge": True} if index else {}
             content["prompt"].append(_table(step, catalog) | merge)
     steps = (plan.dataset, *plan.steps)
-    weights = {f"{step.name}/{name}": d for step in steps for name, d in _weights(step).items()}
     content["record"] = {
         "segkit": _version("segkit"),
         "torch": _version("torch"),
         "numpy": _version("numpy"),
-        "weights": weights,
+        **recorded_pins(steps, shipped=True),
         **_plugins(steps, catalog),
     }
     return content
-
-
-def _weights(step: Step) -> dict[str, str]:
-    """The hashes of a step's weight files."""
-    files = weight_files_of(step)
-    with blamed(step, at="weight_files"):
-        return {name: _sha256(path) for name, path in files.items()}
 
 
 def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:
@@ -85,7 +74,7 @@ def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[d
         source = {"distribution": entry.distribution, "version": entry.version}
         rows.setdefault((entry.kind, entry.name), plugin | source)
         if entry.package is None:
-            source["sha256"] = _sha256(Path(entry.target))
+            source["sha256"] = file_hash(Path(entry.target))
         sources[entry.source] = source | {"where": entry.where}
     return {"plugins": list(rows.values()), "distributions": list(sources.values())}
 
@@ -126,30 +115,6 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _sha256(path: Path) -> str:
-    """A file's hash; many plans name the same checkpoint, which is read once."""
-    try:
-        status = path.stat()
-        return _digest(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise UsageError(
-            f"the file {path} could not be read: {error.strerror or error}; check its path"
-        ) from None
-
-
-@lru_cache(maxsize=32)
-def _digest(path: Path, size: int, changed: int) -> str:
-    """The hash of a file of this size and time of change."""
-    return sha256(path)
-
-
-def recorded_weights(path: Path) -> dict[str, str]:
-    """STEP/MODEL to the SHA-256 of the weights that a run's recipe.toml has noted."""
-    record = read_toml(path).get("record", {})
-    weights = record.get("weights", {}) if isinstance(record, dict) else {}
-    return {str(k): str(v) for k, v in weights.items()} if isinstance(weights, dict) else {}
 
 
 def comparable(recipe: Recipe) -> dict[str, Any]:
