@@ -192,9 +192,9 @@ def test_files_of_no_known_form(tmp_path):
     for content, found in [
         ({"a": [[1, 2, 3]]}, "not enough values"),
         ({"a": [[1, 2, 3, 4, 1, 0.5, 0]]}, "a box of 'a' has 7 values"),
-        ({"a": 3}, "'int' object is not iterable"),
+        ({"a": 3}, "its entries are of another form"),
         ([{"image_id": 1}], "it lacks 'category_id'"),
-        (3, "it is a int"),
+        (3, "it is neither an object nor a list"),
         (coco(images=twice), "two of its images are called 'a' or have the id 8"),
         (coco(annotations=strange), "the annotation 1 is of the image 8, which 'images' lacks"),
     ]:

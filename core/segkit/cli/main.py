@@ -142,9 +142,29 @@ def _run(args: list[str]) -> int:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (UnicodeError, OSError, ValueError) as error:
+        return _damage(error, debug)
     finally:
         warnings.formatwarning = shown
     return result if isinstance(result, int) else 0
+
+
+def _damage(error: Exception, debug: bool) -> int:
+    """Tell of a damaged package, where a library has failed at it; raises any other error again."""
+    import traceback
+
+    from segkit.plugins.packages import damaged
+
+    frames = traceback.extract_tb(error.__traceback__)
+    at_metadata = any("metadata" in Path(frame.filename).parts[-2] for frame in frames[-8:])
+    found = damaged() if at_metadata else None
+    if found is None:
+        raise error
+    _trace(debug)
+    where, why = found
+    text = f"the entry points of the package in {where} cannot be read ({why}), and a library that "
+    echo(f"Error: {sentence(text)}segkit uses needs them; install it again, or remove it", err=True)
+    return 1
 
 
 def _trace(debug: bool) -> None:

@@ -21,8 +21,12 @@ def echo(text: object, *, err: bool = False, nl: bool = True) -> None:
 
 
 def sentence(text: object) -> str:
-    """An error as it is printed: in one line, but for lists, whose lines begin with two spaces."""
-    return visible(re.sub(r"\n(?! {2})", r"\\n", str(text)))
+    """An error as it is printed: in one line, but for lists, whose lines begin with two spaces.
+
+    Of names without end the middle is left out.
+    """
+    short = re.sub(r"(\S{200})\S{200,}(\S{40})", r"\1…\2", str(text))
+    return visible(re.sub(r"\n(?! {2})", r"\\n", short))
 
 
 def warning_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:

@@ -35,6 +35,9 @@ from segkit.values.types import (
     checked_classes,
 )
 
+LONGEST = 300
+"""So much of a file's name stands in a sentence."""
+
 
 def named(step: Step | type[Step]) -> str:
     """Which step it is, as sentences begin: kind, name, distribution and version."""
@@ -66,9 +69,10 @@ def why_failed(
         text = str(error) if source in str(error) else f"{named(step)}: {error}"
         fault = isinstance(error, (BadValueError, PluginError))
         return text + (_place(step, error, at) if fault else "")
-    return f"{named(step)} {doing} {error_line(error)}" + (
-        _place(step, error, at) if others else ""
-    )
+    text = f"{doing} {error_line(error)}"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"cannot use '{str(error.filename)[:LONGEST]}': {error.strerror}"
+    return f"{named(step)} {text}" + (_place(step, error, at) if others else "")
 
 
 def _place(step: Step | type[Step], error: Exception, at: str) -> str:

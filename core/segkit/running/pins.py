@@ -14,6 +14,7 @@ from segkit.plugins.named_files import weight_files_of
 from segkit.plugins.places import root_of
 from segkit.plugins.steps import Step
 from segkit.values.files import sha256
+from segkit.values.reading import check_file
 
 _IN_HUB = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})/")
 """Where the hub's client keeps a file of OWNER/NAME at a commit."""
@@ -86,6 +87,7 @@ def check_pins(steps: Iterable[Step], pins: Mapping[str, tuple[str, str]]) -> No
 def file_hash(path: Path) -> str:
     """A file's hash; many plans name the same checkpoint, which is read once."""
     try:
+        check_file(path)
         status = path.stat()
         return _digest(path, status.st_size, status.st_mtime_ns)
     except OSError as error:

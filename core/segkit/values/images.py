@@ -63,9 +63,10 @@ def find_images(sources: Sequence[str | Path]) -> tuple[Path, ...]:
     for source in sources:
         try:
             images = _images_of(Path(os.path.expanduser(source)))  # noqa: PTH111 - never raises
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a zero byte
+            reason = getattr(error, "strerror", None) or "its name holds a zero byte"
             raise UsageError(
-                f"'{source}' cannot be looked into ({error.strerror}); name another file or folder"
+                f"'{source}' cannot be looked into ({reason}); name another file or folder"
             ) from None
         for path in images:
             paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links

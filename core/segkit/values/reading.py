@@ -58,9 +58,12 @@ def read_bytes(path: str | Path, most: int = MOST) -> bytes:
 def read_text(path: str | Path, errors: str = "strict", most: int = MOST) -> str:
     """The text of an ordinary file in UTF-8, its lines ended by newlines alone.
 
-    Raises `OSError` as `read_bytes` does, and `UnicodeDecodeError`, which is a `ValueError`.
+    Raises `OSError` as `read_bytes` does, and for bytes that are no text.
     """
-    text = read_bytes(path, most).decode("utf-8-sig", errors)
+    try:
+        text = read_bytes(path, most).decode("utf-8-sig", errors)
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, "it is no text in UTF-8", str(path)) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

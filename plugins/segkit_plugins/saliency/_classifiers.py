@@ -269,7 +269,7 @@ def _given_names(options: ClassifierOptions) -> tuple[str, ...]:
         return given
     try:
         lines = read_text(given[0]).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UsageError(
             f"--{options.step}.class-names {given[0]} cannot be read as a file of names "
             f"({first_line(error)}); give a file with a name a line, or each name"

@@ -258,10 +258,9 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     """What a table's file says, in its order."""
     try:
         text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+    except OSError as error:
         raise UsageError(
-            f"the name table '{path}' cannot be read ({reason}); name another file"
+            f"the name table '{path}' cannot be read ({error.strerror}); name another file"
         ) from None
     suffix = path.suffix.lower()
     if suffix not in (".json", ".toml"):
@@ -284,17 +283,24 @@ def _lines(path: Path, text: str) -> list[tuple[str, str]]:
     """The pairs of lines `source,target`."""
     pairs: list[tuple[str, str]] = []
     lines = [line.strip() for line in text.splitlines()]
-    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
+    for number, row in enumerate(_rows(path, lines), 1):
         if not row or row[0].startswith("#"):
             continue
         if len(row) != 2:
             raise UsageError(
                 f"line {number} of the name table '{path}' should be 'source,target', but is "
-                f"'{lines[number - 1]}'; put names with commas in quotes"
+                f"'{lines[number - 1][:60]}'; put names with commas in quotes"
             )
         if pairs or row != ["source", "target"]:
             pairs.append((row[0].strip(), row[1].strip()))
     return pairs
+
+
+def _rows(path: Path, lines: Sequence[str]) -> list[list[str]]:
+    try:
+        return list(csv.reader(lines, skipinitialspace=True))
+    except csv.Error as error:
+        raise UsageError(f"the name table '{path}' is no CSV ({error}); correct it there") from None
 
 
 def class_names(given: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,8 @@ class Yolo(Prompter):
 
     def weight_files(self) -> Mapping[str, Path]:
         """The model, and the file of its large arrays if they lie apart."""
-        apart = self.weights.with_name(f"{self.weights.name}.data")
-        return {"yolo": self.weights, **({"yolo-data": apart} if apart.is_file() else {})}
+        apart = Path(f"{self.weights}.data")
+        return {"yolo": self.weights, **({"yolo-data": apart} if os.path.isfile(apart) else {})}  # noqa: PTH113
 
     def __call__(self, image: Image) -> Prompts:
         """A prompt with a box for each detection; none if nothing is found."""
