@@ -163,7 +163,16 @@ def test_an_id_that_has_no_name(tmp_path, classes, options, among):
 
 
 @pytest.mark.parametrize(
-    "box", ["9, 0, 4, 9", "0, 9, 9, 4", "60, 0, 70, 9", "-9, 0, -1, 9", "NaN, 0, 9, 9"]
+    "box",
+    [
+        "9, 0, 4, 9",
+        "0, 9, 9, 4",
+        "9, 0, 8, 9",
+        "0, 9, 9, 8.5",
+        "60, 0, 70, 9",
+        "-9, 0, -1, 9",
+        "NaN, 0, 9, 9",
+    ],
 )
 def test_a_box_that_is_none(tmp_path, box):
     path = saved(tmp_path / "b.json", f'{{"a": [[{box}, 1]], "b": [[-5, 3, 99, 5, 1]]}}')

@@ -153,8 +153,8 @@ class Yolo(Prompter):
         try:
             check_file(self.weights)
         except OSError as error:
-            there = isinstance(error, FileNotFoundError)
-            reason = "there is no such file" if there else error.strerror
+            gone = isinstance(error, FileNotFoundError)
+            reason = "there is no such file" if gone else error.strerror
             raise UsageError(
                 f"--yolo.weights {self.weights}: {reason}; give a YOLO that was exported to ONNX"
             ) from None
