@@ -88,6 +88,6 @@ def test_where_a_library_fails_at_one_the_sentence_names_it(damage, tmp_path, na
     assert b"Traceback" not in done.stderr
     if done.returncode:
         assert done.stderr.decode() == (
-            f"Error: the entry points of the package in {folder} cannot be read (it is no text in "
-            "UTF-8), and a library that segkit uses needs them; install it again, or remove it\n"
+            f"Error: the entry points of the package in {folder} cannot be read (it is no UTF-8 "
+            "text), and a library that segkit uses needs them; install it again, or remove it\n"
         )

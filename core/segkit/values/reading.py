@@ -63,7 +63,7 @@ def read_text(path: str | Path, errors: str = "strict", most: int = MOST) -> str
     try:
         text = read_bytes(path, most).decode("utf-8-sig", errors)
     except UnicodeDecodeError:
-        raise OSError(errno.EILSEQ, "it is no text in UTF-8", str(path)) from None
+        raise OSError(errno.EILSEQ, "it is no UTF-8 text", str(path)) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
