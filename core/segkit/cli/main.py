@@ -156,7 +156,7 @@ def _damage(error: Exception, debug: bool) -> int:
     from segkit.plugins.packages import damaged
 
     frames = traceback.extract_tb(error.__traceback__)
-    at_metadata = any("metadata" in Path(frame.filename).parts[-2] for frame in frames[-8:])
+    at_metadata = any("metadata" in Path(frame.filename).parent.name for frame in frames[-8:])
     found = damaged() if at_metadata else None
     if found is None:
         raise error
