@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import segkit.plugins.steps
 from segkit import Catalog
 
 DAMAGE = {
