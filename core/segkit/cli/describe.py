@@ -11,11 +11,12 @@ import click
 
 from segkit.cli.common import check_flags, plugin_options
 from segkit.cli.options import PlanCommand, completed, kind_options
+from segkit.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
+    from segkit.cli.console import Console
     from segkit.plugins.steps import Dataset
     from segkit.reporting.describe import Description
 
@@ -77,7 +78,7 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
         elif not params["quiet"]:
             _print(description, files)
     if stopped:
-        click.echo(f"Stopped after {description.looked_at} of {description.total} images", err=True)
+        echo(f"Stopped after {description.looked_at} of {description.total} images", err=True)
         return 130
     return 1 if description.spoilt else 0
 
@@ -85,7 +86,8 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
 def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
     """Look at all images, with a bar on a terminal; False if the user has stopped it."""
     from rich import progress
-    from rich.console import Console
+
+    from segkit.cli.console import Console
 
     console = Console(stderr=True)
     with progress.Progress(
@@ -110,9 +112,9 @@ def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
 
 
 def _print(description: Description, files: Sequence[Path]) -> None:
-    from rich.console import Console
+    from segkit.cli.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     console.print(description.headline)
     for table in (_classes(description), *_groups(description), _sizes(description)):
         if table is not None:

@@ -9,6 +9,7 @@ import click
 
 from segkit.cli.common import common_options
 from segkit.cli.options import PlanCommand, completed, kind_options
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 
 SHARED = ("split", "plugin", "only", "quiet", "debug")
@@ -47,9 +48,9 @@ def _export(ctx: click.Context, /, directory: Path, **params: Any) -> int:
     writers: Any = [make_step(catalog, "writer", part.name, part.options) for part in parts]
     done = export(directory, writers, catalog)
     for sentence in done.failed.values():
-        click.echo(f"failed: {sentence}", err=True)
+        echo(f"failed: {sentence}", err=True)
     if not params["quiet"]:
         folders = ", ".join(str(directory / writer.name) for writer in writers)
         plural = "" if done.images == 1 else "s"
-        click.echo(f"{done.images} image{plural} exported: {folders}")
+        echo(f"{done.images} image{plural} exported: {folders}")
     return 1 if done.failed else 0

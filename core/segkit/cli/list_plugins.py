@@ -14,6 +14,7 @@ from itertools import groupby
 import click
 
 from segkit.cli.main import make_catalog
+from segkit.errors import visible
 from segkit.kinds import GROUPS, KINDS, OBSERVER, flag_of
 from segkit.plugins.entries import Entry, plugin_record
 from segkit.running.recipe_files import bundled_recipes, recipe_summary
@@ -91,7 +92,7 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
         known = f"segkit.{kind}" in GROUPS
         flag = f"--{flag_of(kind)}" if known else f"segkit.{kind}"
         for entry in several:
-            cells = [flag, entry.name]
+            cells = [visible(flag), visible(entry.name)]
             cells += [] if bundled_only else [_source(entry)]
             if check:
                 spent = "" if entry.seconds is None else f"{entry.seconds * 1000:.0f} ms"
@@ -113,7 +114,7 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
     for cells, entry in rows:
         fault = None if entry.error is None else "yellow"
         room = max(terminal - indent, NARROW)
-        texts = textwrap.wrap(entry.error or entry.summary, room, break_on_hyphens=False)
+        texts = textwrap.wrap(visible(entry.error or entry.summary), room, break_on_hyphens=False)
         styled = [click.style(text, fg=fault) for text in texts]
         flag, name, *others = line(cells)
         first = styled.pop(0) if styled and not below else ""
@@ -137,8 +138,8 @@ def _sources(entries: Sequence[Entry]) -> Iterator[str]:
     places = {_source(e): e.where for e in entries}
     width = max((len(source) for source in places), default=0)
     for source, place in places.items():
-        yield f"{source:{width}}  {_dim(place)}"
+        yield f"{source:{width}}  {_dim(visible(place))}"
 
 
 def _source(entry: Entry) -> str:
-    return f"{entry.distribution} {entry.version}"
+    return visible(f"{entry.distribution} {entry.version}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from segkit.deprecations import SegkitWarning
+from segkit.cli.terminal import echo, sentence, warning_line
 from segkit.errors import PluginError, SegkitError, UsageError, did_you_mean, error_line
 from segkit.plugins.catalog import Catalog
 
@@ -70,7 +70,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         from importlib.metadata import version
 
-        click.echo(f"segkit {version('segkit')}")
+        echo(f"segkit {version('segkit')}")
         ctx.exit()
 
 
@@ -114,35 +114,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(args: list[str]) -> int:
     debug = "--debug" in args
-    shown, warnings.formatwarning = warnings.formatwarning, _warning
+    shown, warnings.formatwarning = warnings.formatwarning, warning_line
     try:
         result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        echo(text.getvalue(), err=True, nl=False)
         return 2
     except SegkitError as error:
         _trace(debug)
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {sentence(error)}", err=True)
         return 2 if isinstance(error, (UsageError, PluginError)) else 1
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped", err=True)
+        echo("Stopped", err=True)
         return 130
     except SystemExit as stop:
         if "_SEGKIT_COMPLETE" in os.environ:
             raise  # so click ends when the shell asks which words there are
         _trace(debug)
         ending = f"a plugin or a library has ended segkit ({error_line(stop)})"
-        click.echo(f"Error: {ending}; add --debug to see where", err=True)
+        echo(f"Error: {ending}; add --debug to see where", err=True)
         return 1
     except BrokenPipeError:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (UnicodeError, OSError, ValueError) as error:
+        return _damage(error, debug)
     finally:
         warnings.formatwarning = shown
     return result if isinstance(result, int) else 0
+
+
+def _damage(error: Exception, debug: bool) -> int:
+    """Tell of a damaged package, where a library has failed at it; raises any other error again."""
+    import traceback
+
+    from segkit.plugins.packages import damaged
+
+    frames = traceback.extract_tb(error.__traceback__)
+    at_metadata = any("metadata" in Path(frame.filename).parent.name for frame in frames[-8:])
+    found = damaged() if at_metadata else None
+    if found is None:
+        raise error
+    _trace(debug)
+    where, why = found
+    text = f"the entry points of the package in {where} cannot be read ({why}), and a library that "
+    echo(f"Error: {sentence(text)}segkit uses needs them; install it again, or remove it", err=True)
+    return 1
 
 
 def _trace(debug: bool) -> None:
@@ -151,16 +173,6 @@ def _trace(debug: bool) -> None:
         import traceback
 
         traceback.print_exc()
-
-
-def _warning(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
-    """Warnings of segkit's own are sentences; others show where they come from."""
-    if issubclass(category, SegkitWarning):
-        return f"Warning: {message}\n"
-    return _format(message, category, *where, **more)
-
-
-_format = warnings.formatwarning
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from segkit.cli.options import (
     given_to,
     plugin_options,
 )
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
         screen.stop()
         kept = path.with_suffix(".ckpt").exists()
         again = "; whole epochs are kept: go on with --resume" if kept else ""
-        click.echo(f"Stopped{again}", err=True)
+        echo(f"Stopped{again}", err=True)
         raise click.exceptions.Exit(130) from None
     finally:
         screen.stop()

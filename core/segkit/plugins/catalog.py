@@ -160,6 +160,8 @@ class Catalog:
         if entry.status == "unsupported":
             raise PluginError(str(entry.error))
         if entry.target not in self._modules:
+            import segkit.plugins.steps  # noqa: F401 - what fails in it is no fault of the plugin's
+
             try:
                 with plugin_code():
                     self._modules[entry.target] = import_module(entry.target)

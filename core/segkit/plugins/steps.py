@@ -185,7 +185,8 @@ class Judge(Step):
 
     def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
         masks: Masks = given["masks"]
-        if output.masks is not masks.masks and not np.array_equal(output.masks, masks.masks):
+        same = output.masks is masks.masks or np.array_equal(output.masks, masks.masks)
+        if not same or not np.array_equal(output.prompt, masks.prompt):
             return "should leave the masks as they are and in their places, but changes them"
         return (
             None

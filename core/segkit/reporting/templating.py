@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segkit.errors import visible
 from segkit.reporting.charts import finite, signed
 from segkit.values.files import write_file
 
@@ -25,6 +26,7 @@ def template(name: str) -> Template:
         loader=PackageLoader("segkit.reporting", "templates"),
         autoescape=True,  # names and error sentences come from file names
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -34,6 +36,11 @@ def template(name: str) -> Template:
     environment.filters["signed"] = signed
     environment.globals["finite"] = finite
     return environment.get_template(name)
+
+
+def _shown(value: object) -> object:
+    """What a page shows of a text that may be anybody's: nothing that turns or ends lines."""
+    return visible(value) if type(value) is str else value
 
 
 def style_and_script(*names: str) -> dict[str, str | Markup]:

@@ -22,7 +22,6 @@ from segkit.running.owned import OWN, Left, Line, files_in, files_named, is_insi
 from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import (
     comparable,
-    recorded_weights,
     to_toml,
     without_joined,
 )
@@ -235,7 +234,7 @@ class Record:
         before = comparable(earlier)
         now = comparable(without_joined(Recipe.from_dict(self._recipe), earlier))
         weights = self._recipe.get("record", {}).get("weights", {})
-        for file, digest in recorded_weights(path).items():
+        for file, (digest, _) in earlier.pins.items():
             if weights.get(file, digest) != digest:
                 raise UsageError(
                     f"--resume: the weights {file} have changed since {self.directory} was run; "

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.values.files import json_lines
+from segkit.values.reading import parsed_toml, read_text
 
 LEDGER = "segkit-run.jsonl"
 KEY = "segkit-run"
@@ -180,12 +180,8 @@ def _is_older(directory: Path) -> bool:
 
 def record_of(directory: Path) -> dict[str, Any] | None:
     """The table `[record]` of a folder's recipe.toml, or None."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        recipe = tomllib.loads((directory / "recipe.toml").read_text(encoding="utf-8"))
+        recipe = parsed_toml(read_text(directory / "recipe.toml"))
     except (OSError, ValueError):
         return None
     record = recipe.get("record")

@@ -20,7 +20,9 @@ from segkit.plugins.contract import (
 )
 from segkit.plugins.figures import figure_of
 from segkit.plugins.finishing import finish, finishes
+from segkit.plugins.named_files import written_by
 from segkit.plugins.observers import Observers
+from segkit.plugins.steps import Writer
 from segkit.running.folder import UNWRITABLE, Record, disk_error
 from segkit.running.notes import Findings, shown_in, warm_regions, without_foreign
 from segkit.running.plan import Plan
@@ -115,7 +117,7 @@ def write_files(
     names = type(writer).inputs().all
     returned = writer.write(**{n: values[n] for n in names if n in values})
     paths = check_output(writer, returned, {})
-    return [Path(p).relative_to(directory).as_posix() for p in paths]
+    return [*written_by(writer, paths, directory, at=writer.work)]
 
 
 def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
@@ -231,13 +233,22 @@ def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str
                 if not finishes(writer):
                     continue  # it has nothing to do, and no files to look for
                 with _collected(faults), blamed(writer, let=(OSError,)):
-                    record.note_finish(partial(finish, writer, images=total.finished))
+                    record.note_finish(partial(_finished, writer, total.finished))
             record.finish(summaries[name])
         except OSError as error:
             raise disk_error(error, record.directory, total.images) from error
     if faults:
         raise faults[0]
     return summaries
+
+
+def _finished(writer: Writer, images: Sequence[str], directory: Path) -> tuple[str, ...] | None:
+    """The paths that a writer's `finish` gives back, checked; None where it gives none."""
+    returned = finish(writer, directory, images)
+    if returned is None:
+        return None
+    names = written_by(writer, check_output(writer, returned, {}), directory, at="finish")
+    return tuple(str(directory / name) for name in names)
 
 
 def notes_of(summaries: Iterable[Summary]) -> list[str]:

@@ -23,6 +23,7 @@ from segkit.plugins.contract import (
     details_of,
     has_truth,
     item_of,
+    named,
     scores_of,
     why_failed,
 )
@@ -179,8 +180,13 @@ class _Scoring(Scored):
         there = {**values, "image": image, "truth": truth, "classes": dict(self.classes)}
         scores, counts = dict(line.scores), dict(line.counts)
         for metric in self.metrics:
-            names = type(metric).inputs().all
-            given = {name: there[name] for name in names if name in there}
+            names = type(metric).inputs()
+            given = {name: there[name] for name in names.all if name in there}
+            if lacking := [name for name in names.required if name not in there]:
+                raise UsageError(
+                    f"{named(metric)} needs '{lacking[0]}', which this run has not kept; choose "
+                    "others by --metric"
+                )
             try:
                 with plugin_code():
                     made = getattr(metric, metric.work)(**given)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.plugins.contract import names_of
+from segkit.plugins.named_files import files_of
 from segkit.plugins.steps import Dataset
 from segkit.running.calling import Failure
 from segkit.running.owned import Line, files_named
@@ -61,7 +62,7 @@ class RunImages:
         That is before the first is read, so whatever changes from then on is found later.
         """
         names = names_of(dataset)
-        files = [tuple(map(Path, dataset.files_of(i))) for i in range(len(names))]
+        files = [files_of(dataset, i) for i in range(len(names))]
         known: dict[Path, os.stat_result | None] = {}
         links: set[Path] = set()
         for path in (path for several in files for path in several):

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segkit.values.reading import check_file
+
 BLOCK = 1 << 20
 """Bytes that are read at once."""
 
@@ -45,7 +47,8 @@ def write_file(path: str | Path, content: str | bytes, *, sync: bool = False) ->
 
 
 def sha256(path: Path) -> str:
-    """A file's SHA-256. Raises `OSError` if it cannot be read."""
+    """A file's SHA-256. Raises `OSError` if it cannot be read, or is no ordinary file."""
+    check_file(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
