@@ -148,11 +148,9 @@ def watching(
 
 def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
     """The plan as a recipe file, every default written out."""
-    from segkit.running.recipe_record import recorded, to_toml
+    from segkit.running.recipe_record import to_toml, written_out
 
-    content = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
-    content.pop("record")
-    return to_toml(content)
+    return to_toml(written_out(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes))
 
 
 def page_of(directory: Path) -> Path | None:

@@ -29,6 +29,30 @@ def recorded(
 
     It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
     """
+    steps = (plan.dataset, *plan.steps)
+    weights = {
+        f"{step.name}/{name}": _sha256(path)
+        for step in steps
+        for name, path in _weight_files(step).items()
+    }
+    record = {
+        "segkit": _version("segkit"),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "weights": weights,
+        **_plugins(steps, catalog),
+    }
+    return {**written_out(plan, catalog=catalog, seed=seed, classes=classes), "record": record}
+
+
+def written_out(
+    plan: Plan,
+    *,
+    catalog: Catalog | None = None,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A plan as the content of a recipe file, every default written out."""
     run = {"seed": seed, "rounds": plan.rounds, "classes": list(classes)}
     if plan.least_quality:
         run["least_quality"] = plan.least_quality
@@ -43,19 +67,6 @@ def recorded(
         for index, step in enumerate(group):
             merge = {"merge": True} if index else {}
             content["prompt"].append(_table(step, catalog) | merge)
-    steps = (plan.dataset, *plan.steps)
-    weights = {
-        f"{step.name}/{name}": _sha256(path)
-        for step in steps
-        for name, path in _weight_files(step).items()
-    }
-    content["record"] = {
-        "segkit": _version("segkit"),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
-        "weights": weights,
-        **_plugins(steps, catalog),
-    }
     return content
 
 
@@ -92,12 +103,16 @@ def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[d
 
 
 def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
-    entry = catalog.origin(type(step)) if catalog else None
-    name = step.name
-    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
-        name = entry.full_name  # the short one means another plugin
     options = step.model_dump(mode="json", exclude_none=True)
-    return {"name": name, **options}
+    return {"name": name_of(step, catalog), **options}
+
+
+def name_of(step: Step, catalog: Catalog | None) -> str:
+    """The name by which a recipe finds the step's plugin again."""
+    entry = catalog.origin(type(step)) if catalog else None
+    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
+        return entry.full_name  # the short one means another plugin
+    return step.name
 
 
 def to_toml(content: Mapping[str, Any]) -> str:
