@@ -6,16 +6,18 @@ Nothing here knows of gradio; the page only carries forms in and HTML out.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from segkit import Catalog, Plan, Prompt, Recipe, SegkitError, Step
-from segkit.kinds import BUNDLED, KINDS, OBSERVER, SWEPT
+from segkit.kinds import BUNDLED, KINDS, SWEPT
+from segkit.plugins.contract import blamed
 from segkit.plugins.entries import Entry
 from segkit.running.interactive import Clicks, Interactive, Stage, Trial
-from segkit_ui.playground.fields import widgets_of
+from segkit_ui.playground.fields import Widget, options_of, widgets_of, written
 from segkit_ui.playground.form import Bounds, Form, Side, command_of, recipe_of, side_of, toml_of
 from segkit_ui.playground.photos import Photo, Photos
 from segkit_ui.playground.shots import Artist, Shot
@@ -60,6 +62,8 @@ class Run:
     seconds: float = 0.0
     note: str = ""
     error: str | None = None
+    end: Shot | None = None
+    """Its result."""
     command: str = ""
     toml: str = ""
     file: str = "recipe.toml"
@@ -105,10 +109,10 @@ class Bench:
         )
 
     def offered(self, kind: str) -> list[tuple[str, Entry]]:
-        """The plugins of a kind as `segkit list-plugins` has them, each with its name in recipes."""
+        """The plugins of a kind that `segkit list-plugins` has, each by its name in recipes."""
         entries = [e for e in self.catalog.entries(kind) if e.status not in _UNUSABLE]
-        short = [e for e in entries if e.status == "found" and e.distribution == BUNDLED]
-        return [(e.name if e in short else e.full_name, e) for e in entries if e.kind != OBSERVER]
+        own = [e for e in entries if e.distribution == BUNDLED and e.status != "shadowed"]
+        return [(e.name if e in own else e.full_name, e) for e in entries]
 
     def _drawn(self, side: Side) -> dict[str, list[dict[str, Any]]]:
         """Each kind's steps with their widgets and what stands in them."""
@@ -122,8 +126,8 @@ class Bench:
                 row["error"] = str(error)
                 continue
             row["summary"] = _first_line(step)
-            row["widgets"] = [(w, chosen.options.get(w.name, w.default)) for w in widgets_of(step)]
-            row["changed"] = sum(text.strip() != w.default for w, text in row["widgets"])
+            row["widgets"] = _filled(step, chosen.options)
+            row["changed"] = any(t.strip() != w.default for w, t in row["widgets"])
         return drawn
 
     # ---- the stages -----------------------------------------------------------------------------
@@ -173,6 +177,7 @@ class Bench:
             self._cards(trial, self.artist(photo)),
             trial.plan.words.partition(" > ")[2],
             trial.seconds,
+            end=self.artist(photo).result(trial) if trial.error is None else None,
             note="Nothing reads heatmaps here, so saliency is left out." if unread else "",
             command=command_of(recipe, trial.plan, self.catalog, photo.words, file),
             toml=toml_of(recipe, trial.plan, self.catalog),
@@ -189,9 +194,7 @@ class Bench:
             if judged and stage.kind == "segmenter" and not makes_labels:
                 continue  # the judge's card shows the same masks, and their quality
             shots, more = artist.shots(stage, trial) if stage.error is None else ([], 0)
-            cards.append(
-                Card(_title(stage), _steps(stage), _time(stage), shots, more, stage.error)
-            )
+            cards.append(Card(_title(stage), _steps(stage), _time(stage), shots, more, stage.error))
         if trial.error is None and trial.labels is None and trial.masks is not None:
             cards.append(Card("Result", "", "", [artist.result(trial)]))
         return cards
@@ -223,6 +226,17 @@ class Bench:
             asked = Prompt(points=points, signs=signs)
             answers.append((run.letter, self.artist(photo).answer(trial, asked, run.trial)))
         return answers
+
+
+def _filled(step: type[Step], texts: Mapping[str, str]) -> list[tuple[Widget, str]]:
+    """Each widget with its text: what stands there, else what the step makes of the others."""
+    there: Step | None = None
+    with suppress(SegkitError), blamed(step):
+        there = step(**options_of(step, texts))
+    return [
+        (w, texts.get(w.name, w.default if there is None else written(getattr(there, w.name))))
+        for w in widgets_of(step)
+    ]
 
 
 _UNUSABLE = ("bad name", "bad group", "unsupported")

@@ -187,15 +187,18 @@ def value_of(step: type[Step], widget: Widget, text: str) -> Any:
         return None
     if not text and widget.sort in ("slider", "number"):
         raise UsageError(f"{widget.label} of {step.name} is empty; enter a number")
-    if text[:1] in "[{" and (widget.several or widget.sort == "text"):
+    if text.startswith(("[", "{")) and widget.sort == "text":
         try:
             return json.loads(text)
         except ValueError:
             return text
-    if widget.several:
-        masked = text.replace("\\,", "\0")
-        return tuple(p.strip().replace("\0", ",") for p in masked.split(",") if p.strip())
-    return text
+    return listed(text) if widget.several else text
+
+
+def listed(text: str) -> tuple[str, ...]:
+    r"""The parts of a list: `a, b`; `\,` is a comma that does not part them."""
+    masked = text.replace("\\,", "\0")
+    return tuple(p.strip().replace("\0", ",") for p in masked.split(",") if p.strip())
 
 
 def options_of(step: type[Step], texts: typing.Mapping[str, str]) -> dict[str, Any]:

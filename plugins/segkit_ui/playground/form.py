@@ -19,7 +19,7 @@ from segkit.errors import SegkitError
 from segkit.kinds import KINDS, SWEPT, flag_of
 from segkit.running.recipe import Part
 from segkit.running.recipe_record import name_of, to_toml, written_out
-from segkit_ui.playground.fields import options_of, widgets_of, written
+from segkit_ui.playground.fields import listed, options_of, widgets_of, written
 
 _Short = Annotated[str, StringConstraints(max_length=200)]
 _Text = Annotated[str, StringConstraints(max_length=4000)]
@@ -111,7 +111,7 @@ def recipe_of(side: Side, catalog: Catalog, bounds: Bounds) -> Recipe:
         "seed": _number(side.seed, "seed", whole=True),
         "rounds": _number(side.rounds, "rounds", whole=True),
         "least_quality": _number(side.least_quality, "least-quality"),
-        "classes": tuple(c.strip() for c in side.classes.split(",") if c.strip()),
+        "classes": listed(side.classes),
     }
     kept = {kind: some for kind, some in bounds.start.parts.items() if kind not in SWEPT}
     now = {kind: tuple(some) for kind, some in parts.items()}
@@ -168,7 +168,7 @@ def side_of(recipe: Recipe, plan: Plan, catalog: Catalog) -> Side:
         seed=str(recipe.seed),
         rounds=str(recipe.rounds),
         least_quality=f"{recipe.least_quality:g}",
-        classes=", ".join(recipe.classes),
+        classes=written(recipe.classes),
     )
 
 

@@ -18,7 +18,11 @@ _FILES = Path(__file__).parent / "templates"
 CSS = (_FILES / "playground.css").read_text(encoding="utf-8")
 """The page's style."""
 
-ALONE: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden", "api_name": False}
+ALONE: dict[str, Any] = {
+    "trigger_mode": "always_last",
+    "show_progress": "hidden",
+    "api_name": False,
+}
 """Of many changes while one is worked on, the last counts: each brings the whole form."""
 
 

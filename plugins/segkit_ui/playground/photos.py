@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from segkit import Dataset, Image, SegkitError, Truth, UsageError, read_image
+from segkit import BadImageError, Dataset, Image, SegkitError, Truth, UsageError, read_image
 from segkit.kinds import FILES_DATASET
 from segkit.plugins.contract import item_of, names_of
 
@@ -52,7 +52,7 @@ class Photos:
     def add(self, path: str | Path) -> str:
         """Offer an uploaded file; its key. Raises `BadImageError` if it is no photo."""
         path, key = Path(path), f"upload-{secrets.token_hex(8)}"
-        photo = Photo(read_image(path), None, (path.name,))
+        photo = _uploaded(path)
         with self._turn:
             self._uploads[key] = path
             while len(self._uploads) > UPLOADS:
@@ -74,8 +74,7 @@ class Photos:
 
     def _read(self, key: str) -> Photo:
         if key in self._uploads:
-            path = self._uploads[key]
-            return Photo(read_image(path), None, (path.name,))
+            return _uploaded(self._uploads[key])
         if not key.isdecimal() or int(key) >= len(self._names):
             raise UsageError("the photo is not on the menu any more; load the page again")
         index = int(key)
@@ -95,3 +94,10 @@ class Photos:
 
     def _bytes(self) -> int:
         return sum(photo.image.pixels.nbytes for photo in self._loaded.values())
+
+
+def _uploaded(path: Path) -> Photo:
+    try:
+        return Photo(read_image(path), None, (path.name,))
+    except BadImageError as error:  # who uploads knows the file by its name
+        raise BadImageError(str(error).replace(str(path), path.name), error.cause) from None
