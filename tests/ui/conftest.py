@@ -41,18 +41,18 @@ def segkit_prompters():
 '''
 
 
-@pytest.fixture
-def plugin(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory) -> Path:
     """A single file with a third party's prompter."""
-    path = tmp_path / "mine.py"
+    path = tmp_path_factory.mktemp("plugin") / "mine.py"
     path.write_text(PLUGIN)
     return path
 
 
-@pytest.fixture
-def photos(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
     """Two photos; one has a name that a page must escape."""
-    folder = tmp_path / "photos"
+    folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for name, side in (("disc", 120), ("a<b>&{{7}}", 90)):
         y, x = np.mgrid[:side, : side + 40]
@@ -63,23 +63,24 @@ def photos(tmp_path) -> Path:
     return folder
 
 
-@pytest.fixture
-def bench_of(photos, plugin):
-    """Makes a bench over the photos; closed in the end."""
-    from contextlib import ExitStack
-
+@pytest.fixture(scope="module")
+def session(photos, plugin):
+    """Trials over the photos, whose models stay open from test to test."""
     from segkit.running.interactive import Interactive
+
+    catalog = Catalog(third_party=False, files=(plugin,))
+    with Interactive(catalog, Recipe().dataset(catalog, [str(photos)])) as session:
+        yield session
+
+
+@pytest.fixture
+def bench_of(session):
+    """Makes a bench over the photos, which starts from a recipe."""
     from segkit_ui.playground.bench import Bench
     from segkit_ui.playground.form import Bounds
     from segkit_ui.playground.photos import Photos
 
-    with ExitStack() as stack:
+    def made(recipe: Recipe | None = None, *, files: bool = True) -> Bench:
+        return Bench(session, Photos(session.dataset), Bounds(recipe or Recipe(), files=files))
 
-        def made(recipe: Recipe | None = None, *, files: bool = True) -> Bench:
-            catalog = Catalog(third_party=False, files=(plugin,))
-            start = recipe or Recipe()
-            dataset = start.dataset(catalog, [str(photos)])
-            session = stack.enter_context(Interactive(catalog, dataset))
-            return Bench(session, Photos(dataset), Bounds(start, files=files))
-
-        yield made
+    return made

@@ -116,7 +116,8 @@ class Artist:
             # A thin difference must not vanish where the photo shrinks.
             picture[_shrunk(region, self.scale.size)] = colour
         count = int(apart.sum())
-        words = f"{count:,} pixels differ ({100 * count / apart.size:.2g} %)"
+        differ = "pixel differs" if count == 1 else "pixels differ"
+        words = f"{count:,} {differ} ({100 * count / apart.size:.2g} %)"
         words += f" · IoU {overlap(one, other):.2f}"
         return Shot(words, picture)
 
