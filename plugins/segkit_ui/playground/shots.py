@@ -6,7 +6,9 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import islice
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ class Shot:
     chosen: bool = False
     """Whether it is a candidate that the selector took."""
 
-    @property
+    @cached_property
     def address(self) -> str:
         """The picture as the address of an image in a page."""
         import PIL.Image
@@ -48,12 +50,13 @@ class Shot:
 
 
 class Artist:
-    """Draws what is made of one image; its photo is scaled once."""
+    """Draws what is made of one image; its photo and each heatmap are scaled once."""
 
     def __init__(self, image: Image) -> None:
         self.image = image
         self.scale = Scale(image.size, HEIGHT)
         self.photo = self.scale.photo(image.pixels)
+        self._heats: WeakKeyDictionary[Heatmap, Shot] = WeakKeyDictionary()
         self._dim = np.rint(self.photo.mean(axis=2, keepdims=True) * 0.45 + 20).astype(np.uint8)
 
     def shots(self, stage: Stage, trial: Trial) -> tuple[list[Shot], int]:
@@ -65,7 +68,7 @@ class Artist:
             return [self.result(trial)], 0
         if isinstance(value, Masks):
             drawn = self._masks(value, trial.masks, final=stage.kind == "selector")
-            return [shot for _, shot in zip(range(MOST), drawn, strict=False)], self._more(value)
+            return list(islice(drawn, MOST)), max(0, len(value) - MOST)
         if isinstance(value, tuple):
             return [self._heat(heatmap) for heatmap in value[:MOST]], max(0, len(value) - MOST)
         return [], 0
@@ -122,6 +125,12 @@ class Artist:
         return Shot(words, picture)
 
     def _heat(self, heatmap: Heatmap) -> Shot:
+        shot = self._heats.get(heatmap)
+        if shot is None:
+            shot = self._heats[heatmap] = self._heated(heatmap)
+        return shot
+
+    def _heated(self, heatmap: Heatmap) -> Shot:
         name = heatmap.name or "no class"
         score = f" · probability {heatmap.score:.2f}" if heatmap.name else ""
         empty = "" if heatmap.values.any() else " · nothing seen"
@@ -140,9 +149,6 @@ class Artist:
             picture = tinted(self.photo, ids, outline(ids))
             chosen = not final and taken is not None and _among(masks, index, taken)
             yield Shot(" · ".join(filter(None, words)), picture, chosen)
-
-    def _more(self, masks: Masks) -> int:
-        return max(0, len(masks) - MOST)
 
 
 def covered(trial: Trial) -> NDArray[np.bool_] | None:
@@ -217,12 +223,3 @@ def _asked(prompts: Prompts) -> str:
 
 def _plural(word: str, count: int) -> str:
     return "" if count == 1 else "es" if word.endswith("x") else "s"
-
-
-def small_picture(picture: Any, width: int) -> str:
-    """A thumbnail of an RGB array as an address."""
-    import PIL.Image
-
-    thumbnail = PIL.Image.fromarray(picture)
-    thumbnail.thumbnail((width, width))
-    return Shot("", np.asarray(thumbnail)).address
