@@ -14,11 +14,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
-from segkit.errors import SegkitError, UsageError, did_you_mean
+from segkit.errors import BadValueError, SegkitError, UsageError, did_you_mean
 from segkit.running.records import Number, ResultLine, RewrittenModel
 from segkit.values.files import json_lines
+from segkit.values.images import read_mask
 
 FILE = "review.jsonl"
 """The file's name, in the run's folder."""
@@ -206,3 +209,15 @@ def decisions_named(text: str) -> frozenset[str]:
             hint = did_you_mean(word, DECISIONS, f"there is {', '.join(DECISIONS)}")
             raise UsageError(f"--reviewed {text}: '{word}' is no decision; {hint}")
     return frozenset(words)
+
+
+def corrected_mask(directory: Path, decision: Decision, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) bool: the mask in a decision's file, in the run's folder `directory`.
+
+    Raises `BadImageError` where the file cannot be read or has another size, `BadValueError` where
+    it lies outside of the folder.
+    """
+    path = directory / str(decision.file)
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise BadValueError(f"the corrected mask '{path}' lies outside of the run's folder")
+    return read_mask(path, size) > 0

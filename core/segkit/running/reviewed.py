@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from segkit.errors import BadValueError, PlanError, SegkitError, UsageError
+from segkit.errors import PlanError, SegkitError, UsageError
 from segkit.kinds import BUNDLED, KINDS, MASK_WRITER, flag_of
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, check_output
@@ -27,9 +27,8 @@ from segkit.running.notes import shown_in
 from segkit.running.plan import missing_input
 from segkit.running.recipe import make_step, read_toml
 from segkit.running.records import ResultLine
-from segkit.running.review import Decision, Key, read_decisions, standing
+from segkit.running.review import Decision, Key, corrected_mask, read_decisions, standing
 from segkit.running.walk import Outcome
-from segkit.values.images import read_mask
 from segkit.values.types import VOID, Masks, Prompt, Prompts
 
 FOLDER = "reviewed"
@@ -132,7 +131,11 @@ class _Export:
         for place in places:
             decision = self.chosen[line.name, place]
             theirs = place < len(masks)
-            pixels.append(self._corrected(decision, size) if decision.file else masks.masks[place])
+            pixels.append(
+                corrected_mask(self.run.directory, decision, size)
+                if decision.file
+                else masks.masks[place]
+            )
             # A person is sure of it, also where the segmenter was not.
             scores.append(float(masks.scores[place]) if theirs and not decision.file else 1.0)
             quality.append(1.0)
@@ -156,13 +159,6 @@ class _Export:
         names_read = type(self.fuser).inputs().all
         labels = self.fuser(**{n: given[n] for n in names_read if n in given})
         values["labels"] = check_output(self.fuser, labels, given)
-
-    def _corrected(self, decision: Decision, size: tuple[int, int]) -> Any:
-        """(H, W) bool of a corrected mask's file. Raises `SegkitError`."""
-        path = self.run.directory / str(decision.file)
-        if not path.resolve().is_relative_to(self.run.directory.resolve()):
-            raise BadValueError(f"the corrected mask '{path}' lies outside of the run's folder")
-        return read_mask(path, size) > 0
 
     def _line(self, outcome: Outcome, files: Sequence[str]) -> dict[str, Any]:
         earlier = self.run.lines[outcome.name]

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from segkit_ui.serving import Address, gradio_for, page_options
+from segkit_ui.serving import Address, gradio_for, page_options, serve
+
+
+def _review(
+    directory: Path,
+    host: str,
+    port: int | None,
+    plugin: Sequence[str],
+    only: Sequence[str],
+    **_: Any,
+) -> None:
+    gradio_for("segkit review")
+    address = Address.hold(host, port)
+
+    from segkit.cli.main import make_catalog
+    from segkit_ui.review.desk import Desk
+    from segkit_ui.review.page import WIDE, review_page
+    from segkit_ui.serving import application
+
+    desk = Desk(directory, make_catalog(plugin, only))
+    count = len(desk.items)
+    click.echo(f"{count} mask{'' if count == 1 else 's'} to decide about, the most doubtful first")
+    try:
+        serve(application(review_page(desk), address, css=WIDE), what="segkit review")
+    finally:
+        desk.corrector.close()
+
 
 review = click.Command(
     "review",
+    callback=_review,
     help="Look through the masks of a finished run in the browser, the most doubtful first: keep, "
     "reject or correct each. Decisions go into DIR/review.jsonl, corrected masks into "
     "DIR/review/masks; nothing that the run has written is changed.\n\n"
@@ -20,11 +48,3 @@ review = click.Command(
         *page_options(),
     ],
 )
-
-
-def _review(directory: Path, host: str, port: int | None, **more: Any) -> None:
-    gradio_for("segkit review")
-    Address.hold(host, port)
-
-
-review.callback = _review
