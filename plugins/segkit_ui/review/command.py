@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.errors import SegkitError
 from segkit_ui.serving import Address, gradio_for, page_options, serve
+
+if TYPE_CHECKING:
+    from segkit_ui.review.correcting import Corrector
 
 
 def _review(
@@ -30,10 +36,17 @@ def _review(
     desk = Desk(directory, make_catalog(plugin, only))
     count = len(desk.items)
     click.echo(f"{count} mask{'' if count == 1 else 's'} to decide about, the most doubtful first")
+    threading.Thread(target=_warm, args=(desk.corrector,), daemon=True).start()
     try:
         serve(application(review_page(desk), address, css=WIDE), what="segkit review")
     finally:
         desk.corrector.close()
+
+
+def _warm(corrector: Corrector) -> None:
+    """Load the segmenter before the first click; what is wrong with it, the click tells."""
+    with suppress(SegkitError):
+        corrector.open()
 
 
 review = click.Command(

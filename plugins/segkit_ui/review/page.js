@@ -121,9 +121,11 @@ async function show(item, keepHistory) {
   ]);
   if (turn !== asked) return;
   picture = { ...answer, photo, mask, rest, own: item.mask === null || item.added ? null : answer.prompts[item.mask] };
-  canvas.width = photo.width; canvas.height = photo.height;
+  // A small photo is drawn larger, so that marks are as fine as on a large one.
+  const grown = Math.max(1, Math.min(4, 1400 / Math.max(photo.width, photo.height)));
+  canvas.width = Math.round(photo.width * grown); canvas.height = Math.round(photo.height * grown);
   if (item.fresh) start();
-  draw(); showStrip();
+  fit(); showStrip();
   ahead(item, turn);
 }
 
@@ -170,10 +172,19 @@ function facts() {
 
 // ---- drawing --------------------------------------------------------------------------------------
 
+// As large as the frame and the window allow, at most four times the photo's own size.
+function fit() {
+  if (!picture) return;
+  const narrow = window.innerWidth <= 900, most = narrow ? 0.58 * window.innerHeight : window.innerHeight - 230;
+  const scale = Math.min(($('.frame').clientWidth - 2) / canvas.width, Math.max(260, most) / canvas.height, 4 * picture.photo.width / canvas.width);
+  canvas.style.width = Math.round(canvas.width * scale) + 'px'; canvas.style.height = Math.round(canvas.height * scale) + 'px';
+  draw();
+}
+
 function draw() {
   if (!picture) return;
   pen.clearRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(picture.photo, 0, 0);
+  pen.drawImage(picture.photo, 0, 0, canvas.width, canvas.height);
   if (!hidden) {
     pen.globalAlpha = 0.55;
     for (const layer of picture.rest) pen.drawImage(layer, 0, 0, canvas.width, canvas.height);
@@ -436,7 +447,7 @@ for (const name of ['.filter-state', '.filter-class', '.least', '.most']) $(name
 $('.above').addEventListener('input', count);
 $('.class').addEventListener('input', () => { classEdited = true; });
 document.addEventListener('keydown', onKey);
-window.addEventListener('resize', draw);
+window.addEventListener('resize', fit);
 
 // Decisions that other windows make.
 setInterval(async () => {

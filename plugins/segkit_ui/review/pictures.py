@@ -48,12 +48,12 @@ def mask_url(mask: NDArray[np.bool_], side: int = SIDE) -> str:
     columns = np.linspace(0, mask.shape[1] - 1, width).round().astype(int)
     small = mask[rows[:, None], columns]
     inner = small.copy()
-    for _ in range(2 if side == SIDE else 1):
+    for _ in range(2 if max(height, width) > SIDE // 2 else 1):
         inner = _shrunk(inner)
     picture = PIL.Image.fromarray(np.where(inner, FILL, np.where(small, EDGE, 0)).astype(np.uint8))
     picture.putpalette([0, 0, 0, *[255] * 6])
     content = io.BytesIO()
-    picture.save(content, "PNG", transparency=bytes([0, 88, 255]), compress_level=1)
+    picture.save(content, "PNG", transparency=bytes([0, 104, 255]), compress_level=1)
     return _url("png", content.getvalue())
 
 
