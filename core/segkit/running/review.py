@@ -7,6 +7,7 @@ several decisions about a mask the last one counts.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -128,11 +129,15 @@ class Journal:
                 start = file.tell()
                 if start and not _ends_a_line(self.path):  # somebody was cut off in the middle
                     content = b"\n" + content
-                written = file.write(content)
-                if written != len(content):
-                    file.truncate(start)
-                    raise OSError(0, "the disk is full")
-                os.fsync(file.fileno())
+                try:
+                    if file.write(content) != len(content):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os.fsync(file.fileno())
+                except OSError:
+                    end = os.fstat(file.fileno()).st_size
+                    if end <= start + len(content):  # nobody has added anything since
+                        file.truncate(start)
+                    raise
         except OSError as error:
             raise SegkitError(
                 f"the decision was not kept, for '{self.path}' cannot be written "

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def _review(
     directory: Path,
+    image: str | None,
     host: str,
     port: int | None,
     plugin: Sequence[str],
@@ -33,7 +34,7 @@ def _review(
     from segkit_ui.review.page import WIDE, review_page
     from segkit_ui.serving import application
 
-    desk = Desk(directory, make_catalog(plugin, only))
+    desk = Desk(directory, make_catalog(plugin, only), first=image)
     count = len(desk.items)
     click.echo(f"{count} mask{'' if count == 1 else 's'} to decide about, the most doubtful first")
     threading.Thread(target=_warm, args=(desk.corrector,), daemon=True).start()
@@ -58,6 +59,7 @@ review = click.Command(
     "Example:  segkit review labels",
     params=[
         click.Argument(["directory"], type=click.Path(path_type=Path), metavar="DIR"),
+        click.Option(["--image"], metavar="NAME", help="Begin there. [the most doubtful]"),
         *page_options(),
     ],
 )

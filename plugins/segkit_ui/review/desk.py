@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from segkit.errors import SegkitError, UsageError, error_line
+from segkit.errors import SegkitError, UsageError, did_you_mean, error_line
 from segkit.plugins.catalog import Catalog
 from segkit.running.kept_run import KeptRun
 from segkit.running.ledger import is_run
@@ -68,14 +68,23 @@ def answering(work: Callable[[Any, Asked], Answer]) -> Callable[[Any, Asked], An
 class Desk:
     """One finished run that is being reviewed."""
 
-    def __init__(self, directory: Path, catalog: Catalog) -> None:
-        """Raises `UsageError` where the folder is no finished run, or takes no decisions."""
+    def __init__(self, directory: Path, catalog: Catalog, first: str | None = None) -> None:
+        """`first`: the image to begin with.
+
+        Raises `UsageError` where the folder is no finished run, takes no decisions, or has no such
+        image.
+        """
         self.run = KeptRun.open(directory, catalog)
         self.items = items_of(self.run.lines.values())
         if not self.items:
             raise UsageError(
                 f"the run in '{directory}' has no finished image, so there is nothing to review"
             )
+        names = {item.image: None for item in self.items}
+        if first is not None and first not in names:
+            hint = did_you_mean(first, [*names], "its names stand in results.jsonl")
+            raise UsageError(f"--image {first}: the run has finished no image of that name; {hint}")
+        self._first = first
         self.journal = Journal(directory)
         self.journal.check()
         self.corrector = Corrector(self.run.recipe, catalog, self.run.classes)
@@ -101,6 +110,7 @@ class Desk:
             "classes": classes_of(self.items, self.run.classes),
             "decided": [_told(decision) for decision in decided.values()],
             "failed": failed,
+            "first": self._first,
             "masks": self.run.makes_masks,
             "judged": any(line.quality is not None for line in self.run.lines.values()),
         }

@@ -467,7 +467,7 @@ setInterval(async () => {
   document.title = `${answer.run} – segkit review`;
   $('#segkit-classes').replaceChildren(...answer.classes.map((name) => new Option(name)));
   $('.filter-class').append(...[...new Set(items.map((i) => i.class || ''))].sort().map((name) => new Option(name || 'no class', name)));
-  await show(following(null));
+  await show(items.find((i) => i.image === answer.first) || following(null));
   if (answer.failed) say(`${answer.failed} images failed in the run and are not shown`);
   element.dataset.ready = '1';
 })();
