@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.cli.common import plugin_options
 from segkit.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def page_options() -> list[click.Option]:
             metavar="HOST",
             help=f"Serve other machines too: 0.0.0.0; the page then asks for a token. [{HOST}]",
         ),
+        *plugin_options(),
+        option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
     ]
 
 
