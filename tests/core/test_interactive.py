@@ -12,8 +12,9 @@ from judge_toys import Share
 from toys import Best, Bright, Dice, Dim, Flood, Paint, Peak, Right, Squares, Wander, walk
 
 from segkit import Catalog, Heatmap, Image, PlanError, Recipe, Saliency, Transform, UsageError
-from segkit.running.interactive import Clicks, Interactive, Kept, bytes_of
+from segkit.running.interactive import Clicks, Interactive
 from segkit.running.recipe import Part
+from segkit.running.value_cache import ValueCache, bytes_of
 
 LOG: list[str] = []
 
@@ -298,7 +299,7 @@ def test_sizes_are_those_of_arrays_wherever_they_are():
 
 
 def test_what_was_used_last_stays():
-    kept = Kept(room=1000)
+    kept = ValueCache(room=1000)
     for name in "abc":
         kept.put(name, np.zeros(100))
     kept.get("a")

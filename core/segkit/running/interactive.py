@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from segkit.errors import PlanError, SegkitError
@@ -28,6 +28,7 @@ from segkit.running.graph import Branch, Graph, Node
 from segkit.running.plan import Plan, asks
 from segkit.running.prompting import Asked
 from segkit.running.recipe import Part, Recipe
+from segkit.running.value_cache import ValueCache
 from segkit.running.walk import opened
 from segkit.running.work import Work
 from segkit.values.types import Heatmap, Image, Labels, Masks, Prompt, Prompts, Truth
@@ -43,6 +44,9 @@ SPARE = 32
 
 _JOINING = {"refine": "segmenter", "sift": "judge", "gather": "prompt"}
 """The kind of stage in which work of several steps, or of none, is told to have failed."""
+
+_StepKey: TypeAlias = "tuple[tuple[str, ...], tuple[str, str, str]]"
+"""The classes asked for, and the step's own key."""
 
 Made: TypeAlias = "tuple[Heatmap, ...] | Prompts | Masks | Labels"
 
@@ -126,8 +130,8 @@ class Interactive:
         self.catalog = catalog
         self.dataset = dataset
         self.device = device
-        self.kept = Kept(room)
-        self._steps: OrderedDict[Hashable, tuple[Step, ExitStack, int]] = OrderedDict()
+        self.kept = ValueCache(room)
+        self._steps: OrderedDict[_StepKey, tuple[Step, ExitStack, int]] = OrderedDict()
         self._turn = threading.RLock()
 
     def plan(self, recipe: Recipe) -> Plan:
@@ -265,59 +269,6 @@ class Interactive:
             _, stack, own = self._steps.pop(key)
             stack.close()
             weight -= own
-
-
-class Kept:
-    """Values by what decided them, the last used ones as far as they have room."""
-
-    def __init__(self, room: int) -> None:
-        """`room`: in bytes."""
-        self.room = room
-        self.bytes = 0
-        self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def get(self, key: Hashable) -> Any:
-        """The value, or None."""
-        if key not in self._values:
-            return None
-        self._values.move_to_end(key)
-        return self._values[key][0]
-
-    def put(self, key: Hashable, value: Any) -> None:
-        """Keep a value; `shrink` makes room for it."""
-        size = bytes_of(value)
-        self._values[key] = value, size
-        self.bytes += size
-
-    def shrink(self, needed: Iterable[Hashable]) -> None:
-        """Drop what was not used for longest and is not needed, until the rest has room."""
-        stays = set(needed)
-        for key in [key for key in self._values if key not in stays]:
-            if self.bytes <= self.room:
-                break
-            self.bytes -= self._values.pop(key)[1]
-
-    def clear(self) -> None:
-        """Drop all."""
-        self._values.clear()
-        self.bytes = 0
-
-
-def bytes_of(value: Any) -> int:
-    """How much memory a value's arrays and tensors take, whatever they are wrapped in."""
-    size = getattr(value, "nbytes", None)
-    if isinstance(size, int):
-        return size
-    if is_dataclass(value) and not isinstance(value, type):
-        return sum(bytes_of(getattr(value, field.name)) for field in fields(value))
-    if isinstance(value, Mapping):
-        return sum(map(bytes_of, value.values()))
-    if isinstance(value, (tuple, list)):
-        return sum(map(bytes_of, value))
-    return 0
 
 
 def _decided_by(

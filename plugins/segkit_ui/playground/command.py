@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from segkit.cli.common import plugin_options
 from segkit.cli.recipe_flag import recipe_option
 from segkit_ui.serving import page_options
 
@@ -24,6 +23,7 @@ def _playground(images: tuple[str, ...], recipe: str | None, **params: Any) -> N
     start = Recipe.load(recipe_file(recipe)) if recipe else starting_recipe(())
     dataset = start.dataset(catalog, images)
 
+    from segkit import Dataset
     from segkit.plugins.contract import blamed
     from segkit.running.interactive import Interactive
     from segkit.running.walk import opened
@@ -32,6 +32,7 @@ def _playground(images: tuple[str, ...], recipe: str | None, **params: Any) -> N
     from segkit_ui.playground.page import CSS, page
     from segkit_ui.playground.photos import Photos
 
+    assert isinstance(dataset, Dataset)  # the catalog has looked
     device = device_named(params["device"])
     with opened([dataset], device), Interactive(catalog, dataset, device=device) as session:
         with blamed(dataset):
@@ -59,7 +60,5 @@ playground = click.Command(
         click.Option(
             ["--device"], default="auto", metavar="NAME", help="auto, cpu, cuda or mps. [auto]"
         ),
-        *plugin_options(),
-        click.Option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
     ],
 )

@@ -116,12 +116,14 @@ def _choices(kind: Any) -> tuple[str, ...] | None:
 
 def _scale(kind: type, limits: list[Any], default: Any) -> dict[str, Any]:
     """Ends and step of a number; where only the upper end is missing, one that leaves room."""
-    plain = [part for limit in limits for part in _parts(limit)]
-    low = max((float(part.ge) for part in plain if isinstance(part, at.Ge)), default=None)
-    high = min((float(part.le) for part in plain if isinstance(part, at.Le)), default=None)
-    above = max((float(part.gt) for part in plain if isinstance(part, at.Gt)), default=None)
-    below = min((float(part.lt) for part in plain if isinstance(part, at.Lt)), default=None)
-    by = next((float(part.multiple_of) for part in plain if isinstance(part, at.MultipleOf)), None)
+    plain: list[Any] = [part for limit in limits for part in _parts(limit)]
+
+    def ends(limit: type, name: str) -> list[float]:
+        return [float(getattr(part, name)) for part in plain if isinstance(part, limit)]
+
+    low, above = max(ends(at.Ge, "ge"), default=None), max(ends(at.Gt, "gt"), default=None)
+    high, below = min(ends(at.Le, "le"), default=None), min(ends(at.Lt, "lt"), default=None)
+    by = next(iter(ends(at.MultipleOf, "multiple_of")), None)
     first = max((end for end in (low, above) if end is not None), default=None)
     last = min((end for end in (high, below) if end is not None), default=None)
     value = float(default) if isinstance(default, (int, float)) else None

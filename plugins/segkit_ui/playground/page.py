@@ -6,93 +6,76 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from markupsafe import escape
 
 from segkit import SegkitError
 from segkit.errors import error_line
 from segkit_ui.playground.bench import Bench
-from segkit_ui.playground.form import Form, form_of
+from segkit_ui.playground.form import form_of
+from segkit_ui.serving import escaped
 
 _FILES = Path(__file__).parent / "templates"
 
 CSS = (_FILES / "playground.css").read_text(encoding="utf-8")
 """The page's style."""
 
-ALONE: dict[str, Any] = {
-    "trigger_mode": "always_last",
-    "show_progress": "hidden",
-    "api_name": False,
-}
-"""Of many changes while one is worked on, the last counts: each brings the whole form."""
+TITLE = """<h1>segkit playground</h1>
+<p>What each step makes of one photo. Change a step, and look.</p>"""
 
 
 def page(bench: Bench) -> gr.Blocks:
     """The playground as gradio has it. Raises as `Bench.start` does."""
-    first = bench.start()
+    first = bench.controls(bench.start())
+
+    def answer(sent: Any) -> dict[str, str | None]:
+        return answered(bench, sent)
+
     with gr.Blocks(title="segkit playground", analytics_enabled=False, fill_width=True) as blocks:
-        gr.HTML(
-            "<h1>segkit playground</h1><p>What each step makes of one photo. "
-            "Change a step, and look.</p>",
-            elem_id="title",
-        )
+        gr.HTML(TITLE, elem_id="title")
         with gr.Row(elem_id="bench"):
             with gr.Column(elem_classes="controls"):
                 upload = gr.UploadButton(
                     "Upload a photo", file_types=["image"], size="sm", elem_id="upload"
                 )
-                controls = gr.HTML(
-                    bench.controls(first),
-                    elem_id="controls",
-                    js_on_load=_script("controls.js"),
-                    apply_default_css=False,
-                )
+                news = gr.HTML("", elem_id="news")
+                script = (_FILES / "playground.js").read_text(encoding="utf-8")
+                _holder("controls", first, js_on_load=script, server_functions=[answer])
             with gr.Column(elem_classes="shown"):
-                says = gr.HTML("", elem_id="says", apply_default_css=False)
-                stages = gr.HTML(
-                    "",
-                    elem_id="stages",
-                    js_on_load=_script("stages.js"),
-                    apply_default_css=False,
-                )
-        held = gr.State(first.model_dump())
-
-        def changed(event: gr.EventData) -> tuple[Any, ...]:
-            return _answered(bench, event._data, controls=False)
-
-        def chosen(event: gr.EventData) -> tuple[Any, ...]:
-            return _answered(bench, event._data, controls=True)
-
-        def uploaded(path: str, form: dict[str, Any]) -> tuple[Any, ...]:
-            try:
-                key = bench.photos.add(path)
-            except SegkitError as error:
-                return gr.skip(), gr.skip(), _sentence(str(error)), form
-            now = {**form, "photo": key, "clicks": ()}
-            return _answered(bench, {"form": now}, controls=True)
-
-        outputs = [controls, stages, says, held]
-        controls.input(changed, None, outputs, **ALONE)
-        controls.select(chosen, None, outputs, **ALONE)
-        upload.upload(uploaded, [upload, held], outputs, show_progress="hidden", api_name=False)
+                _holder("says")
+                _holder("stages")
+        upload.upload(
+            lambda path: _uploaded(bench, path),
+            [upload],
+            [news],
+            show_progress="hidden",
+            api_name=False,
+        )
     return blocks
 
 
-def _answered(bench: Bench, sent: Any, *, controls: bool) -> tuple[Any, ...]:
-    """Controls, stages, sentence and form; what stays as it is is skipped."""
+def _holder(name: str, content: str = "", **more: Any) -> gr.HTML:
+    """A place whose content the page's script changes."""
+    html = f'<div class="holder">{content}</div>'
+    return gr.HTML(html, elem_id=name, apply_default_css=False, **more)
+
+
+def answered(bench: Bench, sent: Any) -> dict[str, str | None]:
+    """Stages, controls where they are asked for, and a sentence; None: it stays as it is."""
+    nothing: dict[str, str | None] = {"controls": None, "stages": None, "sentence": ""}
     try:
-        form: Form = form_of(sent.get("form") if isinstance(sent, dict) else sent)
-        shown = bench.controls(form) if controls else gr.skip()
-        return shown, bench.stages(form), "", form.model_dump()
+        asked = sent if isinstance(sent, dict) else {}
+        form = form_of(asked.get("form"))
+        controls = bench.controls(form) if asked.get("controls") is True else None
+        return {**nothing, "controls": controls, "stages": bench.stages(form)}
     except SegkitError as error:
-        return gr.skip(), gr.skip(), _sentence(str(error)), gr.skip()
+        return {**nothing, "sentence": str(error)}
     except Exception as error:  # the page lives on
-        text = f"the playground itself failed: {error_line(error)}"
-        return gr.skip(), gr.skip(), _sentence(text), gr.skip()
+        return {**nothing, "sentence": f"the playground itself failed: {error_line(error)}"}
 
 
-def _sentence(text: str) -> str:
-    return f'<p class="error" role="alert">{escape(text)}</p>'
-
-
-def _script(name: str) -> str:
-    return (_FILES / name).read_text(encoding="utf-8")
+def _uploaded(bench: Bench, path: str) -> str:
+    """What the page's script is told of a file that gradio has taken in."""
+    try:
+        key = bench.photos.add(path)
+    except SegkitError as error:
+        return f'<i data-sentence="{escaped(error)}"></i>'
+    return f'<i data-key="{key}" data-name="{escaped(dict(bench.photos.menu)[key])}"></i>'

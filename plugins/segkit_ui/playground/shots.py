@@ -155,7 +155,7 @@ def covered(trial: Trial) -> NDArray[np.bool_] | None:
     """(H, W) bool: the pixels that a trial calls an object; None where it has no end."""
     if trial.labels is not None:
         return np.asarray(trial.labels.ids != BACKGROUND)
-    return None if trial.masks is None else trial.masks.masks.any(axis=0)
+    return None if trial.masks is None else np.asarray(trial.masks.masks.any(axis=0))
 
 
 def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
