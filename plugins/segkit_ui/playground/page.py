@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ def _uploaded(bench: Bench, path: str) -> str:
     """What the page's script is told of a file that gradio has taken in."""
     try:
         key = bench.photos.add(path)
+        told = {"key": key, "name": dict(bench.photos.menu)[key]}
     except SegkitError as error:
-        return f'<i data-sentence="{escaped(error)}"></i>'
-    return f'<i data-key="{key}" data-name="{escaped(dict(bench.photos.menu)[key])}"></i>'
+        told = {"sentence": str(error)}
+    told["news"] = secrets.token_hex(8)  # the same once more is news too
+    words = " ".join(f'data-{name}="{escaped(text)}"' for name, text in told.items())
+    return f"<i {words}></i>"

@@ -100,7 +100,7 @@ element.addEventListener("input", (event) => {
 
 element.addEventListener("change", (event) => {
   const input = event.target;
-  if (input.type === "range" && "open" in input.dataset && input.value === input.max) {
+  if (input.type === "range" && "open" in input.dataset && Number(input.value) === Number(input.max)) {
     input.max = Number(input.min) + 2 * (Number(input.max) - Number(input.min)); // pulled to its end
   }
   const role = input.dataset.role;
@@ -201,17 +201,17 @@ const begin = () => {
 
   // A photo that was uploaded: gradio puts its key, or what is wrong with it, into `news`.
   const news = document.getElementById("news");
-  let heard = null;
+  let heard = "";
   new MutationObserver(() => {
-    const told = news.querySelector("[data-key], [data-sentence]");
-    if (!told || told === heard) return;
-    heard = told;
+    const told = news.querySelector("[data-news]");
+    if (!told || told.dataset.news === heard) return; // gradio may change the element that is there
+    heard = told.dataset.news;
     if (told.dataset.sentence) { say(told.dataset.sentence); return; }
     const photo = element.querySelector("[data-role=photo]");
     photo.prepend(new Option(told.dataset.name, told.dataset.key, true, true));
     clicks = [];
     send(false);
-  }).observe(news, { childList: true, subtree: true });
+  }).observe(news, { attributes: true, childList: true, subtree: true });
 
   show();
   send(false);
