@@ -14,6 +14,7 @@ import html
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -248,7 +249,11 @@ def application(
 def serve(
     app: Guard, *, what: str, say: Callable[[str], None] = click.echo, quiet: bool = False
 ) -> None:
-    """Serve a page until Ctrl-C, after saying where it is: `WHAT: http://127.0.0.1:7860`."""
+    """Serve a page until Ctrl-C, after saying where it is: `WHAT: http://127.0.0.1:7860`.
+
+    Then the process ends, at once: Python would wait for threads that are still at work on what
+    nobody asks for any more. So a page keeps what counts when it is asked to, not in the end.
+    """
     import uvicorn
 
     address = app.address
@@ -261,6 +266,9 @@ def serve(
     say(f"{what}: {address.url}" + ("" if quiet else "   (Ctrl-C ends it; nothing is lost)"))
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[address.socket])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def escaped(text: object) -> str:

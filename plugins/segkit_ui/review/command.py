@@ -38,10 +38,7 @@ def _review(
     count = len(desk.items)
     click.echo(f"{count} mask{'' if count == 1 else 's'} to decide about, the most doubtful first")
     threading.Thread(target=_warm, args=(desk.corrector,), daemon=True).start()
-    try:
-        serve(application(review_page(desk), address, css=WIDE), what="segkit review")
-    finally:
-        desk.corrector.close()
+    serve(application(review_page(desk), address, css=WIDE), what="segkit review")
 
 
 def _warm(corrector: Corrector) -> None:

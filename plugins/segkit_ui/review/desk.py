@@ -161,7 +161,7 @@ class Desk:
         line = self._line(asked)
         place = asked["mask"]
         mine = self._masks(line).get(-1 if place is None else place)
-        told = []
+        told: list[Answer] = []
         for name, run in self._siblings().items():
             if run is None or len(told) == MOST:
                 continue

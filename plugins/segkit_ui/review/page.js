@@ -16,12 +16,15 @@ const classOf = (item) => { const d = verdictOf(item); return d && 'class' in d 
 function say(text, bad) { $('.say').textContent = text || ''; $('.say').classList.toggle('error', !!bad); }
 function busy(text) { $('.busy').textContent = text || ''; }
 
+// Where nobody answers, gradio gives undefined or throws.
+async function call(name, question) {
+  const answer = await Promise.resolve(server[name](question)).catch(() => null);
+  return answer || { error: 'segkit review does not answer; start it again, nothing that was decided is lost' };
+}
+
 async function ask(name, question) {
-  let answer;
-  try { answer = await server[name](question); } catch (error) {
-    answer = { error: 'segkit review does not answer; start it again, nothing that was decided is lost' };
-  }
-  if (answer && answer.error) { say(answer.error, true); return null; }
+  const answer = await call(name, question);
+  if (answer.error) { say(answer.error, true); return null; }
   return answer;
 }
 
@@ -83,7 +86,7 @@ function acceptable(item) {
 function load(image) {
   if (!pictures.has(image)) {
     if (pictures.size > 6) pictures.delete(pictures.keys().next().value);
-    pictures.set(image, server.picture({ image }).catch(() => ({ error: 'segkit review does not answer; start it again' })));
+    pictures.set(image, call('picture', { image }));
   }
   return pictures.get(image);
 }
@@ -144,7 +147,7 @@ function ahead(item, turn) {
       if (answer && turn === asked) { picture.alternatives = answer.alternatives; showStrip(); }
     }
     if (turn !== asked) return;
-    const ready = await server.prepare({ image: item.image }).catch(() => ({}));
+    const ready = await call('prepare', { image: item.image });
     if (turn === asked) $('.hint').textContent = ready.error || ready.note || '';
   }, 250);
 }
@@ -452,8 +455,8 @@ window.addEventListener('resize', fit);
 // Decisions that other windows make.
 setInterval(async () => {
   if (!element.isConnected || document.hidden || !items.length) return;
-  const answer = await server.news({ since }).catch(() => null);
-  if (!answer || answer.error || answer.since === since) return;
+  const answer = await call('news', { since });
+  if (answer.error || answer.since === since) return;
   for (const d of answer.decided) if (d.file) pictures.delete(d.image);
   take(answer);
   facts();

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segkit_ui.review.desk import Desk
 
@@ -34,12 +35,13 @@ def review_page(desk: Desk) -> Blocks:
     return page
 
 
-def _function(desk: Desk, name: str):  # type: ignore[no-untyped-def]
+def _function(desk: Desk, name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A method as a function of its own, for gradio marks what it is given."""
     method = getattr(desk, name)
 
-    def answer(asked: dict):  # type: ignore[no-untyped-def,type-arg]
-        return method(asked)
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        told: dict[str, Any] = method(asked)
+        return told
 
     answer.__name__ = name
     return answer

@@ -43,7 +43,7 @@ def mask_url(mask: NDArray[np.bool_], side: int = SIDE) -> str:
     """
     import PIL.Image
 
-    height, width = shown_size(mask.shape, side)  # type: ignore[arg-type]
+    height, width = shown_size(mask.shape, side)
     rows = np.linspace(0, mask.shape[0] - 1, height).round().astype(int)
     columns = np.linspace(0, mask.shape[1] - 1, width).round().astype(int)
     small = mask[rows[:, None], columns]
