@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import html
+import logging
 import os
 import secrets
 import socket
@@ -265,7 +266,16 @@ def serve(
         say(f"{what}: {port}; the page asks for this token: {address.token}")
     say(f"{what}: {address.url}" + ("" if quiet else "   (Ctrl-C ends it; nothing is lost)"))
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[address.socket])
+        server = uvicorn.Server(config)
+        ending = server.shutdown
+
+        async def quietly(sockets: list[socket.socket] | None = None) -> None:
+            # Pages that are still open keep a request waiting; that it is cut off is no error.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await ending(sockets)
+
+        server.shutdown = quietly
+        server.run(sockets=[address.socket])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -72,7 +72,7 @@ class Server:
     def stop(self):
         """End it as Ctrl-C does; its exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def chromium():
 def page(chromium):
     """A page; what it complains of, and requests to other machines, fail the test."""
     page = chromium.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(180_000)
     page.complaints, page.foreign = [], []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
 

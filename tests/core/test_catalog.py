@@ -103,7 +103,7 @@ def test_other_packages_can_be_left_out(install):
         ("prompter", "did you mean 'segkit.prompt'?"),
         ("Segmenters", "did you mean 'segkit.segmenter'?"),
         ("write", "did you mean 'segkit.writer'?"),
-        ("nonsense", f"there is segkit.{', segkit.'.join([*KINDS, 'observer'])}"),
+        ("nonsense", f"there is segkit.{', segkit.'.join([*KINDS, 'observer', 'command'])}"),
     ],
 )
 def test_groups_that_are_no_kind_are_marked_and_refused(install, kind, hint):
