@@ -95,6 +95,7 @@ WORDS = {
     ),
     "core/segkit/running/export.py": {"masks": VALUE, "files": LINE},
     "core/segkit/running/graph.py": {"masks": VALUE},
+    "core/segkit/running/interactive.py": {"masks": VALUE},
     "core/segkit/running/kept.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
     "core/segkit/running/lines.py": dict.fromkeys(
