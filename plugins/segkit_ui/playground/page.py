@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Any
-
-import gradio as gr
+from typing import TYPE_CHECKING, Any
 
 from segkit import SegkitError
 from segkit.errors import error_line
 from segkit_ui.playground.bench import Bench
 from segkit_ui.playground.form import form_of
 from segkit_ui.serving import escaped
+
+if TYPE_CHECKING:
+    from gradio import HTML, Blocks
 
 _FILES = Path(__file__).parent / "templates"
 
@@ -23,8 +24,10 @@ TITLE = """<h1>segkit playground</h1>
 <p>What each step makes of one photo. Change a step, and look.</p>"""
 
 
-def page(bench: Bench) -> gr.Blocks:
+def page(bench: Bench) -> Blocks:
     """The playground as gradio has it. Raises as `Bench.start` does."""
+    import gradio as gr
+
     first = bench.controls(bench.start())
 
     def answer(sent: Any) -> dict[str, str | None]:
@@ -53,10 +56,12 @@ def page(bench: Bench) -> gr.Blocks:
     return blocks
 
 
-def _holder(name: str, content: str = "", **more: Any) -> gr.HTML:
+def _holder(name: str, content: str = "", **more: Any) -> HTML:
     """A place whose content the page's script changes."""
+    from gradio import HTML
+
     html = f'<div class="holder">{content}</div>'
-    return gr.HTML(html, elem_id=name, apply_default_css=False, **more)
+    return HTML(html, elem_id=name, apply_default_css=False, **more)
 
 
 def answered(bench: Bench, sent: Any) -> dict[str, str | None]:
