@@ -17,7 +17,7 @@ from segkit import (
     Pipeline,
     write_png,
 )
-from segkit_plugins.writer._pictures import (
+from segkit_plugins.shared.pictures import (
     outline,
 )
 

@@ -156,12 +156,10 @@ def watching(
 def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
     """The plan as a recipe file, every default written out."""
     from segkit.running.pins import recorded_pins
-    from segkit.running.recipe_record import recorded, to_toml
+    from segkit.running.recipe_record import to_toml, written_out
 
-    content = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
-    content.pop("record")
-    steps = (plan.dataset, *plan.steps)
-    pins = recorded_pins(steps, shipped=False)
+    content = written_out(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
+    pins = recorded_pins((plan.dataset, *plan.steps), shipped=False)
     if pins["weights"]:  # what the recipe is held to wherever it goes
         content["record"] = pins
     return to_toml(content)

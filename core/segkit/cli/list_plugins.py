@@ -15,7 +15,7 @@ import click
 
 from segkit.cli.main import make_catalog
 from segkit.errors import visible
-from segkit.kinds import GROUPS, KINDS, OBSERVER, flag_of
+from segkit.kinds import COMMAND, GROUPS, KINDS, OBSERVER, flag_of
 from segkit.plugins.entries import Entry, plugin_record
 from segkit.running.recipe_files import bundled_recipes, recipe_summary
 
@@ -28,14 +28,14 @@ def command() -> click.Command:
     return click.Command(
         "list-plugins",
         callback=_list_plugins,
-        help="Show the installed plugins, by kind, with the package that each comes from, and the "
-        "recipes that come with segkit.",
+        help="Show the installed plugins, by kind, with the package that each comes from, the "
+        "commands that packages add, and the recipes that come with segkit.",
         params=[
             click.Option(
                 ["--kind"],
-                type=click.Choice([*KINDS, OBSERVER]),
+                type=click.Choice([*KINDS, OBSERVER, COMMAND]),
                 metavar="KIND",
-                help=f"Only this kind: {', '.join(KINDS)} or {OBSERVER}.",
+                help=f"Only this kind: {', '.join(KINDS)}, {OBSERVER} or {COMMAND}.",
             ),
             click.Option(
                 ["--check"],
@@ -62,6 +62,7 @@ def _list_plugins(
 ) -> None:
     catalog = make_catalog(plugin, only)
     entries = catalog.entries(kind)
+    entries += [] if kind else catalog.entries(COMMAND)
     if only:
         named = {*only}
         entries = [e for e in entries if {e.distribution, e.name} & named or e.package is None]
@@ -91,6 +92,7 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
     for kind, several in groupby(entries, key=lambda e: e.kind):
         known = f"segkit.{kind}" in GROUPS
         flag = f"--{flag_of(kind)}" if known else f"segkit.{kind}"
+        flag = "segkit" if kind == COMMAND else flag
         for entry in several:
             cells = [visible(flag), visible(entry.name)]
             cells += [] if bundled_only else [_source(entry)]

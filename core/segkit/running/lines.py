@@ -77,8 +77,8 @@ def line_of(
         "counts": {} if failed else {k: v for k, v in outcome.counts.items() if v},
         "seconds": {step: round(spent, 5) for step, spent in seconds.items()},
         "files": files,
-        "prompts": [] if failed else _prompts_record(outcome.prompts),
-        "masks": [] if failed else _masks_record(outcome.masks),
+        "prompts": [] if failed else prompts_record(outcome.prompts),
+        "masks": [] if failed else masks_record(outcome.masks),
         "classes": dict(outcome.labels.classes) if outcome.labels and not failed else {},
         "shown": [] if failed else shown_in(outcome.labels),
         "regions": 0 if failed else warm_regions(outcome.heatmaps),
@@ -120,7 +120,8 @@ def write_files(
     return [*written_by(writer, paths, directory, at=writer.work)]
 
 
-def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
+def prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
+    """An image's prompts as its line has them."""
     return [
         {
             "points": p.points.tolist(),
@@ -134,7 +135,8 @@ def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
     ]
 
 
-def _masks_record(masks: Masks | None) -> list[dict[str, Any]]:
+def masks_record(masks: Masks | None) -> list[dict[str, Any]]:
+    """An image's masks as its line has them."""
     if masks is None:
         return []
     return [

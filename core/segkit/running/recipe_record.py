@@ -27,6 +27,25 @@ def recorded(
 
     It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
     """
+    steps = (plan.dataset, *plan.steps)
+    record = {
+        "segkit": _version("segkit"),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        **recorded_pins(steps, shipped=True),
+        **_plugins(steps, catalog),
+    }
+    return {**written_out(plan, catalog=catalog, seed=seed, classes=classes), "record": record}
+
+
+def written_out(
+    plan: Plan,
+    *,
+    catalog: Catalog | None = None,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A plan as the content of a recipe file, every default written out."""
     run = {"seed": seed, "rounds": plan.rounds, "classes": list(classes)}
     if plan.least_quality:
         run["least_quality"] = plan.least_quality
@@ -41,14 +60,6 @@ def recorded(
         for index, step in enumerate(group):
             merge = {"merge": True} if index else {}
             content["prompt"].append(_table(step, catalog) | merge)
-    steps = (plan.dataset, *plan.steps)
-    content["record"] = {
-        "segkit": _version("segkit"),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
-        **recorded_pins(steps, shipped=True),
-        **_plugins(steps, catalog),
-    }
     return content
 
 
@@ -82,14 +93,19 @@ def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[d
 def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
     import tomli_w
 
-    entry = catalog.origin(type(step)) if catalog else None
-    name = step.name
-    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
-        name = entry.full_name  # the short one means another plugin
     with blamed(step, "has options that cannot be written down:"):
-        table = {"name": name, **step.model_dump(mode="json", exclude_none=True)}
+        options = step.model_dump(mode="json", exclude_none=True)
+        table = {"name": name_of(step, catalog), **options}
         tomli_w.dumps(table)  # told now, not when the run's folder is made
         return table
+
+
+def name_of(step: Step, catalog: Catalog | None) -> str:
+    """The name by which a recipe finds the step's plugin again."""
+    entry = catalog.origin(type(step)) if catalog else None
+    if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
+        return entry.full_name  # the short one means another plugin
+    return step.name
 
 
 def to_toml(content: Mapping[str, Any]) -> str:
