@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import threading
 
 import numpy as np
@@ -120,6 +121,26 @@ def test_an_object_that_was_missed_is_added(desk, folder):
         assert "error" not in desk.decide(asked | {"class": "moon"})
     assert [d["mask"] for d in lines(folder)] == [1, 2]
     assert {*desk.picture({"image": "p02"})["masks"]} == {"0", "1", "2"}
+    desk.decide({"image": "p02", "mask": 1, "decision": "reject"})
+    decided = {(d["mask"], d["decision"]) for d in desk.start({})["decided"]}
+    assert decided == {(1, "reject"), (2, "corrected")}
+
+
+def test_other_recipes_of_a_sweep_offer_their_masks(folder, tmp_path):
+    for name in ("a", "b", "c"):
+        shutil.copytree(folder, tmp_path / "sweep/recipes" / name)
+    (tmp_path / "sweep/recipes/c/summary.json").unlink()
+    here = tmp_path / "sweep/recipes/a"
+    desk = Desk(here, Catalog(third_party=False))
+    (told,) = desk.alternatives({"image": "p04", "mask": 0})["alternatives"]
+    assert (told["recipe"], told["place"]) == ("b", 0)
+    about = {"image": "p04", "mask": 0, "decision": "corrected", "recipe": "b", "place": 0}
+    assert "error" not in desk.decide(about)
+    (decision,) = lines(here)
+    assert decision["prompt"]["points"] == [[47.5, 35.5]]
+    mask = np.asarray(Picture.open(here / decision["file"])) > 0
+    assert np.array_equal(mask, desk.run.values(desk.run.lines["p04"])["masks"].masks[0])
+    assert "error" in desk.decide(about | {"recipe": "c"})
 
 
 def test_two_windows_on_one_folder_lose_nothing(desk, folder):

@@ -17,6 +17,9 @@ from segkit.cli.main import main
 from segkit_ui import serving
 from segkit_ui.serving import Address, escaped
 
+# gradio leaves event loops open; whatever is running when they are collected tells of it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def test_a_port_that_is_in_use():
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -188,7 +188,7 @@ def fits(decision: Decision, line: ResultLine | None) -> bool:
     if line is None or not line.ok:
         return False
     if decision.mask is None or decision.mask >= len(line.masks):
-        return decision.mask is None or decision.file is not None or decision.decision == "undone"
+        return decision.pixels is None  # else it was the run's, which has fewer now
     return decision.pixels in (None, line.masks[decision.mask].pixels)
 
 
