@@ -60,6 +60,12 @@ class Left:
         """The folders in it that have files of the run."""
         return {file.partition("/")[0] for file in self.files if "/" in file}
 
+    @cached_property
+    def places(self) -> set[str]:
+        """The folders in it, however deep, that hold files of the run; relative to it."""
+        folders = {file.rpartition("/")[0] for file in self.files if "/" in file}
+        return {f for f in folders if is_inside(self.directory / f, self.directory)}
+
 
 def left_in(directory: Path) -> list[Left]:
     """The folders of a run's recipes, then its own; none where there is no run."""

@@ -125,6 +125,10 @@ class ResultLine(RewrittenModel):
     """Step to seconds."""
     files: list[Any] = []
     """What the writers made, relative to the run's folder."""
+    written: dict[str, int] = {}
+    """Writer to how many of `files` it made, in their order; those behind them an export made."""
+    empty: list[str] = []
+    """Those of `files` that had nothing in them when they were written; not there where none."""
     prompts: list[PromptRecord] = []
     masks: list[MaskRecord] = []
     classes: dict[int, str] = {}
