@@ -165,7 +165,8 @@ def page_of(directory: Path) -> Path | None:
     try:
         return write_report(directory)
     except (OSError, SegkitError) as error:
-        click.echo(f"report.html could not be written: {error}", err=True)
+        said = str(error) if isinstance(error, SegkitError) else error.strerror
+        click.echo(f"Warning: {said}", err=True)
         return None
 
 

@@ -221,7 +221,7 @@ class DamageJob(Job):
     def check(self, *, resume: bool) -> None:
         """Refuse other perturbations or levels than those of the run to go on with."""
         path = self.directory / "robustness.toml"
-        if resume and path.exists() and path.read_text(encoding="utf-8") != self.text:
+        if resume and path.exists() and path.read_bytes() != self.text.encode():
             raise UsageError(
                 f"--resume: {self.directory} was run with other perturbations or levels (see its "
                 "robustness.toml); ask for the same, or choose another folder"

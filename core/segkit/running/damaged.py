@@ -17,6 +17,13 @@ def is_damaged(directory: Path, line: Line, writers: Sequence[Writer]) -> bool:
     `line`: the image's in results.jsonl. Files that others have made of it, such as an export, are
     not looked at: doing the image again would not bring them back.
     """
+    counted = line.get("written")
+    if isinstance(counted, dict):
+        named = {writer.name for writer in writers} <= counted.keys()
+    else:  # of an earlier version
+        named = bool(files_named(line)) or not writers
+    if not named:
+        return True  # the line is not of this run
     empty = {name for name in line.get("empty", ()) if isinstance(name, str)}
     for writer, name in _owned(line, writers):
         path = directory / name

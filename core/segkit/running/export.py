@@ -51,9 +51,9 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
     """Write the images of a run's folder that it has finished in other formats.
 
     The run's results.jsonl then names the new files. An image whose photo or masks cannot be read
-    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, is in use, or
-    holds files of others that would be written over, `PlanError` for writers that need what a run
-    does not keep, and what opening a writer raises.
+    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, is in use,
+    or holds files of others that would be written over, `PlanError` for writers that need what a
+    run does not keep, and what opening a writer raises.
     """
     with owned(directory):
         return _export(directory, writers, catalog)

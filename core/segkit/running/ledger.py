@@ -202,7 +202,8 @@ def record_of(directory: Path) -> dict[str, Any] | None:
 
 
 def _texts(values: Any) -> set[str]:
-    return {v for v in values if isinstance(v, str)} if isinstance(values, list) else set()
+    texts = {v for v in values if isinstance(v, str)} if isinstance(values, list) else set()
+    return {text for text in texts if "\0" not in text}
 
 
 def _version() -> str:

@@ -102,25 +102,21 @@ def owned(directory: Path) -> Iterator[None]:
     key, me = os.path.realpath(directory), (os.getpid(), threading.get_ident())
     with _own:
         pid, thread, times = _held.get(key, (*me, 0))
-        if pid == os.getpid() and times and thread != me[1]:
+        if times and pid == me[0] and thread != me[1]:
             raise UsageError(_busy(directory, directory / LOCK, Owner.me()))
-        again = pid == os.getpid() and times > 0
-        if again:
+        times = times if pid == me[0] else 0  # of the process that this one was forked from
+        made = [] if times else _taken(directory)
+        if made is not None:
             _held[key] = (*me, times + 1)
-    if not again:
-        made = _taken(directory)
-        if made is None:
-            yield
-            return
-        _held[key] = (*me, 1)
     try:
         yield
     finally:
-        _, _, times = _held[key]
-        _held[key] = (*me, times - 1)
-        if times == 1:
-            del _held[key]
-            _leave(directory, made)
+        if made is not None:
+            with _own:
+                _held[key] = (*me, times)
+                if not times:
+                    del _held[key]
+                    _leave(directory, made)
 
 
 def _taken(directory: Path) -> list[Path] | None:

@@ -144,9 +144,9 @@ class Session:
         if job.nested:
             files = ("report.html", *job.files)
             prepare(job.directory, files=files, recipes=[*job.plans], **how)
-        for there in self._left.values() if self.options.resume else ():
-            for place in ("", *there.places):
-                clear_scrap(there.directory / place)
+        for folder in self._left.values() if self.options.resume else ():
+            for place in ("", *folder.places):
+                clear_scrap(folder.directory / place)
         read = reader_of(job.dataset)
         aside = []
         for recipe, record in self.records.items():

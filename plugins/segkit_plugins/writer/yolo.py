@@ -131,7 +131,10 @@ def _text(lines: Iterable[Sequence[str]], ids: ClassIds) -> bytes:
 def _has_polygons(text: str) -> bool:
     """Whether each line is a class's place and the numbers of a polygon or a box."""
     rows = [line.split() for line in text.splitlines()]
-    return all(len(row) >= 5 and row[0].isdigit() and [*map(float, row[1:])] for row in rows)
+    return all(
+        len(row) >= 5 and len(row) % 2 and row[0].isdigit() and [*map(float, row[1:])]
+        for row in rows
+    )
 
 
 def _shares(shape: Polygon, size: tuple[int, int]) -> str:
