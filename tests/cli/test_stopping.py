@@ -30,9 +30,9 @@ class Slow(Segmenter):
 
     def __call__(self, image: Image) -> Labels:
         "Waits for the file $UNTIL, or else a while."
-        waited_for = os.environ.get("UNTIL")
-        time.sleep(0.15 if waited_for is None else 0.02)
-        while waited_for is not None and image.name > "shapes-00003" and not Path(waited_for).exists():
+        awaited = os.environ.get("UNTIL") if image.name > "shapes-00003" else None
+        time.sleep(0.15)
+        while awaited is not None and not Path(awaited).exists():
             time.sleep(0.02)
         return Labels((image.pixels[..., 0] > 100).astype(np.int32), {1: "light"})
 

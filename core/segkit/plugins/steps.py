@@ -274,7 +274,8 @@ class Writer(Step):
 
     `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
     paths of the files it made, inside `directory`. `--overwrite` removes files that were returned,
-    and no others.
+    and no others. `is_intact(directory, path)`, optional, says of a format of its own whether a
+    file can still be read; `--resume` does the images of those that cannot again.
     """
 
     kind = "writer"

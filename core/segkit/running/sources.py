@@ -29,7 +29,7 @@ from segkit.running.walk import read_task
 from segkit.values.images import distinct, folded
 from segkit.values.types import Image, Truth
 
-KEYS = ("counts", "seconds", "files")
+KEYS = ("counts", "seconds")
 """What a line of a finished image has; one without is none of ours."""
 
 SHOWN = 3
