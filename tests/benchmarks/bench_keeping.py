@@ -6,7 +6,7 @@ What it costs that an image's files have reached the disk before its line is wri
 
 CHECKOUT is a folder with `core` and `plugins`; without it this checkout is compared with itself,
 which shows how far times scatter. $TURNS alternations (7) of $COUNT photographs (300). Where others
-use the machine too, go by the processor's time; what is waited for the disk is in neither.
+use the machine too, go by the processor's time, which lacks what is waited for the disk.
 """
 
 from __future__ import annotations
