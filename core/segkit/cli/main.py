@@ -8,14 +8,23 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.cli.signals import stop_code, stoppable, tell_stopped
 from segkit.cli.terminal import echo, sentence, warning_line
-from segkit.errors import PluginError, SegkitError, UsageError, did_you_mean, error_line
+from segkit.errors import (
+    PluginError,
+    SegkitError,
+    UsageError,
+    did_you_mean,
+    error_line,
+    shortened,
+)
 from segkit.kinds import BUNDLED
 from segkit.plugins.catalog import Catalog
 
@@ -176,7 +185,8 @@ def _run(args: list[str]) -> int:
     debug = "--debug" in args
     shown, warnings.formatwarning = warnings.formatwarning, warning_line
     try:
-        result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
+        with stoppable():
+            result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
@@ -188,9 +198,9 @@ def _run(args: list[str]) -> int:
         _trace(debug)
         echo(f"Error: {sentence(error)}", err=True)
         return 2 if isinstance(error, (UsageError, PluginError)) else 1
-    except (click.Abort, KeyboardInterrupt):
-        echo("Stopped", err=True)
-        return 130
+    except (click.Abort, KeyboardInterrupt) as error:
+        tell_stopped()
+        return stop_code(error.__cause__ or error)  # click makes an Abort of it
     except SystemExit as stop:
         if "_SEGKIT_COMPLETE" in os.environ:
             raise  # so click ends when the shell asks which words there are
@@ -210,7 +220,7 @@ def _run(args: list[str]) -> int:
 
 
 def _damage(error: Exception, debug: bool) -> int:
-    """Tell of a damaged package, where a library has failed at it; raises any other error again."""
+    """Tell of a damaged package, where a library has failed at it, or of a file; else raise."""
     import traceback
 
     from segkit.plugins.packages import damaged
@@ -218,13 +228,26 @@ def _damage(error: Exception, debug: bool) -> int:
     frames = traceback.extract_tb(error.__traceback__)
     at_metadata = any("metadata" in Path(frame.filename).parent.name for frame in frames[-8:])
     found = damaged() if at_metadata else None
-    if found is None:
+    if found is not None:
+        where, why = found
+        text = (
+            f"the entry points of the package in {where} cannot be read ({why}), and a library "
+            "that segkit uses needs them; install it again, or remove it"
+        )
+    elif isinstance(error, OSError):
+        text = f"{_of_file(error)}; mend that, or name another"
+    else:
         raise error
     _trace(debug)
-    where, why = found
-    text = f"the entry points of the package in {where} cannot be read ({why}), and a library that "
-    echo(f"Error: {sentence(text)}segkit uses needs them; install it again, or remove it", err=True)
+    with suppress(OSError):  # it may be the terminal that is gone
+        echo(f"Error: {sentence(text)}", err=True)
     return 1
+
+
+def _of_file(error: OSError) -> str:
+    """What is wrong with a file or a folder that nothing else has told of."""
+    where = f"'{shortened(error.filename)}'" if error.filename else "a file"
+    return f"{where} cannot be used ({error.strerror or error_line(error)})"
 
 
 def _trace(debug: bool) -> None:

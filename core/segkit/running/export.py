@@ -19,6 +19,7 @@ from segkit.plugins.finishing import finish, finishes
 from segkit.plugins.steps import Writer
 from segkit.running.folder import Record
 from segkit.running.kept_run import KeptRun
+from segkit.running.lock import owned
 from segkit.running.owned import left_in
 from segkit.running.plan import missing_input
 from segkit.values.files import write_file
@@ -41,10 +42,15 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
     """Write the images of a run's folder that it has finished in other formats.
 
     The run's results.jsonl then names the new files. An image whose photo or masks cannot be read
-    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, or holds
-    files of others that would be written over, `PlanError` for writers that need what a run does
-    not keep, and what opening a writer raises.
+    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, is in use,
+    or holds files of others that would be written over, `PlanError` for writers that need what a
+    run does not keep, and what opening a writer raises.
     """
+    with owned(directory):
+        return _export(directory, writers, catalog)
+
+
+def _export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Exported:
     run = KeptRun.open(directory, catalog)
     for writer in writers:
         if (name := missing_input(writer, KEPT)) is not None:
@@ -75,7 +81,8 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
             )
             done.images += 1
         # First: what a format has of all images it reads of those that results.jsonl names.
-        write_file(run.results, "".join(line.text() for line in run.lines.values()))
+        text = "".join(line.text() for line in run.lines.values())
+        write_file(run.results, text, sync=True)
         for writer in writers:
             if finishes(writer):
                 exported = [name for name in names if name not in done.failed]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from segkit.errors import PlanError, SegkitError, UsageError
 from segkit.kinds import BUNDLED, KINDS, MASK_WRITER, flag_of
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, check_output
+from segkit.plugins.finishing import finish, finishes
 from segkit.plugins.steps import Fuser, Writer
 from segkit.running.export import KEPT, Exported
 from segkit.running.folder import Record
@@ -86,7 +88,7 @@ class _Export:
 
     def all(self, target: Path) -> Exported:
         """Write every image and what there is of all together."""
-        done = Exported()
+        done, exported = Exported(), list[str]()
         record = Record(target, read_toml(self.run.directory / "recipe.toml"))
         names = list(dict.fromkeys(image for image, _ in self.chosen))
         with ExitStack() as stack:
@@ -103,12 +105,13 @@ class _Export:
                 except SegkitError as error:
                     done.failed[name] = str(error)
                     continue
-                record.append(self._line(outcome, files))
+                record.append([self._line(outcome, files)])
+                exported.append(name)
                 done.images += 1
             for writer in self.writers:
-                if type(writer).finish is not Writer.finish:
+                if finishes(writer):
                     with blamed(writer, let=(OSError,)):
-                        record.note_finish(writer.finish)
+                        record.note_finish(partial(finish, writer, images=exported))
             classes = {str(i): name for i, name in self.classes.items()}
             record.finish({"images": done.images, "failed": 0, "scores": {}, "classes": classes})
         return done

@@ -7,6 +7,7 @@ run can go on with the next image.
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
 import os
 import re
@@ -121,16 +122,27 @@ def _near(source: Path) -> str:
 def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
     """One name a file: its stem; a second file of that stem gets `-2`, and so on.
 
-    A backslash in it becomes a hyphen. A number that would make another file's stem is skipped.
-    Names that differ only by case or by Unicode's way of composing letters count as the same, since
-    some file systems cannot keep both.
+    A number that would make another file's stem is skipped. Names that differ only by case or by
+    Unicode's way of composing letters count as the same, since some file systems cannot keep both.
+    A backslash, which parts folders on other systems, becomes `_`; of a stem of more than 180 bytes
+    the beginning stays, with a hash behind it, so that a suffix has room.
     """
-    return distinct([_stem(p) for p in paths])
+    return distinct([_file_name(Path(p).stem) for p in paths])
 
 
-def _stem(path: str | Path) -> str:
-    """A file's stem; a backslash, which parts folders elsewhere, becomes a hyphen."""
-    return Path(path).stem.replace("\\", "-")
+LONGEST = 180
+"""Bytes of an image's name; most file systems take 255 for a whole file's name."""
+
+
+def _file_name(stem: str) -> str:
+    """A stem as a name that files of all sorts can have."""
+    name = stem.replace("\\", "_")
+    content = os.fsencode(name)
+    if len(content) <= LONGEST:
+        return name
+    digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+    kept = content[:LONGEST].decode("utf-8", "ignore")
+    return f"{kept}-{digest}"
 
 
 def distinct(stems: Sequence[str]) -> tuple[str, ...]:
@@ -181,7 +193,7 @@ def read_image(path: str | Path, name: str | None = None) -> Image:
             f"'{path}' has colours of a kind that cannot be read "
             f"({picture.mode}: {_one_line(error)}); save it as an RGB image"
         ) from None
-    return Image(pixels, _stem(path) if name is None else name)
+    return Image(pixels, _file_name(Path(path).stem) if name is None else name)
 
 
 def _rgb(picture: PIL.Image.Image) -> NDArray[np.uint8]:
