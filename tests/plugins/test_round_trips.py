@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from writer_toys import CATALOG
+from writer_toys import CATALOG, blobs, masks_of, picture
 
 from segkit import Recipe, run
 from segkit.running.recipe import Part
@@ -15,6 +16,7 @@ from segkit_plugins.dataset.label_studio import LabelStudio
 from segkit_plugins.dataset.labelme import Labelme
 from segkit_plugins.dataset.scenes import Scenes
 from segkit_plugins.dataset.voc import Voc
+from segkit_plugins.writer.coco import Coco as Writer
 
 PHOTOS = 54
 
@@ -110,6 +112,25 @@ def test_scenes_come_back(tmp_path):
             {"folder": tmp_path / "maps", "names": names},
         )
     )
+
+
+def test_datumaro_reads_every_mask_as_cvat_does(tmp_path):
+    """CVAT reads COCO by datumaro. No extra names it, for it asks for other versions than ours."""
+    reader = pytest.importorskip("datumaro", reason="pip install datumaro")
+    arrays, names = blobs(6), ["cat", "dog", "cat", "owl", "dog", "cat"]
+    Writer(images="png").write(tmp_path, picture(), masks=masks_of(arrays, names))
+    Writer(images="png").finish(tmp_path)
+    layout = tmp_path / "cvat"
+    (layout / "annotations").mkdir(parents=True)
+    shutil.copy(tmp_path / "coco/annotations.json", layout / "annotations/instances_default.json")
+    shutil.copytree(tmp_path / "coco/images", layout / "images/default")
+    data = reader.Dataset.import_from(str(layout), "coco_instances")
+    (item,) = data
+    kinds = reader.AnnotationType
+    known = [label.name for label in data.categories()[kinds.label].items]
+    read = sorted((a for a in item.annotations if a.type == kinds.mask), key=lambda a: a.id)
+    assert [known[a.label] for a in read] == names
+    assert all(np.array_equal(a.image, mask) for a, mask in zip(read, arrays, strict=True))
 
 
 @pytest.mark.slow
