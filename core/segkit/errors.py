@@ -54,6 +54,12 @@ class MissingExtraError(PluginError):
         )
 
 
+def shortened(path: object) -> str:
+    """A path as a sentence shows it: of a very long one the beginning and the end."""
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:120]}…{text[-60:]}"
+
+
 def did_you_mean(
     word: str,
     known: Iterable[str],

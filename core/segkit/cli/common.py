@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.cli.recipe_flag import recipe_option
+from segkit.cli.signals import stop_code, tell_stopped
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, FILES_DATASET
 
@@ -136,14 +137,15 @@ def watching(
         observers.append(bar)
     try:
         yield [*observers, *third_party(catalog)]
-    except KeyboardInterrupt:
-        bar.stop()
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # the terminal may be gone
+            bar.stop()
         kept = (directory / "results.jsonl").exists() or (directory / "recipes").exists()
-        again = f"; finished images are kept: go on with --resume -o {directory}" if kept else ""
-        click.echo(f"Stopped{again}", err=True)
-        raise click.exceptions.Exit(130) from None
+        tell_stopped(f"; finished images are kept: go on with --resume -o {directory}" * kept)
+        raise click.exceptions.Exit(stop_code(error)) from None
     finally:
-        bar.stop()
+        with suppress(OSError):
+            bar.stop()
 
 
 def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
@@ -163,7 +165,8 @@ def page_of(directory: Path) -> Path | None:
     try:
         return write_report(directory)
     except (OSError, SegkitError) as error:
-        click.echo(f"report.html could not be written: {error}", err=True)
+        said = str(error) if isinstance(error, SegkitError) else error.strerror
+        click.echo(f"Warning: {said}", err=True)
         return None
 
 

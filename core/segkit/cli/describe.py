@@ -11,6 +11,7 @@ import click
 
 from segkit.cli.common import check_flags, plugin_options
 from segkit.cli.options import PlanCommand, completed, kind_options
+from segkit.cli.signals import stop_code, tell_stopped
 from segkit.errors import SegkitError, UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
     files = _files(params["output"])
     description = Description.of(dataset)
     silent = params["quiet"] or params["as_json"]
-    stopped = not _look(description, dataset, silent=silent)
+    stopped = _look(description, dataset, silent=silent)
     try:
         _write(description, files)  # first: whoever reads the table may close the pipe
     finally:
@@ -76,13 +77,13 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
         elif not params["quiet"]:
             _print(description, files)
     if stopped:
-        click.echo(f"Stopped after {description.looked_at} of {description.total} images", err=True)
-        return 130
+        tell_stopped(f" after {description.looked_at} of {description.total} images")
+        return stopped
     return 1 if description.spoilt else 0
 
 
-def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
-    """Look at all images, with a bar on a terminal; False if the user has stopped it."""
+def _look(description: Description, dataset: Dataset, *, silent: bool) -> int:
+    """Look at all images, with a bar on a terminal; the exit code if the user has stopped it."""
     from rich import progress
     from rich.console import Console
 
@@ -100,9 +101,9 @@ def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
             task = bar.add_task("", total=description.total)
             for _ in description.look(dataset):
                 bar.advance(task)
-        except KeyboardInterrupt:
-            return False
-    return True
+        except KeyboardInterrupt as error:
+            return stop_code(error)
+    return 0
 
 
 # ---- files ------------------------------------------------------------------------------------

@@ -8,13 +8,22 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from segkit.cli.signals import stop_code, stoppable, tell_stopped
 from segkit.deprecations import SegkitWarning
-from segkit.errors import PluginError, SegkitError, UsageError, did_you_mean, error_line
+from segkit.errors import (
+    PluginError,
+    SegkitError,
+    UsageError,
+    did_you_mean,
+    error_line,
+    shortened,
+)
 from segkit.plugins.catalog import Catalog
 
 COMMANDS = {
@@ -116,7 +125,8 @@ def _run(args: list[str]) -> int:
     debug = "--debug" in args
     shown, warnings.formatwarning = warnings.formatwarning, _warning
     try:
-        result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
+        with stoppable():
+            result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
@@ -126,9 +136,9 @@ def _run(args: list[str]) -> int:
         _trace(debug)
         click.echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, (UsageError, PluginError)) else 1
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped", err=True)
-        return 130
+    except (click.Abort, KeyboardInterrupt) as error:
+        tell_stopped()
+        return stop_code(error.__cause__ or error)  # click makes an Abort of it
     except SystemExit as stop:
         if "_SEGKIT_COMPLETE" in os.environ:
             raise  # so click ends when the shell asks which words there are
@@ -140,9 +150,20 @@ def _run(args: list[str]) -> int:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        _trace(debug)
+        with suppress(OSError):  # it may be the terminal that is gone
+            click.echo(f"Error: {_of_file(error)}; mend that, or name another", err=True)
+        return 1
     finally:
         warnings.formatwarning = shown
     return result if isinstance(result, int) else 0
+
+
+def _of_file(error: OSError) -> str:
+    """What is wrong with a file or a folder that nothing else has told of."""
+    where = f"'{shortened(error.filename)}'" if error.filename else "a file"
+    return f"{where} cannot be used ({error.strerror or error_line(error)})"
 
 
 def _trace(debug: bool) -> None:

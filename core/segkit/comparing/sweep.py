@@ -23,6 +23,7 @@ from segkit.plugins.figures import claims_of, metric_of
 from segkit.running.folder import disk_error
 from segkit.running.job import Job
 from segkit.running.ledger import noted_files
+from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe
@@ -142,8 +143,9 @@ def sweep_plans(
     the comparison. Raises `UsageError` and `SegkitError` as `Session.run` does.
     """
     options, shown = options or RunOptions(), shown or Shown()
-    plans, shown = resumed(plans, directory, options, shown)
-    return compare(Job(plans, directory, nested=True, files=FILES), options, shown)
+    with owned(directory):
+        plans, shown = resumed(plans, directory, options, shown)
+        return compare(Job(plans, directory, nested=True, files=FILES), options, shown)
 
 
 def resumed(

@@ -274,7 +274,8 @@ class Writer(Step):
 
     `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
     paths of the files it made, inside `directory`. `--overwrite` removes files that were returned,
-    and no others.
+    and no others. `is_intact(directory, path)`, optional, says of a format of its own whether a
+    file can still be read; `--resume` does the images of those that cannot again.
     """
 
     kind = "writer"
@@ -289,6 +290,19 @@ class Writer(Step):
         are new when it has ended count as its own.
         """
         return None
+
+    def is_intact(self, directory: Path, path: Path) -> bool:
+        """Whether a file in the run's folder that `write` has returned can still be read.
+
+        Where a run goes on, an image is done again if one of its files is missing or empty (and was
+        not when it was written), or this says no, or raises. By default the check is that of the
+        suffix: pictures, JSON and .npz are looked into, all else only opened. A format of its own
+        may look closer. It is asked of each file of each finished image, so it should be quick; the
+        file may have been changed by hand since, which is no damage.
+        """
+        from segkit.values.intact import is_intact
+
+        return is_intact(path)
 
 
 INTERFACES: dict[str, type[Step]] = {kind: globals()[KINDS[kind].interface] for kind in KINDS}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 from segkit.comparing.records import ComparisonModel, Diagnosis, LeaderboardFile
 from segkit.comparing.robustness_records import Robustness
-from segkit.errors import UsageError
+from segkit.errors import UsageError, shortened
 from segkit.kinds import MAIN_FIGURE
 from segkit.reporting.recipe_words import recipe_in_words
 from segkit.running.recipe import Recipe
@@ -106,9 +107,14 @@ class Folder:
     @classmethod
     def read(cls, directory: Path) -> Folder:
         """Find out what a folder holds. Raises `UsageError` where that is nothing of ours."""
-        if not directory.is_dir():
+        try:
+            there = stat.S_ISDIR(directory.stat().st_mode)
+        except (OSError, ValueError):  # no such name, one too long, or not to be looked at
+            there = False
+        if not there:
             raise UsageError(
-                f"there is no folder '{directory}'; name the one that segkit run has written"
+                f"there is no folder '{shortened(directory)}'; name the one that segkit run has "
+                "written"
             )
         problems: list[str] = []
         board = _read_json(directory / "leaderboard.json", LeaderboardFile, problems)

@@ -23,6 +23,7 @@ from segkit.running.folder import Record
 from segkit.running.kept import kept_values
 from segkit.running.ledger import is_run
 from segkit.running.lines import write_files
+from segkit.running.lock import owned
 from segkit.running.owned import left_in
 from segkit.running.plan import missing_input
 from segkit.running.recipe import Recipe, make_step
@@ -50,10 +51,15 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
     """Write the images of a run's folder that it has finished in other formats.
 
     The run's results.jsonl then names the new files. An image whose photo or masks cannot be read
-    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, or holds
-    files of others that would be written over, `PlanError` for writers that need what a run does
-    not keep, and what opening a writer raises.
+    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, is in use,
+    or holds files of others that would be written over, `PlanError` for writers that need what a
+    run does not keep, and what opening a writer raises.
     """
+    with owned(directory):
+        return _export(directory, writers, catalog)
+
+
+def _export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Exported:
     run = _Kept.open(directory, catalog)
     for writer in writers:
         if (name := missing_input(writer, KEPT)) is not None:
@@ -84,7 +90,8 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
             )
             done.images += 1
         # First: what a format has of all images it reads of those that results.jsonl names.
-        write_file(run.results, "".join(line.text() for line in run.lines.values()))
+        text = "".join(line.text() for line in run.lines.values())
+        write_file(run.results, text, sync=True)
         for writer in writers:
             if type(writer).finish is not Writer.finish:
                 with blamed(writer, let=(OSError,)):

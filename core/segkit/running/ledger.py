@@ -25,6 +25,9 @@ from typing import Any
 from segkit.values.files import json_lines
 
 LEDGER = "segkit-run.jsonl"
+LOCK = "segkit-run.lock"
+"""Says who owns a folder at the moment; see `segkit.running.lock`."""
+
 KEY = "segkit-run"
 
 _OLDER_RUN = (
@@ -122,6 +125,11 @@ class Ledger:
         self._file.write((json.dumps(line) + "\n").encode())  # ASCII, whatever a name holds
 
 
+def is_empty(directory: Path) -> bool:
+    """Whether a folder holds nothing but perhaps a lock. Raises `OSError`."""
+    return all(path.name == LOCK for path in directory.iterdir())
+
+
 def is_run(directory: Path) -> bool:
     """Whether a folder is a run's: one recipe's, or one of several recipes' folders."""
     if Ledger.read(directory) is not None:
@@ -175,7 +183,8 @@ def _is_older(directory: Path) -> bool:
         summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
         return isinstance(summary, dict) and {"images", "failed", "plan"} <= summary.keys()
     except (OSError, ValueError):
-        return [p.name for p in directory.iterdir()] == ["recipe.toml"]  # it had just begun
+        there = {p.name for p in directory.iterdir()} - {LOCK}
+        return there == {"recipe.toml"}  # it had just begun
 
 
 def record_of(directory: Path) -> dict[str, Any] | None:
@@ -193,7 +202,8 @@ def record_of(directory: Path) -> dict[str, Any] | None:
 
 
 def _texts(values: Any) -> set[str]:
-    return {v for v in values if isinstance(v, str)} if isinstance(values, list) else set()
+    texts = {v for v in values if isinstance(v, str)} if isinstance(values, list) else set()
+    return {text for text in texts if "\0" not in text}
 
 
 def _version() -> str:

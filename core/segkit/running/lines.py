@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,6 +40,7 @@ def line_of(
     """One image's line of results.jsonl, after its files are written."""
     error = outcome.error
     files: list[str] = []
+    counted: dict[str, int] = {}
     seconds = dict(outcome.seconds)
     scores: Scores = {}
     if error is None:
@@ -64,6 +65,7 @@ def line_of(
         output = tuple(directory / path for path in written)
         watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **context)
         files += written
+        counted[writer.name] = len(written)
     failed = error is not None
     judged = {} if failed else _judged(outcome)
     return {
@@ -74,6 +76,8 @@ def line_of(
         "counts": {} if failed else {k: v for k, v in outcome.counts.items() if v},
         "seconds": {step: round(spent, 5) for step, spent in seconds.items()},
         "files": files,
+        "written": counted,
+        **_empty(directory, files),
         "prompts": [] if failed else _prompts_record(outcome.prompts),
         "masks": [] if failed else _masks_record(outcome.masks),
         "classes": dict(outcome.labels.classes) if outcome.labels and not failed else {},
@@ -81,6 +85,16 @@ def line_of(
         "regions": 0 if failed else warm_regions(outcome.heatmaps),
         **judged,
     }
+
+
+def _empty(directory: Path, files: Iterable[str]) -> dict[str, list[str]]:
+    """Those of the files that are empty, as a text of no objects may be; nothing where none is."""
+    empty = []
+    for name in files:
+        with suppress(OSError):
+            if not (directory / name).stat().st_size:
+                empty.append(name)
+    return {"empty": empty} if empty else {}
 
 
 def _judged(outcome: Outcome) -> dict[str, Any]:

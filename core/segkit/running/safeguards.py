@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from segkit.errors import UsageError
 from segkit.plugins.steps import Dataset, Step
+from segkit.running.ledger import is_empty
 from segkit.running.owned import Left
 from segkit.running.sources import RunImages
 
@@ -34,7 +35,7 @@ def keep_apart(
     Raises `UsageError`.
     """
     try:
-        if not directory.is_dir() or not any(directory.iterdir()):
+        if not directory.is_dir() or is_empty(directory):
             return
         folder = _Folder(directory, _written_to(directory, left, steps), images)
     except OSError as error:

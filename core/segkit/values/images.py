@@ -7,6 +7,7 @@ run can go on with the next image.
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
 import os
 import re
@@ -121,8 +122,25 @@ def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
 
     A number that would make another file's stem is skipped. Names that differ only by case or by
     Unicode's way of composing letters count as the same, since some file systems cannot keep both.
+    A backslash, which parts folders on other systems, becomes `_`; of a stem of more than 180 bytes
+    the beginning stays, with a hash behind it, so that a suffix has room.
     """
-    return distinct([Path(p).stem for p in paths])
+    return distinct([_file_name(Path(p).stem) for p in paths])
+
+
+LONGEST = 180
+"""Bytes of an image's name; most file systems take 255 for a whole file's name."""
+
+
+def _file_name(stem: str) -> str:
+    """A stem as a name that files of all sorts can have."""
+    name = stem.replace("\\", "_")
+    content = os.fsencode(name)
+    if len(content) <= LONGEST:
+        return name
+    digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+    kept = content[:LONGEST].decode("utf-8", "ignore")
+    return f"{kept}-{digest}"
 
 
 def distinct(stems: Sequence[str]) -> tuple[str, ...]:
