@@ -81,7 +81,9 @@ class Left:
         """What the folders of the run's writers hold of these images."""
         steps = (record_of(self.directory) or {}).get("plugins")
         steps = steps if isinstance(steps, list) else []
-        writers = {s.get("name") for s in steps if isinstance(s, dict) and s.get("kind") == "writer"}
+        writers = {
+            s.get("name") for s in steps if isinstance(s, dict) and s.get("kind") == "writer"
+        }
         return {
             f"{writer}/{file}"
             for writer in writers
