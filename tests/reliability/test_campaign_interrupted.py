@@ -8,7 +8,7 @@ import time
 
 import pytest
 from campaign import photos, run_of, scaled
-from runs import check_kept, compare, contents, ended, line_count, started, until
+from runs import check_kept, compare, contents, ended, started, until_lines
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def interrupted(out, data, number, moments, tally, rng):
     for moment in moments:
         what = f"{out.name} ended after {moment} images"
         process = started(run_of(data, out, "--resume"))
-        until(lambda: line_count(out) >= moment, process)
+        until_lines(out, moment, process)
         time.sleep(rng.uniform(0, 0.3))
         process.send_signal(number)
         left = ended(process)
@@ -96,7 +96,7 @@ def test_two_owners(tmp_path, data, whole, tally, second):
         other = started(run_of(data, out))
         ends = [ended(process) for process in (first, other)]
     else:
-        until(lambda: line_count(out) >= scaled(20), first)
+        until_lines(out, scaled(20), first)
         first.send_signal(signal.SIGSTOP)  # it lives, and cannot end before the other has come
         other_end = ended(started(run_of(data, out, second)))
         first.send_signal(signal.SIGCONT)
