@@ -156,7 +156,9 @@ class Labelme(Dataset):
                 "folder of labelme's JSON files as --labelme.root"
             ) from None
         files = tuple(
-            p for p in there if p.suffix.lower() == ".json" and not p.name.startswith(".")
+            p
+            for p in there
+            if p.suffix.lower() == ".json" and not p.name.startswith(".") and p.is_file()
         )
         if not files:
             raise UsageError(
