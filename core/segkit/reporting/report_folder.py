@@ -22,6 +22,9 @@ from segkit.reporting.recipe_words import recipe_in_words
 from segkit.running.recipe import Recipe
 from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
 
+MOST = 1 << 20
+"""So many bytes of a recipe are shown at most."""
+
 _Model = TypeVar("_Model", bound=ComparisonModel)
 
 
@@ -53,8 +56,10 @@ class Run:
         run = cls(directory, directory.resolve().name, results.lines, results.unreadable)
         run.summary = read_summary(directory)
         with contextlib.suppress(OSError, UnicodeDecodeError, UsageError):  # the page tells it
-            run.recipe_text = (directory / "recipe.toml").read_text(encoding="utf-8")
-            run.recipe = Recipe.load(directory / "recipe.toml")
+            path = directory / "recipe.toml"
+            if path.stat().st_size <= MOST:
+                run.recipe_text = path.read_text(encoding="utf-8")
+            run.recipe = Recipe.load(path)
         return run
 
     @property

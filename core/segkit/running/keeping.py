@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from segkit.errors import SegkitError
 from segkit.running.folder import Record, disk_error
 from segkit.running.owned import Line, files_named
 from segkit.values.files import sync_files
@@ -49,7 +48,7 @@ class Keeper:
             self._thread.start()
 
     def close(self) -> None:
-        """Return when all lines are kept. Raises `SegkitError` where the disk has refused."""
+        """Return when all lines are kept. Raises `SegkitError` where the disk has refused one."""
         self._ending.set()
         self._changed.set()
         if self._thread is not None:
@@ -98,5 +97,5 @@ class Keeper:
 
 def closed(keeper: Keeper) -> None:
     """Keep what can be kept while something else goes wrong, which is then told."""
-    with suppress(SegkitError):
+    with suppress(Exception):
         keeper.close()

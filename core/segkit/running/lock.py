@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -86,7 +87,8 @@ def started(pid: int) -> str:
     if os.name == "nt":
         return "unknown"  # so that no owner is taken for gone
     asked = ["ps", "-o", "lstart=", "-p", str(pid)]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    words = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}  # the same for whoever asks
+    done = subprocess.run(asked, env=words, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 
@@ -129,12 +131,12 @@ def _taken(directory: Path) -> list[Path] | None:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / LOCK
         while True:
-            with path.open("a+", encoding="utf-8") as file, _alone(file):
+            with _opened(path) as file, _alone(file):
                 if not _is_at(file, path):
                     continue  # its owner has just removed it
-                file.seek(0)
                 _refuse(directory, path, Owner.parse(file.read()))
-                file.truncate(0)
+                file.seek(0)
+                file.truncate()
                 try:
                     file.write(json.dumps(asdict(Owner.me())) + "\n")
                     file.flush()
@@ -171,11 +173,25 @@ def _refuse(directory: Path, path: Path, owner: Owner | None) -> None:
 
 
 def _leave(directory: Path, made: list[Path]) -> None:
+    path, me = directory / LOCK, Owner.me()
     with suppress(OSError):
-        (directory / LOCK).unlink()
+        owner = Owner.parse(path.read_text(encoding="utf-8", errors="replace"))
+        # Another's, if somebody has removed ours meanwhile, stays.
+        if owner is not None and (owner.host, owner.pid) == (me.host, me.pid):
+            path.unlink()
     with suppress(OSError):  # there is something in it
         for path in made:
             path.rmdir()
+
+
+def _opened(path: Path) -> IO[str]:
+    """A lock's file, made if it is not there; a link is not followed. Raises `OSError`."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    number = os.open(path, flags, 0o644)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, f"{path.name} in it is no file")
+    return os.fdopen(number, "r+", encoding="utf-8", errors="replace")
 
 
 @contextmanager

@@ -140,7 +140,7 @@ class ResultLine(RewrittenModel):
     """Metric to its counts, which add up over images."""
     seconds: dict[str, Number] = {}
     """Step to seconds."""
-    files: list[Any] = []
+    files: list[str] = []
     """What the writers made, relative to the run's folder."""
     written: dict[str, int] = {}
     """Writer to how many of `files` it made, in their order; those behind them an export made."""

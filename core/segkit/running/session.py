@@ -105,7 +105,7 @@ class Session:
             raise
         watch.tell("segkit_after_run", summaries=summaries)
         for sentence in (*watch.dropped, *notes_of(summaries.values())):
-            warnings.warn(sentence, SegkitWarning, stacklevel=3)
+            warnings.warn(sentence, SegkitWarning, stacklevel=4)
         return summaries
 
     # ---- the folder ----------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Session:
                 finished, left = self.images.finished(known, written, read, job.needs, damaged)
             aside.append(record.start(finished, left, **how))
         for sentence in self.images.told(aside):
-            warnings.warn(sentence, SegkitWarning, stacklevel=4)
+            warnings.warn(sentence, SegkitWarning, stacklevel=6)
         job.start({recipe: record.finished for recipe, record in self.records.items()})
         for recipe, record in self.records.items():
             for line in record.finished.values():
