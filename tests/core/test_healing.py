@@ -276,3 +276,18 @@ def test_foreign_lines_are_no_results(tmp_path, text):
         finished(tmp_path, MaskFiles, Yolo)
     assert set(lines(out)) == {*NAMES}
     assert without_times(contents(out)) == before
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}])
+def test_a_run_that_was_killed_before_its_first_line_goes_on(tmp_path, how):
+    out = finished(tmp_path, MaskFiles, Yolo)
+    before = without_times(contents(out))
+    (out / "results.jsonl").unlink()  # the files of the first images are there, their lines not
+    (out / "masks/mine.png").write_text("of the user")
+    made = plan([files(tmp_path / "photos"), Dated(), MaskFiles(), Yolo()])
+    _asked.clear()
+    run({"run": made}, out, **how)
+    assert _asked == [*NAMES]
+    assert (out / "masks/mine.png").read_text() == "of the user"
+    (out / "masks/mine.png").unlink()
+    assert without_times(contents(out)) == before

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segkit.errors import UsageError
-from segkit.running.ledger import LEDGER, LOCK, Ledger, is_run, older_files, older_recipes
+from segkit.running.ledger import (
+    LEDGER,
+    LOCK,
+    Ledger,
+    is_run,
+    older_files,
+    older_recipes,
+    record_of,
+)
 from segkit.running.records import read_results
 from segkit.values.files import SCRAP
 
@@ -52,7 +60,8 @@ class Left:
         """The files that the run has made, without its recipes' folders.
 
         Relative to the folder, with `/`. Of images that a crash has cut off, the files of the same
-        sort that finished ones have.
+        sort that finished ones have; where none has finished, what its writers' folders hold of
+        them.
         """
         made = set(older_files(self.directory) if self.ledger is None else self.ledger.files)
         sorts = set()
@@ -64,7 +73,24 @@ class Left:
                     sorts.add((folder + slash, last[len(name) :]))
         begun = self.ledger.begun if self.ledger is not None else set()
         cut_off = begun - self.lines.keys()
+        if cut_off and not sorts:
+            return made | self._of_images(cut_off)
         return made | {f"{folder}{name}{rest}" for name in cut_off for folder, rest in sorts}
+
+    def _of_images(self, names: Collection[str]) -> set[str]:
+        """What the folders of the run's writers hold of these images."""
+        steps = (record_of(self.directory) or {}).get("plugins")
+        steps = steps if isinstance(steps, list) else []
+        writers = {
+            s.get("name") for s in steps if isinstance(s, dict) and s.get("kind") == "writer"
+        }
+        return {
+            f"{writer}/{file}"
+            for writer in writers
+            if isinstance(writer, str) and is_inside(self.directory / writer, self.directory)
+            for file in files_in(self.directory / writer)
+            if PurePosixPath(file).stem in names
+        }
 
     @cached_property
     def folders(self) -> set[str]:
