@@ -108,7 +108,7 @@ def _labelme(folder: Path) -> dict[str, Any]:
 def _label_studio(folder: Path) -> dict[str, Any]:
     writer = LabelStudio()
     writer.write(folder, cat(), labels=_cat_labels())
-    writer.finish(folder)
+    writer.finish(folder, [cat().name])
     made = folder / "label-studio"
     options = {"annotations": made / "tasks.json", "root": made / "images"}
     return {**options, "regions": "predictions"}

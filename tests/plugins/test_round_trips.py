@@ -119,7 +119,7 @@ def test_datumaro_reads_every_mask_as_cvat_does(tmp_path):
     reader = pytest.importorskip("datumaro", reason="pip install datumaro")
     arrays, names = blobs(6), ["cat", "dog", "cat", "owl", "dog", "cat"]
     Writer(images="png").write(tmp_path, picture(), masks=masks_of(arrays, names))
-    Writer(images="png").finish(tmp_path)
+    Writer(images="png").finish(tmp_path, [picture().name])
     layout = tmp_path / "cvat"
     (layout / "annotations").mkdir(parents=True)
     shutil.copy(tmp_path / "coco/annotations.json", layout / "annotations/instances_default.json")

@@ -40,7 +40,7 @@ def written(folder, *images, **options):
     writer = LabelStudio(**options)
     for name, masks in images:
         writer.write(folder, picture(name=name), masks=masks)
-    writer.finish(folder)
+    writer.finish(folder, [name for name, _ in images])
     return folder
 
 
@@ -175,7 +175,7 @@ def test_the_interface_names_the_classes_escaped(tmp_path):
         masks=masks_of(blobs(2), ["zebra", odd]),
         classes={2: "dog", 1: "cat"},
     )
-    writer.finish(tmp_path)
+    writer.finish(tmp_path, [picture().name])
     root = ET.parse(tmp_path / "label-studio/config.xml").getroot()
     values = [label.get("value") for label in root.iter("Label")]
     assert values == ["cat", "dog", 'a "b" <c> & é?', "zebra"]
@@ -189,7 +189,7 @@ def test_a_class_map_has_a_region_for_each_class(tmp_path):
     ids[10:60, 10:60], ids[100:150, :20], ids[5] = 2, 9, 255
     writer = LabelStudio()
     writer.write(tmp_path, picture(), labels=labels(ids, {2: "dog", 9: "owl"}))
-    writer.finish(tmp_path)
+    writer.finish(tmp_path, [picture().name])
     found = regions(tmp_path)
     assert [r["value"]["brushlabels"] for r in found] == [["dog"], ["owl"]]
     for region, i in zip(found, (2, 9), strict=True):

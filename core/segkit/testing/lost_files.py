@@ -24,14 +24,14 @@ class LostFileTests(WriterTests):
                         f"is_intact of {named(step)} says that '{path.name}', which it {when}, "
                         "cannot be read; each run that goes on would do the image again"
                     )
-            self.finished(step, folder)
+            self.finished(step, folder, "ordinary")
 
     def test_lost_files_are_made_again(self, chosen: int) -> None:
         """Of a picture whose files are gone or empty, writing it again gives the same ones."""
         step, folder = self.step(chosen), self.new_folder()
         made = self.wrote(step, "ordinary", folder)
         self.wrote(step, "other", folder)
-        self.finished(step, folder)
+        self.finished(step, folder, "ordinary", "other")
         whole = {path: path.read_bytes() for path in made}
         for damage in ("gone", "empty"):
             for path in made:
@@ -39,7 +39,7 @@ class LostFileTests(WriterTests):
                 if damage == "empty":
                     path.touch()
             self.wrote(step, "ordinary", folder)
-            self.finished(step, folder)
+            self.finished(step, folder, "ordinary", "other")
             lost = next((p for p in made if not p.is_file() or p.read_bytes() != whole[p]), None)
             if lost is not None:
                 raise Broken(

@@ -26,6 +26,7 @@ from segkit import (
 from segkit_plugins.dataset._regions import Point, Region, ellipse, numbered, polygon, truth_of
 from segkit_plugins.shared import brush_rle
 from segkit_plugins.shared.name_tables import class_names
+from segkit_plugins.shared.reading import read_bytes
 
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 """What Label Studio sets before the name of a file that was uploaded."""
@@ -198,7 +199,7 @@ class LabelStudio(Dataset):
                 "exported as JSON as --label-studio.annotations"
             )
         try:
-            return _TASKS.validate_json(self.annotations.read_bytes())
+            return _TASKS.validate_json(read_bytes(self.annotations))
         except OSError as error:
             raise UsageError(
                 f"the annotations '{self.annotations}' cannot be read ({error.strerror}); give a "

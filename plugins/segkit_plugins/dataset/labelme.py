@@ -34,6 +34,7 @@ from segkit_plugins.dataset._regions import (
     truth_of,
 )
 from segkit_plugins.shared.name_tables import class_names
+from segkit_plugins.shared.reading import read_bytes
 
 BACKGROUND, IGNORED = "_background_", "__ignore__"
 """labelme's own labels for what is no object, and for what is to be left out."""
@@ -187,7 +188,7 @@ class Labelme(Dataset):
 def _read(path: Path) -> _File:
     """A file of labelme. Raises `BadImageError` if it cannot be used."""
     try:
-        return _File.model_validate_json(path.read_bytes())
+        return _File.model_validate_json(read_bytes(path))
     except OSError as error:
         raise BadImageError(
             f"'{path}' cannot be read ({error.strerror}); change its permissions or leave it out"

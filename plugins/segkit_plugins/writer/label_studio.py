@@ -77,12 +77,12 @@ class LabelStudio(AnnotationWriter):
         }
         return write_json(part, content), *write_photo(photo, image, self.images)
 
-    def finish(self, directory: Path) -> tuple[Path, ...]:
+    def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write `tasks.json` and `config.xml` from the parts of all finished images."""
         tasks: list[dict[str, Any]] = []
         names: dict[str, None] = {}
         others: set[str] = set()
-        for file in finished_files(directory, PARTS):
+        for file in finished_files(directory, PARTS, ".json", images):
             part = json.loads(file.read_bytes())
             tasks.append(part["task"])
             names |= dict.fromkeys(part["classes"])
