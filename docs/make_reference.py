@@ -128,7 +128,11 @@ def kinds_page() -> list[str]:
 def values_page() -> list[str]:
     """What flows between steps."""
     out = ["# Values", "", NOTE, "", text_of(types), ""]
-    values = [v for v in vars(types).values() if getattr(v, "__module__", "") == types.__name__]
+    values = [
+        value
+        for value in vars(types).values()
+        if isinstance(value, type) and value.__module__ == types.__name__
+    ]
     place = values.index(types.Labels)
     for cls in (*values[:place], types.Mask, types.Masks, *values[place:]):
         out += [f"## {cls.__name__}", "", text_of(cls), ""]
