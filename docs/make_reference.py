@@ -312,7 +312,8 @@ def short(annotation: Any) -> str:
         return annotation.__name__
     if typing.get_origin(annotation) is dict:
         return "Counts"
-    return str(annotation).replace("segkit.values.types.", "").replace("pathlib.", "")
+    modules = r"(segkit\.values\.(types|masks)|pathlib)\."
+    return re.sub(modules, "", str(annotation))
 
 
 def attribute_docs(cls: type) -> list[tuple[str, str]]:

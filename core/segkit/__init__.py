@@ -49,15 +49,17 @@ if TYPE_CHECKING:
     from segkit.running.recipe import Recipe as Recipe
     from segkit.running.session import run as run
     from segkit.training.progress import TrainingResult as TrainingResult
+    from segkit.values.bitmaps import MaskStack as MaskStack
+    from segkit.values.bitmaps import PackedMasks as PackedMasks
     from segkit.values.classes import BACKGROUND as BACKGROUND
     from segkit.values.classes import VOID as VOID
     from segkit.values.classes import add_class as add_class
     from segkit.values.files import write_file as write_file
+    from segkit.values.image_names import unique_names as unique_names
     from segkit.values.images import find_images as find_images
     from segkit.values.images import palette as palette
     from segkit.values.images import read_image as read_image
     from segkit.values.images import read_mask as read_mask
-    from segkit.values.images import unique_names as unique_names
     from segkit.values.images import write_png as write_png
     from segkit.values.masks import Mask as Mask
     from segkit.values.masks import Masks as Masks
@@ -86,14 +88,15 @@ _HOME = {
     "plugins.figures": ("Figure",),
     "plugins.hookspecs": ("API_VERSION", "hookimpl"),
     "training.progress": ("TrainingResult",),
+    "values.bitmaps": ("MaskStack", "PackedMasks"),
     "values.classes": ("BACKGROUND", "VOID", "add_class"),
     "values.files": ("write_file",),
+    "values.image_names": ("unique_names",),
     "values.images": (
         "find_images",
         "palette",
         "read_image",
         "read_mask",
-        "unique_names",
         "write_png",
     ),
     "commands": ("dataset", "describe", "diagnose", "robustness", "step", "sweep", "train"),

@@ -30,6 +30,10 @@ class BadValueError(SegkitError, ValueError):
     """A value that flows between steps has the wrong shape, dtype or range."""
 
 
+class TooLargeError(SegkitError):
+    """What is asked of one image does not fit into the memory; nothing of it has been taken yet."""
+
+
 class BadImageError(SegkitError):
     """One image or mask file cannot be used; a run goes on with the others.
 

@@ -66,23 +66,33 @@ def name_lines(name: str) -> Iterator[str]:
 
 
 def members(cls: type) -> Iterator[str]:
-    """The public attributes and methods that a class itself defines, in order of their names."""
-    annotated = {n: str(a) for n, a in vars(cls).get("__annotations__", {}).items()}
-    own = {n for n in (*vars(cls), *annotated) if not n.startswith(("_", "model_"))}
-    own |= {"__call__", "__getitem__", "__len__", "__iter__"} & vars(cls).keys()
+    """The public attributes and methods that a class itself defines, in order of their names.
+
+    Those of its bases that have no public name are its own.
+    """
+    unnamed = [b for b in cls.__bases__ if b.__module__.startswith("segkit.") and not named(b)]
+    parts = [vars(part) for part in (*unnamed, cls)]
+    annotated = {n: str(a) for part in parts for n, a in part.get("__annotations__", {}).items()}
+    defined = {name for part in parts for name in part}
+    own = {n for n in (*defined, *annotated) if not n.startswith(("_", "model_"))}
+    own |= {"__call__", "__getitem__", "__len__", "__iter__"} & defined
     if cls in INTERFACES.values():  # told above
         own -= {"kind", "takes", "gives", "extras"}
     for name in sorted(own):
         thing = inspect.getattr_static(cls, name, None)
         function = getattr(thing, "__func__", thing)
-        if isinstance(thing, cached_property):
-            yield f"  {name} -> {inspect.signature(thing.func).return_annotation}"
-        elif isinstance(thing, property):
-            yield f"  {name} -> {inspect.signature(thing.fget).return_annotation}"
+        if isinstance(thing, (property, cached_property)):
+            getter = thing.fget if isinstance(thing, property) else thing.func
+            yield f"  {name} -> {inspect.signature(getter).return_annotation}"
         elif inspect.isfunction(function):
             yield f"  {name}{signature(function)}"
         elif name in annotated:
             yield f"  {name}: {annotated[name]}"
+
+
+def named(cls: type) -> bool:
+    """Whether a class has a public name."""
+    return cls.__name__ in segkit.__all__
 
 
 def signature(function: Callable[..., object]) -> str:
@@ -94,7 +104,13 @@ def shown(kind: object) -> str:
     """A type as one would write it."""
     if isinstance(kind, type) and not typing.get_args(kind):
         return kind.__name__
-    for module in ("segkit.values.types.", "pathlib.", "collections.abc.", "typing."):
+    for module in (
+        "segkit.values.types.",
+        "segkit.values.masks.",
+        "pathlib.",
+        "collections.abc.",
+        "typing.",
+    ):
         kind = str(kind).replace(module, "")
     return str(kind)
 

@@ -77,7 +77,6 @@ WORDS = {
     "core/segkit/comparing/records.py": {"quality": SAID},
     "core/segkit/comparing/trust.py": {"quality": SAID, "score": SAID},
     "core/segkit/pipeline.py": {"masks": VALUE},
-    "core/segkit/plugins/contract.py": {"masks": VALUE},
     "core/segkit/plugins/measuring.py": {"masks": VALUE},
     "core/segkit/plugins/steps.py": {"masks": VALUE},
     "core/segkit/reporting/charts.py": {"iou": IOU},
@@ -133,6 +132,8 @@ WORDS = {
     "core/segkit/training/settings.py": {"dice": "a loss", "best": "a way to stop"},
     "core/segkit/training/stopping.py": {"best": "a way to stop"},
     "core/segkit/values/images.py": {"jpeg": "an image file's suffix"},
+    "core/segkit/values/bitmaps.py": {"boxes": "an array in a file"},
+    "core/segkit/values/held.py": {"masks": VALUE},
     "core/segkit/values/masks.py": dict.fromkeys(("masks", "quality"), VALUE),
     "core/segkit/values/types.py": dict.fromkeys(("box", "mask", "score"), VALUE),
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from report_toys import Page, line, picture, write_run, write_strip
 
+from segkit import palette, write_png
 from segkit.reporting import pictures as pictures_module
 from segkit.reporting import write_report
 
@@ -122,3 +123,16 @@ def test_a_strip_that_names_no_panels_of_its_own_stays_whole(tmp_path, comment):
     folder = write_run(tmp_path, [line("a", files=["overlay/a.jpg"])])
     write_strip(folder / "overlay" / "a.jpg", [("one", (9, 9, 9))] * 2, comment=comment)
     assert [s.size for _, s in Page(write_report(folder)).pictures("a")] == [(158, 92)]
+
+
+def test_a_mask_of_16_bits_is_shown_in_its_classes_colours(tmp_path):
+    """Those of the palette, which goes round after 256 classes."""
+    ids = np.zeros((40, 60), np.uint16)
+    ids[:20], ids[20:, :30] = 257, 2
+    write_png(tmp_path / "masks/a.png", ids)
+    write_run(tmp_path, [line("a", files=["masks/a.png"])])
+    ((_, shown),) = Page(write_report(tmp_path)).pictures("a")
+    colours = np.asarray(shown.convert("RGB")).astype(int)
+    for (y, x), i in (((5, 10), 1), ((35, 10), 2), ((35, 50), 0)):
+        near = colours[y * shown.height // 40, x * shown.width // 60]
+        assert np.abs(near - palette()[i]).max() < 12

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+import re
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -297,3 +298,47 @@ def test_pages_of_any_size_stay_small(count):
     widths = [pictures_module.panel_width(count * (4 + recipes)) for recipes in range(1, 20)]
     assert widths == sorted(widths, reverse=True)
     assert all(176 <= width <= 480 for width in widths)
+
+
+# ---- many recipes ------------------------------------------------------------------------------
+
+
+def many_recipes(folder, count):
+    """A sweep of so many recipes on two images, with each pair of them compared."""
+    names = [f"recipe-{place:03d}" for place in range(count)]
+    rows = [BOARD["rows"][0] | {"recipe": name, "words": name, "options": {}} for name in names]
+    pairs = [
+        {"better": a, "worse": b, "metric": "iou", "difference": 0.1, "low": 0.0, "high": 0.2}
+        for a, b in combinations(names, 2)
+    ]
+    for name in names:
+        lines = [line(image, scores={"iou": 0.5}) for image in ("one", "two")]
+        write_run(folder / "recipes" / name, lines)
+    board = BOARD | {"rows": rows, "pairs": pairs}
+    (folder / "leaderboard.json").write_text(json.dumps(board), encoding="utf-8")
+    return names
+
+
+def test_the_page_stays_small_with_200_recipes(tmp_path):
+    names = many_recipes(tmp_path, 200)
+    page = Page(write_report(tmp_path))
+    assert len(page.source) < 1_500_000
+    assert "500 of the 19900 pairs, each compared on the same images; leaderboard.json" in page.text
+    told = re.findall(r"(recipe-\d+) (recipe-\d+) 0\.1000", page.text)
+    assert len(told) == len({*told}) == 500
+    assert {("recipe-000", other) for other in names[1:]} <= {*told}
+    assert {*pairwise(names)} <= {*told}
+    assert ("recipe-198", "recipe-099") not in told
+    assert ("recipe-100", "recipe-198") not in told
+    assert page.json("data")["recipes"] == names[:50]
+    assert "of the first 50 of 200 recipes" in page.text
+    board = next(part for part in page.source.split("<section") if 'id="leaderboard"' in part)
+    assert all(f'<th scope="row" data-value="{name}">' in board for name in names)
+
+
+def test_a_few_recipes_have_all_their_pairs(tmp_path):
+    names = many_recipes(tmp_path, 5)
+    page = Page(write_report(tmp_path))
+    assert "All 10 pairs, each compared on the same images" in page.text
+    assert page.json("data")["recipes"] == names
+    assert "recipes; those of the others" not in page.text

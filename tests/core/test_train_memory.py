@@ -16,9 +16,9 @@ pytest.importorskip("lightning")
 from train_toys import Linear, quick  # noqa: E402
 
 from segkit import SegkitError  # noqa: E402
+from segkit.memory import HostMemory, memory_of, shown  # noqa: E402
 from segkit.training import loop  # noqa: E402
 from segkit.training.fitting import Need, NoRoomError, fit  # noqa: E402
-from segkit.training.memory import HostMemory, memory_of, shown  # noqa: E402
 from segkit.training.micro_batches import out_of_memory  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -89,7 +89,7 @@ def test_a_control_group_of_version_1(inside, proc, tmp_path):
 def test_the_limits_of_ulimit():
     code = """
 import resource
-from segkit.training.memory import HostMemory
+from segkit.memory import HostMemory
 before = HostMemory().free()
 for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
     resource.setrlimit(kind, (2_000_000_000, resource.getrlimit(kind)[1]))
@@ -320,7 +320,7 @@ gc.freeze()  # what they hold is no garbage
 from pathlib import Path
 from train_toys import Linear, Squares, quick
 from segkit import SegkitError
-from segkit.training.memory import HostMemory
+from segkit.memory import HostMemory
 from segkit.training.progress import Watcher
 
 class Wide(Linear):

@@ -14,9 +14,9 @@ from torch import nn  # noqa: E402
 from train_toys import Clicked, Linear, Squares, curve, quick  # noqa: E402
 
 from segkit import SegkitError, UsageError  # noqa: E402
+from segkit.memory import HostMemory  # noqa: E402
 from segkit.training import loop  # noqa: E402
 from segkit.training.losses import Criterion, MicroBatchCriterion  # noqa: E402
-from segkit.training.memory import HostMemory  # noqa: E402
 from segkit.training.micro_batches import averaging, split, untouched  # noqa: E402
 from segkit.training.progress import Watcher  # noqa: E402
 from segkit.training.settings import terms_of  # noqa: E402

@@ -106,8 +106,8 @@ def test_classes_that_a_png_has_not(tmp_path):
     with pytest.raises(BadValueError) as info:
         written(tmp_path, labels=labels(np.full(SIZE, 300), {300: "cat"}))
     assert str(info.value) == (
-        "a VOC class map should hold class ids up to 255, but a has 300; "
-        "number the data set's classes from 1"
+        "a VOC class map holds class ids up to 254, but a has 300; write it with --write masks, "
+        "whose PNG then has 16 bits, or with --write coco"
     )
 
 

@@ -16,6 +16,7 @@ from segkit import (
     Image,
     Labels,
     Masks,
+    PackedMasks,
     Prompt,
     Prompts,
     Truth,
@@ -90,14 +91,55 @@ def test_classes_are_written_under_the_palette(tmp_path, ids, classes):
         assert np.array_equal(np.asarray(file.convert("RGB")), palette()[np.array(ids)])
 
 
+def test_ids_above_255_are_written_in_16_bits(tmp_path):
+    ids = [[0, 1, 255, 256, 65535]]
+    path = write_mask(tmp_path, labels(ids, {1: "dog", 256: "cat", 65535: "cow"}))
+    assert mode_of(path).startswith("I")
+    assert read_mask(path).tolist() == ids
+    back, _ = MaskFiles().read(tmp_path, "a", {1: "dog", 256: "cat", 65535: "cow"}, 0)
+    assert back.ids.tolist() == ids
+
+
+def test_one_data_set_has_one_kind_of_mask(tmp_path):
+    """An image that shows none of the high ids is written as the others are."""
+    classes = {i: f"class {i}" for i in range(1, 300) if i != 255}
+    (path,) = MaskFiles().write(tmp_path, picture(), labels([[0, 2]], {2: "b"}), classes=classes)
+    assert mode_of(path).startswith("I")
+    assert read_mask(path).tolist() == [[0, 2]]
+
+
 def test_ids_that_a_png_has_not(tmp_path):
     with pytest.raises(BadValueError) as info:
-        write_mask(tmp_path, labels([[0, 256]], {256: "cat"}))
+        write_mask(tmp_path, labels([[0, 65536]], {65536: "cat"}))
     assert str(info.value) == (
-        "a mask file should hold class ids up to 255, but a has 256; "
+        "a mask file should hold class ids up to 65535, but a has 65536; "
         "number the data set's classes from 1"
     )
     assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_large_masks_are_kept_packed_and_come_back_equal(tmp_path):
+    """They take the room of their own boxes, and need no array of all to be read."""
+    arrays = np.zeros((40, 90, 70), bool)
+    for i in range(39):
+        arrays[i, 2 * i : 2 * i + 5, i : i + 7] = True
+    ids = labels(arrays.any(axis=0), {1: "cat"})
+    made = Masks(PackedMasks.of(arrays), np.ones(40), np.arange(40))
+    written = MaskFiles().write(tmp_path, picture(), ids, made)
+    assert [path.name for path in written] == ["a.png", "a.npz"]
+    _, back = MaskFiles().read(tmp_path, "a", {1: "cat"}, 40)
+    assert isinstance(back, PackedMasks)
+    assert np.array_equal(back.unpacked(), arrays)
+    with pytest.raises(
+        BadValueError, match=r"should have 39 masks of 70x90 pixels, but .* holds 40"
+    ):
+        MaskFiles().read(tmp_path, "a", {1: "cat"}, 39)
+    with np.load(written[1]) as file:
+        content = dict(file)
+    content["boxes"][0] = 80, 0, 50, 8
+    np.savez_compressed(written[1], **content)
+    with pytest.raises(BadValueError, match="is damaged; run the image again"):
+        MaskFiles().read(tmp_path, "a", {1: "cat"}, 40)
 
 
 @pytest.mark.parametrize("writer", [MaskFiles(), Overlay()])

@@ -61,7 +61,7 @@ def foreground(labels: Labels | None, masks: Masks | None) -> Mask:
     if labels is not None:
         return labels.ids != BACKGROUND
     assert masks is not None  # the plan was checked
-    return np.asarray(masks.masks.any(axis=0))
+    return masks.covered()
 
 
 def iou_of(mask: Mask, truth: Truth) -> float:

@@ -30,7 +30,7 @@ from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import comparable
 from segkit.running.session import Session
 from segkit.values.files import write_file
-from segkit.values.images import distinct
+from segkit.values.image_names import distinct
 
 HEATMAP_MAKERS = ("saliency", "transform")
 """The kinds that a recipe drops if nothing in it reads heatmaps."""

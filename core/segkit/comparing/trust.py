@@ -58,7 +58,7 @@ def trusted(outcome: Outcome) -> dict[str, float | None]:
 
 
 def _mean(masks: Masks, values: NDArray[np.floating]) -> float:
-    areas = masks.masks.sum(axis=(1, 2), dtype=np.float64)
+    areas = masks.areas.astype(np.float64)
     return float((values * areas).sum() / areas.sum()) if areas.any() else 0.0
 
 

@@ -189,10 +189,8 @@ def described(value: Any) -> str:
 
 def _check_frame(who: str, value: Any, size: tuple[int, int]) -> None:
     """Refuse arrays of another size than the image and coordinates outside of it."""
-    arrays = {Heatmap: "values", Labels: "ids", Masks: "masks"}
-    field = arrays.get(type(value))
-    if field is not None:
-        shape = getattr(value, field).shape[-2:]
+    if isinstance(value, (Heatmap, Labels, Masks)):
+        shape = value.ids.shape if isinstance(value, Labels) else value.size
         if shape != size:
             raise BadValueError(
                 f"{who} should make {type(value).__name__} of the image's size {size}, "

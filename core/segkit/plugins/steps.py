@@ -185,7 +185,7 @@ class Judge(Step):
 
     def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
         masks: Masks = given["masks"]
-        same = output.masks is masks.masks or np.array_equal(output.masks, masks.masks)
+        same = output.held is masks.held or output.packed.same(masks.packed)
         if not same or not np.array_equal(output.prompt, masks.prompt):
             return "should leave the masks as they are and in their places, but changes them"
         return (
@@ -308,6 +308,9 @@ class Writer(Step):
 
     kind = "writer"
     work = "write"
+    largest_id: ClassVar[int | None] = None
+    """The largest class id that its files can hold, if there is one. A run whose data set has
+    larger ones is refused before it begins."""
     takes = ("directory", *Metric.takes, "scores")
     gives = (tuple[Path, ...],)
 

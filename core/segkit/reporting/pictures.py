@@ -20,8 +20,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from segkit.errors import BadImageError
-from segkit.values.images import read_image
+from segkit.values.images import palette, read_image
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -167,6 +169,8 @@ def panels(file: Path, width: int) -> list[Panel]:
 
     try:
         with PIL.Image.open(file) as strip:
+            if strip.mode.startswith("I"):  # a mask of 16 bits, which has no palette of its own
+                return [Panel("", PIL.Image.fromarray(palette()[np.asarray(strip) % 256]))]
             boxes = _boxes(strip.info.get("comment"), strip.size)
             if boxes:
                 full = strip.width

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segkit.comparing.records import Estimate, LeaderboardFile, Row, Spread
+from segkit.comparing.records import Estimate, LeaderboardFile, Pair, Row, Spread
 from segkit.kinds import SHOWN_FIGURES
 from segkit.reporting.chain import common_chain
 from segkit.reporting.charts import WHISKER, finite, scale_of, whisker
@@ -17,6 +17,10 @@ BESIDE = 6
 
 ACROSS = 8
 """So many figures with their intervals stand side by side."""
+
+
+PAIRS = 500
+"""So many pairs of recipes stand in the page; leaderboard.json has all."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def board_section(folder: Folder) -> dict[str, Any] | None:
         "failed": any(row.failed for row in board.rows),
         "seeds": ", ".join(map(str, board.seeds)),
         "tables": _tables(board),
+        "pairs": told_pairs(board),
     }
 
 
@@ -80,6 +85,25 @@ def shown_first(board: LeaderboardFile) -> list[str]:
         return missing, first.index(metric) if metric in first else len(first)
 
     return sorted(board.metrics, key=place)
+
+
+def told_pairs(board: LeaderboardFile) -> list[Pair]:
+    """The pairs that the page has room for, in their order.
+
+    Of many those with the best recipe and those of neighbours come first, then pairs by how high
+    their two recipes stand.
+    """
+    if len(board.pairs) <= PAIRS:
+        return list(board.pairs)
+    place = {row.recipe: place for place, row in enumerate(board.rows)}
+
+    def telling(index: int) -> tuple[bool, int, int]:
+        pair = board.pairs[index]
+        one, other = place.get(pair.better, len(place)), place.get(pair.worse, len(place))
+        return one != 0 and other != one + 1, one + other, one
+
+    chosen = sorted(range(len(board.pairs)), key=telling)[:PAIRS]
+    return [board.pairs[index] for index in sorted(chosen)]
 
 
 def _below(row: Row, words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from segkit.comparing.records import Estimate, RecipeLosses
@@ -37,6 +38,9 @@ from segkit.running.notes import DOUBTFUL
 WORST = 20
 """How many of a diagnosis's worst images are listed."""
 
+RECIPES = 50
+"""Of so many recipes, the best ones, pictures and distributions stand in the page."""
+
 FALL = 300
 """Length of a waterfall's scale, from 0 to 1."""
 
@@ -44,17 +48,19 @@ FALL = 300
 def make_page(folder: Folder, catalog: Catalog) -> str:
     """The page's text."""
     rank = folder.rank
+    shown = replace(folder, runs=folder.runs[:RECIPES])
     metrics = metrics_of(folder, catalog)
     figures = figures_of(folder, metrics)
-    files = picture_files(folder)
-    bare = len(json_in_page(script_data(folder, Album(), files, rank, figures)))
-    album = make_album({name: files[name] for name in most_telling(folder, files, rank)}, bare)
+    files = picture_files(shown)
+    bare = len(json_in_page(script_data(shown, Album(), files, rank, figures)))
+    album = make_album({name: files[name] for name in most_telling(shown, files, rank)}, bare)
     run = None if folder.several else folder.runs[0]
     board, diagnosis = folder.leaderboard, folder.diagnosis
     fall_scale = waterfall_scale(diagnosis.recipes if diagnosis else (), FALL)
     return template("report.html.j2").render(
         style_and_script("report.css", "report.js"),
         folder=folder,
+        shown=shown,
         name=folder.directory.resolve().name,
         run=run,
         board=board_section(folder),
@@ -69,8 +75,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         scores=_scores(run, metrics),
         details=run.summary.class_details if run and run.summary else {},
         meanings=_meanings(folder, metrics),
-        histograms=histograms([(run.name, _ranked(run, rank)) for run in folder.runs]),
-        qualities=histograms([(run.name, [*run.quality.values()]) for run in folder.runs]),
+        histograms=histograms([(run.name, _ranked(run, rank)) for run in shown.runs]),
+        qualities=histograms([(run.name, [*run.quality.values()]) for run in shown.runs]),
         judged=any(run.quality for run in folder.runs),
         doubtful=DOUBTFUL,
         trust=[one for one in diagnosis.trust if one.judged] if diagnosis else [],
@@ -88,8 +94,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         pictured=len(files),
         scored=any(run.makes_masks for run in folder.runs),
         data_review=reviewed_by(folder),
-        cards=cards(folder, album, files, rank, figures[rank].lower_is_better),
-        data=json_in_page(script_data(folder, album, files, rank, figures)),
+        cards=cards(shown, album, files, rank, figures[rank].lower_is_better),
+        data=json_in_page(script_data(shown, album, files, rank, figures)),
     )
 
 

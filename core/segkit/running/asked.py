@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from segkit.errors import UsageError
+from segkit.kinds import MASK_WRITER, flag_of
 from segkit.plugins.contract import blamed, classes_of, has_truth, item_of
-from segkit.plugins.steps import Dataset, Step
+from segkit.plugins.steps import Dataset, Step, Writer
 from segkit.values.types import BACKGROUND, VOID, Image, Labels, Truth
 
 
@@ -108,3 +109,17 @@ class AskedTruth(Dataset):
             dropped = (ids == BACKGROUND) & (instances != VOID)
             instances = np.where(dropped, np.int32(BACKGROUND), instances)
         return replace(truth, labels=Labels(ids, classes), instances=instances)
+
+
+def check_ids(classes: Mapping[int, str], writers: Iterable[Writer]) -> None:
+    """Refuse, with `UsageError`, classes of a run whose ids a writer's files cannot hold."""
+    most = max(classes, default=0)
+    for writer in writers:
+        if writer.largest_id is not None and most > writer.largest_id:
+            wider = f"choose --{flag_of('writer')} {MASK_WRITER}, whose PNGs then have 16 bits"
+            advice = "number them from 1" if writer.name == MASK_WRITER else wider
+            raise UsageError(
+                f"--{flag_of('writer')} {writer.name} holds class ids up to {writer.largest_id}, "
+                f"but the {len(classes)} classes of this run have ids up to {most} "
+                f"('{classes[most]}'); {advice}, or ask for fewer by --classes"
+            )

@@ -8,21 +8,27 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from segkit.errors import BadValueError, plugin_code
+from segkit.errors import BadValueError, TooLargeError, plugin_code
+from segkit.memory import HostMemory, shown
 from segkit.plugins.contract import check_output, named, why_failed
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
 from segkit.running.graph import Node
-from segkit.values.types import Image, Masks, Truth
+from segkit.values.types import Heatmap, Image, Masks, Truth
+from segkit.values.waiting import let_go
 
 Values: TypeAlias = Mapping[str, Any]
+
+TOGETHER = 1 << 26
+"""Calls of a step go into one batch as long as their images have no more pixels: 67 million."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +78,21 @@ class Caller:
         """What the step makes of each call, checked; a `Failure` where it raises or breaks rules.
 
         The work method goes through `batch`; if a batch raises, its images are tried one by one.
-        The time counts for `node`.
+        The time counts for `node`. Calls on large images go in several batches, so that what one
+        has made is packed before the next makes more.
+
+        Raises `TooLargeError` where all that the calls make would not fit into the memory.
         """
-        if not calls:
-            return []
+        checked: list[Any] = []
+        for block in _blocks(calls):
+            checked += self._block(node, step, block, method)
+            let_go()
+            _look_ahead(step, checked, calls)
+        return checked
+
+    def _block(
+        self, node: Node, step: Step, calls: Sequence[Call], method: str | None
+    ) -> list[Any]:
         inputs = [self._inputs(step, call, method) for call in calls]
         for call in calls:
             self.observers.tell("segkit_before_step", step=step, image=call.task.image)
@@ -151,7 +168,58 @@ def _guarded(work: Callable[[], Any]) -> Any:
 
 
 def _checked(step: Step, output: Any, given: Values, task: Task, method: str | None) -> Any:
+    """What a step made, in the form in which it waits for its readers."""
     if isinstance(output, Exception):
         return output
     wanted = Masks if method == "merge" else None
-    return check_output(step, output, {**given, "image": task.image}, wanted)
+    checked = check_output(step, output, {**given, "image": task.image}, wanted)
+    if isinstance(checked, Masks):
+        return checked._as_it_waits()
+    if isinstance(checked, Heatmap) and method is None and given["heatmap"]._is_deferred:
+        again = partial(_values_again, step, given)
+        return Heatmap.deferred(again, checked.size, checked.name, checked.score)
+    return checked
+
+
+def _values_again(step: Step, given: Values) -> NDArray[np.float32]:
+    """What a transform makes of a deferred heatmap, whose own values are made anew as well."""
+    values: NDArray[np.float32] = step.batch([given])[0].values
+    return values
+
+
+# ---- large images ------------------------------------------------------------------------------
+
+
+def _blocks(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
+    """The calls in a row, as many together as have `TOGETHER` pixels, and at least one."""
+    start, pixels = 0, 0
+    for place, call in enumerate(calls):
+        height, width = call.task.image.size
+        pixels += height * width
+        if pixels > TOGETHER and place > start:
+            yield calls[start:place]
+            start, pixels = place, height * width
+    if calls[start:]:
+        yield calls[start:]
+
+
+def _look_ahead(step: Step, made: Sequence[Any], calls: Sequence[Call]) -> None:
+    """Refuse, with `TooLargeError`, what will not fit, by what some of the calls have made."""
+    left = len(calls) - len(made)
+    if not left:
+        return
+    wanted = sum(map(waiting_bytes, made)) * left // len(made)
+    free = HostMemory().free() if wanted > TOGETHER else None
+    if free is not None and wanted > free:
+        height, width = calls[-1].task.image.size
+        raise TooLargeError(
+            f"{named(step)} would make {len(calls):,} arrays for {width}x{height} pixels, which "
+            f"need another {shown(wanted)} of memory, and {shown(free)} are free; ask for fewer "
+            "classes or objects, or make the image smaller"
+        )
+
+
+def waiting_bytes(value: Any) -> int:
+    """What a value's large arrays take while it waits."""
+    values = value if isinstance(value, tuple) else (value,)
+    return sum(v._waiting_bytes for v in values if isinstance(v, (Heatmap, Masks)))

@@ -17,6 +17,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
 from segkit.plugins.finishing import finish, finishes
 from segkit.plugins.steps import Writer
+from segkit.running.asked import check_ids
 from segkit.running.folder import Record
 from segkit.running.kept_run import KeptRun
 from segkit.running.lock import owned
@@ -43,8 +44,8 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
 
     The run's results.jsonl then names the new files. An image whose photo or masks cannot be read
     fails alone. Raises `UsageError` where the folder is no finished run of one recipe, is in use,
-    or holds files of others that would be written over, `PlanError` for writers that need what a
-    run does not keep, and what opening a writer raises.
+    holds files of others that would be written over, or has class ids that a format has not,
+    `PlanError` for writers that need what a run does not keep, and what opening a writer raises.
     """
     with owned(directory):
         return _export(directory, writers, catalog)
@@ -52,6 +53,7 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
 
 def _export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Exported:
     run = KeptRun.open(directory, catalog)
+    check_ids(run.classes, writers)
     for writer in writers:
         if (name := missing_input(writer, KEPT)) is not None:
             raise PlanError(

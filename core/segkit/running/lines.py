@@ -29,6 +29,7 @@ from segkit.running.plan import Plan
 from segkit.running.walk import Outcome
 from segkit.values.heatmaps import union
 from segkit.values.types import Counts, Masks, Prompts, Scores
+from segkit.values.waiting import let_go
 
 Line: TypeAlias = "dict[str, Any]"
 """An image's line of results.jsonl; its keys are those of `records.ResultLine`."""
@@ -124,12 +125,13 @@ def write_files(
         for name in ("image", "truth", "heatmaps", "prompts", "masks", "labels")
         if getattr(outcome, name) is not None
     }
-    if outcome.heatmaps:
-        values["heatmap"] = union(outcome.heatmaps)
-    else:
-        values.pop("heatmaps", None)
     names = type(writer).inputs().all
+    if outcome.heatmaps and "heatmap" in names:
+        values["heatmap"] = union(outcome.heatmaps)
+    elif not outcome.heatmaps:
+        values.pop("heatmaps", None)
     returned = writer.write(**{n: values[n] for n in names if n in values})
+    let_go()
     paths = check_output(writer, returned, {})
     return [*written_by(writer, paths, directory, at=writer.work)]
 
@@ -158,7 +160,7 @@ def masks_record(masks: Masks | None) -> list[dict[str, Any]]:
             "name": masks.names[i],
             "score": round(float(masks.scores[i]), 6),
             "prompt": int(masks.prompt[i]),
-            "pixels": int(masks.masks[i].sum()),
+            "pixels": int(masks.areas[i]),
         }
         | ({} if masks.quality is None else {"quality": round(float(masks.quality[i]), 6)})
         for i in range(len(masks))

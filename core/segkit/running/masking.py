@@ -7,7 +7,6 @@ and masks that go with it; a judge sees all masks of an image at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from segkit.values.types import Masks, Prompts
 
 def alone(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
     """One call of the node's step for each image, with all that it may ask for."""
-    calls = [Call(t, together(n)) for t, n in zip(tasks, needs, strict=True)]
-    return caller.call(node, node.steps[0], calls)
+    step = node.steps[0]
+    calls = [Call(t, together(n, step)) for t, n in zip(tasks, needs, strict=True)]
+    return caller.call(node, step, calls)
 
 
 def segment(
@@ -97,7 +97,7 @@ def _judged(
 ) -> list[Any]:
     """All candidates of an image in one call, whichever prompter asked; no call without any."""
     calls = [
-        [Call(task, together(values))] * bool(len(values["masks"]))
+        [Call(task, together(values, step))] * bool(len(values["masks"]))
         for task, values in zip(tasks, needs, strict=True)
     ]
     judged: list[Any] = []
@@ -105,7 +105,7 @@ def _judged(
         if isinstance(parts, Failure):
             judged.append(parts)
         else:
-            judged.append(parts[0] if parts else replace(values["masks"], quality=np.zeros(0)))
+            judged.append(parts[0] if parts else values["masks"].changed(quality=np.zeros(0)))
     return judged
 
 
@@ -158,10 +158,14 @@ def grouped(
     return groups
 
 
-def together(values: Values) -> dict[str, Any]:
-    """Values as steps take them that look at the whole image: prompts in one row, one heatmap."""
+def together(values: Values, step: Step, method: str | None = None) -> dict[str, Any]:
+    """Values as steps take them that look at the whole image: prompts in one row, one heatmap.
+
+    The heatmaps are united only where the step's work or `method` asks for one.
+    """
     together = dict(values)
-    if values.get("heatmaps"):
+    names = type(step).inputs() if method is None else type(step).inputs_of(method)
+    if values.get("heatmaps") and "heatmap" in names.all:
         together["heatmap"] = union(values["heatmaps"])
     if "prompts" in values:
         together["prompts"] = values["prompts"].prompts

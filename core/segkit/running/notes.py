@@ -145,7 +145,7 @@ def warm_regions(heatmaps: Sequence[Heatmap]) -> int:
 
     count = 0
     for heatmap in heatmaps:
-        step = max(1, max(heatmap.values.shape) // GRID)
+        step = max(1, max(heatmap.size) // GRID)
         coarse = heatmap.values[::step, ::step]
         warm = coarse >= WARM * max(float(coarse.max(initial=0)), 1e-6)
         labels, _ = ndimage.label(warm, np.ones((3, 3)))

@@ -18,7 +18,9 @@ from segkit.plugins.contract import named
 from segkit.plugins.steps import Prompter, Step
 from segkit.running.plan import Group
 from segkit.values.heatmaps import union
+from segkit.values.held import masks_joined
 from segkit.values.types import Heatmap, Masks, Prompts
+from segkit.values.waiting import rows_joined
 
 Heatmaps: TypeAlias = tuple[Heatmap, ...]
 
@@ -55,7 +57,7 @@ class Asked:
         for span in self.spans:
             end = start + len(span.prompts)
             own = masks.take([i for i, p in enumerate(masks.prompt) if start <= p < end])
-            yield span, replace(own, prompt=own.prompt - start)
+            yield span, own.changed(prompt=own.prompt - start)
             start = end
 
     def replaced(self, prompts: Prompts, step: Step) -> Asked:
@@ -121,12 +123,12 @@ def placed(masks: Masks, prompts: Prompts | None, places: Sequence[int]) -> Mask
     `places`: where each of the prompts stands among all; without prompts, the heatmap's place.
     """
     if prompts is None:
-        return replace(masks, prompt=masks.prompt + places[0])
+        return masks.changed(prompt=masks.prompt + places[0])
     names = tuple(
         prompts[place].name if name is None else name
         for name, place in zip(masks.names, masks.prompt, strict=True)
     )
-    return replace(masks, prompt=np.asarray(places, np.int64)[masks.prompt], names=names)
+    return masks.changed(prompt=np.asarray(places, np.int64)[masks.prompt], names=names)
 
 
 def united(parts: Sequence[Masks], size: tuple[int, int]) -> Masks:
@@ -136,15 +138,17 @@ def united(parts: Sequence[Masks], size: tuple[int, int]) -> Masks:
     if len(parts) == 1:
         return parts[0]
     prompt = np.concatenate([masks.prompt for masks in parts])
-    logits = [masks.logits for masks in parts if masks.logits is not None]
+    logits = [low for masks in parts if (low := masks._held_logits) is not None]
     judged = [masks.quality for masks in parts if masks.quality is not None]
-    alike = len(logits) == len(parts) and len({array.shape[1:] for array in logits}) == 1
+    alike = len(logits) == len(parts) and len({low.shape[-2:] for low in logits}) == 1
     together = Masks(
-        np.concatenate([masks.masks for masks in parts]),
+        masks_joined(size, [masks.held for masks in parts]),
         np.concatenate([masks.scores for masks in parts]),
         prompt,
         tuple(name for masks in parts for name in masks.names),
-        np.concatenate(logits) if alike else None,
+        rows_joined(logits) if alike else None,
         np.concatenate(judged) if len(judged) == len(parts) else None,
     )
+    if (np.diff(prompt) >= 0).all():
+        return together
     return together.take(np.argsort(prompt, kind="stable"))

@@ -120,7 +120,7 @@ class _Loop:
         if not self.judges or "prompts" not in type(self.segmenter).inputs().all:
             return before, after
         start = len(before.asked.prompts)
-        later = replace(after.candidates, prompt=after.candidates.prompt + start)
+        later = after.candidates.changed(prompt=after.candidates.prompt + start)
         asked = Asked((*before.asked.spans, *after.asked.spans))
         both = united([before.candidates, later], self.task.image.size)
         judged = self.made(self.judges, asked, both)
@@ -129,7 +129,7 @@ class _Loop:
         is_later = judged.prompt >= start
         new = judged.take(np.flatnonzero(is_later))
         first = self.chosen(before.asked, judged.take(np.flatnonzero(~is_later)))
-        second = self.chosen(after.asked, replace(new, prompt=new.prompt - start))
+        second = self.chosen(after.asked, new.changed(prompt=new.prompt - start))
         if isinstance(first, Failure):
             return first
         return second if isinstance(second, Failure) else (first, second)
@@ -201,7 +201,7 @@ def better_judged(before: Answers, after: Answers, size: tuple[int, int]) -> Ans
         spans.append(replace(span, prompts=Prompts(prompts)))
         for parts, then, now in ((masks, old, new), (candidates, old_all, new_all)):
             own = united([_of(then, gains, False), _of(now, gains, True)], size)
-            parts.append(replace(own, prompt=own.prompt + start))
+            parts.append(own.changed(prompt=own.prompt + start))
         start += count
     if not better:
         return before

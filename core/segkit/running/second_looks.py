@@ -147,7 +147,7 @@ class _Queue:
         self.kept += turn
         places = np.asarray(turn, np.int64)
         for parts, masks in ((self.masks, answers.masks), (self.candidates, answers.candidates)):
-            parts.append(replace(masks, prompt=places[masks.prompt]))
+            parts.append(masks.changed(prompt=places[masks.prompt]))
 
     def drop(self, places: Iterable[int]) -> None:
         """These are not asked."""
@@ -159,7 +159,7 @@ class _Queue:
         place_of = np.zeros(len(self.prompts), np.int64)
         place_of[kept] = np.arange(len(kept))
         masks, candidates = (
-            replace(whole, prompt=place_of[whole.prompt])
+            whole.changed(prompt=place_of[whole.prompt])
             for whole in (united(self.masks, size), united(self.candidates, size))
         )
         return Answers(_only(asked, kept), masks, candidates)

@@ -19,6 +19,7 @@ from segkit.deprecations import SegkitWarning
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
+from segkit.running.asked import check_ids
 from segkit.running.damaged import is_damaged
 from segkit.running.engines.engine import Engine
 from segkit.running.engines.local import Local
@@ -86,6 +87,7 @@ class Session:
             # Before the folder is touched: what cannot be opened leaves everything as it was.
             with self.engine.opened(self.job, options, watch) as there:
                 self.classes = dict(there.classes)
+                check_ids(self.classes, [w for p in self.job.plans.values() for w in p.writers])
                 for total in self.totals.values():
                     total.classes = self.classes
                     total.sought = there.vocabulary

@@ -27,7 +27,7 @@ from segkit.plugins.steps import Dataset
 from segkit.running.calling import Failure
 from segkit.running.owned import Line, files_named
 from segkit.running.walk import read_task
-from segkit.values.images import distinct, folded
+from segkit.values.image_names import distinct, folded
 from segkit.values.types import Image, Truth
 
 KEYS = ("counts", "seconds")

@@ -6,7 +6,7 @@ Writes nothing: what comes of each image goes on as an `Outcome`.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -17,7 +17,7 @@ from segkit.deprecations import SegkitWarning
 from segkit.errors import SegkitError, plugin_code
 from segkit.plugins.contract import blamed, item_of, why_failed
 from segkit.plugins.steps import Dataset, Step
-from segkit.running.calling import Failure, Task
+from segkit.running.calling import Failure, Task, waiting_bytes
 from segkit.running.graph import Branch
 from segkit.running.prompting import Asked
 from segkit.running.work import Work
@@ -62,18 +62,21 @@ def walk(
     """Yield what each branch makes of each image; what branches have in common is computed once.
 
     The steps are open. Images come in chunks: steps work on a chunk together, and what is no longer
-    needed is freed, so memory does not grow with the data set. `names` are the images' names,
+    needed is freed, so memory does not grow with the data set. A chunk has at most `chunk` images,
+    and fewer where they are large. `names` are the images' names,
     `skip` those that a branch need not do. One image that fails does not stop the others.
     """
     wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
     uses = _uses(branches.values())
-    for places, tasks in _read_ahead(dataset, names, wanted, chunk):
+    load = _Load()
+    for places, tasks in _read_ahead(dataset, names, wanted, chunk, load):
         for place in places:
             work.observers.tell("segkit_before_image", name=names[place])
         for recipe, branch in branches.items():
             todo = [i for i in places if names[i] not in skip.get(recipe, ())]
             good = [t for i in todo if isinstance(t := tasks[i], Task)]
             _evaluate(work, branch, good, uses)
+            load.note(good)
             for i in todo:
                 task = tasks[i]
                 if isinstance(task, Failure):
@@ -104,21 +107,60 @@ def _close(step: Step) -> None:
         warnings.warn(why_failed(step, error, "could not be closed:"), SegkitWarning, stacklevel=2)
 
 
-def _read_ahead(
-    dataset: Dataset, names: Sequence[str], wanted: Sequence[int], chunk: int
-) -> Iterator[tuple[Sequence[int], dict[int, Task | Failure]]]:
-    """Chunks of images, each read in a thread while the one before it is worked on."""
-    chunks = [wanted[i : i + chunk] for i in range(0, len(wanted), chunk)]
+SHARE = 1 << 27
+"""Bytes that each of a chunk's images may take on average: 128 MiB."""
 
-    def read(places: Sequence[int]) -> dict[int, Task | Failure]:
-        return {i: read_task(dataset, i, names[i]) for i in places}
+
+class _Load:
+    """How many bytes an image takes for each of its pixels, by what the images before it took."""
+
+    def __init__(self) -> None:
+        self.bytes_per_pixel = 32.0
+        """Picture, class map, truth, a heatmap, and a few masks."""
+
+    def note(self, tasks: Sequence[Task]) -> None:
+        """Note what images take that have been worked on."""
+        for task in tasks:
+            height, width = task.image.size
+            taken = sum(map(waiting_bytes, task.values.values())) / (height * width)
+            self.bytes_per_pixel = max(self.bytes_per_pixel, taken)
+
+    def of(self, task: Task | Failure) -> float:
+        """The bytes that an image will take."""
+        if isinstance(task, Failure):
+            return 0
+        height, width = task.image.size
+        return self.bytes_per_pixel * height * width
+
+
+def _read_ahead(
+    dataset: Dataset, names: Sequence[str], wanted: Sequence[int], chunk: int, load: _Load
+) -> Iterator[tuple[Sequence[int], dict[int, Task | Failure]]]:
+    """Chunks of images, each read in a thread while the one before it is worked on.
+
+    A chunk ends where its images would take more than their share, but has one in any case.
+    """
+    left = deque(wanted)
+    read: dict[int, Task | Failure] = {}  # one at most, which the chunk before had no room for
+
+    def next_chunk() -> dict[int, Task | Failure]:
+        tasks: dict[int, Task | Failure] = {}
+        taken = 0.0
+        while left and len(tasks) < chunk:
+            i = left[0]
+            task = read.pop(i, None) or read_task(dataset, i, names[i])
+            taken += load.of(task)
+            if tasks and taken > chunk * SHARE:
+                read[i] = task
+                break
+            tasks[left.popleft()] = task
+        return tasks
 
     with ThreadPoolExecutor(1) as reader:
-        ahead = [reader.submit(read, places) for places in chunks[:1]]
-        for index, places in enumerate(chunks):
-            tasks = ahead.pop().result()
-            ahead = [reader.submit(read, following) for following in chunks[index + 1 : index + 2]]
-            yield places, tasks
+        ahead = reader.submit(next_chunk)
+        while tasks := ahead.result():
+            ahead = reader.submit(next_chunk)
+            yield [*tasks], tasks
 
 
 def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segkit.errors import SegkitError, error_line, plugin_code
+from segkit.errors import SegkitError, TooLargeError, error_line, plugin_code
 from segkit.plugins.contract import named
 from segkit.plugins.steps import Step
 from segkit.running.calling import Call, Caller, Failure, Task, Values
@@ -57,6 +57,8 @@ class Work(Caller):
             if len(tasks) > 1:
                 pairs = zip(tasks, needs, strict=True)
                 return [self._values(node, [task], [need])[0] for task, need in pairs]
+            if isinstance(error, TooLargeError):
+                return [Failure(f"{tasks[0].image.name}: {error}")]
             return [Failure(f"{' and '.join(map(named, node.steps))} raised {error_line(error)}")]
 
 
@@ -161,8 +163,10 @@ def _sift(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Val
 
 def _merge(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
     """The masks that a fuser leaves as objects."""
-    calls = [Call(task, together(values)) for task, values in zip(tasks, needs, strict=True)]
-    return caller.call(node, node.steps[0], calls, method="merge")
+    step = node.steps[0]
+    pairs = zip(tasks, needs, strict=True)
+    calls = [Call(task, together(values, step, "merge")) for task, values in pairs]
+    return caller.call(node, step, calls, method="merge")
 
 
 def _count(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Values]) -> list[Any]:
@@ -171,7 +175,7 @@ def _count(caller: Caller, node: Node, tasks: Sequence[Task], needs: Sequence[Va
     blind = "truth" in type(step).inputs().required
     counts: list[Any] = [{} for _ in tasks]
     places = [i for i, task in enumerate(tasks) if not (blind and task.truth is None)]
-    calls = [Call(tasks[i], together(needs[i])) for i in places]
+    calls = [Call(tasks[i], together(needs[i], step)) for i in places]
     for place, counted in zip(places, caller.call(node, step, calls), strict=True):
         counts[place] = counted
     return counts

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.errors import MissingExtraError
-from segkit.training.memory import shown
+from segkit.memory import shown
 from segkit.values.files import write_file
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from segkit.errors import MissingExtraError, UsageError
+from segkit.memory import memory_of
 from segkit.plugins.steps import Dataset
 from segkit.plugins.trainable import Trainable, read_trained
 from segkit.running.walk import opened
@@ -23,7 +24,6 @@ from segkit.training.augment import augmentation
 from segkit.training.data import Lessons, Order, Pool, read, split
 from segkit.training.documents import write_documents
 from segkit.training.losses import Criterion
-from segkit.training.memory import memory_of
 from segkit.training.progress import State, TrainingResult, Watcher, beside
 from segkit.training.settings import Settings, terms_of
 from segkit.training.starting import (

@@ -16,5 +16,8 @@ def union(heatmaps: Sequence[Heatmap]) -> Heatmap:
     """
     if len(heatmaps) == 1:
         return heatmaps[0]
-    values = np.maximum.reduce([heatmap.values for heatmap in heatmaps])
+    values = heatmaps[0].values.copy()
+    for heatmap in heatmaps[1:]:
+        np.maximum(values, heatmap.values, out=values)
+    values.flags.writeable = False
     return Heatmap(values, None, max(heatmap.score for heatmap in heatmaps))

@@ -7,12 +7,10 @@ run can go on with the next image.
 from __future__ import annotations
 
 import glob
-import hashlib
 import io
 import os
 import re
 import struct
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from segkit.errors import BadImageError, BadValueError, UsageError, did_you_mean
 from segkit.values.files import write_file
+from segkit.values.image_names import file_name
 from segkit.values.reading import check_file
 from segkit.values.types import Image
 
@@ -119,52 +118,6 @@ def _near(source: Path) -> str:
     return did_you_mean(source.name, beside, "check the name")
 
 
-def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
-    """One name a file: its stem; a second file of that stem gets `-2`, and so on.
-
-    A number that would make another file's stem is skipped. Names that differ only by case or by
-    Unicode's way of composing letters count as the same, since some file systems cannot keep both.
-    A backslash, which parts folders on other systems, becomes `_`; of a stem of more than 180 bytes
-    the beginning stays, with a hash behind it, so that a suffix has room.
-    """
-    return distinct([_file_name(Path(p).stem) for p in paths])
-
-
-LONGEST = 180
-"""Bytes of an image's name; most file systems take 255 for a whole file's name."""
-
-
-def _file_name(stem: str) -> str:
-    """A stem as a name that files of all sorts can have."""
-    name = stem.replace("\\", "_")
-    content = os.fsencode(name)
-    if len(content) <= LONGEST:
-        return name
-    digest = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-    kept = content[:LONGEST].decode("utf-8", "ignore")
-    return f"{kept}-{digest}"
-
-
-def distinct(stems: Sequence[str]) -> tuple[str, ...]:
-    """The names, each that came before with a number behind it, as `unique_names` says."""
-    reserved = {folded(stem) for stem in stems}
-    used: set[str] = set()
-    names = []
-    for stem in stems:
-        name, number = stem, 1
-        while folded(name) in used or (number > 1 and folded(name) in reserved):
-            number += 1
-            name = f"{stem}-{number}"
-        used.add(folded(name))
-        names.append(name)
-    return tuple(names)
-
-
-def folded(name: str) -> str:
-    """The same string for names that a file system may take as one."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
 # ---- reading ----------------------------------------------------------------------------------
 
 
@@ -193,7 +146,7 @@ def read_image(path: str | Path, name: str | None = None) -> Image:
             f"'{path}' has colours of a kind that cannot be read "
             f"({picture.mode}: {_one_line(error)}); save it as an RGB image"
         ) from None
-    return Image(pixels, _file_name(Path(path).stem) if name is None else name)
+    return Image(pixels, file_name(Path(path).stem) if name is None else name)
 
 
 def _rgb(picture: PIL.Image.Image) -> NDArray[np.uint8]:
@@ -366,12 +319,15 @@ def palette() -> NDArray[np.uint8]:
 
 
 def write_png(
-    path: str | Path, array: NDArray[np.uint8], colours: NDArray[np.uint8] | None = None
+    path: str | Path,
+    array: NDArray[Any],
+    colours: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write a PNG that is either whole or not there: a file beside it is renamed when complete.
 
-    `array`: uint8, (H, W) grey or (H, W, 3) RGB. `colours`: (n, 3) uint8, n up to 256; then the
-    (H, W) values are written as indices into this palette. Missing folders are made.
+    `array`: uint8, (H, W) grey or (H, W, 3) RGB; or uint16, (H, W) grey of 16 bits. `colours`:
+    (n, 3) uint8, n up to 256; then (H, W) uint8 values are written as indices into this palette.
+    Missing folders are made.
 
     Raises `BadValueError` for other arrays, `OSError` where the file cannot be written (disk
     full); then nothing is left behind.
@@ -379,10 +335,11 @@ def write_png(
     import PIL.Image
 
     array = np.asarray(array)
-    if array.dtype != np.uint8 or (array.ndim != 2 and array.shape[2:] != (3,)):
+    deep = array.dtype == np.uint16 and array.ndim == 2 and colours is None
+    if not deep and (array.dtype != np.uint8 or (array.ndim != 2 and array.shape[2:] != (3,))):
         raise BadValueError(
-            "a PNG should be written from uint8 of shape (H, W) or (H, W, 3), but the array is "
-            f"{array.dtype} of shape {array.shape}"
+            "a PNG should be written from uint8 of shape (H, W) or (H, W, 3), or from uint16 of "
+            f"shape (H, W) without colours, but the array is {array.dtype} of shape {array.shape}"
         )
     if 0 in array.shape:
         raise BadValueError(f"a PNG should have pixels, but the array has shape {array.shape}")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segkit.errors import BadValueError
+from segkit.values.bitmaps import PackedMasks, large
 from segkit.values.checking import check_finite, checked_array, checked_names
+from segkit.values.held import HeldMasks
 from segkit.values.showing import counted, listed, pixels_of, scored
+from segkit.values.waiting import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +49,18 @@ class Mask:
 
 
 @dataclass(frozen=True, eq=False)
-class Masks:
+class Masks(HeldMasks):
     """Masks of one image: several candidates per prompt before selection, one after.
 
     `masks[0]` is a `Mask`, and so is each of `for mask in masks`; `masks[1:]`,
     `masks[masks.scores > 0.9]` and `masks[[2, 0]]` are `Masks`.
+
+    Many masks of a large image are held packed (`PackedMasks`), and `masks` is made when it is
+    read. A step that takes them one by one (`arrays`, `at`) needs no room for all.
     """
 
     masks: NDArray[np.bool_]
-    """(n, H, W) bool."""
+    """(n, H, W) bool; `PackedMasks` may be given."""
     scores: NDArray[np.float32]
     """(n,) float32: the quality that the segmenter expects, for SAM the predicted IoU."""
     prompt: NDArray[np.int64]
@@ -70,18 +77,16 @@ class Masks:
 
         def __init__(
             self,
-            masks: ArrayLike,
+            masks: ArrayLike | PackedMasks,
             scores: ArrayLike,
             prompt: ArrayLike,
             names: tuple[str | None, ...] = (),
-            logits: ArrayLike | None = None,
+            logits: ArrayLike | Rows | None = None,
             quality: ArrayLike | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        masks = checked_array("Masks", "masks", self.masks, np.bool_, ("n", "H", "W"))
-        n = len(masks)
-        object.__setattr__(self, "masks", masks)
+        n = self._hold_masks()
         scores = checked_array("Masks", "scores", self.scores, np.float32, (n,))
         check_finite("Masks", "scores", scores)
         object.__setattr__(self, "scores", scores)
@@ -90,10 +95,7 @@ class Masks:
             raise BadValueError("Masks.prompt should hold indices from 0, but has a negative one")
         object.__setattr__(self, "prompt", prompt)
         object.__setattr__(self, "names", checked_names("Masks", self.names, n))
-        if self.logits is not None:
-            logits = checked_array("Masks", "logits", self.logits, np.float32, (n, "h", "w"))
-            check_finite("Masks", "logits", logits)
-            object.__setattr__(self, "logits", logits)
+        self._hold_logits(n)
         if self.quality is not None:
             quality = checked_array("Masks", "quality", self.quality, np.float32, (n,))
             if not ((quality >= 0) & (quality <= 1)).all():
@@ -104,7 +106,7 @@ class Masks:
             object.__setattr__(self, "quality", quality)
 
     def __len__(self) -> int:
-        return len(self.masks)
+        return len(self.scores)
 
     def __iter__(self) -> Iterator[Mask]:
         return (self[index] for index in range(len(self)))
@@ -129,17 +131,18 @@ class Masks:
             return self.take(chosen)
         i = int(chosen)
         return Mask(
-            self.masks[i],
+            self.at(i),
             float(self.scores[i]),
             int(self.prompt[i]),
             self.names[i],
-            None if self.logits is None else self.logits[i],
+            self._logits_at(i),
             None if self.quality is None else float(self.quality[i]),
         )
 
     def __repr__(self) -> str:
-        said = [scored(mask.name, mask.score, mask.quality) for mask in self]
-        of = f" of {pixels_of(self.masks.shape[1:])}"
+        quality = repeat(None) if self.quality is None else self.quality.tolist()
+        said = [*map(scored, self.names, self.scores.tolist(), quality)]
+        of = f" of {pixels_of(self.size)}"
         return f"Masks({len(self)}{of}{': ' if said else ''}{listed(said)})"
 
     @property
@@ -150,7 +153,7 @@ class Masks:
         """
         if self.quality is None:
             return None
-        areas = self.masks.sum(axis=(1, 2), dtype=np.float64)
+        areas = self.areas.astype(np.float64)
         return float((self.quality * areas).sum() / areas.sum()) if areas.any() else 0.0
 
     @classmethod
@@ -161,11 +164,34 @@ class Masks:
     def take(self, indices: ArrayLike) -> Masks:
         """The masks at these indices, in this order."""
         chosen = np.asarray(indices, np.int64).reshape(-1)
+        masks, logits = self.held, self._held_logits
         return Masks(
-            self.masks[chosen],
+            masks.take(chosen) if isinstance(masks, PackedMasks) else masks[chosen],
             self.scores[chosen],
             self.prompt[chosen],
             tuple(self.names[i] for i in chosen),
-            None if self.logits is None else self.logits[chosen],
+            logits.take(chosen)
+            if isinstance(logits, Rows)
+            else None
+            if logits is None
+            else logits[chosen],
             None if self.quality is None else self.quality[chosen],
         )
+
+    def changed(self, **parts: Any) -> Masks:
+        """The same masks with other scores, prompts, names, logits or qualities.
+
+        `dataclasses.replace` does the same, but reads an array of all masks for it.
+        """
+        own = {name: getattr(self, name) for name in ("scores", "prompt", "names", "quality")}
+        return Masks(**{"masks": self.held, "logits": self._held_logits, **own, **parts})
+
+    def _as_it_waits(self) -> Masks:
+        """These masks as they wait for the next step: packed where they are large."""
+        masks = self.held
+        dense = not isinstance(masks, PackedMasks)
+        return self.changed(masks=self.packed) if dense and large(masks.nbytes) else self
+
+
+# A field's default stays in its class, where it would hide that logits may be held in a file.
+del Masks.logits

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,7 @@ from segkit.values.classes import checked_classes
 from segkit.values.masks import Mask as Mask
 from segkit.values.masks import Masks as Masks
 from segkit.values.showing import counted, listed, pixels_of, scored
+from segkit.values.waiting import at_hand
 
 Counts = dict[str, float]
 """What a metric counts on one image. Counts of several images are added key by key."""
@@ -85,11 +86,60 @@ class Heatmap:
                 f"{values.min():.4g} to {values.max():.4g}"
             )
         object.__setattr__(self, "values", values)
+        self._check_class()
+
+    def _check_class(self) -> None:
         check_name("Heatmap", self.name)
         object.__setattr__(self, "score", checked_score("Heatmap", self.score))
 
+    @classmethod
+    def deferred(
+        cls,
+        make: Callable[[], NDArray[np.float32]],
+        size: tuple[int, int],
+        name: str | None = None,
+        score: float = 1.0,
+    ) -> Heatmap:
+        """A heatmap whose values are made when they are read, and kept until others are.
+
+        For methods that may make many large ones: these wait without their pixels. `make` returns
+        (H, W) float32 in [0, 1], each time the same; `size` is (H, W).
+        """
+        heatmap = cls.__new__(cls)
+        heatmap.__dict__.update(_make=make, _size=size, name=name, score=score)
+        heatmap._check_class()
+        return heatmap
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The values of a deferred one."""
+            if name != "values" or "_make" not in self.__dict__:
+                raise AttributeError(f"'Heatmap' object has no attribute {name!r}")
+            return at_hand(self, lambda: Heatmap(self._make()).values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the values, not what makes them."""
+        return {"values": self.values, "name": self.name, "score": self.score}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.__dict__["_size"] if self._is_deferred else self.values.shape
+        return height, width
+
+    @property
+    def _is_deferred(self) -> bool:
+        """Whether its values are made when they are read."""
+        return "_make" in self.__dict__
+
+    @property
+    def _waiting_bytes(self) -> int:
+        """The bytes that its values take while it waits for the next step."""
+        return 0 if self._is_deferred else self.values.nbytes
+
     def __repr__(self) -> str:
-        return f"Heatmap({pixels_of(self.values.shape)}: {scored(self.name, self.score)})"
+        return f"Heatmap({pixels_of(self.size)}: {scored(self.name, self.score)})"
 
 
 Look: TypeAlias = Callable[[Image], tuple[Heatmap, ...]]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from segkit import Masks, Prompts
-from segkit_plugins.fuser._painting import same_object
+from segkit_plugins.fuser._painting import same_objects
 from segkit_plugins.shared.object_names import object_names
 
 NAMESAKE = 0.5
@@ -22,18 +20,17 @@ def qualities(masks: Masks) -> NDArray[np.float32]:
 
 def best_first(masks: Masks) -> list[int]:
     """The places of the masks, the best-judged first; empty ones last, of equals the first."""
-    empty = ~masks.masks.any(axis=(1, 2))
+    empty = masks.areas == 0
     return [int(place) for place in np.lexsort((-qualities(masks), empty))]
 
 
 def named_alike(masks: Masks, kept: list[int], prompts: Prompts | None) -> Masks:
     """The kept ones; one without a class is called as the best of the others that it looks like."""
     names = object_names(masks, prompts, None)
-    areas = masks.masks.sum(axis=(1, 2))
     others = [place for place in best_first(masks) if names[place] is not None]
     called = list(masks.names)
     for place in kept:
-        alike = (o for o in others if same_object(masks.masks, areas, place, o, NAMESAKE))
+        alike = same_objects(masks.packed, place, others, NAMESAKE)
         if names[place] is None and (namesake := next(alike, None)) is not None:
             called[place] = names[namesake]
-    return replace(masks, names=tuple(called)).take(kept)
+    return masks.changed(names=tuple(called)).take(kept)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import BACKGROUND, VOID, Fuser, Image, Labels, Masks, Prompts, add_class
+from segkit import (
+    BACKGROUND,
+    VOID,
+    Fuser,
+    Image,
+    Labels,
+    Masks,
+    PackedMasks,
+    Prompts,
+    add_class,
+)
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, NameTable, load_table
 from segkit_plugins.shared.object_names import NAMELESS, object_names, only_objects
 from segkit_plugins.shared.renaming import renamed_map
@@ -70,7 +80,8 @@ class Painting(Fuser):
             numbers = {i: add_class(asked[i] or NAMELESS, names) for i in seen}
             for i in self._order(masks, prompts).tolist():
                 if i in numbers:
-                    ids[masks.masks[i]] = numbers[i]
+                    place, inside = masks.cut_out(i)
+                    ids[place][inside] = numbers[i]
         return Labels(ids, names)
 
     def _order(self, masks: Masks, prompts: Prompts | None) -> NDArray[np.intp]:
@@ -78,24 +89,31 @@ class Painting(Fuser):
         return np.arange(len(masks))
 
 
-def same_object(
-    masks: NDArray[np.bool_],
-    areas: NDArray[np.intp],
+def same_objects(
+    masks: PackedMasks,
     i: int,
-    j: int,
+    others: Sequence[int],
     least: float,
     parts: float | None = None,
-) -> bool:
-    """Whether mask `i` of (n, H, W) shows the object of `j`; none does without a pixel.
+) -> Iterator[int]:
+    """Those of the other masks, in order, that show the object of mask `i`.
 
-    That is with an IoU of `least`, or where at least `parts` of it lies in the other.
+    That is with an IoU of `least`, or where at least `parts` of mask `i` lies in the other; a mask
+    without a pixel shows none.
     """
-    own, other = int(areas[i]), int(areas[j])
-    small, large = min(own, other), max(own, other)
+    own, (top, left, bottom, right) = int(masks.areas[i]), masks.boxes[i]
+    if not own or not len(others):
+        return
+    places = np.asarray(others)
+    areas, boxes = masks.areas[places], masks.boxes[places]
     # The IoU is at most the ratio of the areas, so most pairs need no look at pixels.
-    maybe_part = parts is not None and other >= parts * own
-    if not small or not (maybe_part or small >= least * large):
-        return False
-    both = int(np.count_nonzero(masks[i] & masks[j]))
-    is_part = parts is not None and both >= parts * own
-    return is_part or both >= least * (small + large - both)
+    maybe = np.minimum(own, areas) >= least * np.maximum(own, areas)
+    if parts is not None:
+        maybe |= areas >= parts * own
+    maybe &= (boxes[:, 0] < bottom) & (top < boxes[:, 2]) & (areas > 0)
+    maybe &= (boxes[:, 1] < right) & (left < boxes[:, 3])
+    for j in places[maybe].tolist():
+        both = masks.shared(i, j)
+        is_part = parts is not None and both >= parts * own
+        if is_part or both >= least * (own + int(masks.areas[j]) - both):
+            yield j

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from segkit import Fuser, Masks, Prompts, hookimpl
 from segkit_plugins.fuser._judged import best_first, named_alike, qualities
-from segkit_plugins.fuser._painting import Painting, same_object
+from segkit_plugins.fuser._painting import Painting, same_objects
 
 
 class BestMany(Painting):
@@ -38,13 +38,10 @@ class BestMany(Painting):
 
     def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
         """The masks that no better one looks like."""
-        areas = masks.masks.sum(axis=(1, 2))
         kept: list[int] = []
         for i in best_first(masks):
-            alike = any(
-                same_object(masks.masks, areas, i, j, self.overlap, self.parts) for j in kept
-            )
-            if areas[i] and not alike:
+            better = same_objects(masks.packed, i, kept, self.overlap, self.parts)
+            if masks.areas[i] and next(better, None) is None:
                 kept.append(i)
         return named_alike(masks, sorted(kept), prompts)
 

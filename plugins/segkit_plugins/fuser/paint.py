@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segkit import Fuser, Masks, Prompts, hookimpl
-from segkit_plugins.fuser._painting import Painting, same_object
+from segkit_plugins.fuser._painting import Painting, same_objects
 
 
 class Paint(Painting):
@@ -49,14 +49,11 @@ class Paint(Painting):
     def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
         """The masks without duplicates and parts, in their order."""
         kept: list[int] = []
-        areas = masks.masks.sum(axis=(1, 2))
         for i in np.argsort(-_likelihoods(masks, prompts), kind="stable").tolist():
-            if not any(self._same(masks.masks, areas, i, j) for j in kept):
+            likelier = same_objects(masks.packed, i, kept, self.duplicates, self.parts)
+            if next(likelier, None) is None:
                 kept.append(i)
         return masks if len(kept) == len(masks) else masks.take(sorted(kept))
-
-    def _same(self, masks: NDArray[np.bool_], areas: NDArray[np.intp], i: int, j: int) -> bool:
-        return same_object(masks, areas, i, j, self.duplicates, self.parts)
 
     def _order(self, masks: Masks, prompts: Prompts | None) -> NDArray[np.intp]:
         if self.overlap == "order":

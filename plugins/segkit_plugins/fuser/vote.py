@@ -144,13 +144,12 @@ class Vote(Fuser):
         if void is not None and not (painted == void).any():
             void = None
 
-        pixels: NDArray[Any] = masks.masks.reshape(len(masks), painted.size)
         seen = painted if self.mode == "rewriting" else painted.copy()
         free = np.ones(painted.shape, bool) if self.overlap == "first" else None
         best = np.zeros(painted.shape) if self.overlap == "purest" else None
         room = np.empty(painted.shape, bool)  # kept, for new memory costs more than the work
-        for i, first, end in self._spans(pixels, masks.scores):
-            inside, target = pixels[i, first:end], painted[first:end]
+        for i, first, end in self._spans(masks):
+            inside, target = masks.at(i).ravel()[first:end], painted[first:end]
             code, share = _majority(seen[first:end], inside, void, room[first:end])
             if code is None or share < self.purity:
                 continue
@@ -166,26 +165,23 @@ class Vote(Fuser):
         voted = painted if values is None else values[painted]
         return voted.astype(np.int32).reshape(ids.shape)
 
-    def _spans(
-        self, pixels: NDArray[np.bool_], scores: NDArray[np.float32]
-    ) -> list[tuple[int, int, int]]:
+    def _spans(self, masks: Masks) -> list[tuple[int, int, int]]:
         """The masks that are not empty, in painting order.
 
         Each as its index and a range of pixels, row by row, that it lies in.
         """
-        blocks: NDArray[Any] = np.logical_or.reduceat(
-            pixels, np.arange(0, pixels.shape[1], BLOCK), axis=1
-        )
-        first = blocks.argmax(axis=1) * BLOCK
-        end = (blocks.shape[1] - blocks[:, ::-1].argmax(axis=1)) * BLOCK
-        order = np.arange(len(pixels))
+        spans: dict[int, tuple[int, int]] = {}
+        for i, mask in enumerate(masks.arrays()):
+            starts = np.arange(0, mask.size, BLOCK)
+            blocks = np.flatnonzero(np.logical_or.reduceat(mask.ravel(), starts))
+            if len(blocks):
+                spans[i] = int(blocks[0]) * BLOCK, (int(blocks[-1]) + 1) * BLOCK
+        order = np.arange(len(masks))
         if self.order == "area":
-            areas = [np.count_nonzero(pixels[i, first[i] : end[i]]) for i in order]
-            order = np.argsort(-np.array(areas, np.int64), kind="stable")
+            order = np.argsort(-masks.areas, kind="stable")
         elif self.order == "score":
-            order = np.argsort(scores, kind="stable")
-        some = np.any(blocks, axis=1)
-        return [(int(i), int(first[i]), int(end[i])) for i in order if some[i]]
+            order = np.argsort(masks.scores, kind="stable")
+        return [(i, *spans[i]) for i in order.tolist() if i in spans]
 
 
 def _majority(

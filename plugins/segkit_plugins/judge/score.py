@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from segkit import Judge, Masks, hookimpl
 
 
@@ -14,7 +12,7 @@ class Score(Judge):
 
     def __call__(self, masks: Masks) -> Masks:
         """The same masks, judged."""
-        return replace(masks, quality=masks.scores.clip(0, 1))
+        return masks.changed(quality=masks.scores.clip(0, 1))
 
 
 @hookimpl

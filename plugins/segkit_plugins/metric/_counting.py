@@ -52,7 +52,7 @@ def foreground(
     if labels is not None:
         predicted = labels.ids != BACKGROUND
     elif masks is not None:
-        predicted = masks.masks.any(axis=0)
+        predicted = masks.covered()
     else:
         raise BadValueError(
             f"{metric} needs 'labels' or 'masks', and nothing before it makes one; add --segmenter"

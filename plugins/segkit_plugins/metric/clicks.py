@@ -71,8 +71,8 @@ def best_mask(masks: Masks, prompt: int) -> NDArray[np.bool_]:
     """(H, W): a prompt's mask, of several the one with the best score; empty where it has none."""
     own = np.flatnonzero(masks.prompt == prompt)
     if not len(own):
-        return np.zeros(masks.masks.shape[1:], bool)
-    return masks.masks[own[masks.scores[own].argmax()]]
+        return np.zeros(masks.size, bool)
+    return masks.at(int(own[masks.scores[own].argmax()]))
 
 
 def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,13 @@ class InstanceF1(Metric):
         """{'matched', 'duplicates', 'masks', 'objects': numbers}; nothing without instances."""
         if truth.instances is None:
             return {}
-        same_size(self.name, masks.masks[0] if len(masks) else truth.labels.ids, truth)
+        same_size(self.name, masks.at(0) if len(masks) else truth.labels.ids, truth)
         objects, kept = objects_of(truth)
         counted = counted_masks(masks, kept)
         if not len(objects) or not counted:
             counts = {"matched": 0, "duplicates": 0, "masks": len(counted)}
             return {**counts, "objects": len(objects)}
-        found = (masks.masks[counted] & kept).reshape(len(counted), -1)
+        found = ((masks.at(i) & kept).ravel() for i in counted)
         overlaps = _ious(found, objects.reshape(len(objects), -1))
         if self.by_class:
             names = classes or truth.labels.classes
@@ -70,8 +70,8 @@ class InstanceF1(Metric):
         }
 
 
-def _ious(found: NDArray[np.bool_], objects: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n, m): the IoU of each of (n, pixels) masks with each of (m, pixels) objects."""
+def _ious(found: Iterable[NDArray[np.bool_]], objects: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n, m): the IoU of each of n masks (pixels,) with each of (m, pixels) objects."""
     true = objects.sum(axis=1)
     rows = []
     for mask in found:

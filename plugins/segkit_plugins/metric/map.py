@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -73,7 +73,7 @@ class MeanAveragePrecision(Metric):
         """
         if truth.instances is None:
             return {}
-        same_size(self.name, masks.masks[0] if len(masks) else truth.labels.ids, truth)
+        same_size(self.name, masks.at(0) if len(masks) else truth.labels.ids, truth)
         objects, kept = objects_of(truth)
         names = classes or truth.labels.classes
         own = [self._class(names.get(class_of(truth, mask))) for mask in objects]
@@ -88,7 +88,8 @@ class MeanAveragePrecision(Metric):
         for name in dict.fromkeys(named.values()):
             asked = [i for i in counted if named[i] == name]
             true = objects[[i for i, known in enumerate(own) if known == name]]
-            for score, levels in _matched(masks.masks[asked] & kept, sure[asked], true):
+            asked_masks = (masks.at(i) & kept for i in asked)
+            for score, levels in _matched(asked_masks, sure[asked], true):
                 key = f"mask:{score:.6f}:{levels}:{name}"
                 counts[key] = counts.get(key, 0) + 1
         return counts
@@ -142,9 +143,9 @@ def _average_precision(
 
 
 def _matched(
-    masks: NDArray[np.bool_], scores: NDArray[np.float64], objects: NDArray[np.bool_]
+    masks: Iterable[NDArray[np.bool_]], scores: NDArray[np.float64], objects: NDArray[np.bool_]
 ) -> list[tuple[float, str]]:
-    """Score and matched levels of (n, H, W) masks of a class, the surest first, by pycocotools."""
+    """Score and matched levels of n masks (H, W) of a class, the surest first, by pycocotools."""
     mask_api, evaluation = _pycocotools()
     found = [
         _annotation(mask_api, m) | {"score": float(s)} for m, s in zip(masks, scores, strict=True)

@@ -61,7 +61,7 @@ def best_answers(masks: Masks, prompts: Iterable[int]) -> list[Region]:
     for prompt in prompts:
         own = np.flatnonzero(masks.prompt == prompt)
         if len(own):
-            answers.append(masks.masks[own[np.argmax(masks.scores[own])]])
+            answers.append(masks.at(int(own[np.argmax(masks.scores[own])])))
     return answers
 
 

@@ -83,7 +83,7 @@ class AdaptiveBackground(Prompter):
         """The prompts with background points where their masks leak; None if none does."""
         if not heatmap.values.any():
             return None
-        own = [masks.masks[masks.prompt == i].any(axis=0) for i in range(len(prompts))]
+        own = (masks.covered(masks.prompt == i) for i in range(len(prompts)))
         if self.evidence == "heat":
             far = cold(heatmap.values, self.cold)
             refined = [
@@ -127,8 +127,8 @@ class AdaptiveBackground(Prompter):
         if not mask.any():
             return prompt
         first = ask(Prompts((prompt, *others)))
-        candidates = first.masks[first.prompt == 0]
-        answers = smaller_answers(mask, list(candidates))
+        candidates = [first.at(i) for i in np.flatnonzero(first.prompt == 0).tolist()]
+        answers = smaller_answers(mask, candidates)
         answers += best_answers(first, range(1, len(others) + 1))
         leaks = [
             leak
@@ -138,7 +138,7 @@ class AdaptiveBackground(Prompter):
         ]
         if not leaks:
             return prompt
-        if first.quality is None or not len(candidates):
+        if first.quality is None or not candidates:
             plainest = max(leaks, key=lambda leak: leak.edge)
             return self._held_back(prompt, plainest.parts[: self.points])
         chosen = int(

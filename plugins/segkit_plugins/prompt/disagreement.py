@@ -45,8 +45,8 @@ class Disagreement(Prompter):
             return None
         warm, far = hot(values, self.hot), cold(values, self.cold)
         # What one prompt's mask leaves out may be another prompt's object.
-        missed = warm & ~masks.masks.any(axis=0)
-        own = [masks.masks[masks.prompt == i].any(axis=0) for i in range(len(prompts))]
+        missed = warm & ~masks.covered()
+        own = [masks.covered(masks.prompt == i) for i in range(len(prompts))]
         least = max(1, round(self.least * missed.size))
         part = next(iter(parts(missed, least)), None)
         nearest = None if part is None else _nearest(part, own, prompts)

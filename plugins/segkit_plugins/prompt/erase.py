@@ -62,7 +62,7 @@ class Erase(Prompter):
     ) -> Prompts | None:
         """The prompts with one more for each further object; None if the class is not seen on."""
         room = self.most - len(prompts)
-        covered: Region = np.logical_or.reduce(masks.masks, axis=0)
+        covered: Region = masks.covered()
         if room <= 0 or not heatmap.values.any() or not covered.any():
             return None
         hidden = _dilated(covered, self.wider)

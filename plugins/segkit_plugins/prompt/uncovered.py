@@ -42,7 +42,7 @@ class Uncovered(Prompter):
     def _is_covered(self, prompt: Prompt, masks: Masks) -> bool:
         return any(
             self._lies_in(prompt, mask)
-            for mask, name in zip(masks.masks, masks.names, strict=True)
+            for mask, name in zip(masks.arrays(), masks.names, strict=True)
             if self.any_class or None in (name, prompt.name) or name == prompt.name
         )
 

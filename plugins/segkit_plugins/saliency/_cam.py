@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 CHUNK = 16
 """Images in one forward pass; bounds memory."""
+
+PIXELS = 1 << 27
+"""With more pixels than this together, 512 MiB, an image's heatmaps wait at the layer's size."""
 
 FLAT = 1e-5
 """A map whose values differ by no more than this share is the same everywhere, but for rounding."""
@@ -237,8 +241,14 @@ class ClassActivationMap(Saliency):
             ]
             for place, i in enumerate(rows):
                 output, name = targets[i][turn]
-                heat = as_heat(_mean([m[place] for m in maps]), inputs[i]["image"].size)
-                heatmaps[i].append(Heatmap(heat, name, float(probabilities[i, output])))
+                low, size = _mean([m[place] for m in maps]), inputs[i]["image"].size
+                score = float(probabilities[i, output])
+                if len(targets[i]) * size[0] * size[1] > PIXELS and bool(low.isfinite().all()):
+                    own = low.detach().clone()  # not a part of what all have together
+                    heat = Heatmap.deferred(partial(as_heat, own, size), size, name, score)
+                else:
+                    heat = Heatmap(as_heat(low, size), name, score)
+                heatmaps[i].append(heat)
         return [
             tuple(own) or (Heatmap(np.zeros(values["image"].size, np.float32), None, 0.0),)
             for own, values in zip(heatmaps, inputs, strict=True)
@@ -374,13 +384,17 @@ def as_heat(heat: Any, size: tuple[int, int]) -> NDArray[np.float32]:
 
     low = _stretched(heat.float())
     high = F.interpolate(low[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-    values: NDArray[np.float32] = _stretched(high).clamp(0, 1).cpu().numpy()
+    values: NDArray[np.float32] = _stretched(high, own=True).clamp_(0, 1).cpu().numpy()
     return values
 
 
-def _stretched(values: Any) -> Any:
-    """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one."""
+def _stretched(values: Any, own: bool = False) -> Any:
+    """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one.
+
+    `own`: the values may be changed in place, as those of a large image are, for its memory.
+    """
     lowest, highest = values.aminmax()
     if float(highest - lowest) <= FLAT * float(highest):
         return (values > 0).float()
-    return (values - lowest) / (highest - lowest)  # NaN stays, and the heatmap refuses it
+    above = values.sub_(lowest) if own else values - lowest
+    return above.div_(highest - lowest)  # NaN stays, and the heatmap refuses it

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import Masks, Prompt, Prompts
+from segkit import Masks, MaskStack, Prompt, Prompts
+from segkit.values.waiting import RowStack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,16 +49,20 @@ def alike(
 
 def gathered(answers: Iterable[Answer], prompts: Prompts, size: tuple[int, int]) -> Masks:
     """All answers in the order of the prompts, for an image of (H, W)."""
-    in_order = sorted(answers, key=lambda answer: answer[0])
-    if not in_order:
+    stack, logits = MaskStack(size, sum(not prompt.empty for prompt in prompts)), RowStack()
+    scores: list[NDArray[Any]] = []
+    places: list[int] = []
+    for place, masks, own_scores, low in answers:
+        stack.add(masks)
+        logits.add(low)
+        scores.append(own_scores)
+        places += [place] * len(own_scores)
+    if not places:
         return Masks.none(size)
-    return Masks(
-        np.concatenate([masks for _, masks, _, _ in in_order]),
-        np.concatenate([scores for _, _, scores, _ in in_order]),
-        np.repeat([i for i, _, _, _ in in_order], [len(scores) for _, _, scores, _ in in_order]),
-        tuple(prompts[i].name for i, _, scores, _ in in_order for _ in scores),
-        np.concatenate([low for _, _, _, low in in_order]),
-    )
+    names = tuple(prompts[place].name for place in places)
+    made = Masks(stack.done(), np.concatenate(scores), places, names, logits.done())
+    order = np.argsort(places, kind="stable")
+    return made if (np.diff(places) >= 0).all() else made.take(order)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from segkit import Heatmap, Image, Masks, MissingExtraError, Prompt, Prompts, Segmenter, hookimpl
+from segkit import (
+    Heatmap,
+    Image,
+    Masks,
+    MaskStack,
+    MissingExtraError,
+    Prompt,
+    Prompts,
+    Segmenter,
+    hookimpl,
+)
 
 LARGEST = 512
 """Longer side that the image is worked on at: GrabCut's time grows with its pixels."""
@@ -55,39 +66,36 @@ class GrabCut(Segmenter):
     def __call__(self, image: Image, heatmap: Heatmap, prompts: Prompts | None = None) -> Masks:
         """Masks (n, H, W), n at most the number of prompts."""
         asked: Sequence[Prompt] = (Prompt(),) if prompts is None else prompts.items
-        cuts: list[tuple[int, NDArray[np.bool_]]] = []
+        values = heatmap.values
+        scene = Scene.of(image, values)
+        stack = MaskStack(image.size, sum(not prompt.empty for prompt in asked))
+        places: list[int] = []
+        scores: list[float] = []
         for place, prompt in enumerate(asked):
             if prompts is not None and prompt.empty:
                 continue
-            mask = self._cut(image, prompt, heatmap)
+            mask = self._cut(scene, prompt)
             if mask is not None:
-                cuts.append((place, mask))
-        if not cuts:
+                stack.add(mask[None])
+                places.append(place)
+                scores.append(values[mask].mean() if mask.any() else 0.0)
+        if not places:
             return Masks.none(image.size)
-        scores = [heatmap.values[m].mean() if m.any() else 0.0 for _, m in cuts]
-        return Masks(
-            np.stack([m for _, m in cuts]),
-            np.array(scores, np.float32),
-            [place for place, _ in cuts],
-            tuple(asked[place].name or heatmap.name for place, _ in cuts),
-        )
+        names = tuple(asked[place].name or heatmap.name for place in places)
+        return Masks(stack.done(), np.array(scores, np.float32), places, names)
 
-    def _cut(self, image: Image, prompt: Prompt, heatmap: Heatmap) -> NDArray[np.bool_] | None:
+    def _cut(self, scene: Scene, prompt: Prompt) -> NDArray[np.bool_] | None:
         """The mask (H, W), or None where all marks are on one side."""
         import cv2
 
-        height, width = image.size
-        scale = min(1.0, LARGEST / max(height, width))
-        small = (max(1, round(height * scale)), max(1, round(width * scale)))
-        marks: Any = self._marks(prompt, heatmap, small)
+        marks: Any = self._marks(prompt, scene)
         if not 0 < np.isin(marks, (1, 3)).sum() < marks.size:
             return None
-        bgr: Any = cv2.resize(image.pixels[..., ::-1], small[::-1], interpolation=cv2.INTER_AREA)
         cv2.setRNGSeed(0)  # the colour models start from k-means
         background_model, foreground_model = np.zeros((1, 65)), np.zeros((1, 65))
         whole = (0, 0, 0, 0)  # not looked at: the marks say where to start
         cv2.grabCut(
-            bgr,
+            scene.bgr,
             marks,
             whole,
             background_model,
@@ -96,17 +104,16 @@ class GrabCut(Segmenter):
             cv2.GC_INIT_WITH_MASK,
         )
         mask: Any = np.isin(marks, (1, 3)).astype(np.float32)
-        return np.asarray(cv2.resize(mask, (width, height)) > 0.5)
+        return np.asarray(cv2.resize(mask, scene.size[::-1]) > 0.5)
 
-    def _marks(self, prompt: Prompt, heatmap: Heatmap, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def _marks(self, prompt: Prompt, scene: Scene) -> NDArray[np.uint8]:
         """OpenCV's marks at (h, w): 0 surely background, 1 surely object, 2 and 3 probably so."""
+        heat, warm = scene.heat, scene.warm
+        size: tuple[int, int] = heat.shape
         marks = np.full(size, 2, np.uint8)
         rows, columns = np.arange(size[0])[:, None], np.arange(size[1])
-        per_pixel = np.array(size[::-1]) / np.array(heatmap.values.shape[::-1])
-        heat = _resized(heatmap.values, size)
-        warm = bool(heat.max() > 0)
+        per_pixel = np.array(size[::-1]) / np.array(scene.size[::-1])
         if warm:
-            heat = heat / heat.max()
             marks[heat >= self.level] = 3
             marks[heat >= self.sure] = 1
             marks[heat < self.cold] = 0
@@ -123,6 +130,33 @@ class GrabCut(Segmenter):
             x, y = (point + 0.5) * per_pixel - 0.5
             marks[(columns - x) ** 2 + (rows - y) ** 2 <= SURE**2] = 1 if sign else 0
         return marks
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """An image as it is worked on: the same for all prompts."""
+
+    size: tuple[int, int]
+    """(H, W) of the image itself."""
+    bgr: Any
+    """(h, w, 3) uint8."""
+    heat: NDArray[np.float32]
+    """(h, w): 1 at the hottest, or all 0."""
+    warm: bool
+    """Whether there is heat."""
+
+    @classmethod
+    def of(cls, image: Image, heat: NDArray[np.float32]) -> Scene:
+        """The image and its heat (H, W), made small."""
+        import cv2
+
+        height, width = image.size
+        scale = min(1.0, LARGEST / max(height, width))
+        small = (max(1, round(height * scale)), max(1, round(width * scale)))
+        bgr = cv2.resize(image.pixels[..., ::-1], small[::-1], interpolation=cv2.INTER_AREA)
+        heat = _resized(heat, small)
+        warm = bool(heat.max() > 0)
+        return cls(image.size, bgr, heat / heat.max() if warm else heat, warm)
 
 
 def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

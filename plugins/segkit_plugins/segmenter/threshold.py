@@ -25,10 +25,11 @@ class Threshold(Segmenter):
 
     def __call__(self, heatmap: Heatmap) -> Masks:
         """The mask (1, H, W), answering prompt 0 and named after the heatmap; or none."""
-        mask = heatmap.values >= np.float32(self.level)
+        values = heatmap.values
+        mask = values >= np.float32(self.level)
         if not mask.any():
             return Masks.none(mask.shape)
-        score = heatmap.values[mask].mean(dtype=np.float64)
+        score = values[mask].mean(dtype=np.float64)
         return Masks(
             mask[None],
             np.array([score], np.float32),

@@ -27,8 +27,8 @@ class Coverage(Selector):
 
     def __call__(self, masks: Masks, heatmap: Heatmap) -> Masks:
         """One mask for each prompt that has any."""
-        area = masks.masks.sum(axis=(1, 2), dtype=np.float64)
-        heat = np.array([heatmap.values[m].sum(dtype=np.float64) for m in masks.masks])
+        area, values = masks.areas.astype(np.float64), heatmap.values
+        heat = np.array([values[mask].sum(dtype=np.float64) for mask in masks.arrays()])
         return best_by(masks, heat / np.maximum(area, 1) ** self.power)
 
 

@@ -19,8 +19,7 @@ class Largest(Selector):
 
     def __call__(self, masks: Masks) -> Masks:
         """One mask for each prompt that has any."""
-        pixels = masks.masks.sum(axis=(1, 2))
-        return best_by(masks, pixels)
+        return best_by(masks, masks.areas)
 
 
 @hookimpl

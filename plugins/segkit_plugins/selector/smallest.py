@@ -21,8 +21,8 @@ class Smallest(Selector):
 
     def __call__(self, masks: Masks) -> Masks:
         """One mask for each prompt that has any."""
-        pixels = masks.masks.sum(axis=(1, 2))
-        empty = masks.masks[0].size + 1 if len(masks) else 0
+        pixels, (height, width) = masks.areas, masks.size
+        empty = height * width + 1
         return best_by(masks, -np.where(pixels > 0, pixels, empty))
 
 

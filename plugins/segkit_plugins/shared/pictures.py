@@ -219,14 +219,14 @@ def mask_panel(
     if labels is None:
         assert masks is not None
         ids = np.zeros(scale.size, np.int32)
-        for number, mask in enumerate(masks.masks, 1):
+        for number, mask in enumerate(masks.arrays(), 1):
             ids[scale.labels(mask) > 0] = number + (number >= VOID)
         names = {}
     else:
         ids = scale.labels(labels.ids)
         names = _named(ids, labels)
     edges = outline(ids)
-    for mask in () if masks is None else masks.masks:
+    for mask in () if masks is None else masks.arrays():
         edges |= outline(scale.labels(mask))
     return Panel(f"mask{said}", tinted(photo, ids, edges), names, role="mask")
 

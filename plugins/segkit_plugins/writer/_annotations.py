@@ -7,9 +7,9 @@ and the files of the images that it need not do again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -93,14 +93,19 @@ class AnnotatedObject:
 
     name: str
     """Its class."""
-    mask: NDArray[np.bool_]
-    """(H, W) bool, at least one pixel."""
+    pixels: Callable[[], NDArray[np.bool_]]
+    """Makes its mask; see `mask`."""
     score: float = 1.0
     """The mask's score; 1 for a class of a class map."""
     wanted: int | None = None
     """Its class's id in the class map, if it comes from one."""
     quality: float | None = None
     """How good a judge holds the mask for; None where none has judged."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool, at least one pixel; made when it is read."""
+        return self.pixels()
 
     @property
     def figures(self) -> dict[str, float]:
@@ -132,24 +137,26 @@ def objects_in(
     if masks is None:
         assert labels is not None
         return [
-            AnnotatedObject(name, labels.ids == i, wanted=i)
+            AnnotatedObject(name, partial(np.equal, labels.ids, i), wanted=i)
             for i, name in named_ids(labels, classes).items()
         ]
     objects = []
     names = object_names(masks, prompts, classes)
     judged = [None] * len(masks) if masks.quality is None else masks.quality.tolist()
-    for mask, score, name, said in zip(masks.masks, masks.scores, names, judged, strict=True):
-        if not mask.any() or name == BACKGROUND_NAME:
+    for place, (score, name, said) in enumerate(zip(masks.scores, names, judged, strict=True)):
+        if not masks.areas[place] or name == BACKGROUND_NAME:
             continue
         wanted = None
         if name is None and labels is not None:
-            wanted = _most_common(labels.ids[mask])
+            wanted = _most_common(labels.ids[masks.at(place)])
             if wanted == BACKGROUND:
                 continue
             name = name_of(wanted, labels, classes)
         quality = None if said is None else round(said, 6)
         own = round(float(score), 6)
-        objects.append(AnnotatedObject(name or NAMELESS, mask, own, wanted, quality))
+        objects.append(
+            AnnotatedObject(name or NAMELESS, partial(masks.at, place), own, wanted, quality)
+        )
     return objects
 
 

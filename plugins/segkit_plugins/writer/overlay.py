@@ -89,7 +89,9 @@ def _heat_panels(photo: RGB, heatmaps: Sequence[Heatmap], scale: Scale) -> list[
         of = f" {number} of {len(heatmaps)}" if len(heatmaps) > 1 else ""
         what = f": {heatmap.name}, probability {heatmap.score:.2f}" if heatmap.name else ""
         panels.append(Panel(f"heatmap{of}{what}", heat_colours(scale.heat(heatmap.values))))
-    greatest = np.max([heatmap.values for heatmap in heatmaps], axis=0)
+    greatest = heatmaps[0].values
+    for heatmap in heatmaps[1:]:
+        greatest = np.maximum(greatest, heatmap.values)
     return [*panels, Panel("overlay", heated(photo, scale.heat(greatest)))]
 
 

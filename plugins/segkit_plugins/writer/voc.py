@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,8 @@ class Voc(AnnotationWriter):
     image_set: Literal["train", "val", "trainval"] = "trainval"
     """The list in `ImageSets/Segmentation` that names the images."""
 
+    largest_id: ClassVar[int | None] = VOID - 1
+
     train_share: TrainShare = None
     """This share of the images is listed in `train.txt`, the others in `val.txt`, and all in
     `trainval.txt`, whatever `image_set` says; --split sets it."""
@@ -70,7 +72,7 @@ class Voc(AnnotationWriter):
     def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
         """Write an image's two PNGs, and the photo if it is asked for.
 
-        Raises `BadValueError` for class ids above 255 and for more than 254 objects, which a PNG
+        Raises `BadValueError` for class ids above 254 and for more than 254 objects, which a PNG
         has not.
         """
         image, ids = annotated.image, annotated.ids
@@ -79,10 +81,11 @@ class Voc(AnnotationWriter):
         photo = photo_for(directory, f"{ROOT}/JPEGImages", image, self.images)
         places, names = _named_map(annotated)
         class_map = _class_map(places, [ids.id(*name) for name in names])
-        if (class_map > 255).any():
+        if (class_map > VOID).any():
             raise BadValueError(
-                f"a VOC class map should hold class ids up to 255, but {image.name} has "
-                f"{class_map.max()}; number the data set's classes from 1"
+                f"a VOC class map holds class ids up to 254, but {image.name} has "
+                f"{class_map.max()}; write it with --write masks, whose PNG then has 16 bits, or "
+                "with --write coco"
             )
         numbers = _numbered(annotated, class_map)
         ids.save()

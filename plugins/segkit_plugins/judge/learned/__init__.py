@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +63,13 @@ class Learned(Judge):
         from segkit_plugins.judge.learned.scene import sampled, seen
 
         if not len(masks):
-            return replace(masks, quality=np.zeros(0, np.float32))
+            return masks.changed(quality=np.zeros(0, np.float32))
         scene = seen(image, self._layers)
-        small = sampled(masks.masks, scene.size)
+        small = sampled(masks.held, scene.size)
         quality = self._forest.quality(features(scene, small, masks.scores))
         for place in np.flatnonzero(~small.any(axis=(1, 2))):  # too small for the grid, or empty
-            quality[place] *= masks.masks[place].any()
-        return replace(masks, quality=quality)
+            quality[place] *= bool(masks.areas[place])
+        return masks.changed(quality=quality)
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import Image
+from segkit import Image, PackedMasks
 
 if TYPE_CHECKING:
     from segkit_plugins.shared.nano_objectness import DenseLayers
@@ -83,10 +83,14 @@ def grid_of(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def sampled(masks: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.bool_]:
+def sampled(masks: NDArray[np.bool_] | PackedMasks, grid: tuple[int, int]) -> NDArray[np.bool_]:
     """Masks (n, H, W) at the middles of the grid's places: (n, h, w)."""
+    size = masks.size if isinstance(masks, PackedMasks) else masks.shape[1:]
     lines = [
         ((np.arange(n) + 0.5) * full / n).astype(np.int64)
-        for n, full in zip(grid, masks.shape[1:], strict=True)
+        for n, full in zip(grid, size, strict=True)
     ]
-    return np.asarray(masks[:, lines[0][:, None], lines[1]], bool)
+    small = np.zeros((len(masks), *grid), bool)
+    for out, mask in zip(small, masks, strict=True):
+        out[...] = mask[lines[0][:, None], lines[1]]
+    return small
