@@ -45,7 +45,7 @@ from picture_parts import (
 
 from segkit import Image, Labels, Prompt, Prompts, write_png
 from segkit.kinds import KINDS, a
-from segkit_plugins.writer._pictures import RGB, Panel, side_by_side
+from segkit_plugins.shared.pictures import RGB, Panel, side_by_side
 
 FOLDER = Path(__file__).parent / "images" / "plugins"
 COSTS = FOLDER / "costs.json"

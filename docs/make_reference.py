@@ -22,7 +22,7 @@ import others
 
 from segkit.cli.main import COMMANDS, make_group
 from segkit.cli.options import Chosen, plugin_options
-from segkit.kinds import KINDS, flag_of
+from segkit.kinds import COMMAND, KINDS, flag_of
 from segkit.plugins import hookspecs
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
@@ -74,7 +74,9 @@ def commands_page() -> list[str]:
     out += ["the [public names](reference/names.md), and [every plugin](plugins/index.md) with its"]
     out += ["options. This page lists the commands.", ""]
     group = make_group()
-    for name, (_, text) in COMMANDS.items():
+    bundled = Catalog(third_party=False).entries(COMMAND)
+    commands = {name: text for name, (_, text) in COMMANDS.items()}
+    for name, text in (commands | {entry.name: entry.summary for entry in bundled}).items():
         command = group.get_command(CONTEXT, name)
         assert command is not None
         out += [f"## `segkit {name}`", "", text, "", *command_lines(command, f"segkit {name}")]
@@ -126,7 +128,11 @@ def kinds_page() -> list[str]:
 def values_page() -> list[str]:
     """What flows between steps."""
     out = ["# Values", "", NOTE, "", text_of(types), ""]
-    values = [v for v in vars(types).values() if getattr(v, "__module__", "") == types.__name__]
+    values = [
+        value
+        for value in vars(types).values()
+        if isinstance(value, type) and value.__module__ == types.__name__
+    ]
     place = values.index(types.Labels)
     for cls in (*values[:place], types.Mask, types.Masks, *values[place:]):
         out += [f"## {cls.__name__}", "", text_of(cls), ""]

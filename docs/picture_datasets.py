@@ -14,12 +14,15 @@ import numpy as np
 from picture_parts import CATALOG, Drawn, cat, make, mask_panel, photo_panel
 
 from segkit import (
+    Labels,
     Pipeline,
     write_png,
 )
-from segkit_plugins.writer._pictures import (
+from segkit_plugins.shared.pictures import (
     outline,
 )
+from segkit_plugins.writer.label_studio import LabelStudio
+from segkit_plugins.writer.labelme import Labelme
 
 
 def draw_dataset(name: str) -> Drawn:
@@ -97,10 +100,26 @@ def _coco(folder: Path) -> dict[str, Any]:
     return {"root": folder, "annotations": folder / "cat.json"}
 
 
+def _labelme(folder: Path) -> dict[str, Any]:
+    Labelme().write(folder, cat(), labels=_cat_labels())
+    return {"root": folder / "labelme"}
+
+
+def _label_studio(folder: Path) -> dict[str, Any]:
+    writer = LabelStudio()
+    writer.write(folder, cat(), labels=_cat_labels())
+    writer.finish(folder, [cat().name])
+    made = folder / "label-studio"
+    options = {"annotations": made / "tasks.json", "root": made / "images"}
+    return {**options, "regions": "predictions"}
+
+
 DATASETS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "coco": _coco,
     "files": _files,
     "folder": _folder,
+    "label-studio": _label_studio,
+    "labelme": _labelme,
     "pets": _pets,
     "scenes": lambda _: {"count": 3},
     "shapes": lambda _: {"count": 3},
@@ -121,6 +140,10 @@ def _photo(path: Path) -> Path:
 def _cat_mask() -> np.ndarray:
     with Pipeline(device="cpu", catalog=CATALOG) as pipeline:
         return pipeline(cat()).labels.ids > 0
+
+
+def _cat_labels() -> Labels:
+    return Labels(_cat_mask().astype(np.int32), {1: "cat"})
 
 
 def _border(width: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from segkit import (
     Truth,
 )
 from segkit.plugins.steps import Step
-from segkit_plugins.writer._pictures import (
+from segkit_plugins.shared.pictures import (
     RGB,
     Panel,
     Scale,

@@ -55,11 +55,11 @@ if TYPE_CHECKING:
     from segkit.values.classes import VOID as VOID
     from segkit.values.classes import add_class as add_class
     from segkit.values.files import write_file as write_file
+    from segkit.values.image_names import unique_names as unique_names
     from segkit.values.images import find_images as find_images
     from segkit.values.images import palette as palette
     from segkit.values.images import read_image as read_image
     from segkit.values.images import read_mask as read_mask
-    from segkit.values.images import unique_names as unique_names
     from segkit.values.images import write_png as write_png
     from segkit.values.masks import Mask as Mask
     from segkit.values.masks import Masks as Masks
@@ -91,12 +91,12 @@ _HOME = {
     "values.bitmaps": ("MaskStack", "PackedMasks"),
     "values.classes": ("BACKGROUND", "VOID", "add_class"),
     "values.files": ("write_file",),
+    "values.image_names": ("unique_names",),
     "values.images": (
         "find_images",
         "palette",
         "read_image",
         "read_mask",
-        "unique_names",
         "write_png",
     ),
     "commands": ("dataset", "describe", "diagnose", "robustness", "step", "sweep", "train"),

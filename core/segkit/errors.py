@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -58,6 +59,12 @@ class MissingExtraError(PluginError):
         )
 
 
+def shortened(path: object) -> str:
+    """A path as a sentence shows it: of a very long one the beginning and the end."""
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:120]}…{text[-60:]}"
+
+
 def did_you_mean(
     word: str,
     known: Iterable[str],
@@ -78,6 +85,18 @@ def did_you_mean(
         return otherwise
     meant = known[nearest[0]] if isinstance(known, Mapping) else nearest[0]
     return f"did you mean {shown.format(meant)}?"
+
+
+_OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
+"""What terminals and pages obey: escape sequences, carriage returns, turns of direction."""
+
+
+def visible(text: str) -> str:
+    r"""Text with what a terminal would obey shown as Python writes it: `\x1b`.
+
+    Names of files, classes and plugins may be anybody's. Tabs and newlines stay.
+    """
+    return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 # ---- what a plugin's code raises ---------------------------------------------------------------

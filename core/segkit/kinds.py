@@ -15,6 +15,9 @@ BUNDLED = "segkit"
 OBSERVER = "observer"
 """The group of plugins that watch a run; they are no kind of step."""
 
+COMMAND = "command"
+"""The group of commands that packages add to `segkit`; they are no kind of step."""
+
 API_GROUP = "segkit.api"
 """The group in which a distribution says which version of the plugin API it was written for."""
 
@@ -166,7 +169,11 @@ KINDS = {
 }
 """Kind by its name, in the order in which values flow."""
 
-GROUPS = (*(kind.group for kind in KINDS.values()), f"{BUNDLED}.{OBSERVER}", API_GROUP)
+GROUPS = (
+    *(kind.group for kind in KINDS.values()),
+    *(f"{BUNDLED}.{group}" for group in (OBSERVER, COMMAND)),
+    API_GROUP,
+)
 """The groups of entry points that mean something."""
 
 IN_RECIPES = tuple(kind.name for kind in KINDS.values() if kind.recipe)

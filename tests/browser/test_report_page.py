@@ -199,6 +199,10 @@ def test_an_image_opens_large_by_keyboard(page):
     assert page.run("document.querySelector('#large-place').textContent") == "61 of 61"
     rows = page.run("[...document.querySelectorAll('#large-body th')].map(h => h.textContent)")
     assert set(rows) <= {"peak", "right-of-it", "off"}
+    page.press("ArrowRight")
+    command = page.run("document.querySelector('#large-body code').textContent")
+    assert command.startswith("segkit review out/recipes/")
+    assert command.endswith(f" --image {names[0]}")
     page.press("Escape")
     assert not page.run("document.querySelector('#large').open")
     assert active(page) == names[0]  # where one was before

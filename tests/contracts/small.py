@@ -131,6 +131,30 @@ def coco(folder):
     return {"root": photos(folder, "", names=tuple(sizes)), "annotations": folder / "found.json"}
 
 
+def labelme(folder):
+    root = photos(folder, "", names=("ordinary", "taller"))
+    square = [[2, 2], [9, 2], [9, 9], [2, 9]]
+    for name, label in (("ordinary", "cat"), ("taller", "dog")):
+        shape = {"label": label, "points": square, "shape_type": "polygon", "group_id": None}
+        content = {"shapes": [shape], "imagePath": f"{name}.png", "imageData": None}
+        (root / f"{name}.json").write_text(json.dumps(content))
+    return {"root": root}
+
+
+def label_studio(folder):
+    tasks = []
+    for name, label in (("ordinary", "cat"), ("taller", "dog")):
+        height, width = made_up(name)["image"].size
+        box = {"x": 10, "y": 10, "width": 50, "height": 50, "rectanglelabels": [label]}
+        size = {"original_width": width, "original_height": height}
+        region = {"type": "rectanglelabels", "value": box, **size}
+        address = f"/data/upload/1/0123abcd-{name}.png"
+        tasks.append({"data": {"image": address}, "annotations": [{"result": [region]}]})
+    (folder / "export.json").write_text(json.dumps(tasks))
+    root = photos(folder, "", names=("ordinary", "taller"))
+    return {"annotations": folder / "export.json", "root": root}
+
+
 def pets(folder):
     for name in ("Bengal_7", "pug_1"):
         write_png(folder / "images" / f"{name}.png", made_up("ordinary")["image"].pixels)

@@ -13,6 +13,8 @@ OPTIONS = {
     "dataset:files": [{"make": small.files}, {"make": small.no_masks}],
     "dataset:folder": [{"make": small.folder}],
     "dataset:coco": [{"make": small.coco}],
+    "dataset:label-studio": [{"make": small.label_studio}],
+    "dataset:labelme": [{"make": small.labelme}],
     "dataset:pets": [{"make": small.pets}, {"make": small.pets, "label": "breeds"}],
     "dataset:voc": [{"make": small.voc}],
     "dataset:samples": [{"only": ("cat", "coffee")}],

@@ -9,6 +9,7 @@ import pytest
 from pages import DOCS, PAGES, ROOT, label, make_reference
 
 from segkit.kinds import KINDS
+from segkit.plugins.catalog import Catalog
 
 CATALOG = make_reference.CATALOG
 ENTRIES = [f"{kind}/{e.name}" for kind in KINDS for e in CATALOG.entries(kind)]
@@ -26,7 +27,8 @@ def test_every_plugin_command_kind_and_hook_is_in_the_reference():
     made = make_reference.pages()
     for name in ENTRIES:
         assert f"]({name}.md)" in made["plugins/index.md"]
-    for command in COMMANDS:
+    added = Catalog(third_party=False).entries("command")
+    for command in (*COMMANDS, *(entry.name for entry in added)):
         assert f"## `segkit {command}`" in made["reference.md"]
     for kind in KINDS:
         assert f"## Kind `{kind}`" in made["reference/kinds.md"]

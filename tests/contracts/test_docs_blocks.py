@@ -86,7 +86,7 @@ def own_plugins() -> list[str]:
 WITHOUT_FILES = ("install", "uninstall", "new-plugin")
 """Commands that take no `--plugin`."""
 
-OTHERS = {"cd", "eval", "twine", "mkdocs"}
+OTHERS = {"cd", "eval", "labelme", "twine", "mkdocs"}
 """Commands that blocks which are not run may name, though they need not be installed."""
 
 

@@ -86,7 +86,10 @@ WORDS = {
         **dict.fromkeys(("overlay", "mask"), "what the title of a panel begins with"),
         "center": ALIGNED,
     },
-    "core/segkit/reporting/report_gallery.py": {"mask": "what a card says of a nameless mask"},
+    "core/segkit/reporting/report_gallery.py": {
+        "mask": "what a card says of a nameless mask",
+        "review": "a key of what the page's script reads",
+    },
     "core/segkit/reporting/report_robustness.py": dict.fromkeys(
         ("overlay", "mask"), "what stands above the panels of a picture"
     ),
@@ -96,6 +99,7 @@ WORDS = {
     },
     "core/segkit/running/export.py": {"masks": VALUE, "files": LINE},
     "core/segkit/running/graph.py": {"masks": VALUE},
+    "core/segkit/running/interactive.py": {"masks": VALUE},
     "core/segkit/running/kept.py": {"masks": VALUE},
     "core/segkit/running/ledger.py": {"files": LINE},
     "core/segkit/running/lines.py": dict.fromkeys(
@@ -105,6 +109,10 @@ WORDS = {
     "core/segkit/running/notes.py": {"masks": LINE, "quality": LINE},
     "core/segkit/running/owned.py": {"files": LINE},
     "core/segkit/running/plan.py": {"masks": VALUE},
+    "core/segkit/running/reviewed.py": {
+        "masks": VALUE,
+        **dict.fromkeys(("files", "quality"), LINE),
+    },
     "core/segkit/running/rounds.py": {"masks": VALUE},
     "core/segkit/running/scoring.py": {"masks": VALUE},
     "core/segkit/running/second_looks.py": {"masks": VALUE},

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {
     *("torch", "torchvision", "segment_anything", "skimage", "scipy", "PIL", "cv2", "jinja2"),
     *("transformers", "huggingface_hub", "onnxruntime", "onnx", "pycocotools", "supervision"),
+    *("gradio", "fastapi", "uvicorn"),
 }
 LIGHT = ("click", "numpy", "packaging", "pluggy", "pydantic", "rich", "tomli_w")
 NETWORKS = ("lightning.pytorch", "matplotlib.figure", "scipy.ndimage", "skimage", "torchvision")
@@ -35,6 +36,7 @@ LATE = [name for name in PLUGINS if not any(part in name for part in MAY)]
 TOGETHER = {
     "core": (LIGHT, [m for m in modules("segkit") if not m.startswith("segkit.training.")]),
     "training": (NETWORKS, [m for m in modules("segkit") if m.startswith("segkit.training.")]),
+    "pages": (LIGHT, modules("segkit_ui")),
     "plugins": (LIGHT, LATE),
     "what plugins share": (NETWORKS, [name for name in PLUGINS if name not in LATE]),
     "scripts": (NETWORKS, modules("segkit_training")),
@@ -99,6 +101,7 @@ def imported(code: str, *more: str) -> set[str]:
         (["list-plugins", "--json"], HEAVY | {"numpy", "pydantic"}),
         (["show", "prompt", "topk"], HEAVY),
         (["run", "--help"], HEAVY),
+        (["review", "--help"], HEAVY | {"numpy", "pydantic"}),
     ],
     ids=lambda a: " ".join(a) if isinstance(a, list) else "",
 )
@@ -122,7 +125,7 @@ def test_every_module_imports_alone(group):
     assert len(names) > 5
     found = imported_alone(libraries, names)
     assert [name for name in names if name not in found] == []
-    if group == "plugins":
+    if group in ("pages", "plugins"):
         assert {name: heavy for name in names if (heavy := found[name] & HEAVY)} == {}
 
 

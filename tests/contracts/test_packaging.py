@@ -19,13 +19,13 @@ SCRIPTS = sorted(
 )
 
 
-def test_the_wheel_holds_core_and_plugins_and_no_training_scripts():
+def test_the_wheel_holds_core_plugins_and_pages_and_no_training_scripts():
     from hatchling.builders.wheel import WheelBuilder
 
     shipped = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert {path.split("/")[0] for path in shipped} == {"segkit", "segkit_plugins"}
+    assert {path.split("/")[0] for path in shipped} == {"segkit", "segkit_plugins", "segkit_ui"}
     kept = subprocess.run(
-        ["git", "ls-files", "core/segkit", "plugins/segkit_plugins"],
+        ["git", "ls-files", "core/segkit", "plugins/segkit_plugins", "plugins/segkit_ui"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -37,6 +37,7 @@ def test_the_wheel_holds_core_and_plugins_and_no_training_scripts():
     assert not missing
     assert "segkit_plugins/weights/nano.safetensors" in shipped
     assert "segkit_plugins/recipes/objects.toml" in shipped
+    assert "segkit_ui/review/page.js" in shipped
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

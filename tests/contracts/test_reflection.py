@@ -49,7 +49,7 @@ def test_every_kind_has_a_flag_a_hook_and_an_interface():
     assert hookimpl.project_name == "segkit"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *(e.name for e in CATALOG.entries("command"))])
 def test_every_command_explains_itself(command):
     result = CliRunner().invoke(make_group(), [command, "--help"], prog_name="segkit")
     assert result.exit_code == 0, result.output

@@ -212,10 +212,20 @@ FOUND = {
         "segmenter 'still-open' still holds _weights (a ndarray) after close(); set it to "
         "None there",
     ),
+    "skips-what-it-knows": (
+        "lost_files_are_made_again",
+        "writer 'skips-what-it-knows' does not make 'ordinary.txt' again as it was where that was "
+        "empty; write a picture's files whatever is there",
+    ),
     "swapped": (
         "a_hot_pixel_is_found",
         "the point of prompt 'swapped' at x=9, y=11, but the one hot pixel is x=11, y=9: x "
         "and y are swapped; points are (column, row)",
+    ),
+    "trusts-no-file": (
+        "its_files_are_intact",
+        "is_intact of writer 'trusts-no-file' says that 'ordinary.txt', which it has just written, "
+        "cannot be read; each run that goes on would do the image again",
     ),
     "two-of-a-name": (
         "names_are_different_texts",

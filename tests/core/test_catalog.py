@@ -11,7 +11,7 @@ import pytest
 from catalog_toys import GOOD, refused
 
 from segkit import Catalog
-from segkit.kinds import KINDS, OBSERVER
+from segkit.kinds import COMMAND, KINDS, OBSERVER
 from segkit.plugins.entries import plugin_record
 
 # ---- what is found ------------------------------------------------------------------------------
@@ -41,7 +41,10 @@ def test_the_entries_are_those_of_the_project_file():
         if group != "pytest11"  # pytest's, for segkit.testing
         for name, target in points.items()
     }
-    assert {(e.kind, e.name, e.target) for e in Catalog(third_party=False).entries()} == wanted
+    catalog = Catalog(third_party=False)
+    entries = [*catalog.entries(), *catalog.entries(COMMAND)]
+    assert {(e.kind, e.name, e.target) for e in entries} == wanted
+    assert COMMAND not in {e.kind for e in catalog.entries()}
 
 
 def test_listing_imports_no_plugin_and_nothing_heavy():
@@ -100,7 +103,7 @@ def test_other_packages_can_be_left_out(install):
         ("prompter", "did you mean 'segkit.prompt'?"),
         ("Segmenters", "did you mean 'segkit.segmenter'?"),
         ("write", "did you mean 'segkit.writer'?"),
-        ("nonsense", f"there is segkit.{', segkit.'.join([*KINDS, 'observer'])}"),
+        ("nonsense", f"there is segkit.{', segkit.'.join([*KINDS, 'observer', 'command'])}"),
     ],
 )
 def test_groups_that_are_no_kind_are_marked_and_refused(install, kind, hint):

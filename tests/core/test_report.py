@@ -15,7 +15,7 @@ import pytest
 from report_toys import NASTY, Page, line, picture, write_run
 from toys import Best, Bright, Flood, Paint, Peak, Right, Squares
 
-from segkit import Image, Labels, UsageError, Writer, palette, plan, run, write_png
+from segkit import Image, Labels, SegkitError, UsageError, Writer, palette, plan, run, write_png
 from segkit.reporting import write_report
 
 
@@ -244,8 +244,12 @@ def test_the_old_page_stays_where_a_new_one_cannot_be_written(real_run, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(SegkitError) as info:
         write_report(real_run)
+    assert str(info.value) == (
+        f"{path} could not be written (the disk is full); make room, and write it by segkit report "
+        f"{real_run}"
+    )
     assert path.read_text() == before
 
 

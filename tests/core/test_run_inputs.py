@@ -29,6 +29,7 @@ from segkit_plugins.metric.iou import IoU
 from segkit_plugins.perturbation.gaussian_blur import GaussianBlur
 from segkit_plugins.segmenter.class_maps import ClassMaps
 from segkit_plugins.writer.masks import MaskFiles
+from segkit_plugins.writer.yolo import Yolo
 
 
 def made(data):
@@ -238,3 +239,17 @@ def test_a_run_of_the_first_edition_among_its_photos_goes_on(tmp_path, monkeypat
         summary = run({"run": made(files(Path("photos")))}, Path(), resume=True)["run"]
     assert summary["images"] == 2
     assert run({"run": made(files(Path("photos")))}, Path(), overwrite=True)["run"]["images"] == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a backslash parts folders there")
+def test_names_that_no_file_of_a_run_can_have_are_made_into_some(tmp_path):
+    folder = tmp_path / "photos"
+    long = "ä" * 120  # 240 bytes: with .png it is a file's name, with a suffix more it is none
+    photographs(folder, "a\\b", "a_b", long, f"{long[:-1]}o")
+    out = tmp_path / "out"
+    summary = run({"run": plan([files(folder), Light(), MaskFiles(), Yolo()])}, out)["run"]
+    assert (summary["images"], summary["failed"]) == (4, 0)
+    names = {*lines(out)}
+    assert {"a_b", "a_b-2"} < names
+    assert len(names) == 4
+    assert all(len(name.encode()) < 200 for name in names)

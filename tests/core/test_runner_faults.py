@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 
 import numpy as np
 import pytest
@@ -172,6 +173,9 @@ def test_a_real_full_disk_is_told_in_a_sentence(tmp_path):
 
         def write(self, directory, image: Image) -> Note.gives[0]:  # type: ignore[valid-type]
             if image.name == "square-2":  # from here on, results go to a full device
+                results = directory / "results.jsonl"
+                while not results.exists() or results.read_text().count("\n") < 2:
+                    time.sleep(0.01)  # lines come when their files have reached the disk
                 (directory / "results.jsonl").rename(directory / "kept.jsonl")
                 (directory / "results.jsonl").symlink_to("/dev/full")
             return ()

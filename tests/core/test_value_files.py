@@ -42,8 +42,8 @@ def test_while_it_is_written_it_has_a_name_that_tells(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.extend(p.name for p in tmp_path.iterdir()))
     write_file(tmp_path / "x", b"1", sync=True)
-    (name,) = seen
-    assert SCRAP.fullmatch(name)
+    assert SCRAP.fullmatch(seen[0])
+    assert seen[1:] == ["x"]  # when the folder is synced
 
 
 @pytest.mark.parametrize("size", [0, 5, BLOCK, BLOCK + 1])

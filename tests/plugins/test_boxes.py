@@ -163,7 +163,16 @@ def test_an_id_that_has_no_name(tmp_path, classes, options, among):
 
 
 @pytest.mark.parametrize(
-    "box", ["9, 0, 4, 9", "0, 9, 9, 4", "60, 0, 70, 9", "-9, 0, -1, 9", "NaN, 0, 9, 9"]
+    "box",
+    [
+        "9, 0, 4, 9",
+        "0, 9, 9, 4",
+        "9, 0, 8, 9",
+        "0, 9, 9, 8.5",
+        "60, 0, 70, 9",
+        "-9, 0, -1, 9",
+        "NaN, 0, 9, 9",
+    ],
 )
 def test_a_box_that_is_none(tmp_path, box):
     path = saved(tmp_path / "b.json", f'{{"a": [[{box}, 1]], "b": [[-5, 3, 99, 5, 1]]}}')
@@ -192,9 +201,9 @@ def test_files_of_no_known_form(tmp_path):
     for content, found in [
         ({"a": [[1, 2, 3]]}, "not enough values"),
         ({"a": [[1, 2, 3, 4, 1, 0.5, 0]]}, "a box of 'a' has 7 values"),
-        ({"a": 3}, "'int' object is not iterable"),
+        ({"a": 3}, "its entries are of another form"),
         ([{"image_id": 1}], "it lacks 'category_id'"),
-        (3, "it is a int"),
+        (3, "it is neither an object nor a list"),
         (coco(images=twice), "two of its images are called 'a' or have the id 8"),
         (coco(annotations=strange), "the annotation 1 is of the image 8, which 'images' lacks"),
     ]:

@@ -318,6 +318,24 @@ def test_a_file_that_is_no_coco_file(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["../secret.png", "a/../../secret.png", "{out}/secret.png"])
+def test_photos_stay_inside_their_root(make, tmp_path, name):
+    out = tmp_path.parent / f"{tmp_path.name}-out"
+    name = name.format(out=out).replace("../secret", f"../{out.name}/secret")
+    out.mkdir()
+    (tmp_path / "a").mkdir()
+    PIL.Image.new("RGB", (8, 6), "red").save(out / "secret.png")
+    photos = [{"id": 1, "file_name": name}]
+    sentence = f"names the photo {name!r}, which lies outside of '{tmp_path}'; correct it there"
+    assert sentence in usage(make(images=photos))
+    data = make(images=photos, outside=True)
+    assert data[0][0].pixels[0, 0].tolist() == [255, 0, 0]
+    within = make(images=[{"id": 1, "file_name": str(tmp_path / "images/../images/a.png")}])
+    assert within.names == ("a",)
+    dotted = make(images=[{"id": 1, "file_name": "a/../images/a.png"}])
+    assert dotted[0][0].size == SIZE
+
+
 def test_a_folder_that_is_not_there(make, tmp_path):
     data = Coco(root=tmp_path / "none", annotations=make().annotations)
     assert usage(data) == (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 import warnings
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 import torch
 from gradcams import gradcam, noise, opened, why
 
-from segkit import UsageError
+from segkit import SegkitWarning, UsageError
 
 # ---- models -------------------------------------------------------------------------------------
 
@@ -119,28 +122,113 @@ def test_weights_in_torchs_cache_are_used_without_asking(monkeypatch, tmp_path):
     assert step._classifier.names[285] == "Egyptian cat"
 
 
-def test_a_download_is_checked_and_its_failure_told(tmp_path):
-    """From a file instead of the network, by the same client."""
-    import hashlib
-
-    from segkit_plugins.saliency._networks import ClassifierOptions, _download
+class Sender(BaseHTTPRequestHandler):
+    """Sends CONTENT; from `/long` for ever, from `/moved` by way of an unsafe place."""
 
     content = b"weights" * 1000
-    digest = hashlib.sha256(content).hexdigest()
-    (tmp_path / "w.pth").write_bytes(content)
+
+    def do_GET(self):
+        if self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", f"http://0.0.0.0:{self.server.server_port}/w.pth")
+            self.end_headers()
+            return
+        if self.path.startswith("/gone"):
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        while True:
+            self.wfile.write(self.content)
+            if not self.path.startswith("/long"):
+                break
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def sender():
+    server = ThreadingHTTPServer(("0.0.0.0", 0), Sender)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_is_checked_and_bounded_and_its_failure_told(sender, tmp_path, monkeypatch):
+    from segkit_plugins.saliency._networks import ClassifierOptions, _download
+
+    for name in ("SEGKIT_OFFLINE", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    digest = hashlib.sha256(Sender.content).hexdigest()
     options = ClassifierOptions("gradcam", model="torchvision:resnet18")
-    url = (tmp_path / "w.pth").as_uri()
     good = tmp_path / "cache" / f"resnet18-{digest[:8]}.pth"
-    _download(options, url, good)
-    assert good.read_bytes() == content
-    bad = tmp_path / "cache/resnet18-0123abcd.pth"
-    with pytest.raises(UsageError, match=r"could not be fetched from .* \(invalid hash value"):
-        _download(options, url, bad)
-    assert not bad.exists()
+    with pytest.warns(SegkitWarning, match=f"--gradcam.sha256 {digest} keeps to these ones"):
+        _download(options, f"{sender}/w.pth", good, 7000)
+    assert good.read_bytes() == Sender.content
+
+    def why(path, digits=digest[:8], most=7000, **more):
+        chosen = ClassifierOptions("gradcam", model="torchvision:resnet18", **more)
+        place = tmp_path / "other" / f"resnet18-{digits}.pth"
+        with pytest.raises(UsageError) as error:
+            _download(chosen, f"{sender}{path}" if path[0] == "/" else path, place, most)
+        assert str(error.value).endswith("; try again, or give --gradcam.checkpoint FILE")
+        assert not place.parent.exists() or not any(place.parent.iterdir())
+        return str(error.value)
+
+    assert why("/w.pth", "0123abcd").startswith("the weights of torchvision:resnet18 could not be")
+    assert "its SHA-256 is not 0123abcd" in why("/w.pth", "0123abcd")
+    wrong = digest[:8] + "0" * 56  # begins right
+    assert f"its SHA-256 is not {wrong}" in why("/w.pth", sha256=wrong)
+    assert "404 Not Found" in why("/gone")
+    assert "sends more than the 7,000 bytes that" in why("/long")
+    assert "sends more than the 6,999 bytes that" in why("/w.pth", most=6999)
+    assert "for only https is safe on its way" in why("http://weights.example/w.pth")
+    assert "for only https is safe on its way" in why("ftp://weights.example/w.pth")
+    assert "for only https is safe on its way" in why("/moved")
+    assert "its SHA-256 or its size is not known" in why("/w.pth", digits="")
+
+
+def test_weights_of_another_hash_than_asked_for_are_not_used(tmp_path):
+    from torchvision.models import resnet18
+
+    path = tmp_path / "mine.pth"
+    torch.save(resnet18(num_classes=3).state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    model = {"model": "torchvision:resnet18", "checkpoint": path}
+    opened(**model, sha256=digest)
     with pytest.raises(UsageError) as error:
-        _download(options, url.replace("w.pth", "gone.pth"), bad)
-    assert str(error.value).startswith("the weights of torchvision:resnet18 could not be fetched")
-    assert str(error.value).endswith("; try again, or give --gradcam.checkpoint FILE")
+        opened(**model, sha256="0" * 64)
+    assert str(error.value) == (
+        f"--gradcam.sha256 is {'0' * 64}, but {path} has {digest}; give the weights that are "
+        "meant, or drop the option if you trust these"
+    )
+    with pytest.raises(UsageError, match=r"--gradcam\.sha256"):
+        opened(**model, sha256="12ab")
+
+
+def test_timms_weights_come_from_the_hub_by_revision(tmp_path, monkeypatch):
+    timm = pytest.importorskip("timm", reason="needs timm")
+    from huggingface_hub import constants
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = tmp_path / "models--timm--resnet18.a1_in1k"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text(commit)
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    path = folder / "snapshots" / commit / "model.safetensors"
+    save_file(timm.create_model("resnet18").state_dict(), path)
+    for name in ("resnet18.a1_in1k", f"resnet18.a1_in1k@{commit}"):
+        step = opened(model=f"timm:{name}", pretrained=True)
+        assert step.weight_files() == {f"timm:{name}": path}
+    with pytest.raises(UsageError, match=r"--gradcam\.sha256 is 000"):
+        opened(model="timm:resnet18.a1_in1k", pretrained=True, sha256="0" * 64)
+    with pytest.raises(UsageError, match="could not be fetched from the Hugging Face hub"):
+        opened(model=f"timm:resnet18.a1_in1k@{'f' * 40}", pretrained=True)
 
 
 def test_normalisation_and_size_can_be_given(own):

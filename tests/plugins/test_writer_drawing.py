@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segkit import palette
-from segkit_plugins.writer import _pictures as pictures
-from segkit_plugins.writer._pictures import Panel, Scale, class_colour, heat_colours, outline
+from segkit_plugins.shared import pictures
+from segkit_plugins.shared.pictures import Panel, Scale, class_colour, heat_colours, outline
 
 GAP, CAPTION = 10, 24
 

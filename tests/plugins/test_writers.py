@@ -26,7 +26,7 @@ from segkit import (
     write_png,
 )
 from segkit.cli.main import main
-from segkit_plugins.writer._pictures import Scale, class_colour, heat_colours
+from segkit_plugins.shared.pictures import Scale, class_colour, heat_colours
 from segkit_plugins.writer.masks import MaskFiles
 from segkit_plugins.writer.overlay import Overlay
 

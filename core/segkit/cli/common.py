@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.cli.recipe_flag import recipe_option
+from segkit.cli.signals import stop_code, tell_stopped
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, FILES_DATASET
 
@@ -54,6 +56,12 @@ def common_options() -> list[click.Option]:
             metavar="SHARE",
             help="Of formats that keep train and val apart: this share is train, the rest val.",
         ),
+        option(
+            ["--trust-torchscript"],
+            is_flag=True,
+            help="Load the TorchScript files that a recipe names: programs, which can do all that "
+            "you may.",
+        ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
         *plugin_options(),
@@ -85,7 +93,7 @@ def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     settings: dict[str, Any] = {k: params[k] for k in names if params[k] is not None}
     if params["classes"] is not None:
         settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))
-    return replace(recipe, **settings)
+    return replace(recipe, trust_torchscript=params["trust_torchscript"], **settings)
 
 
 def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:
@@ -136,22 +144,26 @@ def watching(
         observers.append(bar)
     try:
         yield [*observers, *third_party(catalog)]
-    except KeyboardInterrupt:
-        bar.stop()
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # the terminal may be gone
+            bar.stop()
         kept = (directory / "results.jsonl").exists() or (directory / "recipes").exists()
-        again = f"; finished images are kept: go on with --resume -o {directory}" if kept else ""
-        click.echo(f"Stopped{again}", err=True)
-        raise click.exceptions.Exit(130) from None
+        tell_stopped(f"; finished images are kept: go on with --resume -o {directory}" * kept)
+        raise click.exceptions.Exit(stop_code(error)) from None
     finally:
-        bar.stop()
+        with suppress(OSError):
+            bar.stop()
 
 
 def as_toml(recipe: Recipe, plan: Any, catalog: Catalog) -> str:
     """The plan as a recipe file, every default written out."""
-    from segkit.running.recipe_record import recorded, to_toml
+    from segkit.running.pins import recorded_pins
+    from segkit.running.recipe_record import to_toml, written_out
 
-    content = recorded(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
-    content.pop("record")
+    content = written_out(plan, catalog=catalog, seed=recipe.seed, classes=recipe.classes)
+    pins = recorded_pins((plan.dataset, *plan.steps), shipped=False)
+    if pins["weights"]:  # what the recipe is held to wherever it goes
+        content["record"] = pins
     return to_toml(content)
 
 
@@ -163,7 +175,8 @@ def page_of(directory: Path) -> Path | None:
     try:
         return write_report(directory)
     except (OSError, SegkitError) as error:
-        click.echo(f"report.html could not be written: {error}", err=True)
+        said = str(error) if isinstance(error, SegkitError) else error.strerror
+        echo(f"Warning: {said}", err=True)
         return None
 
 
@@ -171,7 +184,7 @@ def third_party(catalog: Catalog) -> list[Watcher]:
     """The installed observers; one that cannot be loaded is left out and named."""
     watchers, broken = catalog.watchers()
     for sentence in broken:
-        click.echo(f"Warning: {sentence}; it does not watch this run", err=True)
+        echo(f"Warning: {sentence}; it does not watch this run", err=True)
     return watchers
 
 

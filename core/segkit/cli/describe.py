@@ -11,11 +11,12 @@ import click
 
 from segkit.cli.common import check_flags, plugin_options
 from segkit.cli.options import PlanCommand, completed, kind_options
+from segkit.cli.signals import stop_code, tell_stopped
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
+    from segkit.cli.console import Console
     from segkit.plugins.steps import Dataset
     from segkit.reporting.describe import Description
 
@@ -67,7 +68,7 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
     files = files_asked_for(params["output"])
     description = Description.of(dataset)
     silent = params["quiet"] or params["as_json"]
-    stopped = not _look(description, dataset, silent=silent)
+    stopped = _look(description, dataset, silent=silent)
     try:
         # First: whoever reads the table may close the pipe.
         write_description_files(description, files)
@@ -77,15 +78,16 @@ def _describe(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> 
         elif not params["quiet"]:
             _print(description, files)
     if stopped:
-        click.echo(f"Stopped after {description.looked_at} of {description.total} images", err=True)
-        return 130
+        tell_stopped(f" after {description.looked_at} of {description.total} images")
+        return stopped
     return 1 if description.spoilt else 0
 
 
-def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
-    """Look at all images, with a bar on a terminal; False if the user has stopped it."""
+def _look(description: Description, dataset: Dataset, *, silent: bool) -> int:
+    """Look at all images, with a bar on a terminal; the exit code if the user has stopped it."""
     from rich import progress
-    from rich.console import Console
+
+    from segkit.cli.console import Console
 
     console = Console(stderr=True)
     with progress.Progress(
@@ -101,18 +103,18 @@ def _look(description: Description, dataset: Dataset, *, silent: bool) -> bool:
             task = bar.add_task("", total=description.total)
             for _ in description.look(dataset):
                 bar.advance(task)
-        except KeyboardInterrupt:
-            return False
-    return True
+        except KeyboardInterrupt as error:
+            return stop_code(error)
+    return 0
 
 
 # ---- the terminal -----------------------------------------------------------------------------
 
 
 def _print(description: Description, files: Sequence[Path]) -> None:
-    from rich.console import Console
+    from segkit.cli.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     console.print(description.headline)
     for table in (_classes(description), *_groups(description), _sizes(description)):
         if table is not None:

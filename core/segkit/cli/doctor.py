@@ -35,8 +35,7 @@ def command() -> click.Command:
 
 
 def _doctor(as_json: bool, plugin: tuple[str, ...]) -> int:
-    from rich.console import Console
-
+    from segkit.cli.console import Console
     from segkit.tools.doctor import BROKEN, examine
 
     catalog = make_catalog(plugin)
@@ -55,11 +54,12 @@ def _doctor(as_json: bool, plugin: tuple[str, ...]) -> int:
 
 
 def _print(rows: Sequence[Row]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    from segkit.cli.console import Console
+
+    console = Console()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="cyan", overflow="fold", max_width=24)
     table.add_column(no_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from segkit.cli.terminal import echo
 from segkit.kinds import flag_of
 
 
@@ -54,7 +55,7 @@ def _install(
     new = {name: p for name, p in packages_with_plugins().items() if p != before.get(name)}
     for name, plugins in new.items():
         flags = ", ".join(f"--{flag_of(kind)} {plugin}" for kind, plugin in plugins)
-        click.echo(f"{name} brings {flags}")
-        click.echo(f"Does it work:  segkit list-plugins --check --only {name}")
+        echo(f"{name} brings {flags}")
+        echo(f"Does it work:  segkit list-plugins --check --only {name}")
     if not new:
-        click.echo("No plugin is new; what there is: segkit list-plugins")
+        echo("No plugin is new; what there is: segkit list-plugins")

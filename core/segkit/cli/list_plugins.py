@@ -14,7 +14,8 @@ from itertools import groupby
 import click
 
 from segkit.cli.main import make_catalog
-from segkit.kinds import GROUPS, KINDS, OBSERVER, flag_of
+from segkit.errors import visible
+from segkit.kinds import COMMAND, GROUPS, KINDS, OBSERVER, flag_of
 from segkit.plugins.entries import Entry, plugin_record
 from segkit.running.recipe_files import bundled_recipes, recipe_summary
 
@@ -27,14 +28,14 @@ def command() -> click.Command:
     return click.Command(
         "list-plugins",
         callback=_list_plugins,
-        help="Show the installed plugins, by kind, with the package that each comes from, and the "
-        "recipes that come with segkit.",
+        help="Show the installed plugins, by kind, with the package that each comes from, the "
+        "commands that packages add, and the recipes that come with segkit.",
         params=[
             click.Option(
                 ["--kind"],
-                type=click.Choice([*KINDS, OBSERVER]),
+                type=click.Choice([*KINDS, OBSERVER, COMMAND]),
                 metavar="KIND",
-                help=f"Only this kind: {', '.join(KINDS)} or {OBSERVER}.",
+                help=f"Only this kind: {', '.join(KINDS)}, {OBSERVER} or {COMMAND}.",
             ),
             click.Option(
                 ["--check"],
@@ -61,6 +62,7 @@ def _list_plugins(
 ) -> None:
     catalog = make_catalog(plugin, only)
     entries = catalog.entries(kind)
+    entries += [] if kind else catalog.entries(COMMAND)
     if only:
         named = {*only}
         entries = [e for e in entries if {e.distribution, e.name} & named or e.package is None]
@@ -90,8 +92,9 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
     for kind, several in groupby(entries, key=lambda e: e.kind):
         known = f"segkit.{kind}" in GROUPS
         flag = f"--{flag_of(kind)}" if known else f"segkit.{kind}"
+        flag = "segkit" if kind == COMMAND else flag
         for entry in several:
-            cells = [flag, entry.name]
+            cells = [visible(flag), visible(entry.name)]
             cells += [] if bundled_only else [_source(entry)]
             if check:
                 spent = "" if entry.seconds is None else f"{entry.seconds * 1000:.0f} ms"
@@ -113,7 +116,7 @@ def _table(entries: Sequence[Entry], check: bool) -> Iterator[str]:
     for cells, entry in rows:
         fault = None if entry.error is None else "yellow"
         room = max(terminal - indent, NARROW)
-        texts = textwrap.wrap(entry.error or entry.summary, room, break_on_hyphens=False)
+        texts = textwrap.wrap(visible(entry.error or entry.summary), room, break_on_hyphens=False)
         styled = [click.style(text, fg=fault) for text in texts]
         flag, name, *others = line(cells)
         first = styled.pop(0) if styled and not below else ""
@@ -137,8 +140,8 @@ def _sources(entries: Sequence[Entry]) -> Iterator[str]:
     places = {_source(e): e.where for e in entries}
     width = max((len(source) for source in places), default=0)
     for source, place in places.items():
-        yield f"{source:{width}}  {_dim(place)}"
+        yield f"{source:{width}}  {_dim(visible(place))}"
 
 
 def _source(entry: Entry) -> str:
-    return f"{entry.distribution} {entry.version}"
+    return visible(f"{entry.distribution} {entry.version}")

@@ -8,14 +8,30 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from segkit.deprecations import SegkitWarning
-from segkit.errors import PluginError, SegkitError, UsageError, did_you_mean, error_line
+from segkit.cli.signals import stop_code, stoppable, tell_stopped
+from segkit.cli.terminal import echo, sentence, warning_line
+from segkit.errors import (
+    PluginError,
+    SegkitError,
+    UsageError,
+    did_you_mean,
+    error_line,
+    shortened,
+)
+from segkit.kinds import BUNDLED
 from segkit.plugins.catalog import Catalog
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from segkit.plugins.entries import Entry
 
 COMMANDS = {
     "list-plugins": ("list_plugins", "Show the installed plugins."),
@@ -39,38 +55,91 @@ COMMANDS = {
 
 
 class _Lazy(click.Group):
-    """A group that imports a command when it is called."""
+    """A group that imports a command when it is called.
+
+    Packages add commands (group `segkit.command`). Their metadata is read for a name that is none
+    of segkit's own, and for the list of all.
+    """
+
+    @cached_property
+    def added(self) -> dict[str, Entry]:
+        """The commands of packages, by what they are called."""
+        from segkit.cli.added import added_commands
+
+        return added_commands(make_catalog(), COMMANDS)
+
+    def summaries(self) -> dict[str, str]:
+        """Every command's name and its one line; those that packages add come last."""
+        own = {name: text for name, (_, text) in COMMANDS.items()}
+        return own | {name: entry.summary for name, entry in self.added.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.summaries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"segkit.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command()
-        return command
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(f"segkit.cli.{COMMANDS[cmd_name][0]}")
+            command: click.Command = module.command()
+            return command
+        from segkit.cli.added import find_command
+
+        entry = find_command(cmd_name, self.added)
+        return None if entry is None else make_catalog().load_command(entry)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], [*COMMANDS], f"there is {', '.join(COMMANDS)}")
+        if not args or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            known = self.list_commands(ctx)
+            hint = did_you_mean(args[0], known, f"there is {', '.join(known)}")
             if Path(args[0]).exists():
                 hint = f"to segment it: segkit run {args[0]}"
             raise UsageError(f"segkit has no command '{args[0]}'; {hint}")
-        return super().resolve_command(ctx, args)
+        return args[0], command, args[1:]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            name = ctx.invoked_subcommand
+            if name is None or name in COMMANDS:
+                raise
+            from segkit.cli.added import as_sentence, find_command
+
+            entry = find_command(name, self.added)
+            assert entry is not None  # it was called
+            sentence = as_sentence(error, entry)
+            if sentence is error:
+                raise
+            raise sentence from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so; none is imported for it."""
+        from click.shell_completion import CompletionItem
+
+        names = self.summaries().items()
+        items = [CompletionItem(n, help=text) for n, text in names if n.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        others = {n for n, entry in self.added.items() if entry.distribution != BUNDLED}
+        sections: dict[str, list[tuple[str, str]]] = {"Commands": []}
+        for name, text in self.summaries().items():
+            title = f"Commands of {self.added[name].source}" if name in others else "Commands"
+            sections.setdefault(title, []).append((name, text))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         from importlib.metadata import version
 
-        click.echo(f"segkit {version('segkit')}")
+        echo(f"segkit {version('segkit')}")
         ctx.exit()
 
 
@@ -114,35 +183,71 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(args: list[str]) -> int:
     debug = "--debug" in args
-    shown, warnings.formatwarning = warnings.formatwarning, _warning
+    shown, warnings.formatwarning = warnings.formatwarning, warning_line
     try:
-        result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
+        with stoppable():
+            result: Any = make_group().main(args, prog_name="segkit", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        echo(text.getvalue(), err=True, nl=False)
         return 2
     except SegkitError as error:
         _trace(debug)
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {sentence(error)}", err=True)
         return 2 if isinstance(error, (UsageError, PluginError)) else 1
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped", err=True)
-        return 130
+    except (click.Abort, KeyboardInterrupt) as error:
+        tell_stopped()
+        return stop_code(error.__cause__ or error)  # click makes an Abort of it
     except SystemExit as stop:
         if "_SEGKIT_COMPLETE" in os.environ:
             raise  # so click ends when the shell asks which words there are
         _trace(debug)
         ending = f"a plugin or a library has ended segkit ({error_line(stop)})"
-        click.echo(f"Error: {ending}; add --debug to see where", err=True)
+        echo(f"Error: {ending}; add --debug to see where", err=True)
         return 1
     except BrokenPipeError:
         # Whoever read our output has enough of it, as in `segkit list-plugins | head -3`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (UnicodeError, OSError, ValueError) as error:
+        return _damage(error, debug)
     finally:
         warnings.formatwarning = shown
     return result if isinstance(result, int) else 0
+
+
+def _damage(error: Exception, debug: bool) -> int:
+    """Tell of a damaged package, where a library has failed at it, or of a file; else raise."""
+    import traceback
+
+    from segkit.plugins.packages import damaged
+
+    frames = traceback.extract_tb(error.__traceback__)
+    at_metadata = any("metadata" in Path(frame.filename).parent.name for frame in frames[-8:])
+    found = damaged() if at_metadata else None
+    if found is not None:
+        where, why = found
+        text = (
+            f"the entry points of the package in {where} cannot be read ({why}), and a library "
+            "that segkit uses needs them; install it again, or remove it"
+        )
+    elif isinstance(error, OSError):
+        text = f"{_of_file(error)}; mend that, or name another"
+    else:
+        raise error
+    _trace(debug)
+    with suppress(OSError):  # it may be the terminal that is gone
+        echo(f"Error: {sentence(text)}", err=True)
+    return 1
+
+
+def _of_file(error: OSError) -> str:
+    """What is wrong with a file or a folder that nothing else has told of."""
+    where = f"'{shortened(error.filename)}'" if error.filename else "a file"
+    return f"{where} cannot be used ({error.strerror or error_line(error)})"
 
 
 def _trace(debug: bool) -> None:
@@ -151,16 +256,6 @@ def _trace(debug: bool) -> None:
         import traceback
 
         traceback.print_exc()
-
-
-def _warning(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
-    """Warnings of segkit's own are sentences; others show where they come from."""
-    if issubclass(category, SegkitWarning):
-        return f"Warning: {message}\n"
-    return _format(message, category, *where, **more)
-
-
-_format = warnings.formatwarning
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from segkit.cli.main import make_catalog
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import KINDS
 
@@ -90,9 +91,9 @@ def _new_plugin(
     scaffold.write(folder, files)
     if not no_git:
         init_git(folder)
-    click.echo(f"{folder} holds the {kind} plugin '{name}', its tests and its package. Next:\n")
+    echo(f"{folder} holds the {kind} plugin '{name}', its tests and its package. Next:\n")
     for line in scaffold.commands(kind, name, folder):
-        click.echo(f"  {line}")
+        echo(f"  {line}")
 
 
 def _licence(text: str) -> str:

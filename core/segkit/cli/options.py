@@ -20,7 +20,7 @@ import click
 
 from segkit.cli.completion import OptionValue, PluginName
 from segkit.cli.mistakes import unknown_option
-from segkit.errors import SegkitError, UsageError
+from segkit.errors import SegkitError, UsageError, visible
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, SWEPT, flag_of
 from segkit.plugins.catalog import Catalog
 
@@ -83,6 +83,10 @@ class GrowingCommand(click.Command, ABC):
     @abstractmethod
     def grow(self, ctx: click.Context, args: list[str]) -> None:
         """Add the options; leave the catalog in `ctx.obj` first, the chosen plugins last."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The help; what plugins say of their options is shown, not obeyed."""
+        return visible(super().get_help(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Own options first, then a section for each chosen plugin that has some."""
@@ -178,10 +182,10 @@ def base_recipes(params: Mapping[str, Any], grid: bool = False) -> list[Variant]
         parts = dict(start.recipe.parts)
         labels = dict(start.options)
         for kind, texts in chosen:
-            old = {p.name: p.options for p in parts.get(kind, ())}
+            old = {p.name: p for p in parts.get(kind, ())}
             names = [text for text in texts if text != "none"]
             parts[kind] = tuple(
-                Part(name, old.get(name, {}), merge=index > 0)
+                replace(old.get(name, Part(name)), merge=index > 0)
                 for text in names
                 for index, name in enumerate(text.split("+") if kind == "prompt" else [text])
             )

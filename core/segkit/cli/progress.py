@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from segkit.cli.console import Console
+from segkit.cli.terminal import sentence
 from segkit.errors import error_line
 from segkit.plugins.hookspecs import hookimpl
 
@@ -26,7 +26,7 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True)
         self._bar: Any = None
         self._task: Any = None
         self._total = self._done = self._before = self._recipes = 0
@@ -43,7 +43,7 @@ class Progress:
         from rich import progress
 
         self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             _Rate(),
@@ -60,7 +60,7 @@ class Progress:
     def segkit_before_image(self, name: str) -> None:
         """Name the image in the bar."""
         if self._bar is not None:
-            self._bar.update(self._task, description=_short(name, 24))
+            self._bar.update(self._task, description=sentence(_short(name, 24)))
 
     @hookimpl
     def segkit_after_image(self, name: str, recipe: str, result: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Progress:
         self._done += 1
         if self._bar is not None:
             label = _short(name, 24) if self._recipes == 1 else _short(f"{name} · {recipe}", 36)
-            self._bar.update(self._task, advance=1, description=label)
+            self._bar.update(self._task, advance=1, description=sentence(label))
         elif not self._console.is_terminal and self._tenths(self._done) > self._tenths(
             self._done - 1
         ):
@@ -135,7 +135,7 @@ class Failures:
 
     def __init__(self, *, debug: bool = False) -> None:
         self._debug = debug
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._console = Console(stderr=True, soft_wrap=True)
 
     @hookimpl
     def segkit_step_failed(self, error: Exception) -> None:
@@ -147,28 +147,28 @@ class Failures:
     def segkit_image_failed(self, name: str, recipe: str, error: str) -> None:
         """The sentence."""
         text = error if name in error else f"{name}: {error}"
-        self._console.print(f"failed: {text}")
+        self._console.print(f"failed: {sentence(text)}")
 
 
 class Trace:
     """Each step's call on stderr: time, step, image; below, what came out."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._console = Console(stderr=True, soft_wrap=True)
 
     @hookimpl
     def segkit_after_step(
         self, step: Any, image: Any, output: Any, seconds: float, method: str
     ) -> None:
         """Print the call."""
-        self._print(f"{seconds:.3f} s", _call(step, method), image.name)
+        self._print(f"{seconds:.3f} s", _call(step, method), sentence(image.name))
         for value in output if isinstance(output, tuple) else (output,):
             self._indented(describe(value))
 
     @hookimpl
     def segkit_step_failed(self, step: Any, image: Any, error: Exception) -> None:
         """Print that it failed."""
-        self._print("failed", _call(step, ""), image.name)
+        self._print("failed", _call(step, ""), sentence(image.name))
         self._indented(error_line(error))
 
     def _print(self, time: str, call: str, image: str) -> None:
@@ -263,7 +263,7 @@ def print_summary(
     summary: Mapping[str, Any], directory: Path, page: Path | None, recipe: str
 ) -> None:
     """The figures and where the files are."""
-    console = Console(highlight=False, markup=False)
+    console = Console()
     images, failed = summary["images"], summary["failed"]
     plural = "" if images == 1 else "s"
     counts = [f"{images} image{plural}"]

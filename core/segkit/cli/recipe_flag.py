@@ -24,13 +24,17 @@ class RecipeName(click.ParamType[str]):
         ]
 
 
-def recipe_option(several: bool = False) -> click.Option:
-    """`--recipe`, which names those that come with segkit; `several`: it repeats."""
+def recipe_option(several: bool = False, alone: bool = False) -> click.Option:
+    """`--recipe`, which names those that come with segkit.
+
+    `several`: it repeats; `alone`: there are no flags that choose steps beside it.
+    """
     text = "A recipe to compare; repeats." if several else "Start from a recipe."
     return click.Option(
         ["--recipe"],
         type=RecipeName(),
         multiple=several,
         metavar=RecipeName.name,
-        help=f"{text} Bundled: {', '.join(bundled_recipes())}. Flags win over it.",
+        help=f"{text} Bundled: {', '.join(bundled_recipes())}."
+        + ("" if alone else " Flags win over it."),
     )

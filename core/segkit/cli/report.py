@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from segkit.cli.options import split
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 
 
@@ -72,14 +73,14 @@ def _report(
         raise UsageError("--image names the images and --rows how many; leave out one of them")
     if columns is not None and not tables:
         raise UsageError("--columns says which figures tables have; add --tables")
-    click.echo(write_report(directory))
+    echo(write_report(directory))
     if figures:
         from segkit.reporting.paper import write_figures
 
         for path in write_figures(directory, rows=rows or 4, images=image):
-            click.echo(path)
+            echo(path)
     if tables:
         from segkit.reporting.paper import write_tables
 
         for path in write_tables(directory, columns=split(columns, "--columns") if columns else ()):
-            click.echo(path)
+            echo(path)

@@ -18,6 +18,7 @@ from segkit.cli.options import (
     split,
 )
 from segkit.cli.sweep import run_grid, sweep_options
+from segkit.cli.terminal import echo
 from segkit.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -126,5 +127,5 @@ def _examined(
     for failure in robustness.failed:
         if failure.level:
             place = f"{failure.image} under {failure.perturbation}, level {failure.level}"
-            click.echo(f"failed: {place} ({failure.recipe}): {failure.error}", err=True)
+            echo(f"failed: {place} ({failure.recipe}): {failure.error}", err=True)
     return robustness

@@ -20,6 +20,7 @@ from segkit.cli.common import (
     with_settings,
 )
 from segkit.cli.options import PlanCommand, completed, kind_options
+from segkit.cli.terminal import echo
 
 
 def command() -> click.Command:
@@ -54,7 +55,7 @@ def _run(ctx: click.Context, /, images: tuple[str, ...], **params: Any) -> int:
         if params["save"]:
             save(Path(params["save"]), text)
         if params["dry_run"]:
-            click.echo(text, nl=False)
+            echo(text, nl=False)
             return 0
 
     from segkit.cli.progress import print_summary

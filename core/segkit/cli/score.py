@@ -11,6 +11,7 @@ import click
 
 from segkit.cli.common import check_flags, page_of, plugin_options
 from segkit.cli.options import PlanCommand, base_recipes, completed, kind_options
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 from segkit.kinds import BUNDLED
 
@@ -85,7 +86,7 @@ def _score(ctx: click.Context, /, directory: str, images: tuple[str, ...], **par
         for name, scored in found.items():
             _print("" if alone else name, scored)
         if page is not None:
-            click.echo(f"report: {page}")
+            echo(f"report: {page}")
     return 0
 
 
@@ -118,11 +119,10 @@ def _told(scored: Scored) -> dict[str, Any]:
 
 def _print(name: str, scored: Scored) -> None:
     """The figures, and what is left out."""
-    from rich.console import Console
-
+    from segkit.cli.console import Console
     from segkit.cli.progress import figure_table
 
-    console = Console(highlight=False, markup=False)
+    console = Console()
     many = f"{scored.images} image{'s' * (scored.images != 1)} scored"
     console.print(f"{name}: {many}" if name else many)
     console.print(figure_table(scored.figures, scored.scores))

@@ -49,9 +49,9 @@ def _kind(given: str) -> str:
 
 
 def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from segkit.cli.console import Console
     from segkit.cli.options import Chosen, plugin_options
 
     catalog = make_catalog(plugin)
@@ -59,7 +59,7 @@ def _show(kind: str, name: str, plugin: tuple[str, ...]) -> None:
     entry = catalog.find(kind, name)
     step = catalog.load_entry(entry)
     inputs = step.inputs()
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console()
     console.print(f"--{flag_of(kind)} {entry.name}", style="bold cyan")
     console.print(f"from {entry.distribution} {entry.version}, {entry.target}\n", style="dim")
     console.print(_flowing(inspect.cleandoc(step.__doc__ or "") or entry.summary) + "\n")

@@ -24,6 +24,7 @@ from segkit.cli.common import (
 )
 from segkit.cli.options import PlanCommand, grid, kind_options, split
 from segkit.cli.recipe_flag import recipe_option
+from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -176,10 +177,10 @@ def run_grid(
             if params["save"]:
                 save(Path(params["save"], f"{name}.toml"), as_toml(asked.first, plan, catalog))
             if params["dry_run"]:
-                click.echo(f"{name}: {plan.words}")
+                echo(f"{name}: {plan.words}")
         if params["dry_run"]:
             for skipped in built.skipped:
-                click.echo(f"left out: {skipped['recipe']}: {skipped['reason']}")
+                echo(f"left out: {skipped['recipe']}: {skipped['reason']}")
             return 0
     directory = Path(params["output"]) if params["output"] else new_folder()
     with watching(params, catalog, directory) as observers:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from segkit.cli.console import Console
 from segkit.kinds import SHOWN_FIGURES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
     """The recipes, best first, and what can be said about them."""
     from segkit.reporting.chain import common_chain
 
-    console = Console(highlight=False, markup=False)
+    console = Console()
     many = len(board.rows)
     plural = "" if board.images == 1 else "s"
     console.print(f"{many} recipe{'' if many == 1 else 's'} on {board.images} image{plural}")
@@ -86,7 +86,7 @@ def _leaderboard_table(board: Leaderboard) -> Table:
 
 def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) -> None:
     """Each recipe's losses, what they mean, and the images that lose most."""
-    console = Console(highlight=False, markup=False)
+    console = Console()
     if not diagnosis.recipes:
         console.print("no image with a true object was finished, so there is nothing to diagnose")
     table = Table(box=None, pad_edge=False)
@@ -145,7 +145,7 @@ def _print_trust(console: Console, diagnosis: Diagnosis) -> None:
 
 def print_robustness(robustness: Robustness, directory: Path, page: Path | None) -> None:
     """Each recipe under each perturbation, the most harmful first, and what it means."""
-    console = Console(highlight=False, markup=False)
+    console = Console()
     plural = "" if robustness.images == 1 else "s"
     better = "" if robustness.higher_is_better else " (lower is better)"
     console.print(

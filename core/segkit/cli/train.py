@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from segkit.cli.options import (
     given_to,
     plugin_options,
 )
+from segkit.cli.signals import stop_code, tell_stopped
 from segkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -152,13 +154,14 @@ def _train(ctx: click.Context, /, segmenter: str, **params: Any) -> int:
             command=shlex.join(["segkit", *sys.argv[1:]]),
             watch=screen,
         )
-    except KeyboardInterrupt:
-        screen.stop()
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # the terminal may be gone
+            screen.stop()
         kept = path.with_suffix(".ckpt").exists()
-        again = "; whole epochs are kept: go on with --resume" if kept else ""
-        click.echo(f"Stopped{again}", err=True)
-        raise click.exceptions.Exit(130) from None
+        tell_stopped("; whole epochs are kept: go on with --resume" * kept)
+        raise click.exceptions.Exit(stop_code(error)) from None
     finally:
-        screen.stop()
+        with suppress(OSError):
+            screen.stop()
     screen.summary(outcome)
     return 1 if outcome.pool.skipped else 0

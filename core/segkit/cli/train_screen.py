@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from segkit.cli.console import Console
 from segkit.training.documents import shown_time
 from segkit.training.progress import Watcher
 
@@ -19,7 +18,7 @@ class Screen(Watcher):
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._console = Console(stderr=True, soft_wrap=True)
         self._bar: Any = None
         self._task: Any = None
         self._stage = ""
@@ -98,7 +97,7 @@ class Screen(Watcher):
         from rich import progress
 
         self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(compact=True),
@@ -114,7 +113,7 @@ class Screen(Watcher):
             return
         from rich.table import Table
 
-        console = Console(highlight=False, markup=False, soft_wrap=True)
+        console = Console(soft_wrap=True)
         best, pool, path = outcome.best, outcome.pool, outcome.path
         left = f", {len(pool.skipped)} left out" if pool.skipped else ""
         console.print(

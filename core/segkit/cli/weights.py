@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segkit.cli.main import make_catalog
+from segkit.cli.terminal import echo
 from segkit.errors import SegkitError, UsageError, did_you_mean, plugin_code
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def command() -> click.Command:
             click.Command(
                 "fetch",
                 callback=_fetch,
-                help="Fetch weights by name, or hf:OWNER/NAME from the Hugging Face hub. A fetch "
+                help="Fetch weights by name, or hf:OWNER/NAME[@REVISION] from the Hugging Face "
+                "hub. A fetch "
                 "that was cut off goes on.",
                 params=[click.Argument(["name"]), plugin],
             ),
@@ -77,8 +79,9 @@ def _list(plugin: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_row(w) for w in rows.values()], indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from segkit.cli.console import Console
 
     table = Table(box=None, pad_edge=False)
     table.add_column("name", style="cyan", no_wrap=True)
@@ -89,7 +92,7 @@ def _list(plugin: tuple[str, ...], as_json: bool) -> None:
     for weights in rows.values():
         size = f"{weights.size / 1e6:,.1f} MB"
         table.add_row(weights.name, size, weights.status, weights.licence, weights.what)
-    console = Console(highlight=False, markup=False)
+    console = Console()
     console.print(table)
     console.print("\nHashes and places: --json    Fetch: segkit weights fetch NAME", style="dim")
 
@@ -111,7 +114,7 @@ def _fetch(name: str, plugin: tuple[str, ...]) -> None:
     from segkit.plugins.weights import HUB, fetch, fetch_from_hub
 
     if name.startswith(HUB):
-        click.echo(fetch_from_hub(name))
+        echo(fetch_from_hub(name))
         return
     rows = known(plugin)
     if name not in rows:
@@ -120,10 +123,11 @@ def _fetch(name: str, plugin: tuple[str, ...]) -> None:
     if not rows[name].url:
         fetch(rows[name])  # which says that there is nothing to fetch
     from rich import progress
-    from rich.console import Console
+
+    from segkit.cli.console import Console
 
     with progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
@@ -133,7 +137,7 @@ def _fetch(name: str, plugin: tuple[str, ...]) -> None:
     ) as bar:
         task = bar.add_task(name, total=rows[name].size)
         path = fetch(rows[name], lambda done, total: bar.update(task, completed=done, total=total))
-    click.echo(path)
+    echo(path)
 
 
 def _verify(plugin: tuple[str, ...]) -> int:
@@ -142,7 +146,7 @@ def _verify(plugin: tuple[str, ...]) -> int:
     bad = 0
     for weights in known(plugin).values():
         if weights.status not in ("bundled", "here"):
-            click.echo(f"{weights.name}: {weights.status}")
+            echo(f"{weights.name}: {weights.status}")
             continue
         try:
             right = sha256(weights.path) == weights.sha256
@@ -153,5 +157,5 @@ def _verify(plugin: tuple[str, ...]) -> int:
         bad += not right
         advice = "delete it and fetch it again" if weights.url else "install its package again"
         wrong = f"{weights.path} is not the file that it should be; {advice}"
-        click.echo(f"{weights.name}: {'ok' if right else wrong}")
+        echo(f"{weights.name}: {'ok' if right else wrong}")
     return 1 if bad else 0

@@ -38,6 +38,7 @@ from segkit.running.graph import Branch, Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.ledger import note_files
 from segkit.running.lines import Line
+from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import make_step
@@ -45,6 +46,7 @@ from segkit.running.recipe_record import to_toml
 from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.files import write_file
+from segkit.values.intact import is_intact
 from segkit.values.types import Prompts
 
 PICTURE = 200
@@ -76,6 +78,18 @@ def examine_plans(
     they damage prompts alone and no plan has any.
     """
     options, shown = options or RunOptions(), shown or Shown()
+    with owned(directory):
+        return _examine(plans, directory, options, shown, perturbations, levels)
+
+
+def _examine(
+    plans: Mapping[str, Plan],
+    directory: Path,
+    options: RunOptions,
+    shown: Shown,
+    perturbations: Sequence[Perturbation],
+    levels: int,
+) -> Robustness:
     on_images, on_prompts = _sorted(perturbations, plans)
     plans, shown = resumed(plans, directory, options, shown)
     left_out = [
@@ -207,11 +221,17 @@ class DamageJob(Job):
     def check(self, *, resume: bool) -> None:
         """Refuse other perturbations or levels than those of the run to go on with."""
         path = self.directory / "robustness.toml"
-        if resume and path.exists() and path.read_text(encoding="utf-8") != self.text:
+        if resume and path.exists() and path.read_bytes() != self.text.encode():
             raise UsageError(
                 f"--resume: {self.directory} was run with other perturbations or levels (see its "
                 "robustness.toml); ask for the same, or choose another folder"
             )
+
+    def is_intact(self, line: Line) -> bool:
+        """Whether the example pictures that were made of the image can be read."""
+        several = [line, *line.get("robustness", ())]
+        pictures = [one["picture"] for one in several if one.get("picture")]
+        return all(is_intact(self.directory / picture) for picture in pictures)
 
     def start(self, finished: Mapping[str, Mapping[str, Line]]) -> None:
         """Say what was asked for; see whether there are pictures of an image that is finished."""
@@ -220,7 +240,7 @@ class DamageJob(Job):
         except OSError as error:
             raise disk_error(error, self.directory, 0) from error
         done = (line for lines in finished.values() for line in lines.values())
-        if any("picture" in entry for line in done for entry in line["robustness"]):
+        if any("picture" in entry for line in done for entry in line.get("robustness", ())):
             self.example = -1
 
     def lines(self, outcomes: Iterator[Outcome], write: Write) -> Iterator[tuple[str, Line]]:

@@ -32,6 +32,7 @@ from segkit.running.graph import Branch, Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.ledger import note_files
 from segkit.running.lines import Line
+from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.walk import Outcome
@@ -154,6 +155,13 @@ def diagnose_plans(
     options, shown = options or RunOptions(), shown or Shown()
     plans, left_out = _suitable(plans)
     shown = replace(shown, skipped=[*shown.skipped, *left_out])
+    with owned(directory):
+        return _diagnose(plans, directory, options, shown)
+
+
+def _diagnose(
+    plans: Mapping[str, Plan], directory: Path, options: RunOptions, shown: Shown
+) -> Diagnosis:
     plans, shown = resumed(plans, directory, options, shown)
     job = DiagnosisJob(plans, directory)
     board = compare(job, options, shown)

@@ -32,6 +32,7 @@ from segkit.plugins.steps import Dataset, Metric, Step
 from segkit.running.folder import check
 from segkit.running.job import Job
 from segkit.running.ledger import is_run
+from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.owned import remove_run
 from segkit.running.plan import Plan
@@ -68,6 +69,19 @@ def sweep_seeds(
             f"--seeds {','.join(map(str, seeds))}: neither the data set nor a step of the recipes "
             "draws at random, so every seed would give the same; leave out --seeds"
         )
+    with owned(directory):
+        return _sweep_seeds(plans, directory, options, shown, seeds, drawn_data=drawn_data)
+
+
+def _sweep_seeds(
+    plans: Mapping[str, Plan],
+    directory: Path,
+    options: RunOptions,
+    shown: Shown,
+    seeds: Sequence[int],
+    *,
+    drawn_data: bool,
+) -> Leaderboard:
     plans, shown = resumed(plans, directory, options, shown)
     folders = {
         seed: directory if place == 0 else directory / FOLDER / str(seed)

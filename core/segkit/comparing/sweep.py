@@ -23,13 +23,14 @@ from segkit.plugins.figures import claims_of, metric_of
 from segkit.running.folder import disk_error
 from segkit.running.job import Job
 from segkit.running.ledger import noted_files
+from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import comparable
 from segkit.running.session import Session
 from segkit.values.files import write_file
-from segkit.values.images import distinct
+from segkit.values.image_names import distinct
 
 HEATMAP_MAKERS = ("saliency", "transform")
 """The kinds that a recipe drops if nothing in it reads heatmaps."""
@@ -142,8 +143,9 @@ def sweep_plans(
     the comparison. Raises `UsageError` and `SegkitError` as `Session.run` does.
     """
     options, shown = options or RunOptions(), shown or Shown()
-    plans, shown = resumed(plans, directory, options, shown)
-    return compare(Job(plans, directory, nested=True, files=FILES), options, shown)
+    with owned(directory):
+        plans, shown = resumed(plans, directory, options, shown)
+        return compare(Job(plans, directory, nested=True, files=FILES), options, shown)
 
 
 def resumed(

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segkit.errors import PluginError, UsageError, did_you_mean, error_line, plugin_code
-from segkit.kinds import API_GROUP, BUNDLED, KINDS, OBSERVER, a, flag_of
+from segkit.kinds import API_GROUP, BUNDLED, COMMAND, KINDS, OBSERVER, a, flag_of
 from segkit.plugins.entries import Entry, marked
 from segkit.plugins.loading import (
     class_of,
     classes_in,
+    command_of,
     import_module,
     registered,
     root_of_entry,
@@ -27,6 +28,8 @@ from segkit.plugins.places import place_of_error
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from click import Command
 
     from segkit.plugins.steps import Step
 
@@ -53,11 +56,12 @@ class Catalog:
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Every plugin of a kind, or of all kinds, in the order in which values flow.
 
-        Last come those whose group is no kind, such as `segkit.prompter`.
+        Last come those whose group is no kind, such as `segkit.prompter`. Commands take part in no
+        run, so they are there only where their kind, `command`, is asked for.
         """
         if self._entries is None:
             self._entries = marked(self._installed() + self._inline())
-        return [e for e in self._entries if kind in (None, e.kind)]
+        return [e for e in self._entries if kind == e.kind or (kind is None and e.kind != COMMAND)]
 
     def observers(self) -> list[Entry]:
         """The plugins that watch a run."""
@@ -152,6 +156,10 @@ class Catalog:
             self._loaded[key] = cls
         return self._loaded[key]
 
+    def load_command(self, entry: Entry) -> Command:
+        """The command of an entry at hand. Raises `PluginError` as `load` does."""
+        return command_of(entry, self.import_entry(entry))
+
     def import_entry(self, entry: Entry) -> ModuleType:
         """Import an entry's module; whatever it raises becomes one `PluginError`.
 
@@ -160,6 +168,8 @@ class Catalog:
         if entry.status == "unsupported":
             raise PluginError(str(entry.error))
         if entry.target not in self._modules:
+            import segkit.plugins.steps  # noqa: F401 - what fails in it is no fault of the plugin's
+
             try:
                 with plugin_code():
                     self._modules[entry.target] = import_module(entry.target)
@@ -192,6 +202,8 @@ class Catalog:
         try:
             if entry.kind == OBSERVER:
                 self._watcher(entry)
+            elif entry.kind == COMMAND:
+                self.load_command(entry)
             else:
                 self.load_entry(entry)
         except PluginError as error:

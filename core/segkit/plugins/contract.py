@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from numbers import Integral, Real
@@ -21,7 +22,21 @@ from segkit.errors import (
 from segkit.kinds import BUNDLED
 from segkit.plugins.places import place_of_code, place_of_error, root_of
 from segkit.plugins.steps import Dataset, Metric, Step
-from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
+from segkit.values.checking import short_repr
+from segkit.values.classes import checked_classes
+from segkit.values.types import (
+    Counts,
+    Heatmap,
+    Image,
+    Labels,
+    Masks,
+    Prompts,
+    Scores,
+    Truth,
+)
+
+LONGEST = 300
+"""So much of a file's name stands in a sentence."""
 
 
 def named(step: Step | type[Step]) -> str:
@@ -36,12 +51,15 @@ def _source(step: Step | type[Step]) -> str:
     return str(vars(cls).get("came_from", ""))
 
 
-def why_failed(step: Step | type[Step], error: Exception, doing: str = "raised") -> str:
+def why_failed(
+    step: Step | type[Step], error: Exception, doing: str = "raised", at: str = ""
+) -> str:
     """What a step raised, as a sentence that names the step.
 
     Sentences stay as they are, but those of other people's plugins get the step's name before
     them, unless they are about a picture, and behind them where the fault is. `doing`: what went
-    wrong, in front of the reason.
+    wrong, in front of the reason. `at`: the method or property that it is about; empty: the work
+    method.
     """
     source = _source(step)
     others = bool(source) and source.partition(" ")[0] != BUNDLED
@@ -50,11 +68,14 @@ def why_failed(step: Step | type[Step], error: Exception, doing: str = "raised")
             return str(error)
         text = str(error) if source in str(error) else f"{named(step)}: {error}"
         fault = isinstance(error, (BadValueError, PluginError))
-        return text + (_place(step, error) if fault else "")
-    return f"{named(step)} {doing} {error_line(error)}" + (_place(step, error) if others else "")
+        return text + (_place(step, error, at) if fault else "")
+    text = f"{doing} {error_line(error)}"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"cannot use '{str(error.filename)[:LONGEST]}': {error.strerror}"
+    return f"{named(step)} {text}" + (_place(step, error, at) if others else "")
 
 
-def _place(step: Step | type[Step], error: Exception) -> str:
+def _place(step: Step | type[Step], error: Exception, at: str) -> str:
     """Where in the step's package it went wrong: at least in which method, if it says nowhere.
 
     Nothing for a sentence that has its place, or is about this installation.
@@ -63,7 +84,17 @@ def _place(step: Step | type[Step], error: Exception) -> str:
         return ""
     cls = step if isinstance(step, type) else type(step)
     root = root_of(cls.__module__)
-    return place_of_error(root, error) or place_of_code(root, getattr(cls, cls.work, None))
+    return place_of_error(root, error) or place_of_code(root, _function(cls, at or cls.work))
+
+
+def _function(cls: type[Step], name: str) -> Any:
+    """The function behind a method or a property."""
+    from inspect import getattr_static
+
+    there = getattr_static(cls, name, None)
+    for behind in ("fget", "func", "__func__"):  # of a property, a cached one, a class method
+        there = getattr(there, behind, there)
+    return there
 
 
 _PLACED = re.compile(r", line \d+\)$")
@@ -71,7 +102,11 @@ _PLACED = re.compile(r", line \d+\)$")
 
 @contextmanager
 def blamed(
-    step: Step | type[Step], doing: str = "raised", *, let: tuple[type[Exception], ...] = ()
+    step: Step | type[Step],
+    doing: str = "raised",
+    *,
+    at: str = "",
+    let: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
     """What a step raises outside its work on an image becomes one `PluginError` that names it.
 
@@ -83,7 +118,7 @@ def blamed(
     except let:
         raise
     except Exception as error:
-        text = why_failed(step, error, doing)
+        text = why_failed(step, error, doing, at)
         if text == str(error):
             raise
         raise PluginError(text) from error
@@ -113,17 +148,22 @@ def check_output(
             or not all(isinstance(h, Heatmap) for h in output)
         ):
             raise BadValueError(
-                f"{who} should make one Heatmap or a tuple of them, but made {_described(output)}"
+                f"{who} should make one Heatmap or a tuple of them, but made {described(output)}"
             )
     elif step.kind == "writer":
-        output = tuple(output or ())
+        output = () if output is None else output
+        if isinstance(output, (str, bytes)) or not isinstance(output, Iterable):
+            raise BadValueError(
+                f"{who} should return the paths of its files, but made {described(output)}"
+            )
+        output = tuple(output)
     elif step.kind == "metric":
         output = numbers(step, "counts", output)
     else:
         wanted = wanted or type(step).output()
         if not isinstance(output, wanted):
             raise BadValueError(
-                f"{who} should make {wanted.__name__}, but made {_described(output)}"
+                f"{who} should make {wanted.__name__}, but made {described(output)}"
             )
     if image is not None:
         for value in output if isinstance(output, tuple) else (output,):
@@ -140,7 +180,8 @@ def check_output(
     return output
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """What something is, in a sentence about what it should be."""
     if isinstance(value, tuple):
         return f"a tuple of {', '.join(sorted({type(m).__name__ for m in value})) or 'nothing'}"
     return "None" if value is None else f"a {type(value).__name__}"
@@ -172,25 +213,37 @@ def _check_frame(who: str, value: Any, size: tuple[int, int]) -> None:
 def names_of(dataset: Dataset) -> list[str]:
     """The names of its images, in order.
 
-    Raises `PluginError` where they cannot be listed, or one is no text: files are named after them.
+    Raises `PluginError` where they cannot be listed, one is no text, or one is there twice: files
+    are named after them.
     """
-    with blamed(dataset):
-        names = list(dataset.names)
+    with blamed(dataset, at="names"):
+        names = dataset.names
+        if isinstance(names, str):
+            raise PluginError(f"{named(dataset)} should make a list of names, but made a text")
+        names = list(names)
         wrong = [name for name in names if not isinstance(name, str) or not name]
         if wrong:
-            raise PluginError(f"{named(dataset)} should name images by texts, but has {wrong[0]!r}")
+            raise PluginError(
+                f"{named(dataset)} should name images by texts, but has {short_repr(wrong[0])}"
+            )
+        if len({*names}) < len(names):
+            twice = next(name for name, times in Counter(names).items() if times > 1)
+            raise PluginError(
+                f"{named(dataset)} should give each image a name of its own (see "
+                f"segkit.unique_names), but has '{twice}' twice"
+            )
         return names
 
 
 def classes_of(dataset: Dataset) -> dict[int, str]:
     """Class id to name; empty where it knows no classes."""
-    with blamed(dataset):
-        return {int(i): str(name) for i, name in dict(dataset.classes).items()}
+    with blamed(dataset, at="classes"):
+        return checked_classes(f"the classes of {named(dataset)}", dataset.classes)
 
 
 def groups_of(dataset: Dataset) -> dict[str, dict[str, str]]:
     """Heading to {image name: group}."""
-    with blamed(dataset):
+    with blamed(dataset, at="groups"):
         return {
             str(heading): {str(name): str(group) for name, group in dict(of).items()}
             for heading, of in dict(dataset.groups).items()
@@ -199,7 +252,7 @@ def groups_of(dataset: Dataset) -> dict[str, dict[str, str]]:
 
 def has_truth(dataset: Dataset) -> bool:
     """Whether its images come with truth."""
-    with blamed(dataset):
+    with blamed(dataset, at="has_truth"):
         return bool(dataset.has_truth)
 
 
@@ -215,7 +268,7 @@ def item_of(dataset: Dataset, index: int) -> tuple[Image, Truth | None]:
         if wrong is not truth or not isinstance(truth, Truth | None):
             raise PluginError(
                 f"{named(dataset)} should make an Image and a Truth or None, but made "
-                f"{_described(wrong)}"
+                f"{described(wrong)}"
             )
         return image, truth
 
@@ -241,7 +294,7 @@ def details_of(
         returned = metric.details(dict(counts), dict(classes))
         who = f"{named(metric)} should make details that JSON can hold, but"
         if not isinstance(returned, Mapping):
-            raise PluginError(f"{who} made {_described(returned)} in place of a dict")
+            raise PluginError(f"{who} made {described(returned)} in place of a dict")
         details = {}
         for key, value in returned.items():
             try:
@@ -259,14 +312,14 @@ def numbers(step: Step, role: str, returned: Any, *, finite: bool = True) -> Cou
     """
     who = named(step)
     if not isinstance(returned, Mapping):
-        raise PluginError(f"{who} should make a dict of {role}, but made {_described(returned)}")
+        raise PluginError(f"{who} should make a dict of {role}, but made {described(returned)}")
     for key in returned:
         if not isinstance(key, str):
             raise PluginError(f"{who} should give {role} names, but one is called {key!r}")
     plain = {str(key): _number(value) for key, value in returned.items()}
     for key, number in plain.items():
         if number is None or (finite and not _finite(number)):
-            shown = _described(returned[key]) if number is None else _beyond(number)
+            shown = described(returned[key]) if number is None else _beyond(number)
             raise PluginError(
                 f"{who} should make {role} that are finite numbers, but its '{key}' is {shown}"
             )
@@ -288,7 +341,7 @@ def _json(value: Any) -> Any:
         return [_json(item) for item in value]
     number = _number(value)
     if number is None:
-        raise _UnfitError(_described(value))
+        raise _UnfitError(described(value))
     if not _finite(number):
         raise _UnfitError(_beyond(number))
     return number

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segkit.errors import did_you_mean
-from segkit.kinds import BUNDLED, GROUPS, KINDS, OBSERVER, flag_of
+from segkit.kinds import BUNDLED, COMMAND, GROUPS, KINDS, OBSERVER, flag_of
 from segkit.plugins.packages import Package
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -118,7 +118,7 @@ def plugin_record(entry: Entry) -> Mapping[str, str | float | None]:
 
 def marked(entries: Iterable[Entry]) -> list[Entry]:
     """The entries in order, with bad names and clashes marked."""
-    order = {kind: i for i, kind in enumerate((*KINDS, OBSERVER))}
+    order = {kind: i for i, kind in enumerate((*KINDS, OBSERVER, COMMAND))}
     last = len(order)
     entries = sorted(
         entries, key=lambda e: (order.get(e.kind, last), e.kind, e.name, e.distribution)

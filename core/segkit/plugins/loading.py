@@ -21,6 +21,7 @@ from segkit.plugins.places import place_of_code, place_of_error
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from click import Command
     from pluggy import PluginManager
 
     from segkit.plugins.steps import Step
@@ -134,6 +135,20 @@ def class_of(entry: Entry, module: ModuleType) -> type[Step]:
         f"{who} could not be used: {hook} should return a class with name = '{entry.name}', "
         f"but returns {names}{_place_of_hook(module, entry, hook)}"
     )
+
+
+def command_of(entry: Entry, module: ModuleType) -> Command:
+    """The command that an entry point names as `module:name`. Raises `PluginError` for others."""
+    import click
+
+    name = entry.target.partition(":")[2]
+    command = getattr(module, name, None) if name else None
+    if not isinstance(command, click.Command):
+        raise PluginError(
+            f"{entry.described} could not be used: its entry point should name a click command, as "
+            f"in {module.__name__}:command, but names {_shown(module if not name else command)}"
+        )
+    return command
 
 
 def root_of_entry(entry: Entry) -> Path | None:

@@ -6,17 +6,21 @@ This module imports neither numpy nor pydantic, so that listing plugins is quick
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segkit.kinds import API_GROUP, BUNDLED
 from segkit.plugins import hookspecs
+from segkit.values.reading import parsed_json, read_text
 
 if TYPE_CHECKING:
     from importlib_metadata import Distribution, EntryPoint
+
+LARGEST = 16 << 20
+"""So many bytes of a file of metadata are read."""
 
 _API = re.compile(r"v([1-9][0-9]*)")
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
@@ -37,7 +41,7 @@ class Package:
         """What the metadata says; None if it is too damaged to name the distribution."""
         try:
             # The library parses the whole text, long description and all, for each of the two.
-            head = (metadata.read_text("METADATA") or "").partition("\n\n")[0]
+            head = _read(metadata, "METADATA").partition("\n\n")[0]
             fields = dict(reversed(_FIELD.findall(head)))
             name = fields.get("Name") or metadata.name
             version = fields.get("Version") or metadata.version
@@ -49,7 +53,7 @@ class Package:
     def where(self) -> str:
         """Where it came from: a folder, a wheel or a repository; else where it is installed."""
         try:
-            origin = json.loads(self.metadata.read_text("direct_url.json") or "{}")
+            origin = parsed_json(_read(self.metadata, "direct_url.json") or "{}")
             place = str(origin["url"])
             if "vcs_info" in origin:
                 return f"{origin['vcs_info']['vcs']}+{place}@{origin['vcs_info']['commit_id']}"
@@ -96,7 +100,7 @@ def installed() -> Iterable[tuple[Package, list[EntryPoint]]]:
     seen = set()
     for distribution in Distribution.discover():
         with contextlib.suppress(Exception):  # damage raises many kinds; nobody could be named
-            if "[segkit." not in (distribution.read_text("entry_points.txt") or ""):
+            if "[segkit." not in _read(distribution, "entry_points.txt"):
                 continue
             points = list(distribution.entry_points)
             api = next((point.name for point in points if point.group == API_GROUP), None)
@@ -108,6 +112,34 @@ def installed() -> Iterable[tuple[Package, list[EntryPoint]]]:
             if first.locate_file("") == distribution.locate_file(""):
                 seen.add(normalised(package.name))
                 yield package, points
+
+
+def damaged() -> tuple[str, str] | None:
+    """An installed distribution whose entry points cannot be read, and why; None: all can.
+
+    What segkit uses, such as pydantic, reads those of all and fails at such a one.
+    """
+    from importlib_metadata import Distribution
+
+    for distribution in Distribution.discover():
+        try:
+            _read(distribution, "entry_points.txt")
+            list(distribution.entry_points)
+        except Exception as error:  # many kinds
+            where = str(getattr(distribution, "_path", distribution.locate_file("")))
+            unreadable = isinstance(error, OSError) and error.strerror
+            return where, str(unreadable or "it is damaged")
+    return None
+
+
+def _read(distribution: Distribution, name: str) -> str:
+    """A file of a distribution's metadata; empty where there is none. Raises many kinds."""
+    folder = getattr(distribution, "_path", None)
+    if isinstance(folder, Path):  # else it lies in an archive
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return read_text(folder / name, most=LARGEST)
+        return ""
+    return distribution.read_text(name) or ""
 
 
 def same_distribution(name: str, other: str) -> bool:

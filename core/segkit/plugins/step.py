@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segkit.errors import UsageError
+from segkit.errors import PluginError, UsageError, plugin_code
 from segkit.plugins.signatures import Inputs, inputs_of, option_error, output_of
 
 if TYPE_CHECKING:
@@ -96,6 +96,13 @@ class Step(BaseModel):
         """The files whose content decides the result, by a short name; a run notes their hashes."""
         return {}
 
+    def programs(self) -> Mapping[str, Path]:
+        """The files that are programs, by the options that name them: to load one is to run it.
+
+        TorchScript is of that kind. Where a recipe's file names one, its user has to allow it.
+        """
+        return {}
+
     @classmethod
     def known_weights(cls) -> Sequence[Weights]:
         """The weight files that it can use, for `segkit weights`; see `segkit.Weights`."""
@@ -124,10 +131,20 @@ class Step(BaseModel):
         return None
 
     def key(self) -> tuple[str, str, str]:
-        """What makes two steps the same: kind, class and options. Loaded weights play no part."""
+        """What makes two steps the same: kind, class and options. Loaded weights play no part.
+
+        Raises `PluginError` for options that cannot be written down.
+        """
         cls = type(self)
-        # Not model_dump_json: a file name may hold bytes that are no text.
-        options = json.dumps(self.model_dump(mode="json"))
+        try:
+            with plugin_code():
+                # Not model_dump_json: a file name may hold bytes that are no text.
+                options = json.dumps(self.model_dump(mode="json"))
+        except Exception as error:
+            from segkit.plugins.contract import why_failed
+
+            what = "has options that cannot be written down:"
+            raise PluginError(why_failed(self, error, what)) from error
         return self.kind, f"{cls.__module__}:{cls.__qualname__}", options
 
     def __eq__(self, other: object) -> bool:

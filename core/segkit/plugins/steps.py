@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from segkit.errors import PluginError
 from segkit.kinds import KINDS
 from segkit.plugins.figures import Figure, check_figures
@@ -183,7 +185,8 @@ class Judge(Step):
 
     def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
         masks: Masks = given["masks"]
-        if output.held is not masks.held and not output.packed.same(masks.packed):
+        same = output.held is masks.held or output.packed.same(masks.packed)
+        if not same or not np.array_equal(output.prompt, masks.prompt):
             return "should leave the masks as they are and in their places, but changes them"
         return (
             None
@@ -299,7 +302,8 @@ class Writer(Step):
 
     `write` names `directory` (a `Path`, the run's folder) and any of `takes`, and returns the
     paths of the files it made, inside `directory`. `--overwrite` removes files that were returned,
-    and no others.
+    and no others. `is_intact(directory, path)`, optional, says of a format of its own whether a
+    file can still be read; `--resume` does the images of those that cannot again.
     """
 
     kind = "writer"
@@ -320,6 +324,19 @@ class Writer(Step):
         own.
         """
         return None
+
+    def is_intact(self, directory: Path, path: Path) -> bool:
+        """Whether a file in the run's folder that `write` has returned can still be read.
+
+        Where a run goes on, an image is done again if one of its files is missing or empty (and was
+        not when it was written), or this says no, or raises. By default the check is that of the
+        suffix: pictures, JSON and .npz are looked into, all else only opened. A format of its own
+        may look closer. It is asked of each file of each finished image, so it should be quick; the
+        file may have been changed by hand since, which is no damage.
+        """
+        from segkit.values.intact import is_intact
+
+        return is_intact(path)
 
 
 INTERFACES: dict[str, type[Step]] = {kind: globals()[KINDS[kind].interface] for kind in KINDS}

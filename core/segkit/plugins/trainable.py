@@ -39,6 +39,7 @@ from pydantic import PrivateAttr, ValidationError
 from segkit.errors import BadImageError, PluginError, UsageError
 from segkit.plugins.steps import Segmenter
 from segkit.values.classes import BACKGROUND, add_class
+from segkit.values.reading import check_file, parsed_json
 from segkit.values.types import Image, Labels
 
 if TYPE_CHECKING:
@@ -302,18 +303,20 @@ def read_trained(path: Path, name: str | None) -> tuple[dict[str, Any], dict[str
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise UsageError(f"the weights {path} were not found; check the path")
     try:
+        check_file(path)
         with safe_open(path, "pt") as file:
-            said = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
+            said = parsed_json((file.metadata() or {}).get(FORMAT, "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UsageError(f"the weights {path} were not found; check the path") from None
     except (SafetensorError, OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(
-            f"the weights {path} cannot be read as safetensors ({error}); the file is damaged or "
+            f"the weights {path} cannot be read as safetensors ({reason}); the file is damaged or "
             "of another kind: give one that segkit train wrote, or train again"
         ) from None
-    if not {"plugin", "classes", "size", "settings"} <= set(said):
+    if not isinstance(said, dict) or not {"plugin", "classes", "size", "settings"} <= said.keys():
         raise UsageError(
             f"the weights {path} are not of segkit train, for they do not say what they are of; "
             f"make some: segkit train {name or 'SEGMENTER'} --dataset D -o FILE"

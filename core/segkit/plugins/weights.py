@@ -8,10 +8,12 @@ on with.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from segkit.errors import MissingExtraError, SegkitError, UsageError
 from segkit.values.files import BLOCK, sha256
@@ -25,6 +27,9 @@ FROM_HUB = ("*.json", "*.txt", "*.model", "*.safetensors")
 OLD_WEIGHTS = "pytorch_model*.bin"
 """What is fetched of models without such weights, as Intel's DPT and OpenAI's CLIP are. They could
 run code if they were opened carelessly; plugins read the tensors in them and nothing else."""
+
+DIGITS = 64
+"""So many has a SHA-256."""
 
 TRIES = 4
 """How often a cut connection is taken up again before giving in."""
@@ -74,19 +79,33 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def fetch(wanted: Weights, tell: Callable[[int, int], None] = lambda done, total: None) -> Path:
+def fetch(
+    wanted: Weights,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    digits: int = DIGITS,
+) -> Path:
     """Fetch a file into the cache folder, check its hash, and return its path.
 
-    A file that is there already is checked and kept. `tell` hears bytes so far and in all. Raises
-    `UsageError` where nothing can be fetched (offline, bundled), `SegkitError` where the connection
-    fails, the server sends another file, or the disk is full; a part that is right so far is kept.
+    It comes over https alone, and no more of it than `wanted.size`. A file that is there already is
+    checked and kept. `tell` hears bytes so far and in all. `digits`: so many of the hash are known.
+
+    Raises `UsageError` where nothing can be fetched (offline, bundled, over http), `SegkitError`
+    where the connection fails, the server sends another file, or the disk is full; a part that is
+    right so far is kept.
     """
     if not wanted.url:
         raise UsageError(f"{wanted.name} ships with its plugin; there is nothing to fetch")
+    if not re.fullmatch(rf"[0-9a-f]{{{digits},}}", wanted.sha256) or wanted.size <= 0:
+        raise UsageError(
+            f"{wanted.name} is not fetched, for its SHA-256 or its size is not known; fetch it "
+            "yourself if you trust its source"
+        )
     path = wanted.path
-    if path.is_file() and sha256(path) == wanted.sha256:
+    if path.is_file() and sha256(path).startswith(wanted.sha256):
         return path
     _check_online(wanted.name)
+    _check_safe(wanted.name, wanted.url)
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
@@ -94,26 +113,34 @@ def fetch(wanted: Weights, tell: Callable[[int, int], None] = lambda done, total
         path.parent.mkdir(parents=True, exist_ok=True)
         fetched = pooch.retrieve(
             wanted.url,
-            known_hash=f"sha256:{wanted.sha256}",
-            fname=path.name,
+            known_hash=None,  # it would want the whole one
+            fname=f"{path.name}.whole",
             path=path.parent,
             downloader=_Resuming(wanted, tell),
         )
-    except ValueError:  # pooch's word for a wrong hash; it has thrown the file away
-        raise SegkitError(
-            f"what {wanted.url} sent is not {wanted.name} (its SHA-256 is not {wanted.sha256}); "
-            "it was thrown away: try again later, or look for another source"
-        ) from None
+        whole = Path(fetched)
+        right = sha256(whole).startswith(wanted.sha256)
+        if right:
+            whole.replace(path)
+        else:
+            whole.unlink()
     except OSError as error:
         raise SegkitError(
             f"{wanted.name} cannot be written to {path.parent}: {error.strerror or error}; make "
             "room, or choose another folder by $SEGKIT_CACHE"
         ) from None
-    return Path(fetched)
+    if not right:
+        raise SegkitError(
+            f"what {wanted.url} sent is not {wanted.name} (its SHA-256 is not {wanted.sha256}); "
+            "it was thrown away: try again later, or look for another source"
+        )
+    return path
 
 
 def fetch_from_hub(name: str) -> Path:
-    """Fetch a model folder of the Hugging Face hub, `hf:OWNER/NAME`, and return where it lies.
+    """Fetch a model folder of the Hugging Face hub, and return where it lies.
+
+    `name`: `hf:OWNER/NAME`, or `hf:OWNER/NAME@REVISION` for a commit, branch or tag.
 
     Raises `MissingExtraError` without huggingface_hub, `UsageError` offline or for a name that the
     hub does not have, `SegkitError` where the connection fails.
@@ -125,12 +152,16 @@ def fetch_from_hub(name: str) -> Path:
     except ModuleNotFoundError:
         raise MissingExtraError(f"fetching {name}", "huggingface_hub", "hf") from None
     try:
-        folder = Path(snapshot_download(name.removeprefix(HUB), allow_patterns=FROM_HUB))
+        model, revision = split_revision(name)
+        chosen = {"revision": revision} if revision else {}
+        folder = Path(snapshot_download(model, allow_patterns=FROM_HUB, **chosen))
         if not any(folder.rglob("*.safetensors")):
-            snapshot_download(name.removeprefix(HUB), allow_patterns=OLD_WEIGHTS)
+            snapshot_download(model, allow_patterns=OLD_WEIGHTS, **chosen)
         return folder
     except HFValidationError:
-        raise UsageError(f"'{name}' is no name of the hub; write hf:OWNER/NAME") from None
+        raise UsageError(
+            f"'{name}' is no name of the hub; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION"
+        ) from None
     except (HfHubHTTPError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise SegkitError(
@@ -139,10 +170,30 @@ def fetch_from_hub(name: str) -> Path:
         ) from None
 
 
+def split_revision(name: str) -> tuple[str, str | None]:
+    """The hub's name of a model, and the revision that `[hf:]OWNER/NAME@REVISION` asks for."""
+    model, _, revision = name.removeprefix(HUB).partition("@")
+    return model, revision or None
+
+
 def _check_online(name: str) -> None:
     for switch in ("SEGKIT_OFFLINE", "HF_HUB_OFFLINE"):
         if os.environ.get(switch, "") not in ("", "0"):
             raise UsageError(f"{name} is not fetched, for ${switch} is set; unset it to allow that")
+
+
+def _check_safe(name: str, url: str) -> None:
+    """Refuse a connection on whose way anybody could change what is sent."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _HERE):
+        raise UsageError(
+            f"{name} is not fetched from {url}, for only https is safe on its way; fetch it "
+            "yourself if you trust its source"
+        )
+
+
+_HERE = ("localhost", "127.0.0.1", "::1")
+"""This machine, to which nobody is on the way."""
 
 
 class _Resuming:
@@ -185,14 +236,24 @@ class _Resuming:
                 part.unlink()  # more than there is: it was another file
                 return False
             answer.raise_for_status()
+            for hop in (*answer.history, answer):
+                _check_safe(self.wanted.name, hop.url)
             again = answer.status_code == requests.codes.partial_content
             done = start if again else 0
             total = done + int(answer.headers.get("Content-Length") or 0)
             with part.open("ab" if again else "wb") as file:
                 for block in answer.iter_content(BLOCK):
-                    file.write(block)
                     done += len(block)
+                    if done > self.wanted.size:
+                        break
+                    file.write(block)
                     self.tell(done, max(total, self.wanted.size))
+        if done > self.wanted.size:
+            part.unlink()
+            raise SegkitError(
+                f"{url} sends more than the {self.wanted.size:,} bytes that {self.wanted.name} "
+                "has; it was thrown away: look for another source"
+            )
         return done >= total
 
 

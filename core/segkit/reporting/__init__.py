@@ -17,7 +17,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.reporting.recipe_words import recipe_in_words
 from segkit.reporting.report_folder import Folder
 from segkit.reporting.report_page import make_page
-from segkit.reporting.templating import figure, write_page
+from segkit.reporting.templating import figure, told, write_page
 
 __all__ = ["figure", "recipe_in_words", "write_report"]
 
@@ -31,9 +31,11 @@ def write_report(directory: Path, catalog: Catalog | None = None) -> Path:
     in overlay/, masks/ and examples/, is shown too.
     `catalog` says in a few words what each metric is (default: what is installed).
 
-    Raises `UsageError` where there is no such folder or it holds none of these, `OSError` where
+    Raises `UsageError` where there is no such folder or it holds none of these, `SegkitError` where
     the page cannot be written.
     """
     path = directory / "report.html"
-    write_page(path, make_page(Folder.read(directory), catalog or Catalog()))
+    page = make_page(Folder.read(directory), catalog or Catalog())
+    with told(path):
+        write_page(path, page)
     return path

@@ -18,6 +18,7 @@ from segkit.reporting.recipe_figure import recipe_figure
 from segkit.reporting.report_figures import figures_of, metrics_of
 from segkit.reporting.report_folder import Folder
 from segkit.reporting.report_gallery import picture_files
+from segkit.reporting.templating import told
 from segkit.running.ledger import note_files
 from segkit.values.files import write_file
 
@@ -64,8 +65,9 @@ def write_tables(
 
 
 def _write(directory: Path, inside: str, files: dict[str, bytes]) -> tuple[Path, ...]:
-    note_files(directory, *(f"{inside}/{name}" for name in files))
-    return tuple(write_file(directory / inside / name, files[name]) for name in files)
+    with told(directory / inside):
+        note_files(directory, *(f"{inside}/{name}" for name in files))
+        return tuple(write_file(directory / inside / name, files[name]) for name in files)
 
 
 def _safe(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,11 +16,14 @@ from typing import TypeVar
 
 from segkit.comparing.records import ComparisonModel, Diagnosis, LeaderboardFile
 from segkit.comparing.robustness_records import Robustness
-from segkit.errors import UsageError
+from segkit.errors import UsageError, shortened
 from segkit.kinds import MAIN_FIGURE
 from segkit.reporting.recipe_words import recipe_in_words
 from segkit.running.recipe import Recipe
 from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
+
+MOST = 1 << 20
+"""So many bytes of a recipe are shown at most."""
 
 _Model = TypeVar("_Model", bound=ComparisonModel)
 
@@ -52,8 +56,10 @@ class Run:
         run = cls(directory, directory.resolve().name, results.lines, results.unreadable)
         run.summary = read_summary(directory)
         with contextlib.suppress(OSError, UnicodeDecodeError, UsageError):  # the page tells it
-            run.recipe_text = (directory / "recipe.toml").read_text(encoding="utf-8")
-            run.recipe = Recipe.load(directory / "recipe.toml")
+            path = directory / "recipe.toml"
+            if path.stat().st_size <= MOST:
+                run.recipe_text = path.read_text(encoding="utf-8")
+            run.recipe = Recipe.load(path)
         return run
 
     @property
@@ -106,9 +112,14 @@ class Folder:
     @classmethod
     def read(cls, directory: Path) -> Folder:
         """Find out what a folder holds. Raises `UsageError` where that is nothing of ours."""
-        if not directory.is_dir():
+        try:
+            there = stat.S_ISDIR(directory.stat().st_mode)
+        except (OSError, ValueError):  # no such name, one too long, or not to be looked at
+            there = False
+        if not there:
             raise UsageError(
-                f"there is no folder '{directory}'; name the one that segkit run has written"
+                f"there is no folder '{shortened(directory)}'; name the one that segkit run has "
+                "written"
             )
         problems: list[str] = []
         board = _read_json(directory / "leaderboard.json", LeaderboardFile, problems)

@@ -6,6 +6,7 @@ what `script_data` says.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -230,7 +231,15 @@ def script_data(
         "up": not figures[rank].lower_is_better,
         "images": images,
         "failures": list(failures),
+        "review": reviewed_by(folder),
     }
+
+
+def reviewed_by(folder: Folder) -> list[str]:
+    """Each run's folder as `segkit review` takes it, seen from where the page's folder lies."""
+    name = folder.directory.resolve().name
+    places = [f"{name}/recipes/{run.name}" if folder.several else name for run in folder.runs]
+    return [shlex.quote(place) for place in places]
 
 
 def _link(directory: Path, file: Path) -> str:

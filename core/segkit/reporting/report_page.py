@@ -24,7 +24,13 @@ from segkit.reporting.recipe_words import steps_of
 from segkit.reporting.report_board import board_section
 from segkit.reporting.report_figures import figures_of, metrics_of
 from segkit.reporting.report_folder import Folder, Run
-from segkit.reporting.report_gallery import cards, most_telling, picture_files, script_data
+from segkit.reporting.report_gallery import (
+    cards,
+    most_telling,
+    picture_files,
+    reviewed_by,
+    script_data,
+)
 from segkit.reporting.report_robustness import robustness_section, settings
 from segkit.reporting.templating import json_in_page, style_and_script, template
 from segkit.running.notes import DOUBTFUL
@@ -87,6 +93,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         damaged=[file.relative_to(folder.directory).as_posix() for file in album.damaged],
         pictured=len(files),
         scored=any(run.makes_masks for run in folder.runs),
+        data_review=reviewed_by(folder),
         cards=cards(shown, album, files, rank, figures[rank].lower_is_better),
         data=json_in_page(script_data(shown, album, files, rank, figures)),
     )

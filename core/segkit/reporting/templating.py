@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segkit.errors import SegkitError, visible
 from segkit.reporting.charts import finite, signed
 from segkit.values.files import write_file
 
@@ -25,6 +29,7 @@ def template(name: str) -> Template:
         loader=PackageLoader("segkit.reporting", "templates"),
         autoescape=True,  # names and error sentences come from file names
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -34,6 +39,11 @@ def template(name: str) -> Template:
     environment.filters["signed"] = signed
     environment.globals["finite"] = finite
     return environment.get_template(name)
+
+
+def _shown(value: object) -> object:
+    """What a page shows of a text that may be anybody's: nothing that turns or ends lines."""
+    return visible(value) if type(value) is str else value
 
 
 def style_and_script(*names: str) -> dict[str, str | Markup]:
@@ -62,6 +72,20 @@ def json_in_page(value: Any) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the disk refuses of a file of the report, as a `SegkitError` of one sentence."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror or str(error)
+        raise SegkitError(
+            f"{path} could not be written ({reason}); {'make room' if full else 'mend that'}, and "
+            f"write it by segkit report {path.parent}"
+        ) from error
 
 
 def write_page(path: Path, page: str) -> None:

@@ -92,9 +92,10 @@ class AskedTruth(Dataset):
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """The image, and its truth in the ids asked for."""
         image, truth = item_of(self._of, index)
-        return image, None if truth is None else self._renumbered(truth)
+        return image, None if truth is None else self.renumbered(truth)
 
-    def _renumbered(self, truth: Truth) -> Truth:
+    def renumbered(self, truth: Truth) -> Truth:
+        """The truth in the ids asked for."""
         classes = numbered(self._asked)
         wanted = {name.casefold(): i for i, name in classes.items()}
         own = truth.labels.ids

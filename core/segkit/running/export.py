@@ -1,37 +1,29 @@
 """A finished run in other formats: what it has kept goes through writers, nothing is segmented.
 
-Pixels of masks and class maps come from the files of the writer `masks`, all that is said of them
-from results.jsonl, the photos from where they lay. What the writers make is then the run's.
+What the writers make is then the run's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from segkit.errors import PlanError, SegkitError, UsageError, plugin_code
-from segkit.kinds import BUNDLED, MASK_WRITER, flag_of
+from segkit.errors import PlanError, SegkitError
+from segkit.kinds import flag_of
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.contract import blamed, classes_of, item_of, names_of, why_failed
+from segkit.plugins.contract import blamed
 from segkit.plugins.finishing import finish, finishes
-from segkit.plugins.steps import Dataset, Writer
-from segkit.running.asked import check_ids, numbered
+from segkit.plugins.steps import Writer
+from segkit.running.asked import check_ids
 from segkit.running.folder import Record
-from segkit.running.kept import kept_values
-from segkit.running.ledger import is_run
-from segkit.running.lines import write_files
+from segkit.running.kept_run import KeptRun
+from segkit.running.lock import owned
 from segkit.running.owned import left_in
 from segkit.running.plan import missing_input
-from segkit.running.recipe import Recipe, make_step
-from segkit.running.records import ResultLine, RunSummary, read_results
-from segkit.running.walk import Outcome
 from segkit.values.files import write_file
-from segkit.values.images import read_image
-from segkit.values.types import Image
 
 KEPT = frozenset({"image", "prompts", "masks", "labels", "classes", "directory", "scores"})
 """The names of the values that a run keeps, or that can be read again."""
@@ -51,11 +43,16 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
     """Write the images of a run's folder that it has finished in other formats.
 
     The run's results.jsonl then names the new files. An image whose photo or masks cannot be read
-    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, holds files
-    of others that would be written over, or has class ids that a format has not, `PlanError` for
-    writers that need what a run does not keep, and what opening a writer raises.
+    fails alone. Raises `UsageError` where the folder is no finished run of one recipe, is in use,
+    holds files of others that would be written over, or has class ids that a format has not,
+    `PlanError` for writers that need what a run does not keep, and what opening a writer raises.
     """
-    run = _Kept.open(directory, catalog)
+    with owned(directory):
+        return _export(directory, writers, catalog)
+
+
+def _export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Exported:
+    run = KeptRun.open(directory, catalog)
     check_ids(run.classes, writers)
     for writer in writers:
         if (name := missing_input(writer, KEPT)) is not None:
@@ -86,107 +83,11 @@ def export(directory: Path, writers: Sequence[Writer], catalog: Catalog) -> Expo
             )
             done.images += 1
         # First: what a format has of all images it reads of those that results.jsonl names.
-        write_file(run.results, "".join(line.text() for line in run.lines.values()))
+        text = "".join(line.text() for line in run.lines.values())
+        write_file(run.results, text, sync=True)
         for writer in writers:
             if finishes(writer):
                 exported = [name for name in names if name not in done.failed]
                 with blamed(writer, let=(OSError,)):
                     record.note_finish(partial(finish, writer, images=exported))
     return done
-
-
-@dataclass
-class _Kept:
-    """What a run has left."""
-
-    directory: Path
-    recipe: Recipe
-    catalog: Catalog
-    lines: dict[str, ResultLine]
-    classes: Mapping[int, str]
-    reader: Any
-    """The writer of masks, which reads them again."""
-
-    @classmethod
-    def open(cls, directory: Path, catalog: Catalog) -> _Kept:
-        """Raises `UsageError`."""
-        if any(directory.glob("recipes/*/results.jsonl")):
-            raise UsageError(
-                f"'{directory}' holds the runs of several recipes; name one of them, such as "
-                f"'{next(directory.glob('recipes/*/results.jsonl')).parent}'"
-            )
-        if not is_run(directory):
-            raise UsageError(
-                f"'{directory}' is no run of segkit; name the folder that segkit run has written"
-            )
-        summary = RunSummary(scores={})
-        try:
-            text = (directory / "summary.json").read_text(encoding="utf-8")
-            summary = RunSummary.model_validate_json(text)
-            lines = read_results(directory / "results.jsonl").lines
-        except (OSError, ValueError):
-            raise UsageError(
-                f"the run in '{directory}' has not finished; go on with it by segkit run --resume"
-            ) from None
-        recipe = Recipe.load(directory / "recipe.toml")
-        reader = make_step(catalog, "writer", f"{BUNDLED}:{MASK_WRITER}", {})
-        kept = cls(directory, recipe, catalog, lines, summary.classes, reader)
-        if "classes" not in summary.model_fields_set:  # an earlier segkit did not note them
-            dataset, _ = kept._dataset
-            kept.classes = numbered(recipe.classes) or (classes_of(dataset) if dataset else {})
-        return kept
-
-    @property
-    def results(self) -> Path:
-        """results.jsonl."""
-        return self.directory / "results.jsonl"
-
-    def write(self, name: str, writers: Sequence[Writer]) -> list[str]:
-        """Write an image's files. Raises `SegkitError`."""
-        line = self.lines[name]
-        image = self._image(line)
-        values = kept_values(self.reader, self.directory, line, makes_masks=self._makes_masks)
-        if image.size != values["labels"].ids.shape:
-            raise UsageError(f"the image {name} has another size than its masks; run it again")
-        outcome = Outcome("", name, image=image, **values)
-        files: list[str] = []
-        for writer in writers:
-            try:
-                with plugin_code():
-                    files += write_files(
-                        writer, outcome, self.directory, self.classes, dict(line.scores)
-                    )
-            except SegkitError:
-                raise
-            except Exception as error:
-                raise SegkitError(why_failed(writer, error)) from None
-        return files
-
-    @property
-    def _makes_masks(self) -> bool:
-        return any(line.masks for line in self.lines.values())
-
-    def _image(self, line: ResultLine) -> Image:
-        """The photo where it lay, or else from the data set, which may have made it.
-
-        Raises `SegkitError`.
-        """
-        path = (line.source or {}).get("path")
-        if isinstance(path, str) and Path(path).exists():
-            return read_image(Path(path), line.name)
-        dataset, places = self._dataset
-        if dataset is None or line.name not in places:
-            where = f" from '{path}'" if path else ""
-            raise UsageError(f"the image {line.name} is gone{where}; put it back")
-        image, _ = item_of(dataset, places[line.name])
-        return replace(image, name=line.name)
-
-    @cached_property
-    def _dataset(self) -> tuple[Dataset | None, dict[str, int]]:
-        """The run's data set, if it is still there, and the places of its images."""
-        try:
-            dataset = self.recipe.dataset(self.catalog)
-            assert isinstance(dataset, Dataset)
-            return dataset, {name: place for place, name in enumerate(names_of(dataset))}
-        except SegkitError:
-            return None, {}

@@ -12,17 +12,16 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segkit.errors import SegkitError, UsageError
-from segkit.running.ledger import LEDGER, Ledger, is_run, record_of
+from segkit.errors import SegkitError, UsageError, shortened
+from segkit.running.ledger import LEDGER, Ledger, is_empty, is_run, record_of
 from segkit.running.owned import OWN, Left, Line, files_in, files_named, is_inside, remove_run
 from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import (
     comparable,
-    recorded_weights,
     to_toml,
     without_joined,
 )
@@ -35,14 +34,14 @@ def check(directory: Path, *, resume: bool = False, overwrite: bool = False) -> 
 
     Raises `UsageError` if the folder is not empty and neither is asked for, or holds no run.
     """
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"-o {directory} is a file; choose a folder")
     try:
-        if not directory.exists() or not any(directory.iterdir()):
+        if directory.exists() and not directory.is_dir():
+            raise UsageError(f"-o {directory} is a file; choose a folder")
+        if not directory.exists() or is_empty(directory):
             return False
     except OSError as error:
         raise UsageError(
-            f"-o {directory} cannot be read: {error.strerror}; choose another folder"
+            f"-o {shortened(directory)} cannot be read: {error.strerror}; choose another folder"
         ) from None
     asked = "--resume: " if resume else "--overwrite: " if overwrite else "-o "
     if LEDGER in (record_of(directory) or {}).values() and not (directory / LEDGER).is_file():
@@ -86,7 +85,7 @@ def prepare(
         ledger.note_recipes(recipes)
     except OSError as error:
         raise UsageError(
-            f"-o {directory} cannot be made: {error.strerror}; choose another folder"
+            f"-o {shortened(directory)} cannot be made: {error.strerror}; choose another folder"
         ) from None
     return there and resume and not overwrite
 
@@ -116,6 +115,8 @@ class Record:
         self._there: set[str] | None = None
         """The files that were there before those of the first image; None once it is written."""
         self._compared = False
+        self.kept = 0
+        """How many lines results.jsonl holds, of this run and of the one that it goes on with."""
 
     @classmethod
     def of(cls, directory: Path) -> Record:
@@ -123,6 +124,11 @@ class Record:
         record = cls(directory, {})
         record._ledger = Ledger.open(directory)
         return record
+
+    @property
+    def notes(self) -> Path:
+        """The file of notes of what the run has made."""
+        return self._ledger.path
 
     def note(self, files: Iterable[str]) -> None:
         """Note files of the run, relative to its folder."""
@@ -173,13 +179,14 @@ class Record:
         aside = None
         if prepare(self.directory, resume=resume, overwrite=overwrite, files=OWN):
             self.finished = dict(finished or {})
+            self.kept = len(self.finished)
             if self.results.exists():
                 kept = map(ResultLine.model_validate, self.finished.values())
-                write_file(self.results, "".join(line.text() for line in kept))
+                write_file(self.results, "".join(line.text() for line in kept), sync=True)
             aside = self._set_aside(left)
         self._ledger = Ledger.open(self.directory)
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
-        write_file(self.directory / "recipe.toml", text)
+        write_file(self.directory / "recipe.toml", text, sync=True)
         return aside
 
     def begin(self, image: str) -> None:
@@ -188,12 +195,15 @@ class Record:
         if not self._compared:
             self._compared, self._there = True, files_in(self.directory)
 
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Add one image's line; on a full disk the file ends with the last whole line."""
+    def end(self, line: Line) -> None:
+        """Note what the first image's files have brought beside those that its line names."""
         if self._there is not None:  # what a writer shares between images is there from the first
             self._ledger.note(files_in(self.directory) - self._there - {*files_named(line)})
             self._there = None
-        text = ResultLine.model_validate(line).text()
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Add images' lines; on a full disk the file ends with the last whole line."""
+        text = "".join(ResultLine.model_validate(line).text() for line in lines)
         before = self.results.stat().st_size if self.results.exists() else 0
         try:
             with self.results.open("a", encoding="utf-8") as file:
@@ -202,6 +212,7 @@ class Record:
             with contextlib.suppress(OSError):
                 os.truncate(self.results, before)
             raise
+        self.kept += len(lines)
 
     def note_finish(self, finish: Callable[[Path], Any]) -> None:
         """Call a writer's `finish`, and note the files that it made.
@@ -220,7 +231,8 @@ class Record:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        write_file(self.directory / "summary.json", RunSummary.model_validate(summary).text())
+        text = RunSummary.model_validate(summary).text()
+        write_file(self.directory / "summary.json", text, sync=True)
 
     def _check_same_recipe(self) -> None:
         path = self.directory / "recipe.toml"
@@ -235,7 +247,7 @@ class Record:
         before = comparable(earlier)
         now = comparable(without_joined(Recipe.from_dict(self._recipe), earlier))
         weights = self._recipe.get("record", {}).get("weights", {})
-        for file, digest in recorded_weights(path).items():
+        for file, (digest, _) in earlier.pins.items():
             if weights.get(file, digest) != digest:
                 raise UsageError(
                     f"--resume: the weights {file} have changed since {self.directory} was run; "

@@ -110,6 +110,10 @@ class Job:
     def check(self, *, resume: bool) -> None:
         """Refuse, with `UsageError`, to go on with what was asked otherwise."""
 
+    def is_intact(self, line: Line) -> bool:
+        """Whether what the job itself has written of a finished image is still there."""
+        return True
+
     def start(self, finished: Mapping[str, Mapping[str, Line]]) -> None:
         """The folders are made; `finished`: recipe to image name to line, of an earlier run."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,8 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from segkit.values.files import json_lines
+from segkit.values.reading import parsed_toml, read_text
 
 LEDGER = "segkit-run.jsonl"
+LOCK = "segkit-run.lock"
+"""Says who owns a folder at the moment; see `segkit.running.lock`."""
+
 KEY = "segkit-run"
 
 _OLDER_RUN = (
@@ -122,6 +125,11 @@ class Ledger:
         self._file.write((json.dumps(line) + "\n").encode())  # ASCII, whatever a name holds
 
 
+def is_empty(directory: Path) -> bool:
+    """Whether a folder holds nothing but perhaps a lock. Raises `OSError`."""
+    return all(path.name == LOCK for path in directory.iterdir())
+
+
 def is_run(directory: Path) -> bool:
     """Whether a folder is a run's: one recipe's, or one of several recipes' folders."""
     if Ledger.read(directory) is not None:
@@ -175,17 +183,14 @@ def _is_older(directory: Path) -> bool:
         summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
         return isinstance(summary, dict) and {"images", "failed", "plan"} <= summary.keys()
     except (OSError, ValueError):
-        return [p.name for p in directory.iterdir()] == ["recipe.toml"]  # it had just begun
+        there = {p.name for p in directory.iterdir()} - {LOCK}
+        return there == {"recipe.toml"}  # it had just begun
 
 
 def record_of(directory: Path) -> dict[str, Any] | None:
     """The table `[record]` of a folder's recipe.toml, or None."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        recipe = tomllib.loads((directory / "recipe.toml").read_text(encoding="utf-8"))
+        recipe = parsed_toml(read_text(directory / "recipe.toml"))
     except (OSError, ValueError):
         return None
     record = recipe.get("record")
@@ -193,7 +198,8 @@ def record_of(directory: Path) -> dict[str, Any] | None:
 
 
 def _texts(values: Any) -> set[str]:
-    return {v for v in values if isinstance(v, str)} if isinstance(values, list) else set()
+    texts = {v for v in values if isinstance(v, str)} if isinstance(values, list) else set()
+    return {text for text in texts if "\0" not in text}
 
 
 def _version() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,9 @@ from segkit.plugins.contract import (
 )
 from segkit.plugins.figures import figure_of
 from segkit.plugins.finishing import finish, finishes
+from segkit.plugins.named_files import written_by
 from segkit.plugins.observers import Observers
+from segkit.plugins.steps import Writer
 from segkit.running.folder import UNWRITABLE, Record, disk_error
 from segkit.running.notes import Findings, shown_in, warm_regions, without_foreign
 from segkit.running.plan import Plan
@@ -42,6 +44,7 @@ def line_of(
     """One image's line of results.jsonl, after its files are written."""
     error = outcome.error
     files: list[str] = []
+    counted: dict[str, int] = {}
     seconds = dict(outcome.seconds)
     scores: Scores = {}
     if error is None:
@@ -66,6 +69,7 @@ def line_of(
         output = tuple(directory / path for path in written)
         watch.tell("segkit_after_step", output=output, seconds=spent, method=writer.work, **context)
         files += written
+        counted[writer.name] = len(written)
     failed = error is not None
     judged = {} if failed else _judged(outcome)
     return {
@@ -76,13 +80,25 @@ def line_of(
         "counts": {} if failed else {k: v for k, v in outcome.counts.items() if v},
         "seconds": {step: round(spent, 5) for step, spent in seconds.items()},
         "files": files,
-        "prompts": [] if failed else _prompts_record(outcome.prompts),
-        "masks": [] if failed else _masks_record(outcome.masks),
+        "written": counted,
+        **_empty(directory, files),
+        "prompts": [] if failed else prompts_record(outcome.prompts),
+        "masks": [] if failed else masks_record(outcome.masks),
         "classes": dict(outcome.labels.classes) if outcome.labels and not failed else {},
         "shown": [] if failed else shown_in(outcome.labels),
         "regions": 0 if failed else warm_regions(outcome.heatmaps),
         **judged,
     }
+
+
+def _empty(directory: Path, files: Iterable[str]) -> dict[str, list[str]]:
+    """Those of the files that are empty, as a text of no objects may be; nothing where none is."""
+    empty = []
+    for name in files:
+        with suppress(OSError):
+            if not (directory / name).stat().st_size:
+                empty.append(name)
+    return {"empty": empty} if empty else {}
 
 
 def _judged(outcome: Outcome) -> dict[str, Any]:
@@ -117,10 +133,11 @@ def write_files(
     returned = writer.write(**{n: values[n] for n in names if n in values})
     let_go()
     paths = check_output(writer, returned, {})
-    return [Path(p).relative_to(directory).as_posix() for p in paths]
+    return [*written_by(writer, paths, directory, at=writer.work)]
 
 
-def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
+def prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
+    """An image's prompts as its line has them."""
     return [
         {
             "points": p.points.tolist(),
@@ -134,7 +151,8 @@ def _prompts_record(prompts: Prompts | None) -> list[dict[str, Any]]:
     ]
 
 
-def _masks_record(masks: Masks | None) -> list[dict[str, Any]]:
+def masks_record(masks: Masks | None) -> list[dict[str, Any]]:
+    """An image's masks as its line has them."""
     if masks is None:
         return []
     return [
@@ -233,13 +251,22 @@ def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str
                 if not finishes(writer):
                     continue  # it has nothing to do, and no files to look for
                 with _collected(faults), blamed(writer, let=(OSError,)):
-                    record.note_finish(partial(finish, writer, images=total.finished))
+                    record.note_finish(partial(_finished, writer, total.finished))
             record.finish(summaries[name])
         except OSError as error:
             raise disk_error(error, record.directory, total.images) from error
     if faults:
         raise faults[0]
     return summaries
+
+
+def _finished(writer: Writer, images: Sequence[str], directory: Path) -> tuple[str, ...] | None:
+    """The paths that a writer's `finish` gives back, checked; None where it gives none."""
+    returned = finish(writer, directory, images)
+    if returned is None:
+        return None
+    names = written_by(writer, check_output(writer, returned, {}), directory, at="finish")
+    return tuple(str(directory / name) for name in names)
 
 
 def notes_of(summaries: Iterable[Summary]) -> list[str]:

@@ -74,10 +74,10 @@ class Findings:
         if line.get("quality") is not None:
             self.quality[name] = line["quality"]
         self.left_out += line.get("left_out", 0)
-        masks = [mask for mask in line.get("masks", ()) if mask["pixels"]]
+        masks = [mask for mask in line.get("masks", ()) if mask.get("pixels")]
         if plan.segmenter is not None and not masks:
             self.empty.append(name)
-        if any(mask["name"] == PERSON for mask in masks):
+        if any(mask.get("name") == PERSON for mask in masks):
             self.people.append(name)
         elif masks and line.get("regions", 0) > len(masks):
             self.several.append(name)

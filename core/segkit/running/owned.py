@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segkit.running.ledger import LEDGER, Ledger, is_run, older_files, older_recipes
+from segkit.errors import UsageError
+from segkit.running.ledger import (
+    LEDGER,
+    LOCK,
+    Ledger,
+    is_run,
+    older_files,
+    older_recipes,
+    record_of,
+)
 from segkit.running.records import read_results
 from segkit.values.files import SCRAP
 
@@ -18,6 +27,10 @@ Line = dict[str, Any]
 
 OWN = ("recipe.toml", "results.jsonl", "summary.json", "report.html")
 """What every run leaves beside its mark; what else there is it notes in its ledger."""
+
+
+LONGEST = 255
+"""Bytes of a file's name."""
 
 
 class Left:
@@ -33,15 +46,22 @@ class Left:
 
     @cached_property
     def lines(self) -> dict[str, Line]:
-        """Image name to its line of results.jsonl."""
-        return read_lines(self.directory / "results.jsonl")
+        """Image name to its line of results.jsonl. Raises `UsageError` if it cannot be read."""
+        try:
+            return read_lines(self.directory / "results.jsonl")
+        except OSError as error:
+            raise UsageError(
+                f"'{self.directory / 'results.jsonl'}' cannot be read "
+                f"({error.strerror or error}); mend that, or choose another folder"
+            ) from None
 
     @cached_property
     def files(self) -> set[str]:
         """The files that the run has made, without its recipes' folders.
 
         Relative to the folder, with `/`. Of images that a crash has cut off, the files of the same
-        sort that finished ones have.
+        sort that finished ones have; where none has finished, what its writers' folders hold of
+        them.
         """
         made = set(older_files(self.directory) if self.ledger is None else self.ledger.files)
         sorts = set()
@@ -53,12 +73,35 @@ class Left:
                     sorts.add((folder + slash, last[len(name) :]))
         begun = self.ledger.begun if self.ledger is not None else set()
         cut_off = begun - self.lines.keys()
+        if cut_off and not sorts:
+            return made | self._of_images(cut_off)
         return made | {f"{folder}{name}{rest}" for name in cut_off for folder, rest in sorts}
+
+    def _of_images(self, names: Collection[str]) -> set[str]:
+        """What the folders of the run's writers hold of these images."""
+        steps = (record_of(self.directory) or {}).get("plugins")
+        steps = steps if isinstance(steps, list) else []
+        writers = {
+            s.get("name") for s in steps if isinstance(s, dict) and s.get("kind") == "writer"
+        }
+        return {
+            f"{writer}/{file}"
+            for writer in writers
+            if isinstance(writer, str) and is_inside(self.directory / writer, self.directory)
+            for file in files_in(self.directory / writer)
+            if PurePosixPath(file).stem in names
+        }
 
     @cached_property
     def folders(self) -> set[str]:
         """The folders in it that have files of the run."""
         return {file.partition("/")[0] for file in self.files if "/" in file}
+
+    @cached_property
+    def places(self) -> set[str]:
+        """The folders in it, however deep, that hold files of the run; relative to it."""
+        folders = {file.rpartition("/")[0] for file in self.files if "/" in file}
+        return {f for f in folders if is_inside(self.directory / f, self.directory)}
 
 
 def left_in(directory: Path) -> list[Left]:
@@ -122,9 +165,24 @@ def files_in(directory: Path) -> set[str]:
 
 
 def files_named(line: Mapping[str, Any]) -> list[str]:
-    """The files that a line of results.jsonl names."""
+    """The files that a line of results.jsonl names, without what cannot be a file's name.
+
+    Neither can what the run is known by: a line that names it was not written by a run.
+    """
     files = line.get("files")
-    return [f for f in files if isinstance(f, str)] if isinstance(files, list) else []
+    names = [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
+    own = {*OWN, LEDGER, LOCK}
+    return [name for name in names if name not in own and _is_name(name)]
+
+
+def _is_name(name: str) -> bool:
+    """Whether a text can be the name of a file in a folder, as far as systems agree on that."""
+    try:
+        parts = os.fsencode(name).split(b"/")
+    except ValueError:  # letters that no file's name has
+        return False
+    inside = not name.startswith("/") and b".." not in parts
+    return inside and "\0" not in name and max(map(len, parts)) <= LONGEST
 
 
 def read_lines(path: Path) -> dict[str, Line]:

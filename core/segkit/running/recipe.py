@@ -15,12 +15,12 @@ One array of tables for each kind. A kind that is left out gets its default wher
 what the default makes; an empty array (`transform = []`) means none. There is a default transform
 only where saliency and prompters are left out too: it belongs to theirs. In `[[prompt]]`,
 `merge = true` joins a prompter to the one before it: both make one prompt. Paths are relative to
-the folder that segkit is started in. `[record]` is written by a run and not read.
+the folder that segkit is started in. `[record]` is written by a run; of it only the hashes of
+weight files are read, to which a run from it is held.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,11 +44,16 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
 from segkit.plugins.steps import Metric, Prompter, Step
+from segkit.running.pins import check_pins, pinned
 from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
+from segkit.values.reading import parsed_toml, read_text
 from segkit.values.types import Masks
 
 SETTINGS = ("seed", "rounds", "classes", "least_quality")
 """What stands under `[run]`."""
+
+LONGEST = 1 << 24
+"""So many bytes may a recipe have."""
 
 MADE = "could not be made:"
 """What a step's options may come to."""
@@ -68,6 +73,8 @@ class Part:
     """Whether it was not chosen, but takes part as a default."""
     step: Step | None = None
     """The step itself, where it is at hand and needs no looking up."""
+    from_file: frozenset[str] = frozenset()
+    """The options whose values a recipe's file gives, which may be anybody's."""
 
     @property
     def fresh(self) -> Step | None:
@@ -90,6 +97,11 @@ class Recipe:
     """Masks that a judge holds for worse are left out of labels and files; 0: none."""
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
+    pins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """STEP/MODEL to the SHA-256 that its weights must have, and the hub's revision, as `[record]`
+    of a recipe's file says; a flag on a step frees its own."""
+    trust_torchscript: bool = False
+    """Whether files that `load` has found named may be programs, which can do all that you may."""
 
     def defaults(self, kind: str) -> tuple[Part, ...]:
         """What takes part of this kind, where something reads it, if nothing of it is chosen."""
@@ -110,10 +122,13 @@ class Recipe:
         if kind not in parts:
             parts[kind] = (() if kind == "dataset" else self.defaults(kind)) or (Part(name),)
         parts[kind] = tuple(
-            replace(p, options={**p.options, **given}) if _short(p.name) == name else p
+            replace(p, options={**p.options, **given}, from_file=p.from_file - {*given})
+            if _short(p.name) == name
+            else p
             for p in parts[kind]
         )
-        return replace(self, parts=parts)
+        pins = {key: pin for key, pin in self.pins.items() if key.partition("/")[0] != name}
+        return replace(self, parts=parts, pins=pins)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -121,12 +136,20 @@ class Recipe:
 
         Raises `UsageError` if it is missing, not TOML or not a recipe.
         """
-        recipe = cls.from_dict(read_toml(path), f"--recipe {path}")
+        content = read_toml(path)
+        recipe = cls.from_dict(content, f"--recipe {path}")
         parts = {
-            kind: tuple(replace(part, options=_moved(part.options, path.parent)) for part in some)
+            kind: tuple(
+                replace(
+                    part,
+                    options=_moved(part.options, path.parent),
+                    from_file=frozenset(part.options),
+                )
+                for part in some
+            )
             for kind, some in recipe.parts.items()
         }
-        return replace(recipe, parts=parts)
+        return replace(recipe, parts=parts, pins=pinned(content.get("record")))
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], where: str = "the recipe") -> Recipe:
@@ -166,10 +189,15 @@ class Recipe:
         `images` are the files, folders and patterns named without a flag. Raises `UsageError` for
         options and plans that do not work, `PluginError` for plugins that do not.
         """
+        held: list[Step] = []
 
         def made(part: Part, kind: str) -> Step:
             name = f"{BUNDLED}:{part.name}" if part.default else part.name
-            return part.fresh or make_step(catalog, kind, name, part.options)
+            step = part.fresh or make_step(catalog, kind, name, part.options)
+            self._check_trusted(step, part)
+            if part.step is None:
+                held.append(step)
+            return step
 
         def chosen(kind: str, otherwise: Callable[[], Iterable[Step]] = lambda: ()) -> list[Step]:
             if kind not in self.parts:
@@ -208,7 +236,9 @@ class Recipe:
             *[*segmenters, *after, *metrics, *writers],
         ]
         finished = partial(plan, steps, rounds=self.rounds, least_quality=self.least_quality)
-        return finished(defaults=self._extras(catalog, finished()))
+        built = finished(defaults=self._extras(catalog, finished()))
+        check_pins(held, self.pins)
+        return built
 
     def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:
         """The data set; images named without a flag are paths of the data set `files`."""
@@ -221,7 +251,20 @@ class Recipe:
         if images and part.name not in (FILES_DATASET, f"{BUNDLED}:{FILES_DATASET}"):
             part = Part(FILES_DATASET)  # a recipe's own data set gives way
         options = dict(part.options) | ({"paths": tuple(images)} if images else {})
-        return make_step(catalog, "dataset", part.name, options)
+        step = make_step(catalog, "dataset", part.name, options)
+        self._check_trusted(step, part)
+        return step
+
+    def _check_trusted(self, step: Step, part: Part) -> None:
+        """Refuse a program that a recipe's file names, unless its user trusts it."""
+        with blamed(step, at="programs"):
+            programs = {} if self.trust_torchscript or not part.from_file else step.programs()
+        for option in sorted(part.from_file & {*programs}):
+            raise UsageError(
+                f"the recipe names {programs[option]} as --{step.name}.{option.replace('_', '-')}, "
+                "which is a program (TorchScript) and could do all that you may; if you trust "
+                "who made it, add --trust-torchscript (in Python trust_torchscript=True)"
+            )
 
     def _extras(self, catalog: Catalog, built: Plan) -> list[Step]:
         """The metrics and writers that join in where none were chosen."""
@@ -272,16 +315,12 @@ def check_settings(settings: Mapping[str, Any], where: str) -> None:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """What a recipe file holds. Raises `UsageError` if it is missing or not TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parsed_toml(read_text(path, most=LONGEST))
     except OSError as error:
         reason = error.strerror or "it cannot be read"
         raise UsageError(f"--recipe {path} could not be read: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"--recipe {path} is not a TOML file: {error}") from None
 
 

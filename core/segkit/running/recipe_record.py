@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from segkit.errors import UsageError
 from segkit.kinds import BUNDLED, IN_RECIPES, KINDS
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
 from segkit.plugins.steps import Step
+from segkit.running.pins import file_hash, recorded_pins
 from segkit.running.plan import Plan
-from segkit.running.recipe import Recipe, read_toml
-from segkit.values.files import sha256
+from segkit.running.recipe import Recipe
 
 
 def recorded(
@@ -29,6 +27,25 @@ def recorded(
 
     It can be read back by `Recipe.from_dict`. `catalog` tells where plugins came from.
     """
+    steps = (plan.dataset, *plan.steps)
+    record = {
+        "segkit": _version("segkit"),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        **recorded_pins(steps, shipped=True),
+        **_plugins(steps, catalog),
+    }
+    return {**written_out(plan, catalog=catalog, seed=seed, classes=classes), "record": record}
+
+
+def written_out(
+    plan: Plan,
+    *,
+    catalog: Catalog | None = None,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A plan as the content of a recipe file, every default written out."""
     run = {"seed": seed, "rounds": plan.rounds, "classes": list(classes)}
     if plan.least_quality:
         run["least_quality"] = plan.least_quality
@@ -43,25 +60,7 @@ def recorded(
         for index, step in enumerate(group):
             merge = {"merge": True} if index else {}
             content["prompt"].append(_table(step, catalog) | merge)
-    steps = (plan.dataset, *plan.steps)
-    weights = {
-        f"{step.name}/{name}": _sha256(path)
-        for step in steps
-        for name, path in _weight_files(step).items()
-    }
-    content["record"] = {
-        "segkit": _version("segkit"),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
-        "weights": weights,
-        **_plugins(steps, catalog),
-    }
     return content
-
-
-def _weight_files(step: Step) -> dict[str, Path]:
-    with blamed(step, "could not name its weight files:"):
-        return {name: Path(path) for name, path in step.weight_files().items()}
 
 
 def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[dict[str, str]]]:
@@ -86,18 +85,27 @@ def _plugins(steps: Iterable[Step], catalog: Catalog | None) -> dict[str, list[d
         source = {"distribution": entry.distribution, "version": entry.version}
         rows.setdefault((entry.kind, entry.name), plugin | source)
         if entry.package is None:
-            source["sha256"] = _sha256(Path(entry.target))
+            source["sha256"] = file_hash(Path(entry.target))
         sources[entry.source] = source | {"where": entry.where}
     return {"plugins": list(rows.values()), "distributions": list(sources.values())}
 
 
 def _table(step: Step, catalog: Catalog | None) -> dict[str, Any]:
+    import tomli_w
+
+    with blamed(step, "has options that cannot be written down:"):
+        options = step.model_dump(mode="json", exclude_none=True)
+        table = {"name": name_of(step, catalog), **options}
+        tomli_w.dumps(table)  # told now, not when the run's folder is made
+        return table
+
+
+def name_of(step: Step, catalog: Catalog | None) -> str:
+    """The name by which a recipe finds the step's plugin again."""
     entry = catalog.origin(type(step)) if catalog else None
-    name = step.name
     if entry and (entry.distribution != BUNDLED or entry.status == "shadowed"):
-        name = entry.full_name  # the short one means another plugin
-    options = step.model_dump(mode="json", exclude_none=True)
-    return {"name": name, **options}
+        return entry.full_name  # the short one means another plugin
+    return step.name
 
 
 def to_toml(content: Mapping[str, Any]) -> str:
@@ -123,30 +131,6 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _sha256(path: Path) -> str:
-    """A file's hash; many plans name the same checkpoint, which is read once."""
-    try:
-        status = path.stat()
-        return _digest(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise UsageError(
-            f"the file {path} could not be read: {error.strerror or error}; check its path"
-        ) from None
-
-
-@lru_cache(maxsize=32)
-def _digest(path: Path, size: int, changed: int) -> str:
-    """The hash of a file of this size and time of change."""
-    return sha256(path)
-
-
-def recorded_weights(path: Path) -> dict[str, str]:
-    """STEP/MODEL to the SHA-256 of the weights that a run's recipe.toml has noted."""
-    record = read_toml(path).get("record", {})
-    weights = record.get("weights", {}) if isinstance(record, dict) else {}
-    return {str(k): str(v) for k, v in weights.items()} if isinstance(weights, dict) else {}
 
 
 def comparable(recipe: Recipe) -> dict[str, Any]:

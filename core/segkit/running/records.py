@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from segkit.plugins.figures import Figure
 
@@ -109,6 +109,23 @@ class DamageRecord(RewrittenModel):
     """The example picture's file, relative to the folder of the robustness test."""
 
 
+def _source(source: dict[str, Any]) -> dict[str, Any]:
+    """What is known of an image's files, if it is of the right types; it may be of any newer form.
+
+    Raises `ValueError`, so that a line that is none of ours is not taken for one.
+    """
+    truth = source.get("truth", ())
+    for one in (source, *(truth if isinstance(truth, list) else ())):
+        if not isinstance(one, dict) or not isinstance(one.get("path", ""), str):
+            raise ValueError("an image's source should be a file with its path, or hashes")
+        for key in ("size", "modified"):
+            if not isinstance(one.get(key, 0), (int, float, type(None))):
+                raise ValueError(f"the {key} of an image's file should be a number")
+    if not isinstance(truth, (list, tuple, str)):
+        raise ValueError("the truth's source should be a list of files, or a hash")
+    return source
+
+
 class ResultLine(RewrittenModel):
     """A line of results.jsonl: what one recipe made of one image."""
 
@@ -123,8 +140,12 @@ class ResultLine(RewrittenModel):
     """Metric to its counts, which add up over images."""
     seconds: dict[str, Number] = {}
     """Step to seconds."""
-    files: list[Any] = []
+    files: list[str] = []
     """What the writers made, relative to the run's folder."""
+    written: dict[str, int] = {}
+    """Writer to how many of `files` it made, in their order; those behind them an export made."""
+    empty: list[str] = []
+    """Those of `files` that had nothing in them when they were written; not there where none."""
     prompts: list[PromptRecord] = []
     masks: list[MaskRecord] = []
     classes: dict[int, str] = {}
@@ -138,7 +159,7 @@ class ResultLine(RewrittenModel):
     without any; not there where none has judged."""
     left_out: int = 0
     """How many masks were judged too weak for `least_quality`; not there where none was."""
-    source: dict[str, Any] | None = None
+    source: Annotated[dict[str, Any], AfterValidator(_source)] | None = None
     """Where the image came from: its file's path, size and time of change, or its pixels' hash."""
     notes: LossNotes | None = None
     """Of a diagnosis; None where the image takes no part in it."""

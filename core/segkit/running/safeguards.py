@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from segkit.errors import UsageError
 from segkit.plugins.steps import Dataset, Step
+from segkit.running.ledger import is_empty
 from segkit.running.owned import Left
 from segkit.running.sources import RunImages
 
@@ -28,13 +29,14 @@ def keep_apart(
 
     That is an image or a truth directly in the run's folder, in one of the folders in it that
     writers write to (anywhere in it, where a writer's folder is not known yet), or reached from
-    there by a link; and a file of the run's own that a step reads. Where a run goes on, images that
-    are its own files are left out instead: a pattern has found them.
+    there by a link; a folder of a writer that is a link out of the run's; and a file of the run's
+    own that a step reads. Where a run goes on, images that are its own files are left out instead:
+    a pattern has found them.
 
     Raises `UsageError`.
     """
     try:
-        if not directory.is_dir() or not any(directory.iterdir()):
+        if not directory.is_dir() or is_empty(directory):
             return
         folder = _Folder(directory, _written_to(directory, left, steps), images)
     except OSError as error:
@@ -64,6 +66,9 @@ def keep_apart(
                 _refuse(directory, f"{role} {path} lies in that folder")
     if images.left_out and not len(images):
         _refuse(directory, f"all images are files of that run, such as {images.files[0][0]}")
+    if folder.leads_out is not None:
+        link, path = folder.leads_out
+        _refuse(directory, f"{link} is a link to '{path}', which the run does not own")
 
 
 def _refuse(directory: Path, problem: str) -> NoReturn:
@@ -106,6 +111,12 @@ class _Folder:
         self._whole = {_identity(path) for path in places} - {None}
         """Folders in which nothing may be read, however deep."""
         self._known: dict[tuple[str, bool], bool] = {}
+        self.leads_out: tuple[Path, Path] | None = None
+        """A folder that writers write to which is a link out of the run's, and where it leads."""
+        for place in written_to or ():
+            real = Path(_real(place))
+            if place.is_symlink() and Path(_real(directory)) not in real.parents:
+                self.leads_out = place, real
         self.link: tuple[Path, Path] | None = None
         """A link in them to a file that is read, and that file."""
         read = {(s.st_dev, s.st_ino): path for path, s in images.known.items() if s is not None}

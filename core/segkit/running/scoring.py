@@ -23,6 +23,7 @@ from segkit.plugins.contract import (
     details_of,
     has_truth,
     item_of,
+    named,
     scores_of,
     why_failed,
 )
@@ -32,6 +33,7 @@ from segkit.plugins.steps import Dataset, Metric
 from segkit.running.asked import AskedTruth, classes_for
 from segkit.running.folder import disk_error
 from segkit.running.kept import keeps_masks, kept_values
+from segkit.running.lock import owned
 from segkit.running.recipe import make_step
 from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
 from segkit.running.sources import RunImages
@@ -92,8 +94,19 @@ def score_run(
 
     Raises `PlanError` for a metric that needs what a run does not keep, and for a data set without
     truth; `UsageError` for a run that has not finished or keeps no masks, and if no image is left;
-    `SegkitError` if the folder cannot be written.
+    `SegkitError` if the folder cannot be written, or is in use.
     """
+    with owned(directory):
+        return _score_run(directory, dataset, metrics, asked, catalog)
+
+
+def _score_run(
+    directory: Path,
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    asked: Sequence[str],
+    catalog: Catalog | None,
+) -> Scored:
     for metric in metrics:
         if not fits(metric):
             name = next(n for n in type(metric).inputs().required if n not in KEPT)
@@ -179,8 +192,13 @@ class _Scoring(Scored):
         there = {**values, "image": image, "truth": truth, "classes": dict(self.classes)}
         scores, counts = dict(line.scores), dict(line.counts)
         for metric in self.metrics:
-            names = type(metric).inputs().all
-            given = {name: there[name] for name in names if name in there}
+            names = type(metric).inputs()
+            given = {name: there[name] for name in names.all if name in there}
+            if lacking := [name for name in names.required if name not in there]:
+                raise UsageError(
+                    f"{named(metric)} needs '{lacking[0]}', which this run has not kept; choose "
+                    "others by --metric"
+                )
             try:
                 with plugin_code():
                     made = getattr(metric, metric.work)(**given)
@@ -249,8 +267,9 @@ def _write(
     content["details"] = details
     now = {**lines, **scored.changed}
     try:
-        write_file(directory / "results.jsonl", "".join(line.text() for line in now.values()))
+        text = "".join(line.text() for line in now.values())
+        write_file(directory / "results.jsonl", text, sync=True)
         text = RunSummary.model_validate(content).text()
-        write_file(directory / "summary.json", text)
+        write_file(directory / "summary.json", text, sync=True)
     except OSError as error:
         raise disk_error(error, directory, len(lines)) from error

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
 from segkit.running.asked import check_ids
+from segkit.running.damaged import is_damaged
 from segkit.running.engines.engine import Engine
 from segkit.running.engines.local import Local
 from segkit.running.folder import (
@@ -29,13 +31,16 @@ from segkit.running.folder import (
     prepare,
 )
 from segkit.running.job import Job
+from segkit.running.keeping import Keeper, closed
 from segkit.running.lines import Line, Summary, Totals, end, line_of, notes_of
+from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
 from segkit.running.plan import Plan
 from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.walk import Outcome
+from segkit.values.files import clear_scrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +66,7 @@ class Session:
         self.watch = Observers(self.options.observers)
         contents = {name: self.options.content(plan) for name, plan in job.plans.items()}
         self.records = {n: Record(job.folder(n), content) for n, content in contents.items()}
+        self.keeper = Keeper(self.records)
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""
         self.totals = {n: Totals(job.plans[n], c, self.classes) for n, c in contents.items()}
@@ -71,6 +77,10 @@ class Session:
         Raises `UsageError` for a folder that cannot be used, what opening a step raises, and
         `SegkitError` if the folder can no longer be written. What was finished before is kept.
         """
+        with owned(self.job.directory):
+            return self._run()
+
+    def _run(self) -> dict[str, Summary]:
         self._check()
         options, watch = self.options, self.watch
         try:
@@ -88,14 +98,16 @@ class Session:
                 watch.tell("segkit_before_run", recipes=recipes, images=images, done=count)
                 for recipe, line in there.lines(self.images.names, done, self._write):
                     self._append(recipe, line)
+                self.keeper.close()
             summaries = end(self.records, self.totals)
         except BaseException as error:
+            closed(self.keeper)
             if isinstance(error, Exception):
                 watch.tell("segkit_run_failed", error=error)
             raise
         watch.tell("segkit_after_run", summaries=summaries)
         for sentence in (*watch.dropped, *notes_of(summaries.values())):
-            warnings.warn(sentence, SegkitWarning, stacklevel=3)
+            warnings.warn(sentence, SegkitWarning, stacklevel=4)
         return summaries
 
     # ---- the folder ----------------------------------------------------------------------------
@@ -123,26 +135,44 @@ class Session:
 
     def _start(self) -> None:
         """Make the folders; of a run that goes on, find what is done, and tell what is not."""
+        try:
+            self._make()
+        except OSError as error:
+            kept = sum(len(record.finished) for record in self.records.values())
+            raise disk_error(error, self.job.directory, kept) from error
+
+    def _make(self) -> None:
         job, how = self.job, {"resume": self.options.resume, "overwrite": self.options.overwrite}
         if job.nested:
             files = ("report.html", *job.files)
             prepare(job.directory, files=files, recipes=[*job.plans], **how)
+        for folder in self._left.values() if self.options.resume else ():
+            for place in ("", *folder.places):
+                clear_scrap(folder.directory / place)
         read = reader_of(job.dataset)
         aside = []
-        for record in self.records.values():
+        for recipe, record in self.records.items():
             finished: dict[str, Line] = {}
             left: set[str] = set()
             there = self._left.get(record.directory)
             if self.options.resume and there is not None and there.lines:
                 written = record.results.stat().st_mtime
-                finished, left = self.images.finished(there.lines, written, read, job.needs)
+                damaged = partial(self._is_damaged, recipe)
+                known = there.lines
+                finished, left = self.images.finished(known, written, read, job.needs, damaged)
             aside.append(record.start(finished, left, **how))
         for sentence in self.images.told(aside):
-            warnings.warn(sentence, SegkitWarning, stacklevel=4)
+            warnings.warn(sentence, SegkitWarning, stacklevel=6)
         job.start({recipe: record.finished for recipe, record in self.records.items()})
         for recipe, record in self.records.items():
             for line in record.finished.values():
                 self.totals[recipe].add(line)
+
+    def _is_damaged(self, recipe: str, line: Line) -> bool:
+        """Whether files of a finished image are lost, so that it is done again."""
+        job = self.job
+        folder, writers = job.folder(recipe), job.plans[recipe].writers
+        return is_damaged(folder, line, writers) or not job.is_intact(line)
 
     def _write(self, recipe: str, outcome: Outcome, name: str = "") -> Line:
         """An image's line for a recipe, after its files are written."""
@@ -158,7 +188,8 @@ class Session:
     def _append(self, recipe: str, line: Line) -> None:
         """Keep a finished line, and tell of it."""
         with self._kept(recipe):
-            self.records[recipe].append(line)
+            self.records[recipe].end(line)
+        self.keeper.add(recipe, line)
         self.totals[recipe].add(line)
         context = {"name": line["name"], "recipe": recipe}
         if line["error"] is None:
@@ -172,8 +203,9 @@ class Session:
         try:
             yield
         except OSError as error:
-            images = self.totals[recipe].images
-            raise disk_error(error, self.records[recipe].directory, images) from error
+            closed(self.keeper)
+            record = self.records[recipe]
+            raise disk_error(error, record.directory, record.kept) from error
 
 
 def run(

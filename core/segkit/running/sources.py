@@ -22,12 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.plugins.contract import names_of
+from segkit.plugins.named_files import files_of
 from segkit.plugins.steps import Dataset
 from segkit.running.calling import Failure
 from segkit.running.owned import Line, files_named
 from segkit.running.walk import read_task
-from segkit.values.images import distinct, folded
+from segkit.values.image_names import distinct, folded
 from segkit.values.types import Image, Truth
+
+KEYS = ("counts", "seconds")
+"""What a line of a finished image has; one without is none of ours."""
 
 SHOWN = 3
 """So many names stand in a sentence."""
@@ -61,7 +65,7 @@ class RunImages:
         That is before the first is read, so whatever changes from then on is found later.
         """
         names = names_of(dataset)
-        files = [tuple(map(Path, dataset.files_of(i))) for i in range(len(names))]
+        files = [files_of(dataset, i) for i in range(len(names))]
         known: dict[Path, os.stat_result | None] = {}
         links: set[Path] = set()
         for path in (path for several in files for path in several):
@@ -129,12 +133,18 @@ class RunImages:
         self.__dict__.pop("_places", None)  # it was that of the names before
 
     def finished(
-        self, lines: Mapping[str, Line], written: float, read: Read, needs: str | None = None
+        self,
+        lines: Mapping[str, Line],
+        written: float,
+        read: Read,
+        needs: str | None = None,
+        damaged: Callable[[Line], bool] = lambda line: False,
     ) -> tuple[dict[str, Line], set[str]]:
         """The lines of images that need not be done again, and the files that other lines leave.
 
         `written`: when these lines were last written, in seconds. `read` is asked for images that
-        have to be compared by their pixels. A line without the key `needs` is not finished.
+        have to be compared by their pixels. A line without the key `needs` is not finished, and
+        neither is one whose files are `damaged`.
         """
         kept: dict[str, Line] = {}
         left: set[str] = set()
@@ -142,13 +152,15 @@ class RunImages:
             place = self._places.get(name)
             if place is None or place in self.left_out:
                 verdict = "gone"
-            elif line.get("status") != "ok" or (needs is not None and needs not in line):
+            elif line.get("status") != "ok" or not {*KEYS, *[needs] * bool(needs)} <= line.keys():
                 continue
             else:
                 verdict, source = self._compared(line, place, written, read)
-                if verdict in ("same", "unproved"):
+                if verdict in ("same", "unproved") and damaged(line):
+                    verdict = "damaged"
+                elif verdict in ("same", "unproved"):
                     kept[name] = line | {"source": source}
-            if verdict not in ("same", "unproved"):
+            if verdict not in ("same", "unproved", "damaged"):
                 left.add(name)
             self._told.setdefault(verdict, {})[name] = None
         stay = {f for name, line in lines.items() if name not in left for f in files_named(line)}
@@ -203,6 +215,10 @@ Read = Callable[[int], tuple[Image | None, Truth | None]]
 """Reads the image at a place, and its truth; None where it cannot be read."""
 
 _SENTENCES = {
+    "damaged": (
+        "is done again, for a file that was written of it is missing or cannot be read",
+        "are done again, for files that were written of them are missing or cannot be read",
+    ),
     "changed": ("has changed and is done again", "have changed and are done again"),
     "unclear": (
         "is done again, for results of segkit 0.1.0 do not say of which file of that name it is",

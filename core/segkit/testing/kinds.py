@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from segkit.testing.datasets_writers import DatasetTests, WriterTests
+from segkit.testing.datasets_writers import DatasetTests
 from segkit.testing.every import Every
 from segkit.testing.heatmaps import SaliencyTests, TransformTests
+from segkit.testing.lost_files import LostFileTests
 from segkit.testing.metrics import MetricTests
 from segkit.testing.perturbations import PerturbationTests
 from segkit.testing.prompters import PrompterTests
@@ -22,7 +23,7 @@ TESTS: dict[str, type[Every]] = {
     "selector": SelectorTests,
     "fuser": FuserTests,
     "metric": MetricTests,
-    "writer": WriterTests,
+    "writer": LostFileTests,
 }
 """Each kind's tests; those of every kind are among them."""
 

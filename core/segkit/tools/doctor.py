@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segkit.errors import error_line, plugin_code
-from segkit.kinds import BUNDLED, OBSERVER
+from segkit.kinds import BUNDLED, COMMAND, OBSERVER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
 from segkit.plugins.weights import Weights, cache_folder
@@ -237,7 +237,8 @@ def devices() -> Iterator[Row]:
 
 def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
     """Each plugin that does not work, and the weight files of those that do."""
-    checked = [catalog.check(entry) for entry in catalog.entries()]
+    entries = (*catalog.entries(), *catalog.entries(COMMAND))
+    checked = [catalog.check(entry) for entry in entries]
     if BUNDLED not in {entry.distribution for entry in checked}:
         yield Row("plugins", BUNDLED, BROKEN, "none of its own plugins is found", MEND)
     for distribution in sorted({e.distribution for e in checked}, key=lambda d: (d != BUNDLED, d)):
@@ -256,7 +257,7 @@ def plugins_and_weights(catalog: Catalog) -> Iterator[Row]:
     yield from damaged_distributions()
     known: dict[str, Weights] = {}
     for entry in checked:
-        if entry.kind == OBSERVER or entry.status in (BROKEN, "unsupported"):
+        if entry.kind in (OBSERVER, COMMAND) or entry.status in (BROKEN, "unsupported"):
             continue
         try:
             with plugin_code():

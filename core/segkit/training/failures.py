@@ -68,7 +68,7 @@ def interruptible() -> Iterator[None]:
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise  # a plugin's
-        raise KeyboardInterrupt from None
+        raise stop.__context__ from None
     finally:
         if main:
             signal.signal(signal.SIGINT, handler)

@@ -35,6 +35,7 @@ from segkit.training.starting import (
     say_classes,
     state_of,
 )
+from segkit.values.files import clear_scrap
 
 try:
     import lightning
@@ -46,6 +47,9 @@ from segkit.training.failures import interruptible, quiet, told
 from segkit.training.fitting import fit_stage
 from segkit.training.module import Training, number
 from segkit.training.stopping import early_stopping, stopped_early
+
+OLD = 3600
+"""Seconds after which a half-written file beside the weights is nobody's any more."""
 
 FEW = 3
 """Steps in an epoch below which a smaller batch is advised."""
@@ -77,6 +81,7 @@ def train(
     """
     settings, watch = settings or Settings(), watch or Watcher()
     check_files(path, settings.initial, resume=resume, overwrite=overwrite)
+    clear_scrap(path.parent, age=OLD)
     checkpoint = beside(path, ".ckpt")
     going_on = resume and checkpoint.is_file()
     initial = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -56,22 +57,43 @@ def check_finite(owner: str, name: str, array: NDArray[Any]) -> None:
 def check_name(owner: str, name: Any) -> None:
     """Refuse a class that is no text."""
     if name is not None and not isinstance(name, str):
-        raise BadValueError(f"{owner}.name should be a string or None, but is {name!r}")
+        raise BadValueError(f"{owner}.name should be a string or None, but is {short_repr(name)}")
 
 
 def checked_score(owner: str, score: Any) -> float:
     """Return `score` as a float; NaN and infinity are refused."""
-    score = float(score)
-    if not np.isfinite(score):
-        raise BadValueError(f"{owner}.score should be finite, but is {score}")
-    return score
+    try:
+        number = float(score)
+    except (TypeError, ValueError, OverflowError):
+        raise BadValueError(
+            f"{owner}.score should be a number, but is {short_repr(score)}"
+        ) from None
+    if not np.isfinite(number):
+        raise BadValueError(f"{owner}.score should be finite, but is {number}")
+    return number
+
+
+def checked_items(owner: str, items: Any) -> tuple[Any, ...]:
+    """Return `items` as a tuple, or say that it is no sequence."""
+    try:
+        return tuple(items)
+    except TypeError:
+        raise BadValueError(f"{owner} should be a sequence, but is {short_repr(items)}") from None
+
+
+def short_repr(value: Any) -> str:
+    """A value as a sentence shows it: in one line, cut where it is long, a class by its name."""
+    if not isinstance(value, (str, bytes, int, float, list, tuple, dict, type(None))):
+        return f"a {type(value).__name__}"
+    return reprlib.repr(value)
 
 
 def checked_names(owner: str, names: Any, count: int) -> tuple[str | None, ...]:
     """Return `names` as a tuple of `count` strings or None; empty means None for each."""
-    names = tuple(names) or (None,) * count
+    names = checked_items(f"{owner}.names", names) or (None,) * count
     if len(names) != count or any(n is not None and not isinstance(n, str) for n in names):
         raise BadValueError(
-            f"{owner}.names should be {count} strings or None, one for each mask, but is {names!r}"
+            f"{owner}.names should be {count} strings or None, one for each mask, but is "
+            f"{short_repr(names)}"
         )
     return names

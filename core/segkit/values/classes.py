@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from segkit.errors import BadValueError
+from segkit.values.checking import short_repr
 
 BACKGROUND = 0
 """The class id of everything that is no object."""
@@ -15,7 +18,15 @@ VOID = 255
 
 def checked_classes(owner: str, classes: Mapping[int, str]) -> dict[int, str]:
     """Return a checked copy of {id: name}; background and void may not be named, names differ."""
-    checked = {int(i): str(name) for i, name in dict(classes).items()}
+    if not isinstance(classes, Mapping):
+        raise BadValueError(f"{owner} should be a dict of id to name, but is {short_repr(classes)}")
+    for i, name in classes.items():
+        if not isinstance(i, (int, np.integer)) or not isinstance(name, str):
+            raise BadValueError(
+                f"{owner} should have whole numbers for ids and texts for names, but has "
+                f"{short_repr(i)}: {short_repr(name)}"
+            )
+    checked = {int(i): str(name) for i, name in classes.items()}
     if any(i <= BACKGROUND or i == VOID for i in checked):
         raise BadValueError(
             f"{owner} should have ids from 1, without 255 (void), but has {sorted(checked)}"

@@ -11,7 +11,6 @@ import io
 import os
 import re
 import struct
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from numpy.typing import NDArray
 
 from segkit.errors import BadImageError, BadValueError, UsageError, did_you_mean
 from segkit.values.files import write_file
+from segkit.values.image_names import file_name
+from segkit.values.reading import check_file
 from segkit.values.types import Image
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def find_images(sources: Sequence[str | Path]) -> tuple[Path, ...]:
     for source in sources:
         try:
             images = _images_of(Path(os.path.expanduser(source)))  # noqa: PTH111 - never raises
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a zero byte
+            reason = getattr(error, "strerror", None) or "its name holds a zero byte"
             raise UsageError(
-                f"'{source}' cannot be looked into ({error.strerror}); name another file or folder"
+                f"'{source}' cannot be looked into ({reason}); name another file or folder"
             ) from None
         for path in images:
             paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links
@@ -116,35 +118,6 @@ def _near(source: Path) -> str:
     return did_you_mean(source.name, beside, "check the name")
 
 
-def unique_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
-    """One name a file: its stem; a second file of that stem gets `-2`, and so on.
-
-    A number that would make another file's stem is skipped. Names that differ only by case or by
-    Unicode's way of composing letters count as the same, since some file systems cannot keep both.
-    """
-    return distinct([Path(p).stem for p in paths])
-
-
-def distinct(stems: Sequence[str]) -> tuple[str, ...]:
-    """The names, each that came before with a number behind it, as `unique_names` says."""
-    reserved = {folded(stem) for stem in stems}
-    used: set[str] = set()
-    names = []
-    for stem in stems:
-        name, number = stem, 1
-        while folded(name) in used or (number > 1 and folded(name) in reserved):
-            number += 1
-            name = f"{stem}-{number}"
-        used.add(folded(name))
-        names.append(name)
-    return tuple(names)
-
-
-def folded(name: str) -> str:
-    """The same string for names that a file system may take as one."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
 # ---- reading ----------------------------------------------------------------------------------
 
 
@@ -173,7 +146,7 @@ def read_image(path: str | Path, name: str | None = None) -> Image:
             f"'{path}' has colours of a kind that cannot be read "
             f"({picture.mode}: {_one_line(error)}); save it as an RGB image"
         ) from None
-    return Image(pixels, path.stem if name is None else name)
+    return Image(pixels, file_name(Path(path).stem) if name is None else name)
 
 
 def _rgb(picture: PIL.Image.Image) -> NDArray[np.uint8]:
@@ -259,6 +232,7 @@ def _open(path: Path) -> PIL.Image.Image:
     import PIL.ImageOps
 
     try:
+        check_file(path)
         with warnings.catch_warnings():
             # Pillow warns of large pictures, odd EXIF and the like; what matters, it raises.
             warnings.simplefilter("ignore")

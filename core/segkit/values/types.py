@@ -22,6 +22,7 @@ from segkit.values.checking import (
     check_finite,
     check_name,
     checked_array,
+    checked_items,
     checked_score,
 )
 from segkit.values.classes import BACKGROUND as BACKGROUND
@@ -175,14 +176,14 @@ class Prompt:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        points = self.points if np.size(self.points) else np.zeros((0, 2), np.float32)
+        points = self.points if _filled(self.points) else np.zeros((0, 2), np.float32)
         points = checked_array("Prompt", "points", points, np.float32, ("n", 2))
         check_finite("Prompt", "points", points)
         object.__setattr__(self, "points", points)
         signs = self.signs
-        if len(points) and not np.size(signs):
+        if len(points) and not _filled(signs):
             signs = np.ones(len(points), bool)
-        signs = signs if np.size(signs) else np.zeros(0, bool)
+        signs = signs if _filled(signs) else np.zeros(0, bool)
         object.__setattr__(
             self, "signs", checked_array("Prompt", "signs", signs, np.bool_, (len(points),))
         )
@@ -241,7 +242,9 @@ class Prompts:
     items: tuple[Prompt, ...] = ()
 
     def __post_init__(self) -> None:
-        items = (self.items,) if isinstance(self.items, Prompt) else tuple(self.items)
+        items = checked_items(
+            "Prompts.items", (self.items,) if isinstance(self.items, Prompt) else self.items
+        )
         for item in items:
             if not isinstance(item, Prompt):
                 raise BadValueError(
@@ -284,6 +287,14 @@ class Labels:
     def __repr__(self) -> str:
         names = [f"{i} {name}" for i, name in self.classes.items()]
         return f"Labels({pixels_of(self.ids.shape)}: {listed(names) or 'no class is named'})"
+
+
+def _filled(array: ArrayLike) -> bool:
+    """Whether it holds anything, be it no array at all, which is told later."""
+    try:
+        return bool(np.size(array))
+    except ValueError:
+        return True
 
 
 @dataclass(frozen=True, eq=False)

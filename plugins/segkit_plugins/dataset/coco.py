@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -26,6 +27,7 @@ from segkit import (
     unique_names,
 )
 from segkit_plugins.dataset._run_lengths import decode, rasteriser
+from segkit_plugins.shared.reading import read_bytes
 
 
 class _Photo(BaseModel):
@@ -76,6 +78,10 @@ class Coco(Dataset):
     crowd: Literal["void", "class"] = "void"
     """What a region is that is marked as a crowd (iscrowd 1), where no single object lies: void,
     which every metric leaves out as COCO's own does, or its class, without an instance."""
+
+    outside: bool = False
+    """Read photos whose file names lead out of `root` too, as absolute ones do. Left out, they are
+    refused: a JSON file may be anybody's."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -181,7 +187,7 @@ class Coco(Dataset):
     def _file(self) -> _File:
         """The JSON file, read and checked. Raises `UsageError` if it cannot be used."""
         try:
-            file = _File.model_validate_json(self.annotations.read_bytes())
+            file = _File.model_validate_json(read_bytes(self.annotations))
         except OSError as error:
             raise UsageError(
                 f"the annotations '{self.annotations}' cannot be read ({error.strerror}); "
@@ -195,6 +201,7 @@ class Coco(Dataset):
                 f"categories: {f'{place}: ' if place else ''}{first['msg']}; correct it or give "
                 "another"
             ) from None
+        self._check_inside(file.images)
         photos = self._once("image id", [photo.id for photo in file.images])
         categories = self._once("category id", [category.id for category in file.categories])
         self._once("category name", [category.name for category in file.categories])
@@ -210,6 +217,17 @@ class Coco(Dataset):
                         f"{wanted}, but lists no such {what}; add it or drop the annotation"
                     )
         return file
+
+    def _check_inside(self, photos: Sequence[_Photo]) -> None:
+        """Raise `UsageError` for a file name that leads out of the root; links are not followed."""
+        root = os.path.abspath(self.root)  # noqa: PTH100
+        for name in () if self.outside else (photo.file_name for photo in photos):
+            place = os.path.abspath(self.root / name)  # noqa: PTH100
+            if not place.startswith(os.path.join(root, "")):  # noqa: PTH118
+                raise UsageError(
+                    f"'{self.annotations}' names the photo {name!r}, which lies outside of "
+                    f"'{self.root}'; correct it there, or allow it with --coco.outside"
+                )
 
     def _once(self, what: str, values: Sequence[int | str]) -> set[int | str]:
         """The values as a set. Raises `UsageError` if one comes twice."""

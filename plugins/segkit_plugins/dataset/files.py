@@ -19,6 +19,7 @@ from segkit import (
     unique_names,
 )
 from segkit_plugins.dataset._mask_files import MaskFolder
+from segkit_plugins.shared.reading import read_bytes
 from segkit_plugins.shared.sentences import did_you_mean
 
 
@@ -130,7 +131,7 @@ def lines_of(source: Path) -> tuple[str, ...]:
     if str(source) == "-":
         return _piped()
     try:
-        return _split(source.read_bytes())
+        return _split(read_bytes(source))
     except OSError as error:
         raise UsageError(
             f"--files.list {source} could not be read: {error.strerror or error}; check its path"

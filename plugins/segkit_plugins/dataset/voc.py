@@ -23,6 +23,7 @@ from segkit import (
     read_mask,
     unique_names,
 )
+from segkit_plugins.shared.reading import read_text
 from segkit_plugins.shared.sentences import did_you_mean
 
 CLASSES = dict(
@@ -189,7 +190,7 @@ class Voc(Dataset):
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path, errors="replace")
     except OSError as error:
         raise UsageError(
             f"the list '{path}' cannot be read ({error.strerror}); change its permissions"

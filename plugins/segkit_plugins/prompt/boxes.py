@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,8 @@ from pydantic import Field, PrivateAttr
 from segkit import BadImageError, Image, Prompt, Prompter, Prompts, UsageError, hookimpl
 from segkit_plugins.prompt._detection import to_pixels
 from segkit_plugins.shared.name_tables import class_names, folded, load_table
+from segkit_plugins.shared.reading import parsed_json, read_bytes, read_text
+from segkit_plugins.shared.sentences import first_line
 
 
 class FileBox(NamedTuple):
@@ -177,12 +178,11 @@ class Boxes(Prompter):
         """How boxes are read from a JSON file. Raises `UsageError` if it is of no known form."""
         path = self.file
         try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            content = parsed_json(read_text(path))
         except (OSError, ValueError) as error:  # not text, not JSON
-            reason = " ".join(str(error).split())
             raise UsageError(
-                f"--boxes.file {path} cannot be read as JSON ({reason}); give COCO's JSON, or "
-                "{image: [[x1, y1, x2, y2, class], …]}"
+                f"--boxes.file {path} cannot be read as JSON ({first_line(error)}); give "
+                "COCO's JSON, or {image: [[x1, y1, x2, y2, class], …]}"
             ) from None
         try:
             if isinstance(content, dict) and {"images", "annotations"} <= set(content):
@@ -192,9 +192,12 @@ class Boxes(Prompter):
             if isinstance(content, dict):
                 return _plain(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            fault = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            fault = {
+                KeyError: f"it lacks {error}",
+                ValueError: str(error),
+            }.get(type(error), "its entries are of another form")
         else:
-            fault = f"it is a {type(content).__name__}"
+            fault = "it is neither an object nor a list"
         raise UsageError(
             f"--boxes.file {path} holds JSON that is neither COCO's nor "
             f"{{image: [[x1, y1, x2, y2, class], …]}} ({fault}); correct it there"
@@ -219,7 +222,7 @@ def _folder(folder: Path, xml: bool) -> Read:
 def _voc(path: Path, image: Image) -> list[FileBox]:
     """The objects of a VOC annotation."""
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(read_bytes(path))
         width, height = (int(float(root.findtext(f"size/{k}", "0"))) for k in ("width", "height"))
         boxes = []
         for thing in root.iter("object"):
@@ -230,11 +233,11 @@ def _voc(path: Path, image: Image) -> list[FileBox]:
                 float(box.findtext(k, "missing")) for k in ("xmin", "ymin", "xmax", "ymax")
             )
             label = (thing.findtext("name") or "").strip() or None
-            boxes.append(FileBox((x0 - 1, y0 - 1, x1, y1), label, 1.0))
-    except (ElementTree.ParseError, OSError, ValueError, OverflowError) as error:
+            boxes.append(FileBox(_edges(x0 - 1, y0 - 1, x1 - 1, y1 - 1), label, 1.0))
+    except (ElementTree.ParseError, OSError, ValueError, OverflowError, LookupError) as error:
         raise BadImageError(
-            f"'{path}' cannot be read as a VOC annotation ({error}); correct it or leave the image "
-            "out"
+            f"'{path}' cannot be read as a VOC annotation ({first_line(error)}); correct it "
+            "or leave the image out"
         ) from None
     if (width, height) != (0, 0) and (height, width) != image.size:
         raise BadImageError(
@@ -249,9 +252,9 @@ def _yolo(path: Path, image: Image) -> list[FileBox]:
     height, width = image.size
     boxes = []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadImageError(f"'{path}' cannot be read ({error}); save it again") from None
+        lines = read_text(path).splitlines()
+    except OSError as error:
+        raise BadImageError(f"'{path}' cannot be read ({error.strerror}); save it again") from None
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words:
@@ -325,6 +328,11 @@ def _detections(content: Sequence[Any]) -> Read:
     return read
 
 
+def _edges(x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
+    """The edges of a box of first and last pixel; those of an inverted one are inverted too."""
+    return x0, y0, x1 + (x1 >= x0), y1 + (y1 >= y0)
+
+
 def _side_box(entry: Mapping[str, Any], label: int | str) -> FileBox:
     """A box that is given by its first corner and its sides."""
     x, y, w, h = (float(v) for v in entry["bbox"])
@@ -345,7 +353,7 @@ def _plain(content: Mapping[str, Any]) -> Read:
             score = box[5] if len(box) > 5 else 1.0
             if label is not None and not isinstance(label, str):
                 label = int(label)
-            listed.append(FileBox((x0, y0, x1 + 1, y1 + 1), label, float(score)))
+            listed.append(FileBox(_edges(x0, y0, x1, y1), label, float(score)))
         boxes_of[key] = listed
     stems = {Path(key).stem: boxes for key, boxes in boxes_of.items()}
     return lambda image: boxes_of.get(image.name, stems.get(image.name))

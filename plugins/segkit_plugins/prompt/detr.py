@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from segkit_plugins.prompt._detection import as_prompts, renamed
 from segkit_plugins.shared.hub import model_folder
 from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
 from segkit_plugins.shared.name_tables import restricted
+from segkit_plugins.shared.reading import parsed_json, read_text
 
 STRIP = 16
 """How many times longer than wide a picture may be as it is."""
@@ -125,7 +125,7 @@ class Detr(Prompter):
                 "transformers was saved to"
             )
         try:
-            said = json.loads(config.read_text(encoding="utf-8"))
+            said = parsed_json(read_text(config))
             kind = said.get("model_type")
         except (ValueError, AttributeError, OSError):
             raise UsageError(

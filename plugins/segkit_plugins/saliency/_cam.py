@@ -7,6 +7,7 @@ more than that, `explain`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -36,8 +37,7 @@ CHUNK = 16
 """Images in one forward pass; bounds memory."""
 
 PIXELS = 1 << 27
-"""An image's heatmaps that have more pixels than this together, 512 MiB, wait at the layer's
-resolution, and are enlarged whenever a step reads them."""
+"""With more pixels than this together, 512 MiB, an image's heatmaps wait at the layer's size."""
 
 FLAT = 1e-5
 """A map whose values differ by no more than this share is the same everywhere, but for rounding."""
@@ -60,12 +60,16 @@ class ClassActivationMap(Saliency):
     model: str = "efficientnet-lite0"
     """The classifier: efficientnet-lite0 (ImageNet's classes and person; ships with segkit), shapes
     (the five generated shapes; ships too), torchvision:NAME or timm:NAME with a checkpoint, or a
-    TorchScript file (a program: use files that you trust)."""
+    TorchScript file (a program: use files that you trust; of a recipe it takes
+    --trust-torchscript)."""
     checkpoint: Path | None = None
     """Weights of a torchvision or timm model, or of an efficientnet-lite0 of your own: a state_dict
     in .pth or .safetensors."""
     pretrained: bool = False
-    """Let torchvision or timm download its ImageNet weights, if they are not there already."""
+    """Let torchvision or timm download its ImageNet weights, if they are not there already.
+    timm:NAME@REVISION is a certain state of the hub's."""
+    sha256: str = Field("", pattern="^([0-9a-f]{64})?$")
+    """The hash that the model's one weight file must have, 64 hexadecimal digits; left out: any."""
     class_names: tuple[str, ...] = ()
     """The model's classes in the order of its outputs, or one file with a name a line; left out:
     ImageNet's where there are 1000 outputs, else class-0, class-1 …"""
@@ -166,6 +170,15 @@ class ClassActivationMap(Saliency):
     def close(self) -> None:
         """Drop the classifier."""
         self._classifier = None
+
+    def programs(self) -> Mapping[str, Path]:
+        """The TorchScript file, if the model is one."""
+        family, _, name = self.model.partition(":")
+        known = self.model in ("efficientnet-lite0", "shapes") or (
+            family in ("torchvision", "timm") and name
+        )
+        file = not known and os.path.isfile(self.model)  # noqa: PTH113 - long names are none
+        return {"model": Path(self.model)} if file else {}
 
     def weight_files(self) -> Mapping[str, Path]:
         """The classifier's weights."""

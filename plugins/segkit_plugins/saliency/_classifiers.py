@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from segkit_plugins.saliency._layers import Look, default_layer, layers_of, look
 from segkit_plugins.saliency._networks import IMAGENET, ClassifierOptions, Model, model_of
 from segkit_plugins.saliency._tables import Wanted, grouped, looked_up, tabled
 from segkit_plugins.shared import lite0
+from segkit_plugins.shared.reading import read_text
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 
 
@@ -268,8 +268,8 @@ def _given_names(options: ClassifierOptions) -> tuple[str, ...]:
     if len(given) != 1:
         return given
     try:
-        lines = Path(given[0]).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(given[0]).splitlines()
+    except OSError as error:
         raise UsageError(
             f"--{options.step}.class-names {given[0]} cannot be read as a file of names "
             f"({first_line(error)}); give a file with a name a line, or each name"

@@ -16,8 +16,10 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from segkit import MissingExtraError, UsageError
+from segkit import MissingExtraError, SegkitError, SegkitWarning, UsageError, Weights
 from segkit_plugins.shared import lite0
+from segkit_plugins.shared.fetching import fetch, split_revision
+from segkit_plugins.shared.reading import sha256 as file_hash
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 from segkit_plugins.shared.weights import bundled, fill, load_torch
 
@@ -37,6 +39,7 @@ class ClassifierOptions:
     model: str = "efficientnet-lite0"
     checkpoint: Path | None = None
     pretrained: bool = False
+    sha256: str = ""
     class_names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -82,7 +85,11 @@ def files(options: ClassifierOptions) -> Mapping[str, Path]:
         paths[extra] = bundled(extra)
     elif family == "torchvision":
         paths[options.model] = _official(name)[0] if name in _torchvision_names() else Path()
-    elif family != "timm":
+    elif family == "timm" and name:
+        paths[options.model] = (
+            _in_hub_cache(*split_revision(name)) if options.pretrained else Path()
+        )
+    else:
         paths["torchscript"] = Path(options.model)
     return {name: path for name, path in paths.items() if path.is_file()}
 
@@ -90,8 +97,11 @@ def files(options: ClassifierOptions) -> Mapping[str, Path]:
 def model_of(options: ClassifierOptions) -> Model:
     """The network that a step names, with its weights.
 
-    Raises `UsageError` with what is wrong; `MissingExtraError` where timm is not installed.
+    Raises `UsageError` with what is wrong, also for weights of another hash than is asked for;
+    `MissingExtraError` where timm is not installed.
     """
+    for path in files(options).values() if options.sha256 else ():
+        _check_pinned(options, path)
     family, _, name = options.model.partition(":")
     if options.model == "efficientnet-lite0":
         return _lite0(options)
@@ -155,7 +165,8 @@ def _torchvision(options: ClassifierOptions, name: str) -> Model:
     if not options.checkpoint and not cached.is_file():
         if not options.pretrained:
             raise UsageError(_needs_weights(options))
-        _download(options, weights.url, cached)
+        size = round(weights.meta["_file_size"] * 1.01 * 2**20)  # it is said in MiB, rounded
+        _download(options, weights.url, cached, size)
     # These two scale ImageNet's normalisation to their own, and may have side outputs.
     special = {"transform_input": True, "init_weights": False}
     settings = special if name in ("googlenet", "inception_v3") else {}
@@ -174,14 +185,53 @@ def _torchvision(options: ClassifierOptions, name: str) -> Model:
     )
 
 
-def _download(options: ClassifierOptions, url: str, path: Path) -> None:
-    """Fetch a file into torch's own cache; its name ends in the start of its hash: it must fit."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest = path.stem.rpartition("-")[2]
+def _download(options: ClassifierOptions, url: str, path: Path, most: int) -> None:
+    """Fetch a file of at most so many bytes into torch's own cache.
+
+    It must have the hash that is asked for; without one, that whose beginning its name ends in.
+    Then the whole one is told, so that a recipe can have it.
+    """
+    digest = options.sha256 or path.stem.rpartition("-")[2]
     try:
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)
-    except (OSError, RuntimeError) as error:
+        what = f"weights of {options.model}"
+        known = Weights(options.model, what, "", str(path.absolute()), digest, most, url)
+        fetch(known, digits=8)
+    except SegkitError as error:
         raise UsageError(_not_fetched(options, url, error)) from None
+    if not options.sha256:
+        whole = file_hash(path)
+        warnings.warn(
+            f"the weights of {options.model} were fetched; --{options.step}.sha256 {whole} keeps "
+            "to these ones",
+            SegkitWarning,
+            stacklevel=2,
+        )
+
+
+def _check_pinned(options: ClassifierOptions, path: Path) -> None:
+    """Raise `UsageError` for a file that has not the hash which is asked for."""
+    if options.sha256 and path.is_file() and (there := file_hash(path)) != options.sha256:
+        raise UsageError(
+            f"--{options.step}.sha256 is {options.sha256}, but {path} has {there}; give the "
+            "weights that are meant, or drop the option if you trust these"
+        )
+
+
+HUB_FILE = "model.safetensors"
+"""The file of timm's models in the hub that holds tensors and nothing else."""
+
+
+def _in_hub_cache(name: str, revision: str | None) -> Path:
+    """Where the weights of one of timm's models lie that were fetched before; `Path()`: nowhere."""
+    try:
+        import timm
+        from huggingface_hub import try_to_load_from_cache
+
+        place = timm.models.get_pretrained_cfg(name).hf_hub_id
+        there = try_to_load_from_cache(place, HUB_FILE, revision=revision)
+    except Exception:  # not installed, or no model of that name, which is told later
+        return Path()
+    return Path(there) if isinstance(there, str) else Path()
 
 
 def _timm(options: ClassifierOptions, name: str) -> Model:
@@ -190,6 +240,7 @@ def _timm(options: ClassifierOptions, name: str) -> Model:
     except ImportError:
         raise MissingExtraError(options.as_given("model"), "timm", "timm") from None
     known = timm.list_models()
+    name, revision = split_revision(name)
     if name.partition(".")[0] not in known:
         raise UsageError(_unknown(options, name, known, "timm"))
 
@@ -201,9 +252,14 @@ def _timm(options: ClassifierOptions, name: str) -> Model:
         network = _filled(build, options.checkpoint, f"timm's {name}")
     elif options.pretrained:
         try:
-            network = timm.create_model(name, pretrained=True)
+            from huggingface_hub import hf_hub_download
+
+            place = timm.models.get_pretrained_cfg(name).hf_hub_id
+            path = Path(hf_hub_download(place, HUB_FILE, revision=revision))
         except Exception as error:  # whatever the hub's client raises
             raise UsageError(_not_fetched(options, "the Hugging Face hub", error)) from None
+        _check_pinned(options, path)
+        network = _filled(build, path, f"timm's {name}")
     else:
         raise UsageError(_needs_weights(options))
     config = timm.data.resolve_model_data_config(network)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from segkit import MissingExtraError, UsageError
 from segkit_plugins.shared.hub import model_folder, quiet
 from segkit_plugins.shared.hub_models import weight_files
+from segkit_plugins.shared.reading import parsed_json, read_text
 from segkit_plugins.shared.sentences import first_line
 from segkit_plugins.shared.weights import load_torch
 
@@ -50,7 +50,7 @@ def clip_settings(option: str, model: str) -> ClipSettings:
             f"{option} {model} has no config.json; give a folder as save_pretrained writes it"
         )
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parsed_json(read_text(path))
         kind = config.get("model_type")
     except (OSError, ValueError, AttributeError):
         raise UsageError(

@@ -24,6 +24,7 @@ from segkit import (
     read_mask,
 )
 from segkit_plugins.shared.name_tables import class_names, load_table, numbered, restricted_table
+from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 
 
@@ -160,6 +161,7 @@ def _read(path: Path, size: tuple[int, int]) -> NDArray[np.int32]:
 def _array(path: Path) -> NDArray[Any]:
     """What a .npy file holds; pickled objects are refused, since reading them runs code."""
     try:
+        check_file(path)
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__

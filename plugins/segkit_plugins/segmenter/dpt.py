@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from segkit import BadImageError, Image, Labels, MissingExtraError, Segmenter, U
 from segkit_plugins.shared.hub import model_folder
 from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
 from segkit_plugins.shared.name_tables import load_table, numbered, restricted_table
+from segkit_plugins.shared.reading import parsed_json, read_text
 from segkit_plugins.shared.renaming import no_counterpart, unknown_source
 from segkit_plugins.shared.sentences import first_line
 
@@ -200,7 +200,7 @@ def _kind(model: str, folder: Path) -> str:
                 "image processor were saved"
             )
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        kind = parsed_json(read_text(folder / "config.json")).get("model_type")
     except (OSError, ValueError, AttributeError):
         raise UsageError(
             f"--dpt.model {model} has a config.json that cannot be read; fetch or save it again"

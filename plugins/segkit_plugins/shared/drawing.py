@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit import UsageError
+from segkit_plugins.shared.reading import check_file
 
 CLASSES = {1: "circle", 2: "square", 3: "diamond", 4: "triangle", 5: "star"}
 """Class id to name."""
@@ -139,6 +140,12 @@ def _read_npz(source: Path) -> NDArray[np.uint8]:
     damaged = UsageError(
         f"{what}, but '{source}' is another kind of file or damaged; save it with numpy.savez"
     )
+    try:
+        check_file(source)
+    except OSError as error:
+        raise UsageError(
+            f"{what}, but '{source}' cannot be read ({error.strerror}); name another"
+        ) from None
     with source.open("rb") as file:
         try:
             archive = np.load(file, allow_pickle=False)

@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from segkit import MissingExtraError, UsageError
+from segkit_plugins.shared.fetching import split_revision
 
 
 def model_folder(option: str, model: str) -> Path:
-    """The folder of a model: itself, or that of `OWNER/NAME` in the hub's cache; no network.
+    """The folder of a model: itself, or that of `OWNER/NAME[@REVISION]` in the hub's cache.
 
-    `option`: the flag that asks for it, such as '--dpt.model'. Raises `UsageError` if there is
-    neither, `MissingExtraError` without huggingface_hub.
+    Nothing is fetched. `option`: the flag that asks for it, such as '--dpt.model'. Raises
+    `UsageError` if there is neither, `MissingExtraError` without huggingface_hub.
     """
     if Path(model).is_dir():
         return Path(model)
-    name = model.removeprefix("hf:")
+    name, revision = split_revision(model)
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
     except ModuleNotFoundError:
         raise MissingExtraError(f"{option} {model}", "huggingface_hub", "hf") from None
     try:
-        return Path(snapshot_download(name, local_files_only=True))
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
     except HFValidationError:
         raise UsageError(
             f"{option} {model} is no folder and no name of the hub; give a model folder, or "
@@ -34,7 +35,7 @@ def model_folder(option: str, model: str) -> Path:
     except LocalEntryNotFoundError:
         raise UsageError(
             f"{option} {model} is no folder, and no model of that name was fetched from the hub; "
-            f"check the path, or run: segkit weights fetch hf:{name}"
+            f"check the path, or run: segkit weights fetch hf:{model.removeprefix('hf:')}"
         ) from None
 
 

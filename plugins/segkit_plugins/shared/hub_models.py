@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from segkit import MissingExtraError, UsageError
 from segkit_plugins.shared.hub import from_folder
+from segkit_plugins.shared.reading import parsed_json, read_text
 from segkit_plugins.shared.sentences import first_line
 from segkit_plugins.shared.weights import check_readable
 
@@ -56,7 +56,7 @@ def _parts(asked: str, folder: Path, index: Path) -> tuple[Path, ...]:
 def read_settings(path: Path) -> dict[str, Any]:
     """What a JSON file holds. Raises `UsageError` if it is no JSON object."""
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = parsed_json(read_text(path))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read ({first_line(error)}); fetch the model again"

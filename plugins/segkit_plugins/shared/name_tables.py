@@ -25,13 +25,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 from segkit import BACKGROUND, UsageError, add_class
+from segkit_plugins.shared.reading import parsed_json, parsed_toml, read_text
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "ade20k-voc": {
@@ -257,17 +257,16 @@ def check_names(names: Collection[str], owner: str) -> None:
 def _pairs(path: Path) -> list[tuple[str, str]]:
     """What a table's file says, in its order."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        text = read_text(path)
+    except OSError as error:
         raise UsageError(
-            f"the name table '{path}' cannot be read ({reason}); name another file"
+            f"the name table '{path}' cannot be read ({error.strerror}); name another file"
         ) from None
     suffix = path.suffix.lower()
     if suffix not in (".json", ".toml"):
         return _lines(path, text)
     try:
-        content = json.loads(text) if suffix == ".json" else _toml(text)
+        content = parsed_json(text) if suffix == ".json" else parsed_toml(text)
     except ValueError as error:
         raise UsageError(
             f"the name table '{path}' is no {suffix[1:].upper()} ({error}); correct it there"
@@ -280,29 +279,28 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     return [(source.strip(), target.strip()) for source, target in content.items()]
 
 
-def _toml(text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
-
-
 def _lines(path: Path, text: str) -> list[tuple[str, str]]:
     """The pairs of lines `source,target`."""
     pairs: list[tuple[str, str]] = []
     lines = [line.strip() for line in text.splitlines()]
-    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
+    for number, row in enumerate(_rows(path, lines), 1):
         if not row or row[0].startswith("#"):
             continue
         if len(row) != 2:
             raise UsageError(
                 f"line {number} of the name table '{path}' should be 'source,target', but is "
-                f"'{lines[number - 1]}'; put names with commas in quotes"
+                f"'{lines[number - 1][:60]}'; put names with commas in quotes"
             )
         if pairs or row != ["source", "target"]:
             pairs.append((row[0].strip(), row[1].strip()))
     return pairs
+
+
+def _rows(path: Path, lines: Sequence[str]) -> list[list[str]]:
+    try:
+        return list(csv.reader(lines, skipinitialspace=True))
+    except csv.Error as error:
+        raise UsageError(f"the name table '{path}' is no CSV ({error}); correct it there") from None
 
 
 def class_names(given: Sequence[str]) -> tuple[str, ...]:
@@ -313,7 +311,7 @@ def class_names(given: Sequence[str]) -> tuple[str, ...]:
     names = tuple(given)
     if len(names) == 1 and (Path(names[0]).is_file() or names[0].endswith(".txt")):
         try:
-            text = Path(names[0]).read_text(encoding="utf-8-sig", errors="replace")
+            text = read_text(names[0], errors="replace")
         except OSError as error:
             raise UsageError(
                 f"the class names '{names[0]}' cannot be read ({error.strerror}); "

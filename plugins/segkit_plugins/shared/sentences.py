@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from segkit.errors import did_you_mean as did_you_mean
+
+_NUMBERED = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+"""How ONNX Runtime begins each of its errors."""
 
 LONGEST = 200
 """Characters of another library's error that a sentence quotes, at most."""
@@ -11,7 +16,10 @@ LONGEST = 200
 def first_line(error: BaseException) -> str:
     """An error's first line without its full stop, to stand in brackets; its class if it is mute.
 
-    At most `LONGEST` characters.
+    Of a file's error the reason alone. At most `LONGEST` characters.
     """
     text = str(error).strip() or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    text = _NUMBERED.sub("", text)
     return text.splitlines()[0].rstrip(".")[:LONGEST]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit import UsageError, Weights
-from segkit_plugins.shared.sentences import first_line
+from segkit_plugins.shared.reading import check_file
+from segkit_plugins.shared.weight_faults import fault_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise UsageError(_no_safetensors(path, error)) from None
+        raise UsageError(fault_of(path, error)) from None
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
@@ -57,7 +57,7 @@ def check_readable(path: Path) -> None:
         with safe_open(path, "pt"):
             pass
     except (SafetensorError, OSError, ValueError) as error:
-        raise UsageError(_no_safetensors(path, error)) from None
+        raise UsageError(fault_of(path, error)) from None
 
 
 def load_torch(path: Path, *, mapped: bool = False) -> dict[str, Tensor]:
@@ -75,19 +75,14 @@ def load_torch(path: Path, *, mapped: bool = False) -> dict[str, Tensor]:
     mapped = mapped and zipfile.is_zipfile(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "WeightsUnpickler" in str(error):
-            raise UsageError(
-                f"the weights {path} were refused, for opening them could run code; use a file "
-                "that holds tensors alone (torch.save of a state_dict, or safetensors)"
-            ) from None
-        raise UsageError(_damaged(path, error)) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        raise UsageError(_damaged(path, error)) from None
+    except Exception as error:  # damaged files raise many kinds
+        raise UsageError(fault_of(path, error)) from None
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(torch.is_tensor(v) for v in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(k, str) and torch.is_tensor(v) for k, v in content.items()
+    ):
         raise UsageError(
             f"the weights {path} hold no state_dict of tensors; save model.state_dict() instead"
         )
@@ -113,19 +108,11 @@ def fill(network: nn.Module, tensors: Mapping[str, Any], path: Path, what: str) 
 
 
 def _check_there(path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(f"the weights {path} were not found; check the path")
-
-
-def _no_safetensors(path: Path, error: Exception) -> str:
-    return (
-        f"the weights {path} cannot be read as safetensors ({first_line(error)}); the file is "
-        "damaged or of another kind: fetch it again"
-    )
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return (
-        f"the weights {path} cannot be read ({first_line(error)}); the file is truncated or no "
-        "weight file: fetch it again"
-    )
+    try:
+        check_file(path)
+    except FileNotFoundError:
+        raise UsageError(f"the weights {path} were not found; check the path") from None
+    except OSError as error:
+        raise UsageError(
+            f"the weights {path} cannot be read ({error.strerror}); give a file of weights"
+        ) from None

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segkit import BadValueError, add_class
+from segkit import add_class
 from segkit_plugins.writer._files import finished_files, write_json
 
 
@@ -26,13 +26,13 @@ class ClassIds:
     """
 
     def __init__(self, folder: Path, classes: Mapping[int, str] | None = None) -> None:
-        """Read what earlier images left. Raises `BadValueError` if the file is damaged."""
+        """Read what earlier images left; a damaged file is as good as none, and written anew."""
         self.path = folder / "classes.json"
         self.known = dict(sorted((classes or {}).items()))
         self.names = dict(self.known)
         self.others: dict[str, int | None] = {}
         """The names asked for that the data set lacks, with the ids that class maps have."""
-        for i, name in self._stored().items():
+        for i, name in (_stored(self.path) or {}).items():
             if i not in self.names and name not in self.names.values():
                 self.names[i] = name
 
@@ -62,7 +62,7 @@ class ClassIds:
 
     def save(self) -> None:
         """Write the file, if it does not say the same already."""
-        if self._stored() != self.names or not self.path.exists():
+        if _stored(self.path) != self.names:
             write_json(self.path, self.names)
 
     def settle(self, parts: Mapping[Path, Mapping[str, Any]]) -> None:
@@ -85,16 +85,35 @@ class ClassIds:
         self.names = {**self.known, **dict(new)}
         self.save()
 
-    def _stored(self) -> dict[int, str]:
-        if not self.path.exists():
-            return {}
-        try:
-            return {int(i): str(name) for i, name in json.loads(self.path.read_bytes()).items()}
-        except (ValueError, AttributeError):
-            raise BadValueError(
-                f"'{self.path}' should hold the class names by id, but is damaged; run again "
-                "with --overwrite"
-            ) from None
+
+def _stored(path: Path) -> dict[int, str] | None:
+    """The class names by id that a file holds; None where it is not there or damaged."""
+    try:
+        return {int(i): str(name) for i, name in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+
+
+def knows_classes(folder: Path) -> bool:
+    """Whether a format's class ids are known without any image being done again.
+
+    They stand in `classes.json`, and in each part, from which the file is made again.
+    """
+    return _stored(folder / "classes.json") is not None or any(
+        is_part(path) for path in folder.glob("parts/*.json")
+    )
+
+
+def is_part(path: Path) -> bool:
+    """Whether a part can be read, and says of classes what a part has to."""
+    try:
+        part = json.loads(path.read_bytes())
+        known = {int(i): str(name) for i, name in part["known"].items()}
+        others: dict[str, int | None] = part["others"]
+        ids = [*known, *(wanted for wanted in others.values() if wanted is not None)]
+        return all(isinstance(i, int) for i in ids)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def parts_in(directory: Path, folder: str, images: Sequence[str]) -> dict[Path, dict[str, Any]]:

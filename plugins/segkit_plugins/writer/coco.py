@@ -19,7 +19,7 @@ from segkit_plugins.writer._files import (
     write_json,
     write_photo,
 )
-from segkit_plugins.writer._numbering import ClassIds, parts_in
+from segkit_plugins.writer._numbering import ClassIds, is_part, parts_in
 from segkit_plugins.writer._split import TrainShare, divided
 
 PARTS = "coco/parts"
@@ -83,6 +83,13 @@ class Coco(AnnotationWriter):
         head = {"file_name": photo.name, "width": width, "height": height}
         written = write_json(part, {"image": head, "annotations": annotations, **ids.part})
         return written, *write_photo(photo, image, self.images)
+
+    def is_intact(self, directory: Path, path: Path) -> bool:
+        """Parts are looked into; what stands in no part is made of them."""
+        if path.parent.name != "parts":
+            return super().is_intact(directory, path)
+        part = json.loads(path.read_bytes())
+        return is_part(path) and {"image", "annotations"} <= part.keys()
 
     def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write `annotations.json` from the parts of all finished images, and train and val."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +10,6 @@ import numpy as np
 from pydantic import Field
 
 from segkit import (
-    BACKGROUND,
-    VOID,
     Heatmap,
     Image,
     Labels,
@@ -22,18 +20,18 @@ from segkit import (
     Writer,
     hookimpl,
 )
-from segkit_plugins.writer._files import file_for, write_jpeg
-from segkit_plugins.writer._pictures import (
+from segkit_plugins.shared.pictures import (
     RGB,
     Panel,
     Scale,
     heat_colours,
     heated,
+    label_panel,
     marked,
-    outline,
+    mask_panel,
     side_by_side,
-    tinted,
 )
+from segkit_plugins.writer._files import file_for, write_jpeg
 
 
 class Overlay(Writer):
@@ -71,13 +69,13 @@ class Overlay(Writer):
         panels = [Panel(f"image {image.size[1]}x{image.size[0]}", photo, role="photo")]
         panels += _heat_panels(photo, heatmaps, scale)
         if masks is not None or labels is not None:
-            panels.append(_mask_panel(photo, masks, labels, scale, scores or {}))
+            panels.append(mask_panel(photo, masks, labels, scale, scores or {}))
             if prompts is not None:
                 panels[-1].picture = marked(panels[-1].picture, prompts, scale)
         elif prompts is not None:
             panels.append(Panel("prompts", marked(photo, prompts, scale)))
         if truth is not None:
-            panels.append(_label_panel("truth", photo, truth.labels, scale, truth.instances))
+            panels.append(label_panel("truth", photo, truth.labels, scale, truth.instances))
         write_jpeg(path, side_by_side(panels))
         return (path,)
 
@@ -95,48 +93,6 @@ def _heat_panels(photo: RGB, heatmaps: Sequence[Heatmap], scale: Scale) -> list[
     for heatmap in heatmaps[1:]:
         greatest = np.maximum(greatest, heatmap.values)
     return [*panels, Panel("overlay", heated(photo, scale.heat(greatest)))]
-
-
-def _mask_panel(
-    photo: RGB,
-    masks: Masks | None,
-    labels: Labels | None,
-    scale: Scale,
-    scores: Mapping[str, float],
-) -> Panel:
-    """The class map, or without one the masks in a colour each; every mask has its outline."""
-    quality = None if masks is None else masks.overall
-    figures = [] if quality is None else [f"quality {quality:.2f}"]
-    figures += [f"IoU {scores['iou']:.2f}"] if "iou" in scores else []
-    said = f" ({', '.join(figures)})" if figures else ""
-    if labels is None:
-        assert masks is not None
-        ids = np.zeros(scale.size, np.int32)
-        for number, mask in enumerate(masks.arrays(), 1):
-            ids[scale.labels(mask) > 0] = number + (number >= VOID)
-        names = {}
-    else:
-        ids = scale.labels(labels.ids)
-        names = _named(ids, labels)
-    edges = outline(ids)
-    for mask in () if masks is None else masks.arrays():
-        edges |= outline(scale.labels(mask))
-    return Panel(f"mask{said}", tinted(photo, ids, edges), names, role="mask")
-
-
-def _label_panel(
-    title: str, photo: RGB, labels: Labels, scale: Scale, instances: np.ndarray | None
-) -> Panel:
-    """A class map, with the outlines of its objects where they are known."""
-    ids = scale.labels(labels.ids)
-    edges = outline(ids) if instances is None else outline(scale.labels(instances)) | outline(ids)
-    return Panel(title, tinted(photo, ids, edges), _named(ids, labels))
-
-
-def _named(ids: np.ndarray, labels: Labels) -> dict[int, str]:
-    """The classes that are in the picture, by name where they have one."""
-    present = [i for i in np.unique(ids).tolist() if i not in (BACKGROUND, VOID)]
-    return {i: labels.classes.get(i, f"class {i}") for i in present}
 
 
 @hookimpl

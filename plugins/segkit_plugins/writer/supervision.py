@@ -12,7 +12,7 @@ import numpy as np
 from segkit import Writer, hookimpl, write_file
 from segkit_plugins.writer._annotations import Annotated, AnnotationWriter
 from segkit_plugins.writer._files import file_for, write_json
-from segkit_plugins.writer._numbering import ClassIds, parts_in
+from segkit_plugins.writer._numbering import ClassIds, is_part, knows_classes, parts_in
 
 PARTS = "supervision/parts"
 
@@ -59,6 +59,12 @@ class Supervision(AnnotationWriter):
         ids.save()
         kept = [write_json(part, ids.part)] if ids.others else []
         return _packed(path, fields), *kept
+
+    def is_intact(self, directory: Path, path: Path) -> bool:
+        """Parts are looked into, and without the class ids no file is of use."""
+        if not knows_classes(directory / self.name):
+            return False
+        return is_part(path) if path.suffix == ".json" else super().is_intact(directory, path)
 
     def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write again what has a class with another id, now that all are known."""

@@ -29,7 +29,7 @@ from segkit_plugins.writer._files import (
     write_json,
     write_photo,
 )
-from segkit_plugins.writer._numbering import ClassIds, parts_in
+from segkit_plugins.writer._numbering import ClassIds, is_part, knows_classes, parts_in
 from segkit_plugins.writer._split import TrainShare, divided
 
 ROOT = "voc/VOCdevkit/VOC2012"
@@ -98,6 +98,12 @@ class Voc(AnnotationWriter):
             kept = [part, part.with_name(f"{image.name}.png")]
             write_json(part, {**ids.part, "names": [name for name, _ in names]})
         return by_class, by_object, *kept, *write_photo(photo, image, self.images)
+
+    def is_intact(self, directory: Path, path: Path) -> bool:
+        """Parts are looked into, and without the class ids no file is of use."""
+        if not knows_classes(directory / self.name):
+            return False
+        return is_part(path) if path.suffix == ".json" else super().is_intact(directory, path)
 
     def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write the list of finished images, or their lists for train, val and both.

@@ -19,7 +19,7 @@ from segkit_plugins.writer._files import (
     write_json,
     write_photo,
 )
-from segkit_plugins.writer._numbering import ClassIds, parts_in
+from segkit_plugins.writer._numbering import ClassIds, is_part, knows_classes, parts_in
 from segkit_plugins.writer._split import TrainShare, divided
 
 WITHIN = 0.1
@@ -77,6 +77,14 @@ class Yolo(AnnotationWriter):
         written = write_file(path, _text(lines, ids))
         return written, *kept, *write_photo(photo, image, self.images)
 
+    def is_intact(self, directory: Path, path: Path) -> bool:
+        """Parts and lines are looked into, and without the class ids no file is of use."""
+        if not knows_classes(directory / self.name):
+            return False
+        if path.suffix == ".txt":
+            return _has_polygons(path.read_text(encoding="ascii"))
+        return is_part(path) if path.suffix == ".json" else super().is_intact(directory, path)
+
     def finish(self, directory: Path, images: Sequence[str]) -> tuple[Path, ...]:
         """Write `data.yaml`: where the photos are, or their lists, and the class names by place.
 
@@ -118,6 +126,15 @@ class Yolo(AnnotationWriter):
 def _text(lines: Iterable[Sequence[str]], ids: ClassIds) -> bytes:
     """The file of lines (class name, polygon)."""
     return "".join(f"{ids.place(name)} {shares}\n" for name, shares in lines).encode("ascii")
+
+
+def _has_polygons(text: str) -> bool:
+    """Whether each line is a class's place and the numbers of a polygon or a box."""
+    rows = [line.split() for line in text.splitlines()]
+    return all(
+        len(row) >= 5 and len(row) % 2 and row[0].isdigit() and [*map(float, row[1:])]
+        for row in rows
+    )
 
 
 def _shares(shape: Polygon, size: tuple[int, int]) -> str:

@@ -59,7 +59,7 @@
 
   /* ---- gallery ---- */
 
-  const { recipes, rank, up, images, failures } = read("data");
+  const { recipes, rank, up, images, failures, review } = read("data");
   /* The page holds each picture once, in the cards that are there without a script. */
   const pictures = [];
   for (const image of document.querySelectorAll("#cards img")) {
@@ -268,9 +268,19 @@
       ...(tiles.length > 1
         ? [row(tiles.filter((one) => !one.who)), row(tiles.filter((one) => one.who))] : []),
       ...(tiles.length ? [] : [make("p", { className: "soft", textContent: "No picture of it is in this page." })]),
-      make("div", { className: "scroll" }, make("table", {}, make("tbody", {}, ...rows))));
+      make("div", { className: "scroll" }, make("table", {}, make("tbody", {}, ...rows))),
+      make("p", { className: "soft", textContent: "To correct it: " },
+        make("code", { textContent: commandFor(image) })));
     stage(image, masksOf()[0] ?? tiles[0]);
     dialog.scrollTop = 0;
+  };
+
+  /* What opens the page that takes corrections at this image, as a shell reads it. */
+  const commandFor = (image) => {
+    const quoted = /^[\w.+-]+$/.test(image.name) && !image.name.startsWith("-") ? image.name
+      : `'${image.name.replaceAll("'", "'\\''")}'`;
+    const of = image.by[chosenRecipe()] ? chosenRecipe() : image.by.findIndex(Boolean);
+    return `segkit review ${review[of]} --image ${quoted}`;
   };
 
   /* An image's tiles with a mask, those of the recipe that is chosen first. */

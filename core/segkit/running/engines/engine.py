@@ -29,11 +29,12 @@ class OpenedJob(Protocol):
         """Each recipe's line of each image that it has not done, with the recipe's name.
 
         `names` are those of the images, in the data set's order; `done`: recipe to the names that
-        it has done. Lines come in any order, as they are finished, each once; the session keeps one
-        before it asks for the next. What comes of an image goes to the job (`Job.lines`) and by it
-        to `write`, which belongs to the session's process: it notes the image in the folder before
-        its files are made. An image that cannot be done is a line too, with its `error`; what is
-        raised here ends the run, and what was finished stays.
+        it has done. Lines come in any order, as they are finished, each once; the session takes one
+        before it asks for the next, and keeps it when its files have reached the disk. What comes
+        of an image goes to the job (`Job.lines`) and by it to `write`, which belongs to the
+        session's process: it notes the image in the folder before its files are made. An image that
+        cannot be done is a line too, with its `error`; what is raised here ends the run, and what
+        was finished stays.
         """
         ...
 

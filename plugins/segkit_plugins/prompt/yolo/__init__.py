@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from segkit_plugins.prompt._detection import as_prompts, read_names, renamed
 from segkit_plugins.prompt.yolo.heads import Head, head_of, suppress
 from segkit_plugins.prompt.yolo.letterbox import GREY, Letterbox
 from segkit_plugins.shared.name_tables import restricted
+from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import first_line
 
 SIDE = 640
@@ -116,8 +118,8 @@ class Yolo(Prompter):
 
     def weight_files(self) -> Mapping[str, Path]:
         """The model, and the file of its large arrays if they lie apart."""
-        apart = self.weights.with_name(f"{self.weights.name}.data")
-        return {"yolo": self.weights, **({"yolo-data": apart} if apart.is_file() else {})}
+        apart = Path(f"{self.weights}.data")
+        return {"yolo": self.weights, **({"yolo-data": apart} if os.path.isfile(apart) else {})}  # noqa: PTH113
 
     def __call__(self, image: Image) -> Prompts:
         """A prompt with a box for each detection; none if nothing is found."""
@@ -148,11 +150,14 @@ class Yolo(Prompter):
             import onnxruntime
         except ModuleNotFoundError:
             raise MissingExtraError("--prompt yolo", "ONNX Runtime", "yolo") from None
-        if not self.weights.is_file():
+        try:
+            check_file(self.weights)
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            reason = "there is no such file" if gone else error.strerror
             raise UsageError(
-                f"--yolo.weights {self.weights}: there is no such file; give a YOLO that was "
-                "exported to ONNX"
-            )
+                f"--yolo.weights {self.weights}: {reason}; give a YOLO that was exported to ONNX"
+            ) from None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what matters is raised
         providers = ["CPUExecutionProvider"]

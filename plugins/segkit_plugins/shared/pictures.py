@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit import BACKGROUND, VOID, Prompts, palette
+from segkit import BACKGROUND, VOID, Labels, Masks, Prompts, palette
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -202,6 +202,48 @@ class Panel:
         self.picture = picture
         self.key = dict(key or {})
         self.role = role
+
+
+def mask_panel(
+    photo: RGB,
+    masks: Masks | None,
+    labels: Labels | None,
+    scale: Scale,
+    scores: Mapping[str, float],
+) -> Panel:
+    """The class map, or without one the masks in a colour each; every mask has its outline."""
+    quality = None if masks is None else masks.overall
+    figures = [] if quality is None else [f"quality {quality:.2f}"]
+    figures += [f"IoU {scores['iou']:.2f}"] if "iou" in scores else []
+    said = f" ({', '.join(figures)})" if figures else ""
+    if labels is None:
+        assert masks is not None
+        ids = np.zeros(scale.size, np.int32)
+        for number, mask in enumerate(masks.arrays(), 1):
+            ids[scale.labels(mask) > 0] = number + (number >= VOID)
+        names = {}
+    else:
+        ids = scale.labels(labels.ids)
+        names = _named(ids, labels)
+    edges = outline(ids)
+    for mask in () if masks is None else masks.arrays():
+        edges |= outline(scale.labels(mask))
+    return Panel(f"mask{said}", tinted(photo, ids, edges), names, role="mask")
+
+
+def label_panel(
+    title: str, photo: RGB, labels: Labels, scale: Scale, instances: NDArray[np.int32] | None
+) -> Panel:
+    """A class map, with the outlines of its objects where they are known."""
+    ids = scale.labels(labels.ids)
+    edges = outline(ids) if instances is None else outline(scale.labels(instances)) | outline(ids)
+    return Panel(title, tinted(photo, ids, edges), _named(ids, labels))
+
+
+def _named(ids: NDArray[np.int32], labels: Labels) -> dict[int, str]:
+    """The classes that are in the picture, by name where they have one."""
+    present = [i for i in np.unique(ids).tolist() if i not in (BACKGROUND, VOID)]
+    return {i: labels.classes.get(i, f"class {i}") for i in present}
 
 
 def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:

@@ -1,0 +1,101 @@
+"""Finished lines reach the disk: first their files, then they, some of them at once.
+
+A thread of its own does so, for a disk takes long to say that it has written, and many files take
+little longer than one. What finishes while it waits is its next lot. A line is written as soon as
+its files are safe, so a run that is cut off has at most one lot to do again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from segkit.running.folder import Record, disk_error
+from segkit.running.owned import Line, files_named
+from segkit.values.files import sync_files
+
+PAUSE = 0.2
+"""Seconds that it gathers lines, unless it is to end."""
+
+
+class Keeper:
+    """Keeps the lines of one session. `records`: recipe to its folder."""
+
+    def __init__(self, records: Mapping[str, Record]) -> None:
+        self.records = records
+        self._waiting: deque[tuple[str, Line]] = deque()
+        self._known: set[Path] = set()
+        """Folders that have reached the disk, and their own folders."""
+        self._ending = threading.Event()
+        self._changed = threading.Event()
+        self._fault: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def add(self, recipe: str, line: Line) -> None:
+        """Take a line whose files are written.
+
+        Raises `SegkitError` where the disk has refused an earlier one.
+        """
+        if self._fault is not None:
+            raise self._fault
+        self._waiting.append((recipe, line))
+        self._changed.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="segkit-keeper")
+            self._thread.start()
+
+    def close(self) -> None:
+        """Return when all lines are kept. Raises `SegkitError` where the disk has refused one."""
+        self._ending.set()
+        self._changed.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._fault is not None:
+            raise self._fault
+
+    def _work(self) -> None:
+        while self._fault is None and (self._waiting or not self._ending.is_set()):
+            self._changed.wait()
+            self._ending.wait(PAUSE)
+            self._changed.clear()
+            lot = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            try:
+                self._keep(lot)
+            except Exception as error:  # told by the thread that adds and closes
+                self._fault = error
+
+    def _keep(self, lot: list[tuple[str, Line]]) -> None:
+        """Files, folders, lines, each when the one before is safe."""
+        several: dict[str, list[Line]] = {}
+        for recipe, line in lot:
+            several.setdefault(recipe, []).append(line)
+        recipe = ""
+        try:
+            files: set[Path] = set()
+            for recipe, lines in several.items():
+                directory = self.records[recipe].directory
+                files |= {directory / name for line in lines for name in files_named(line)}
+            folders = {path.parent for path in files}
+            above = {p for r in several for p in self._above(self.records[r].directory, folders)}
+            sync_files({*files, *(self.records[name].notes for name in several)}, folders | above)
+            self._known |= above
+            for recipe, lines in several.items():
+                self.records[recipe].append(lines)
+            sync_files(self.records[name].results for name in several)
+        except OSError as error:
+            record = self.records[recipe or next(iter(several))]
+            raise disk_error(error, record.directory, record.kept) from error
+
+    def _above(self, directory: Path, folders: set[Path]) -> set[Path]:
+        """The folders up to a run's own that were not there before."""
+        between = {p for folder in folders for p in folder.parents if directory in p.parents}
+        return ({directory, directory.parent} | between) - self._known
+
+
+def closed(keeper: Keeper) -> None:
+    """Keep what can be kept while something else goes wrong, which is then told."""
+    with suppress(Exception):
+        keeper.close()

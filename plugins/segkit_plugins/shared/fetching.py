@@ -1,0 +1,6 @@
+"""Fetching weights from where a library keeps them: over https, bounded, checked."""
+
+from __future__ import annotations
+
+from segkit.plugins.weights import fetch as fetch
+from segkit.plugins.weights import split_revision as split_revision

@@ -1,0 +1,1 @@
+"""Review: the masks of a finished run, kept, rejected or corrected."""
