@@ -103,6 +103,11 @@ def test_masks_are_the_same_in_either_form(stack):
         assert np.array_equal(one.masks, other.masks)
         assert np.array_equal(one.logits, other.logits)
         assert one.names == other.names
+    assert repr(packed) == repr(dense)
+    for one, other in zip(packed, dense, strict=True):
+        assert np.array_equal(one, other)
+        assert np.array_equal(one.logits, other.logits)
+        assert repr(one) == repr(other)
     for i in range(9):
         place, inside = packed.cut_out(i)
         whole = np.zeros(SIZE, bool)

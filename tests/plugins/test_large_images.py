@@ -148,14 +148,28 @@ def test_writers(tmp_path, name, found, packed):
     assert content(tmp_path / "dense") == content(tmp_path / "packed")
 
 
-@pytest.mark.parametrize("name", ["disagreement", "adaptive-background"])
-def test_second_looks(name, found, packed):
+def looked_at(step, masks, **more):
+    """What a second look asks after these masks."""
     heat = Heatmap(np.linspace(0, 1, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE))
-    prompts = Prompts([Prompt([[5 + i, 5 + i]], name="cat") for i in range(len(found) // 3 + 1)])
-    step = step_of("prompt", name)
-    one, other = (step.refine(prompts=prompts, masks=m, heatmap=heat) for m in (found, packed))
-    assert one is not None
-    assert [p.points.tolist() for p in one] == [p.points.tolist() for p in other]
+    count = int(masks.prompt.max()) + 1
+    prompts = Prompts([Prompt([[5 + i, 5 + i]], name="cat") for i in range(count)])
+    asked = step.refine(prompts=prompts, masks=masks, heatmap=heat, **more)
+    return [p.points.tolist() for p in asked]
+
+
+def test_disagreement(found, packed):
+    step = step_of("prompt", "disagreement")
+    assert looked_at(step, found) == looked_at(step, packed)
+
+
+@pytest.mark.parametrize("evidence", ["heat", "edges"])
+def test_adaptive_background(evidence, found, packed):
+    step = step_of("prompt", "adaptive-background", evidence=evidence, contrast=0)
+    one, other = (
+        looked_at(step, masks, image=picture(), ask=lambda _, masks=masks: masks)
+        for masks in (found, packed)
+    )
+    assert one == other
 
 
 # ---- segmenters and saliency -------------------------------------------------------------------
