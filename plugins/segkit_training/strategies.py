@@ -183,6 +183,7 @@ class Strategies:
                 "masks": self.selector(masks),
                 "heatmap": question.heat,
                 "image": image,
+                "ask": lambda prompts: _together(self.sam, image, [prompts])[0],
             }
             for step in question.group:
                 names = type(step).inputs_of("refine").all if hasattr(step, "refine") else ()

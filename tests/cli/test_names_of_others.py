@@ -145,5 +145,5 @@ def test_visible_keeps_what_is_harmless():
 
 def test_a_backslash_in_a_files_name_is_no_folder(photos):
     path = photos / "photos/back\\slash.png"
-    assert read_image(path).name == "back-slash"
-    assert unique_names([path, "back-slash.jpg"]) == ("back-slash", "back-slash-2")
+    assert read_image(path).name == "back_slash"
+    assert unique_names([path, "back_slash.jpg"]) == ("back_slash", "back_slash-2")

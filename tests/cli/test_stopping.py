@@ -92,15 +92,21 @@ def names(out):
     return [json.loads(line)["name"] for line in results(out).read_text().splitlines()]
 
 
+def heeding():
+    """A background job of a shell has SIGINT ignored, and one behind nohup SIGHUP."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-@pytest.mark.parametrize("command", GOES_ON)
+@pytest.mark.parametrize(
+    "command", [GOES_ON[0], *(pytest.param(c, marks=pytest.mark.slow) for c in GOES_ON[1:])]
+)
 def test_a_signal_ends_it_with_a_sentence_and_it_goes_on(tmp_path, plugin, command, number):
     if number != signal.SIGTERM and command != "run":
         pytest.skip("the commands share what catches the others")
     out = tmp_path / "out"
-    # A background job of a shell has SIGINT ignored.
-    reset = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    process = started(*arguments(command, plugin, out), **reset)
+    process = started(*arguments(command, plugin, out), preexec_fn=heeding)
     until(lambda: count(out) >= 2, process)
     process.send_signal(number)
     told = process.communicate(timeout=60)[1]

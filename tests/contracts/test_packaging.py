@@ -68,8 +68,9 @@ def test_what_lies_in_shared_serves_plugins_of_several_kinds():
         for path in (plugins / "shared").glob("*.py")
         if path.stem != "__init__"
     }
-    for path in plugins.rglob("*.py"):
-        kind = path.relative_to(plugins).parts[0]
+    pages = ROOT / "plugins/segkit_ui"
+    for path in (*plugins.rglob("*.py"), *pages.rglob("*.py")):
+        kind = path.relative_to(plugins).parts[0] if path.is_relative_to(plugins) else pages.name
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 by = f"segkit_plugins.shared.{path.stem}" if kind == "shared" else kind

@@ -229,7 +229,7 @@ FOUND = {
     ),
     "two-of-a-name": (
         "names_are_different_texts",
-        "dataset 'two-of-a-name' names two images 'a'; segkit.unique_names makes them differ",
+        "should give each image a name of its own (see segkit.unique_names), but has 'a' twice",
     ),
     "undeclared": (
         "figures_are_those_that_it_declares",

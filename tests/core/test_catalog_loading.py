@@ -152,7 +152,7 @@ USED = "'own' from mine 1.0 could not be used: "
         (
             module(f'name = "own"\n{CALL}\ndef refine(self, labels): ...', "[Own]"),
             USED + "Own.refine asks for 'labels', but refine of a prompt can only ask for "
-            "prompts, masks, heatmap, image, look",
+            "prompts, masks, heatmap, image, look, ask",
         ),
         (
             module(f'name = "own"\n{CALL}\n__call__.__signature__ = 5', "[Own]"),

@@ -168,7 +168,8 @@ class Catalog:
         if entry.status == "unsupported":
             raise PluginError(str(entry.error))
         if entry.target not in self._modules:
-            import segkit.plugins.steps  # noqa: F401 - what fails in it is no fault of the plugin's
+            if entry.kind != COMMAND:  # what fails in it is no fault of the plugin's
+                import segkit.plugins.steps  # noqa: F401
 
             try:
                 with plugin_code():
