@@ -229,7 +229,8 @@ FOUND = {
     ),
     "two-of-a-name": (
         "names_are_different_texts",
-        "should give each image a name of its own (see segkit.unique_names), but has 'a' twice",
+        "dataset 'two-of-a-name' from segkit-wrong 1.0 should give each image a name of its own "
+        "(see segkit.unique_names), but has 'a' twice",
     ),
     "undeclared": (
         "figures_are_those_that_it_declares",

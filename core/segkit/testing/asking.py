@@ -200,6 +200,13 @@ def _feed(found: Any, value: Any, seen: set[int]) -> None:
         found.update(type(value).__name__.encode())
         for one in value:
             _feed(found, one, seen)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        seen.add(id(value))
+        found.update(type(value).__name__.encode())
+        for field in dataclasses.fields(
+            value
+        ):  # not what a value works out when it is asked, and keeps
+            _feed(found, getattr(value, field.name), seen)
     elif hasattr(value, "__dict__"):
         seen.add(id(value))
         found.update(type(value).__name__.encode())
