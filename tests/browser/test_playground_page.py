@@ -13,42 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import find_browser
+from playground_plugin import PLUGIN
 
 from segkit import Recipe, write_png
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
-
-PLUGIN = '''"""A prompter that asks for the middle."""
-
-from typing import Annotated, Literal
-
-from pydantic import Field
-
-from segkit import Image, Prompt, Prompter, Prompts, hookimpl
-
-
-class Middle(Prompter):
-    """The middle of the image, moved to the right; raises where it is told to."""
-
-    name = "middle"
-
-    shift: Annotated[float, Field(ge=-0.4, le=0.4)] = 0.0
-    """How far to the right, as a share of the width."""
-    mood: Literal["calm", "angry"] = "calm"
-    """angry: it raises."""
-
-    def __call__(self, image: Image) -> Prompts:
-        if self.mood == "angry":
-            raise RuntimeError("not <b>today</b>")
-        height, width = image.size
-        return Prompts((Prompt(points=[(width * (0.5 + self.shift), height / 2)]),))
-
-
-@hookimpl
-def segkit_prompters():
-    return [Middle]
-'''
 
 
 @pytest.fixture(scope="module")

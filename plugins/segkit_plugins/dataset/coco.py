@@ -27,7 +27,7 @@ from segkit import (
     unique_names,
 )
 from segkit_plugins.dataset._run_lengths import decode, rasteriser
-from segkit_plugins.shared.reading import read_bytes
+from segkit_plugins.shared.reading import first_problem, read_bytes
 
 
 class _Photo(BaseModel):
@@ -194,11 +194,9 @@ class Coco(Dataset):
                 "give a COCO JSON file as --coco.annotations"
             ) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise UsageError(
                 f"'{self.annotations}' is no COCO JSON file with images, annotations and "
-                f"categories: {f'{place}: ' if place else ''}{first['msg']}; correct it or give "
+                f"categories: {first_problem(error)}; correct it or give "
                 "another"
             ) from None
         self._check_inside(file.images)

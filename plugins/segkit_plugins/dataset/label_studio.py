@@ -26,7 +26,7 @@ from segkit import (
 from segkit_plugins.dataset._regions import Point, Region, ellipse, numbered, polygon, truth_of
 from segkit_plugins.shared import brush_rle
 from segkit_plugins.shared.name_tables import class_names
-from segkit_plugins.shared.reading import read_bytes
+from segkit_plugins.shared.reading import first_problem, read_bytes
 
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 """What Label Studio sets before the name of a file that was uploaded."""
@@ -206,11 +206,9 @@ class LabelStudio(Dataset):
                 "file that Label Studio has exported as JSON as --label-studio.annotations"
             ) from None
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise UsageError(
                 f"'{self.annotations}' is no list of tasks as Label Studio exports it: "
-                f"{f'{place}: ' if place else ''}{first['msg']}; export it in the format 'JSON', "
+                f"{first_problem(error)}; export it in the format 'JSON', "
                 "not 'JSON-MIN'"
             ) from None
 

@@ -34,7 +34,7 @@ from segkit_plugins.dataset._regions import (
     truth_of,
 )
 from segkit_plugins.shared.name_tables import class_names
-from segkit_plugins.shared.reading import read_bytes
+from segkit_plugins.shared.reading import first_problem, read_bytes
 
 BACKGROUND, IGNORED = "_background_", "__ignore__"
 """labelme's own labels for what is no object, and for what is to be left out."""
@@ -194,11 +194,9 @@ def _read(path: Path) -> _File:
             f"'{path}' cannot be read ({error.strerror}); change its permissions or leave it out"
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         raise BadImageError(
             f"'{path}' is no file of labelme with shapes and imagePath: "
-            f"{f'{place}: ' if place else ''}{first['msg']}; save it again or leave it out"
+            f"{first_problem(error)}; save it again or leave it out"
         ) from None
 
 

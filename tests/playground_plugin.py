@@ -1,0 +1,32 @@
+"""A third party's prompter for the tests of the playground, as a single file holds it."""
+
+PLUGIN = '''"""A prompter that asks for the middle."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from segkit import Image, Prompt, Prompter, Prompts, hookimpl
+
+
+class Middle(Prompter):
+    """The middle of the image, moved to the right; raises where it is told to."""
+
+    name = "middle"
+
+    shift: Annotated[float, Field(ge=-0.4, le=0.4)] = 0.0
+    """How far to the right, as a share of the width."""
+    mood: Literal["calm", "angry"] = "calm"
+    """angry: it raises."""
+
+    def __call__(self, image: Image) -> Prompts:
+        if self.mood == "angry":
+            raise RuntimeError("not <b>today</b>")
+        height, width = image.size
+        return Prompts((Prompt(points=[(width * (0.5 + self.shift), height / 2)]),))
+
+
+@hookimpl
+def segkit_prompters():
+    return [Middle]
+'''
