@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from playground_plugin import PLUGIN
 
 from segkit import Recipe, write_png
 
-pytest.importorskip("gradio")
-sync_api = pytest.importorskip("playwright.sync_api")
+MISSING = [name for name in ("gradio", "playwright") if find_spec(name) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason="needs segkit[test-all]")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,8 @@ def chromium():
     program = find_browser()
     if program is None:
         pytest.skip("needs Chromium")
+    from playwright import sync_api
+
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser

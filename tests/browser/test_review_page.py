@@ -10,17 +10,19 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from browser import find_browser
 from PIL import Image as Picture
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in segkit[test-all]")
-pytest.importorskip("gradio", reason="gradio is in segkit[ui]")
-
 PROGRAM = find_browser()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
+MISSING = [name for name in ("gradio", "playwright") if find_spec(name) is None]
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason="needs segkit[test-all]"),
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed"),
+]
 
 NASTY = "<img src=x onerror=window.bad=1>"
 """The name of a class; a file's name may hold no slash, so this one closes no tag."""
@@ -92,7 +94,9 @@ def serve():
 
 @pytest.fixture(scope="module")
 def chromium():
-    with playwright.sync_playwright() as driver:
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
         yield browser
         browser.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from segkit.cli.main import main
 
-pytest.importorskip("gradio")
+pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is in segkit[ui]")
 
 
 @pytest.fixture
