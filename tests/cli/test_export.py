@@ -6,7 +6,7 @@ import json
 
 import pytest
 from PIL import Image as Picture
-from reading import results, summary
+from reading import labels, results, summary
 
 from segkit import Catalog
 
@@ -113,4 +113,122 @@ def test_what_cannot_be_exported_is_said(segkit, photos, tmp_path):
         1,
         "failed: shapes-00000 has no file in masks, for the run wrote none; run it again without "
         "--write none\n",
+    )
+
+
+@pytest.mark.parametrize("fuser", ["paint", "own"])
+def test_weak_masks_are_left_out_as_the_run_would_have(segkit, photos, tmp_path, fuser):
+    judged = (*STEPS, "--segmenter", "threshold", "--judge", "score")
+    judged += {
+        "paint": ("--paint.duplicates", 1, "--paint.overlap", "order"),
+        "own": ("--plugin", tmp_path / "own.py", "--fuser", "upside-down"),
+    }[fuser]
+    (tmp_path / "own.py").write_text(UPSIDE_DOWN)
+    assert segkit("run", photos, *judged, "-o", "all").code == 0
+    qualities = sorted(m["quality"] for line in results(tmp_path / "all") for m in line["masks"])
+    least = qualities[len(qualities) // 2]
+    assert qualities[0] < least
+    flags = ("--least-quality", f"{least - 1e-7:.7f}")
+    done = segkit("run", photos, *judged, *flags, *WRITE, "-o", "strict")
+    assert done.code == 0, done.err
+    count = summary(tmp_path / "strict")["left_out"]
+    masks = {p: p.read_bytes() for p in (tmp_path / "all/masks").rglob("*") if p.is_file()}
+    more = judged[judged.index("--plugin") : judged.index("--fuser")] if fuser == "own" else ()
+    done = segkit("export", "all", *WRITE, *flags, *more)
+    assert done.code == 0, done.err
+    plural = "" if count == 1 else "s"
+    assert f"left out: {count} mask{plural} of a quality under {least:g}" in done.out
+    assert content(tmp_path / "all") == content(tmp_path / "strict")
+    assert {p: p.read_bytes() for p in masks} == masks
+    # All of them are there again without the flag.
+    assert "left out" not in segkit("export", "all", *WRITE, *more).out
+    assert content(tmp_path / "all") != content(tmp_path / "strict")
+
+
+UPSIDE_DOWN = """
+from segkit import Fuser, Image, Labels, Masks, hookimpl
+import numpy as np
+
+
+class UpsideDown(Fuser):
+    '''Every mask is a thing, the first on top.'''
+
+    name = "upside-down"
+
+    def __call__(self, image: Image, masks: Masks) -> Labels:
+        ids = np.zeros(image.size, np.int32)
+        for mask in masks.masks[::-1]:
+            ids[mask] = 1
+        return Labels(ids, {1: "thing"})
+
+
+@hookimpl
+def segkit_fusers():
+    return [UpsideDown]
+"""
+
+
+def test_what_a_class_map_shows_beside_the_masks_stays(segkit, photos, tmp_path):
+    (tmp_path / "map.py").write_text(CLASS_MAP)
+    flags = ("--plugin", tmp_path / "map.py", "--only", "map")
+    steps = ("--segmenter", "threshold", "--segmenter", "left-half", "--judge", "score")
+    assert segkit("run", photos, *flags, *STEPS, *steps, "-o", "out").code == 0
+    done = segkit("export", "out", "--write", "voc", "--least-quality", 1, *flags)
+    assert done.code == 0, done.err
+    assert "left out: " in done.out
+    for line in results(tmp_path / "out"):
+        assert all(mask["quality"] < 1 for mask in line["masks"])
+        root = tmp_path / "out/voc/VOCdevkit/VOC2012"
+        ids = labels(root / f"SegmentationClass/{line['name']}.png")
+        assert (ids[:, :4] > 0).any()
+        assert not (ids[:, 48:] % 255).any()
+
+
+CLASS_MAP = """
+from segkit import Image, Labels, Segmenter, hookimpl
+import numpy as np
+
+
+class LeftHalf(Segmenter):
+    '''The left half of every image.'''
+
+    name = "left-half"
+
+    def __call__(self, image: Image) -> Labels:
+        ids = np.zeros(image.size, np.int32)
+        ids[:, : image.size[1] // 2] = 1
+        return Labels(ids, {1: "left"})
+
+
+@hookimpl
+def segkit_segmenters():
+    return [LeftHalf]
+"""
+
+
+def test_what_cannot_be_chosen_by_quality_is_said(segkit, photos, tmp_path):
+    def sentence(*words):
+        done = segkit("export", "out", *words)
+        assert done.code == 2
+        return done.err.replace("\n", " ").removeprefix("Error: ").strip()
+
+    least = ("--least-quality", 0.5)
+    assert segkit("run", photos, *FLAGS, "-o", "out").code == 0
+    assert sentence("--write", "coco", "--least-quality", "1.5") == (
+        "--least-quality should be from 0 to 1, but is 1.5"
+    )
+    assert "should be from 0 to 1, but is nan" in sentence(
+        "--write", "coco", "--least-quality", "nan"
+    )
+    name = min(photos.iterdir()).stem
+    assert sentence("--write", "coco", *least) == (
+        "--least-quality 0.5 goes by what a judge says of each mask, and the masks of "
+        f"{name} in 'out' have no quality; run again with --judge, such as --judge learned"
+    )
+    assert not (tmp_path / "out/coco").exists()
+    judged = ("--judge", "score", "-o", "out", "--overwrite")
+    assert segkit("run", photos, *FLAGS, *judged).code == 0
+    assert sentence("--write", "masks", *least) == (
+        "--write masks --least-quality 0.5 would write over the masks of 'out', from which it "
+        "chooses; leave one of them out"
     )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from segkit import Catalog
 from segkit.cli.main import main
+from segkit_ui.review.desk import Desk
 
 
 def run(capsys, *arguments):
@@ -98,3 +100,37 @@ def test_a_corrected_mask_that_is_gone_fails_its_image_alone(decided, capsys):
     assert (code, out) == (1, f"2 images exported: {decided}/reviewed/coco\n")
     assert err.startswith("failed: '")
     assert err.endswith("does not exist; check the name\n")
+
+
+def test_what_a_judge_doubts_is_left_out_but_not_what_a_person_drew(photos, tmp_path, capsys):
+    files = [photos / f"p0{i}.png" for i in range(4)]
+    out = tmp_path / "judged"
+    steps = ("--saliency", "none", "--prompt", "center", "--judge", "score", "--quiet")
+    assert run(capsys, "run", *files, *steps, "--device", "cpu", "-o", out)[0] == 0
+    desk = Desk(out, Catalog(third_party=False))
+    box = {"points": [], "signs": [], "box": [16, 14, 41, 37]}
+    for name in ("p00", "p01", "p02"):
+        desk.decide({"image": name, "mask": 0, "decision": "keep"})
+    desk.decide({"image": "p03", "mask": 0, "decision": "corrected", "prompt": box})
+    desk.corrector.close()
+    quality = {n: desk.run.lines[n].masks[0].quality for n in ("p00", "p01", "p02", "p03")}
+    weakest, middle, best = sorted(list(quality)[:3], key=quality.get)
+    assert quality[weakest] < quality[middle]
+    flags = ("export", out, "--write", "coco", "--reviewed", "keep,corrected", "--least-quality")
+    least = quality[middle]
+    code, printed, err = run(capsys, *flags, least)
+    assert (code, err) == (0, "")
+    assert printed == (
+        f"3 images exported: {out}/reviewed/coco\nleft out: 1 mask of a quality under {least:g}\n"
+    )
+    masks = sorted(p.stem for p in (out / "reviewed/masks").glob("*.png"))
+    assert masks == sorted({middle, best, "p03"})
+    code, printed, _ = run(capsys, *flags, 1)
+    assert (code, printed.splitlines()[0]) == (0, f"1 image exported: {out}/reviewed/coco")
+    keep = ("export", out, "--write", "coco", "--reviewed", "keep", "--least-quality", 1)
+    code, _, err = run(capsys, *keep)
+    assert (code, err.replace("\n", " ")) == (
+        2,
+        f"Error: --least-quality 1: of the 3 masks asked for in '{out}' all have a lower quality; "
+        "lower it ",
+    )

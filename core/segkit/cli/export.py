@@ -12,7 +12,7 @@ from segkit.cli.options import PlanCommand, completed, kind_options
 from segkit.cli.terminal import echo
 from segkit.errors import UsageError
 
-SHARED = ("split", "plugin", "only", "quiet", "debug")
+SHARED = ("least_quality", "split", "plugin", "only", "quiet", "debug")
 """The flags of `segkit run` that it takes."""
 
 
@@ -29,7 +29,8 @@ def command() -> click.Command:
         "\b\n"
         "  segkit export labels --write coco\n"
         "  segkit export labels --write yolo --split 0.8\n"
-        "  segkit export labels --write coco --reviewed keep,corrected\n",
+        "  segkit export labels --write coco --reviewed keep,corrected\n"
+        "  segkit export labels --write coco --least-quality 0.6\n",
         params=[
             click.Argument(["directory"], type=click.Path(path_type=Path), metavar="DIR"),
             *kind_options(("writer",)),
@@ -46,6 +47,7 @@ def command() -> click.Command:
 @click.pass_context
 def _export(ctx: click.Context, /, directory: Path, reviewed: str | None, **params: Any) -> int:
     from segkit.running.export import export
+    from segkit.running.notes import left_out_note
     from segkit.running.recipe import make_step
     from segkit.running.review import decisions_named
     from segkit.running.reviewed import FOLDER, export_reviewed
@@ -55,10 +57,12 @@ def _export(ctx: click.Context, /, directory: Path, reviewed: str | None, **para
     if not parts:
         raise UsageError("export needs a format; add --write, such as --write coco")
     writers: Any = [make_step(catalog, "writer", part.name, part.options) for part in parts]
+    least = params["least_quality"] or 0.0
     if reviewed is None:
-        done = export(directory, writers, catalog)
+        done = export(directory, writers, catalog, least_quality=least)
     else:
-        done = export_reviewed(directory, writers, catalog, decisions_named(reviewed))
+        wanted = decisions_named(reviewed)
+        done = export_reviewed(directory, writers, catalog, wanted, least_quality=least)
         directory = directory / FOLDER
     for sentence in done.failed.values():
         echo(f"failed: {sentence}", err=True)
@@ -66,4 +70,6 @@ def _export(ctx: click.Context, /, directory: Path, reviewed: str | None, **para
         folders = ", ".join(str(directory / writer.name) for writer in writers)
         plural = "" if done.images == 1 else "s"
         echo(f"{done.images} image{plural} exported: {folders}")
+        if done.left_out:
+            echo(left_out_note(done.left_out, least))
     return 1 if done.failed else 0

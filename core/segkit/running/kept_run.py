@@ -74,12 +74,6 @@ class KeptRun:
         """results.jsonl."""
         return self.directory / "results.jsonl"
 
-    def write(self, name: str, writers: Sequence[Writer]) -> list[str]:
-        """Write an image's files. Raises `SegkitError`."""
-        line = self.lines[name]
-        outcome = Outcome("", name, **self.values(line))
-        return written(writers, outcome, self.directory, self.classes, line.scores)
-
     def values(self, line: ResultLine) -> dict[str, Any]:
         """`image`, `prompts`, `masks` and `labels` of an image, each where there is one.
 

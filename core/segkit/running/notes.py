@@ -99,10 +99,7 @@ class Findings:
             what = f"no {_listed(sought)} found" if sought else "no mask"
             notes.append(f"{what}: {_counted(self.empty)}")
         if self.left_out:
-            notes.append(
-                f"left out: {self.left_out} mask{'s' * (self.left_out != 1)} of a quality under "
-                f"{plan.least_quality:g}"
-            )
+            notes.append(left_out_note(self.left_out, plan.least_quality))
         if foreign:
             notes.append(
                 f"{', '.join(foreign)}: no class that was found, such as "
@@ -127,6 +124,11 @@ class Findings:
                 f"{DOUBTFUL:g}): {_first(doubtful)}"
             )
         return notes
+
+
+def left_out_note(count: int, least: float) -> str:
+    """How many masks were judged too weak."""
+    return f"left out: {count} mask{'s' * (count != 1)} of a quality under {least:g}"
 
 
 def shown_in(labels: Labels | None) -> list[int]:

@@ -173,8 +173,7 @@ def plan(
     kinds, groups = _sorted(steps)
     if rounds < 1:
         raise UsageError(f"--rounds should be 1 or more, but is {rounds}")
-    if not 0 <= least_quality <= 1:
-        raise UsageError(f"--least-quality should be from 0 to 1, but is {least_quality}")
+    check_least_quality(least_quality)
     _check_numbers(kinds, groups)
 
     def single(kind: str) -> Step | None:
@@ -210,6 +209,12 @@ def plan(
         metrics=(*chosen.metrics, *(s for s in extra if isinstance(s, Metric))),
         writers=(*chosen.writers, *(s for s in extra if isinstance(s, Writer))),
     )
+
+
+def check_least_quality(least: float) -> None:
+    """Raise `UsageError` outside of 0 to 1."""
+    if not 0 <= least <= 1:
+        raise UsageError(f"--least-quality should be from 0 to 1, but is {least}")
 
 
 def _sorted(

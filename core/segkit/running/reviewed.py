@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from segkit.errors import PlanError, SegkitError, UsageError
-from segkit.kinds import BUNDLED, KINDS, MASK_WRITER, flag_of
+from segkit.errors import SegkitError, UsageError
+from segkit.kinds import MASK_WRITER
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.contract import blamed, check_output
+from segkit.plugins.contract import blamed
 from segkit.plugins.finishing import finish, finishes
-from segkit.plugins.steps import Fuser, Writer
-from segkit.running.export import KEPT, Exported
+from segkit.plugins.steps import Writer
+from segkit.running.export import Exported, check_inputs, open_steps
 from segkit.running.folder import Record
 from segkit.running.kept_run import KeptRun, written
 from segkit.running.lines import masks_record, prompts_record
 from segkit.running.notes import shown_in
-from segkit.running.plan import missing_input
-from segkit.running.recipe import make_step, read_toml
+from segkit.running.recipe import read_toml
 from segkit.running.records import ResultLine
 from segkit.running.review import Decision, Key, corrected_mask, read_decisions, standing
+from segkit.running.sifting import Threshold, make_fuser, painted
 from segkit.running.walk import Outcome
 from segkit.values.types import VOID, Masks, Prompt, Prompts
 
@@ -38,24 +38,26 @@ FOLDER = "reviewed"
 
 
 def export_reviewed(
-    directory: Path, writers: Sequence[Writer], catalog: Catalog, wanted: Collection[str]
+    directory: Path,
+    writers: Sequence[Writer],
+    catalog: Catalog,
+    wanted: Collection[str],
+    *,
+    least_quality: float = 0.0,
 ) -> Exported:
     """Write the masks that were decided about as `wanted` says, such as {'keep', 'corrected'}.
 
     An image takes part if one of its masks does, or if it was kept as one that shows nothing; its
-    other masks are left out. What an earlier call left in the folder goes first.
+    other masks are left out, also those of the run's own that its judge holds for worse than
+    `least_quality`. What an earlier call left in the folder goes first.
 
-    Raises `UsageError` where the folder is no finished run of one recipe or nobody has decided so
-    about any mask, `PlanError` for writers that need what a run does not keep, and what opening a
-    step raises.
+    Raises `UsageError` where the folder is no finished run of one recipe, nobody has decided so
+    about any mask, or none of those is good enough, `PlanError` for writers that need what a run
+    does not keep, and what opening a step raises.
     """
     run = KeptRun.open(directory, catalog)
-    for writer in writers:
-        if (name := missing_input(writer, KEPT)) is not None:
-            raise PlanError(
-                f"--{flag_of('writer')} {writer.name} needs '{name}', which a run does not keep; "
-                "run again with it"
-            )
+    check_inputs(writers)
+    threshold = Threshold.of(run, least_quality)
     decided = standing(read_decisions(directory), run.lines)
     chosen = {key: d for key, d in decided.items() if d.decision in wanted}
     if not chosen:
@@ -64,7 +66,21 @@ def export_reviewed(
             f"--reviewed {asked}: of the masks in '{directory}' {len(decided)} are decided about, "
             f"and none so; look through them by segkit review {directory}"
         )
-    return _Export(run, chosen, writers).all(directory / FOLDER)
+    good = {name: {*threshold.kept(run.lines[name])} for name, _ in chosen}
+    strong = {
+        (name, place): decision
+        for (name, place), decision in chosen.items()
+        # What a person has drawn no judge has seen.
+        if decision.file or place is None or place in good[name]
+    }
+    if not strong:
+        raise UsageError(
+            f"--least-quality {least_quality:g}: of the {len(chosen)} masks asked for in "
+            f"'{directory}' all have a lower quality; lower it"
+        )
+    done = _Export(run, strong, writers).all(directory / FOLDER)
+    done.left_out = len(chosen) - len(strong)
+    return done
 
 
 class _Export:
@@ -74,9 +90,7 @@ class _Export:
         self, run: KeptRun, chosen: Mapping[Key, Decision], writers: Sequence[Writer]
     ) -> None:
         self.run, self.chosen = run, chosen
-        fuser = make_step(run.catalog, "fuser", f"{BUNDLED}:{KINDS['fuser'].defaults[0]}", {})
-        assert isinstance(fuser, Fuser)
-        self.fuser: Any = fuser
+        self.fuser = make_fuser(run.catalog)
         own = () if any(w.name == MASK_WRITER for w in writers) else (run.reader,)
         self.writers = [*own, *writers]
         self.classes = dict(run.classes)
@@ -92,10 +106,7 @@ class _Export:
         record = Record(target, read_toml(self.run.directory / "recipe.toml"))
         names = list(dict.fromkeys(image for image, _ in self.chosen))
         with ExitStack() as stack:
-            for step in (self.fuser, *self.writers):
-                stack.callback(step.close)
-                with blamed(step, "could not be opened:"):
-                    step.open("cpu")
+            open_steps(stack, (self.fuser, *self.writers))
             record.start(overwrite=target.exists())
             for name in names:
                 try:
@@ -153,15 +164,8 @@ class _Export:
             quality=quality,
         )
         values["prompts"] = Prompts(tuple(prompts))
-        given = {
-            "image": values["image"],
-            "masks": values["masks"],
-            "prompts": values["prompts"],
-            "classes": dict(self.classes),
-        }
-        names_read = type(self.fuser).inputs().all
-        labels = self.fuser(**{n: given[n] for n in names_read if n in given})
-        values["labels"] = check_output(self.fuser, labels, given)
+        del values["labels"]
+        values["labels"] = painted(self.fuser, values, self.classes)
 
     def _line(self, outcome: Outcome, files: Sequence[str]) -> dict[str, Any]:
         earlier = self.run.lines[outcome.name]
