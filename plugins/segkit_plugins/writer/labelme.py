@@ -21,13 +21,13 @@ class Labelme(_annotations.AnnotationWriter):
     """`labelme/NAME.json`, for labelme, with the photo beside it.
 
     Each part of an object is a polygon through the middles of its outermost pixels, made of few
-    vertices that a hand can drag: it leaves the mask's edge by up to a pixel, and islands and holes
-    of less than a fiftieth of the object are gone. With `tolerance` 0 and `least-part` 0 nothing is
-    lost: filling the polygons with their border, as labelme does, gives the mask back. The parts of
-    one object share a `group_id`. A hole is cut out by a seam from its left side. Overlaps stay,
-    and each polygon has the mask's `score`, and its `quality` where a judge took part. Where the
-    result is a class map without masks, each of its classes in an image is one object, with score
-    1.
+    vertices that a hand can drag: it leaves the mask's edge by up to three quarters of a pixel, and
+    islands and holes of less than a hundredth of the object are gone. With `tolerance` 0 and
+    `least-part` 0 nothing is lost: filling the polygons with their border, as labelme does, gives
+    the mask back. The parts of one object share a `group_id`. A hole is cut out by a seam from its
+    left side. Overlaps stay, and each polygon has the mask's `score`, and its `quality` where a
+    judge took part. Where the result is a class map without masks, each of its classes in an image
+    is one object, with score 1.
     """
 
     name = "labelme"
@@ -36,10 +36,10 @@ class Labelme(_annotations.AnnotationWriter):
     """Write the photos too: as JPEG, without loss as PNG, or not. labelme opens none of the files
     before a photo of that name (NAME.jpg) lies beside it."""
 
-    tolerance: NonNegativeFloat = 1.0
+    tolerance: NonNegativeFloat = 0.75
     """How far a polygon may leave the mask's edge, in pixels; 0 keeps each corner of each pixel."""
 
-    least_part: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    least_part: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Islands of an object and holes in it with less than this share of its pixels are left out and
     filled; its largest part stays. 0 keeps all."""
 
