@@ -2,6 +2,7 @@
 
 PLUGIN = '''"""A prompter that asks for the middle."""
 
+import time
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,12 +17,14 @@ class Middle(Prompter):
 
     shift: Annotated[float, Field(ge=-0.4, le=0.4)] = 0.0
     """How far to the right, as a share of the width."""
-    mood: Literal["calm", "angry"] = "calm"
-    """angry: it raises."""
+    mood: Literal["calm", "angry", "slow"] = "calm"
+    """angry: it raises. slow: it takes three seconds."""
 
     def __call__(self, image: Image) -> Prompts:
         if self.mood == "angry":
             raise RuntimeError("not <b>today</b>")
+        if self.mood == "slow":
+            time.sleep(3)
         height, width = image.size
         return Prompts((Prompt(points=[(width * (0.5 + self.shift), height / 2)]),))
 

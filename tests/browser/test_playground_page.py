@@ -206,6 +206,19 @@ def test_a_third_partys_plugin_appears_with_its_options_and_runs(page):
     page.wait_for_selector("[data-stage=Result]")
 
 
+def test_a_long_trial_is_cancelled(page):
+    choose(page, "prompt", "mine:middle")
+    assert page.is_hidden("#working")
+    page.select_option("[data-field=mood]", "slow")
+    page.click("#working button")
+    page.wait_for_selector("#says .error")
+    assert "cancelled; what was made until then is kept" in page.inner_text("#says .error")
+    assert page.is_hidden("#working")
+    assert page.input_value("[data-field=mood]") == "slow"
+    page.select_option("[data-field=mood]", "calm")
+    page.wait_for_selector("#says .error", state="detached")
+
+
 def test_the_recipe_is_saved_and_the_command_copied(page, folder, tmp_path):
     choose(page, "prompt", "topk")
     move(page, "k", 3)

@@ -12,7 +12,7 @@ from judge_toys import Share
 from toys import Best, Bright, Dice, Dim, Flood, Paint, Peak, Right, Squares, Wander, walk
 
 from segkit import Catalog, Heatmap, Image, PlanError, Recipe, Saliency, Transform, UsageError
-from segkit.running.interactive import Clicks, Interactive
+from segkit.running.interactive import Clicks, Interactive, TrialCancelledError
 from segkit.running.recipe import Part
 from segkit.running.value_cache import ValueCache, bytes_of
 
@@ -306,3 +306,17 @@ def test_what_was_used_last_stays():
     kept.shrink(["c"])
     assert kept.get("b") is None
     assert kept.get("c") is not None
+
+
+def test_a_trial_is_cancelled_before_a_step_and_what_was_made_is_kept(session, data, log):
+    image, truth = data[0]
+    with pytest.raises(TrialCancelledError, match="what was made until then is kept"):
+        session.trial(recipe(), image, truth, stopped=lambda: "dimmed" in log)
+    assert "encode" not in log
+    log.clear()
+    assert session.trial(recipe(), image, truth).error is None
+    assert "encode" in log
+    assert not {"seen", "dimmed", "open seen"} & {*log}
+    log.clear()
+    session.trial(recipe(), image, truth, stopped=lambda: True)  # nothing is left to do
+    assert log == []

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import pytest
 
+from segkit import Recipe
 from segkit.cli.main import main
+from segkit.running.recipe import Part
 
 pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is in segkit[ui]")
 
@@ -72,27 +77,47 @@ def test_what_is_no_address_device_or_plugin(refused, photos, tmp_path):
 
 
 def test_the_page_answers_what_it_should_not_be_sent_with_a_sentence(bench_of):
-    from segkit_ui.playground.page import answered
+    from segkit_ui.playground.page import Questions
 
     bench = bench_of()
     good = {"form": bench.start().model_dump(), "controls": True}
     for sent in (None, [], {"form": {"sides": []}}, {"form": {**good["form"], "photo": "x"}}):
-        answer = answered(bench, sent)
+        answer = Questions(bench).answer(sent)
         assert answer["stages"] is None
         assert answer["sentence"]
-    answer = answered(bench, good)
+    answer = Questions(bench).answer(good)
     assert answer["sentence"] == ""
     assert "data-stage" in answer["stages"]
     assert "bench-form" in answer["controls"]
-    assert answered(bench, {**good, "controls": False})["controls"] is None
+    assert Questions(bench).answer({**good, "controls": False})["controls"] is None
 
 
 def test_what_fails_in_the_page_itself_is_a_sentence_too(bench_of, monkeypatch):
-    from segkit_ui.playground.page import answered
+    from segkit_ui.playground.page import Questions
 
     bench = bench_of()
-    monkeypatch.setattr(bench, "stages", lambda form: 1 / 0)
-    answer = answered(bench, {"form": bench.start().model_dump()})
+    monkeypatch.setattr(bench, "stages", lambda *_: 1 / 0)
+    answer = Questions(bench).answer({"form": bench.start().model_dump()})
     assert answer["sentence"] == (
         "the playground itself failed: ZeroDivisionError: division by zero"
     )
+
+
+def test_a_question_is_cancelled_between_two_steps_and_others_are_not(bench_of):
+    from segkit_ui.playground.page import Questions
+
+    questions = Questions(bench_of())
+    recipe = Recipe({"prompt": (Part("mine:middle", {"mood": "slow"}),)})
+    form = bench_of(recipe).start().model_dump()
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(questions.answer, {"form": form, "controls": True, "number": "1"})
+        time.sleep(0.5)
+        questions.cancel("2")  # nobody's
+        questions.cancel("1")
+        answer = asked.result()
+    assert answer["stages"] is None
+    assert answer["sentence"].startswith("cancelled; what was made until then is kept")
+    assert "bench-form" in answer["controls"]
+    answer = questions.answer({"form": form, "number": "1"})
+    assert answer["sentence"] == ""
+    assert re.search(r"<h3>Prompts <small>middle . kept</small>", answer["stages"])

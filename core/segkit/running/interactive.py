@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -48,7 +48,14 @@ _JOINING = {"refine": "segmenter", "sift": "judge", "gather": "prompt"}
 _StepKey: TypeAlias = "tuple[tuple[str, ...], tuple[str, str, str]]"
 """The classes asked for, and the step's own key."""
 
+Stopped: TypeAlias = "Callable[[], bool]"
+"""Whether a trial is to stop; it is asked before each step, from the trial's thread."""
+
 Made: TypeAlias = "tuple[Heatmap, ...] | Prompts | Masks | Labels"
+
+
+class TrialCancelledError(SegkitError):
+    """A trial was stopped before its end; what its steps had made is kept."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,15 @@ class Clicks(Prompter):
         return Prompts() if prompt.empty else Prompts((prompt,))
 
 
+def _never() -> bool:
+    return False
+
+
+def _go_on(stopped: Stopped) -> None:
+    if stopped():
+        raise TrialCancelledError("cancelled; what was made until then is kept for the next try")
+
+
 class Interactive:
     """Tries recipes on single images, and keeps steps open and values at hand between trials.
 
@@ -158,17 +174,25 @@ class Interactive:
             self.plan(recipe)
         return recipe
 
-    def trial(self, recipe: Recipe, image: Image, truth: Truth | None = None) -> Trial:
+    def trial(
+        self,
+        recipe: Recipe,
+        image: Image,
+        truth: Truth | None = None,
+        *,
+        stopped: Stopped = _never,
+    ) -> Trial:
         """What the recipe makes of the image: as a run does it, and with the same randomness.
 
         What a step raises is told in its stage. Raises `UsageError` and `PluginError` for a recipe
-        that is no plan. Values are kept by the image's identity: hand in the same object again.
+        that is no plan, and `TrialCancelledError` where `stopped` says so; a step that has begun
+        ends first. Values are kept by the image's identity: hand in the same object again.
         """
         with self._turn:
-            return self._trial(recipe, self.plan(recipe), image, truth)
+            return self._trial(recipe, self.plan(recipe), image, truth, stopped)
 
     def clicked(
-        self, recipe: Recipe, image: Image, clicks: Clicks, truth: Truth | None = None
+        self, recipe: Recipe, image: Image, clicks: Clicks, *, stopped: Stopped = _never
     ) -> Trial:
         """The same where a person asks in place of the recipe's prompters.
 
@@ -186,7 +210,7 @@ class Interactive:
                 f"{' and '.join(segmenters) or 'the segmenter'} reads no prompts, so that clicks "
                 "say nothing to it; choose another segmenter, such as sam"
             ) from None
-        return self.trial(fitting, image, truth)
+        return self.trial(fitting, image, stopped=stopped)
 
     def close(self) -> None:
         """Close all steps, and drop all values."""
@@ -201,14 +225,16 @@ class Interactive:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _trial(self, recipe: Recipe, plan: Plan, image: Image, truth: Truth | None) -> Trial:
+    def _trial(
+        self, recipe: Recipe, plan: Plan, image: Image, truth: Truth | None, stopped: Stopped
+    ) -> Trial:
         start = time.perf_counter()
         asked = recipe.classes
         here = {step.key(): step for (of, _), (step, _, _) in self._steps.items() if of == asked}
         graph = Graph(here)
         branch = graph.branch(plan, candidates=True)
         steps = dict.fromkeys(step for node in branch.nodes for step in node.steps)
-        unopened = self._open(steps, asked)
+        unopened = self._open(steps, asked, stopped)
         working = [step for step in steps if step.key() not in unopened]
         classes = classes_for(self.dataset, asked, vocabulary_of(working))
         dataset = AskedTruth.of(self.dataset, asked, classes_of(self.dataset))
@@ -222,6 +248,7 @@ class Interactive:
             needed.add(key)
             value = self.kept.get(key)
             if value is None:
+                _go_on(stopped)
                 shut = next((unopened[k] for s in node.steps if (k := s.key()) in unopened), None)
                 if shut is not None:
                     task.values.setdefault(node.key, shut)
@@ -236,7 +263,9 @@ class Interactive:
         self._close_spare(steps, asked)
         return _told(branch, task, time.perf_counter() - start)
 
-    def _open(self, steps: Iterable[Step], asked: Sequence[str]) -> dict[Hashable, Failure]:
+    def _open(
+        self, steps: Iterable[Step], asked: Sequence[str], stopped: Stopped
+    ) -> dict[Hashable, Failure]:
         """Open what is not open yet; the key of each that cannot be, with the reason."""
         unopened: dict[Hashable, Failure] = {}
         for step in steps:
@@ -244,6 +273,7 @@ class Interactive:
             if key in self._steps:
                 self._steps.move_to_end(key)
                 continue
+            _go_on(stopped)
             with ExitStack() as stack:
                 try:
                     stack.enter_context(opened([step], self.device))

@@ -16,7 +16,14 @@ from segkit import Catalog, Plan, Prompt, Recipe, SegkitError, Step
 from segkit.kinds import BUNDLED, KINDS, SWEPT
 from segkit.plugins.contract import blamed
 from segkit.plugins.entries import Entry
-from segkit.running.interactive import Clicks, Interactive, Stage, Trial
+from segkit.running.interactive import (
+    Clicks,
+    Interactive,
+    Stage,
+    Stopped,
+    Trial,
+    TrialCancelledError,
+)
 from segkit_ui.playground.fields import Widget, options_of, widgets_of, written
 from segkit_ui.playground.form import Bounds, Form, Side, command_of, recipe_of, side_of, toml_of
 from segkit_ui.playground.photos import Photo, Photos
@@ -132,15 +139,15 @@ class Bench:
 
     # ---- the stages -----------------------------------------------------------------------------
 
-    def stages(self, form: Form) -> str:
+    def stages(self, form: Form, stopped: Stopped = lambda: False) -> str:
         """What the form's recipes make of its photo, as HTML.
 
-        Raises `SegkitError` for a photo that cannot be read; what is wrong with a recipe stands in
-        its own place.
+        Raises `SegkitError` for a photo that cannot be read, and where `stopped` says before a step
+        that the work is to end; what is wrong with a recipe stands in its own place.
         """
         photo = self.photos.load(form.photo)
         artist = self.artist(photo)
-        runs = [self._run(side, i, photo) for i, side in enumerate(form.sides)]
+        runs = [self._run(side, i, photo, stopped) for i, side in enumerate(form.sides)]
         trials = [run.trial for run in runs]
         difference = None
         if len(trials) == 2 and trials[0] is not None and trials[1] is not None:
@@ -149,7 +156,7 @@ class Bench:
             photo=Shot("", artist.photo),
             size=photo.image.size,
             name=photo.image.name,
-            answers=self._answers(form, runs, photo) if form.clicks else [],
+            answers=self._answers(form, runs, photo, stopped) if form.clicks else [],
             clicks=form.clicks,
             difference=difference,
             runs=runs,
@@ -162,12 +169,14 @@ class Bench:
             artist = self._artists[photo.image] = Artist(photo.image)
         return artist
 
-    def _run(self, side: Side, index: int, photo: Photo) -> Run:
+    def _run(self, side: Side, index: int, photo: Photo, stopped: Stopped) -> Run:
         letter = LETTERS[index]
         try:
             asked = recipe_of(side, self.catalog, self.bounds)
             recipe = self.session.fitting(asked)
-            trial = self.session.trial(recipe, photo.image, photo.truth)
+            trial = self.session.trial(recipe, photo.image, photo.truth, stopped=stopped)
+        except TrialCancelledError:
+            raise
         except SegkitError as error:
             return Run(letter, error=str(error))
         unread = recipe.parts != asked.parts
@@ -199,7 +208,9 @@ class Bench:
             cards.append(Card("Result", "", "", [artist.result(trial)]))
         return cards
 
-    def _answers(self, form: Form, runs: Sequence[Run], photo: Photo) -> list[tuple[str, Any]]:
+    def _answers(
+        self, form: Form, runs: Sequence[Run], photo: Photo, stopped: Stopped
+    ) -> list[tuple[str, Any]]:
         """What the person's own clicks make with each recipe's segmenter."""
         height, width = photo.image.size
         points = tuple((c.x * width - 0.5, c.y * height - 0.5) for c in form.clicks)
@@ -212,7 +223,9 @@ class Bench:
             if run.recipe is None:
                 continue
             try:
-                trial = self.session.clicked(run.recipe, photo.image, clicks)
+                trial = self.session.clicked(run.recipe, photo.image, clicks, stopped=stopped)
+            except TrialCancelledError:
+                raise
             except SegkitError as error:
                 answers.append((run.letter, str(error)))
                 continue

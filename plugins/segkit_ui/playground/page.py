@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,13 @@ def page(bench: Bench) -> Blocks:
 
     first = bench.controls(bench.start())
 
+    questions = Questions(bench)
+
     def answer(sent: Any) -> dict[str, str | None]:
-        return answered(bench, sent)
+        return questions.answer(sent)
+
+    def cancel(number: Any) -> None:
+        questions.cancel(number)
 
     with gr.Blocks(title="segkit playground", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(TITLE, elem_id="title")
@@ -42,7 +48,7 @@ def page(bench: Bench) -> Blocks:
                 )
                 news = gr.HTML("", elem_id="news")
                 script = (_FILES / "playground.js").read_text(encoding="utf-8")
-                _holder("controls", first, js_on_load=script, server_functions=[answer])
+                _holder("controls", first, js_on_load=script, server_functions=[answer, cancel])
             with gr.Column(elem_classes="shown"):
                 _holder("says")
                 _holder("stages")
@@ -64,18 +70,37 @@ def _holder(name: str, content: str = "", **more: Any) -> HTML:
     return HTML(html, elem_id=name, apply_default_css=False, **more)
 
 
-def answered(bench: Bench, sent: Any) -> dict[str, str | None]:
-    """Stages, controls where they are asked for, and a sentence; None: it stays as it is."""
-    nothing: dict[str, str | None] = {"controls": None, "stages": None, "sentence": ""}
-    try:
+class Questions:
+    """What the page asks, from several threads: each window has one question under way."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._cancelled: dict[str, threading.Event] = {}
+        """The number of each question that is under way, as its page has drawn it."""
+
+    def answer(self, sent: Any) -> dict[str, str | None]:
+        """Stages, controls where they are asked for, and a sentence; None: it stays as it is."""
+        nothing: dict[str, str | None] = {"controls": None, "stages": None, "sentence": ""}
         asked = sent if isinstance(sent, dict) else {}
-        form = form_of(asked.get("form"))
-        controls = bench.controls(form) if asked.get("controls") is True else None
-        return {**nothing, "controls": controls, "stages": bench.stages(form)}
-    except SegkitError as error:
-        return {**nothing, "sentence": str(error)}
-    except Exception as error:  # the page lives on
-        return {**nothing, "sentence": f"the playground itself failed: {error_line(error)}"}
+        number, cancelled = str(asked.get("number")), threading.Event()
+        self._cancelled[number] = cancelled
+        try:
+            form = form_of(asked.get("form"))
+            controls = self._bench.controls(form) if asked.get("controls") is True else None
+            nothing["controls"] = controls
+            return {**nothing, "stages": self._bench.stages(form, cancelled.is_set)}
+        except SegkitError as error:
+            return {**nothing, "sentence": str(error)}
+        except Exception as error:  # the page lives on
+            return {**nothing, "sentence": f"the playground itself failed: {error_line(error)}"}
+        finally:
+            self._cancelled.pop(number, None)
+
+    def cancel(self, number: Any) -> None:
+        """End the question of this number before its next step, if it is under way."""
+        cancelled = self._cancelled.get(str(number))
+        if cancelled is not None:
+            cancelled.set()
 
 
 def _uploaded(bench: Bench, path: str) -> str:

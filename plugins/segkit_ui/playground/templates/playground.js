@@ -35,6 +35,7 @@ const form = () => {
 };
 
 let asking = false;
+let number = ""; // of the question that is under way
 let wanted = null; // null: nothing has changed; else whether the controls change too
 
 const place = (id) => document.querySelector(`#${id} .holder`);
@@ -48,8 +49,9 @@ const send = async (structure) => {
     const controls = wanted;
     const sent = form();
     wanted = null;
+    number = `${Date.now()}-${Math.random()}`;
     try {
-      const answer = await server.answer({ form: sent, controls });
+      const answer = await server.answer({ form: sent, controls, number });
       if (controls && wanted !== null) { wanted = true; continue; } // what changed meanwhile stands in the old ones
       if (answer.controls !== null) { place("controls").innerHTML = answer.controls; show(); }
       if (answer.stages !== null) place("stages").innerHTML = answer.stages;
@@ -177,6 +179,14 @@ const begin = () => {
     return;
   }
   const shown = document.getElementById("stages");
+  const working = document.createElement("p");
+  working.id = "working";
+  const cancel = document.createElement("button");
+  cancel.type = "button";
+  cancel.textContent = "Cancel";
+  cancel.addEventListener("click", () => server.cancel(number).catch(() => {})); // the question itself says what is wrong
+  working.append("Working … ", cancel);
+  shown.before(working);
 
   shown.addEventListener("click", (event) => {
     const img = event.target.closest("img");
