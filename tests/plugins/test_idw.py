@@ -39,6 +39,12 @@ def test_it_equals_the_double_loop(size, radius, epsilon):
     assert np.abs(found.values - spread(values, radius, epsilon)).max() < 2e-6
 
 
+def test_a_radius_far_beyond_the_image_is_one_that_reaches_all_of_it():
+    values = np.random.default_rng(0).random((20, 30)).astype(np.float32)
+    far = InverseDistance(radius=10**15)(Heatmap(values))
+    assert np.abs(far.values - spread(values, 30, 1.0)).max() < 2e-6
+
+
 def test_the_defaults_are_radius_5_and_epsilon_1():
     values = np.zeros((15, 15), np.float32)
     values[7, 7] = 1

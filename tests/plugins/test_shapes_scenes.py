@@ -382,3 +382,10 @@ def test_missing_backgrounds_are_said_before_the_first_picture(tmp_path):
     scenes = Catalog(third_party=False).load("dataset", "scenes")(backgrounds=tmp_path / "no")
     with pytest.raises(UsageError, match="there is no"):
         scenes.open("cpu")
+
+
+def test_a_count_that_no_list_of_names_holds_is_refused_at_once():
+    catalog = Catalog(third_party=False)
+    assert len(catalog.load("dataset", "scenes")(count=1_000_000)) == 1_000_000
+    with pytest.raises(UsageError, match=r"--shapes.count: .* less than or equal to 1000000"):
+        catalog.load("dataset", "shapes")(count=10**15)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt, PrivateAttr
+from pydantic import Field, NonNegativeInt, PrivateAttr
 
 from segkit import Dataset, Image, Labels, Truth
 from segkit_plugins.shared.drawing import CLASSES, Backgrounds, draw
+
+MOST = 1_000_000
+"""So many pictures; each has a name, and a run keeps all names."""
 
 
 class Generated(Dataset):
@@ -19,7 +22,7 @@ class Generated(Dataset):
     objects: ClassVar[tuple[int, int]] = (1, 1)
     """Least and greatest number of objects in a picture."""
 
-    count: PositiveInt = 100
+    count: Annotated[int, Field(ge=1, le=MOST)] = 100
     """How many pictures."""
 
     seed: NonNegativeInt = 20000

@@ -49,10 +49,11 @@ class InverseDistance(Transform):
 
     def _convolved(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """H ∗ K, zeros outside."""
-        offsets = np.arange(-self.radius, self.radius + 1)
+        reach = min(self.radius, max(values.shape))  # there is no heat beyond the image
+        offsets = np.arange(-reach, reach + 1)
         squares = offsets[:, None] ** 2 + offsets**2
         kernel = (1 / np.sqrt(squares + self.epsilon)).astype(np.float32)
-        if self.radius <= DIRECT_UP_TO:
+        if reach <= DIRECT_UP_TO:
             from scipy.ndimage import convolve
 
             return convolve(values, kernel, mode="constant")
