@@ -67,6 +67,23 @@ def test_metadata_that_never_ends_is_not_waited_for(damage):
     assert "topk" in {entry.name for entry in Catalog().entries("prompt")}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_what_a_library_would_wait_for_is_refused_before_it_is_imported(damage, tmp_path):
+    folder = damage(b"")
+    (folder / "entry_points.txt").unlink()
+    os.mkfifo(folder / "entry_points.txt")
+    for words in (("run", "photo.png"), ("show", "prompt", "topk"), ("doctor",)):
+        done = segkit(tmp_path, *words)
+        assert (done.returncode, done.stderr.decode()) == (
+            2,
+            f"Error: the entry points of the package in {folder} cannot be read (it is a pipe, not "
+            "a file), and a library that segkit uses needs them; install it again, or remove it\n",
+        )
+    done = segkit(tmp_path, "list-plugins")
+    assert done.returncode == 0, done.stderr
+    assert b"topk" in done.stdout
+
+
 def test_what_a_package_says_of_its_origin_may_be_anything(damage):
     folder = damage(b"[segkit.prompt]\nmine = mine\n", direct_url__json=b"[" * 200_000)
     (entry,) = [e for e in Catalog().entries("prompt") if e.name == "mine"]

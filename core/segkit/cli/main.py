@@ -77,6 +77,10 @@ class _Lazy(click.Group):
         return list(self.summaries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "list-plugins":  # the others import pydantic
+            from segkit.plugins.packages import check_entry_points
+
+            check_entry_points()
         if cmd_name in COMMANDS:
             module = importlib.import_module(f"segkit.cli.{COMMANDS[cmd_name][0]}")
             command: click.Command = module.command()
@@ -223,17 +227,13 @@ def _damage(error: Exception, debug: bool) -> int:
     """Tell of a damaged package, where a library has failed at it, or of a file; else raise."""
     import traceback
 
-    from segkit.plugins.packages import damaged
+    from segkit.plugins.packages import damaged, unreadable
 
     frames = traceback.extract_tb(error.__traceback__)
     at_metadata = any("metadata" in Path(frame.filename).parent.name for frame in frames[-8:])
     found = damaged() if at_metadata else None
     if found is not None:
-        where, why = found
-        text = (
-            f"the entry points of the package in {where} cannot be read ({why}), and a library "
-            "that segkit uses needs them; install it again, or remove it"
-        )
+        text = str(unreadable(*found))
     elif isinstance(error, OSError):
         text = f"{_of_file(error)}; mend that, or name another"
     else:

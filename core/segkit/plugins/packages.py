@@ -6,21 +6,27 @@ This module imports neither numpy nor pydantic, so that listing plugins is quick
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segkit.errors import UsageError
 from segkit.kinds import API_GROUP, BUNDLED
 from segkit.plugins import hookspecs
-from segkit.values.reading import parsed_json, read_text
+from segkit.values.reading import check_file, parsed_json, read_text
 
 if TYPE_CHECKING:
     from importlib_metadata import Distribution, EntryPoint
 
 LARGEST = 16 << 20
 """So many bytes of a file of metadata are read."""
+
+_INFO = (".dist-info", ".egg-info")
+"""How the names of the folders end in which Python keeps metadata."""
 
 _API = re.compile(r"v([1-9][0-9]*)")
 _FIELD = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
@@ -112,6 +118,30 @@ def installed() -> Iterable[tuple[Package, list[EntryPoint]]]:
             if first.locate_file("") == distribution.locate_file(""):
                 seen.add(normalised(package.name))
                 yield package, points
+
+
+def check_entry_points() -> None:
+    """Raise `UsageError` for an installed distribution whose entry points are no ordinary file.
+
+    Pydantic reads those of all when it is imported, and would wait for a pipe without end. A glance
+    at each, without a library, takes milliseconds.
+    """
+    for folder in dict.fromkeys(sys.path):
+        with contextlib.suppress(OSError):  # no folder: an archive, or nothing
+            for info in (p for p in Path(folder).iterdir() if p.suffix in _INFO):
+                try:
+                    check_file(info / "entry_points.txt")
+                except OSError as error:
+                    if error.errno == errno.EINVAL:
+                        raise unreadable(str(info), str(error.strerror)) from None
+
+
+def unreadable(where: str, why: str) -> UsageError:
+    """What is said of a distribution whose entry points libraries cannot read."""
+    return UsageError(
+        f"the entry points of the package in {where} cannot be read ({why}), and a library that "
+        "segkit uses needs them; install it again, or remove it"
+    )
 
 
 def damaged() -> tuple[str, str] | None:
