@@ -35,9 +35,22 @@ class Weighed(Segmenter):
         return Masks(mask, [1.0], [0])
 
 
+class Fetched(Weighed):
+    """The same, whose weights are fetched when it is opened."""
+
+    name = "fetched"
+
+    def weight_files(self):
+        return {"net": self.file} if self.file.exists() else {}
+
+    def open(self, device):
+        if not self.file.exists():
+            self.file.write_bytes(Path("remote").read_bytes())
+
+
 @hookimpl
 def segkit_segmenters():
-    return [Weighed]
+    return [Weighed, Fetched]
 '''
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -92,6 +105,35 @@ def test_other_weights_than_the_recipe_was_run_with_are_refused(place, capsys, k
     assert code == 0, printed.err
     recipe.write_text(re.sub(r"\[record.*", "", recipe.read_text(), flags=re.DOTALL))
     assert segkit(capsys, "--recipe", recipe, "-o", "last")[0] == 0
+
+
+def test_weights_that_are_fetched_when_a_step_is_opened_are_held_too(place, capsys):
+    folder, _ = place
+    remote, file = folder / "remote", folder / "net.bin"
+    remote.write_bytes(b"weights")
+    asked = ("--segmenter", "fetched", "--fetched.file", file)
+    assert segkit(capsys, *asked, "-o", "out")[0] == 0
+    recipe = folder / "out/recipe.toml"
+    assert [*Recipe.load(recipe).pins] == ["fetched/net"]
+    file.unlink()
+    assert segkit(capsys, "--recipe", recipe, "-o", "again")[0] == 0
+    file.unlink()
+    remote.write_bytes(b"others!!")
+    code, printed = segkit(capsys, "--recipe", recipe, "-o", "other")
+    assert code == 2
+    assert printed.err.startswith(
+        "Error: the recipe was run with weights fetched/net of the SHA-256 "
+    )
+    assert not (folder / "other/masks").exists()
+    file.unlink()
+    code, printed = segkit(capsys, *asked, "-o", "out", "--resume")
+    assert code == 2
+    assert "--resume: the weights fetched/net have changed since out was run" in printed.err
+    file.unlink()
+    catalog = Catalog(files=(folder / "weighed.py",))
+    sentence = "the recipe was run with weights fetched/net"
+    with pytest.raises(UsageError, match=sentence), Pipeline(recipe, catalog=catalog) as pipeline:
+        pipeline("photo.png")
 
 
 def test_what_ships_with_a_plugin_is_no_pin_of_a_recipe(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from segkit.errors import PluginError, UsageError, plugin_code
 from segkit.plugins.signatures import Inputs, inputs_of, option_error, output_of
@@ -42,6 +42,8 @@ class Step(BaseModel):
     """The optional methods of the kind, with the inputs that each may name."""
     came_from: ClassVar[str] = ""
     """The distribution and its version, or the single file; the catalog sets it."""
+    _pins: Mapping[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
+    """What the recipe that it is of holds its weight files to; see `running.pins`."""
 
     def __init__(self, **options: Any) -> None:
         """Make a step of its options. Raises `UsageError` naming the first that does not fit."""

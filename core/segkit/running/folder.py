@@ -160,6 +160,17 @@ class Record:
                         "could be written over; move it, or choose another folder"
                     )
 
+    def note_weights(self, tables: Mapping[str, Any], *, resume: bool) -> None:
+        """Record the weight files once more; steps fetch some of them when they are opened.
+
+        `tables`: as `pins.recorded_pins` makes them. Raises `UsageError` where `resume` goes on
+        with a run that had others.
+        """
+        self._recipe["record"] |= tables
+        path = self.directory / "recipe.toml"
+        if resume and path.exists():
+            self._check_same_weights(Recipe.load(path))
+
     def start(
         self,
         finished: Mapping[str, Line] | None = None,
@@ -234,6 +245,15 @@ class Record:
         text = RunSummary.model_validate(summary).text()
         write_file(self.directory / "summary.json", text, sync=True)
 
+    def _check_same_weights(self, earlier: Recipe) -> None:
+        weights = self._recipe.get("record", {}).get("weights", {})
+        for file, (digest, _) in earlier.pins.items():
+            if weights.get(file, digest) != digest:
+                raise UsageError(
+                    f"--resume: the weights {file} have changed since {self.directory} was run; "
+                    "give the same file, or choose another folder"
+                )
+
     def _check_same_recipe(self) -> None:
         path = self.directory / "recipe.toml"
         if not path.exists() and not self.results.exists():
@@ -246,13 +266,7 @@ class Record:
         earlier = Recipe.load(path)
         before = comparable(earlier)
         now = comparable(without_joined(Recipe.from_dict(self._recipe), earlier))
-        weights = self._recipe.get("record", {}).get("weights", {})
-        for file, (digest, _) in earlier.pins.items():
-            if weights.get(file, digest) != digest:
-                raise UsageError(
-                    f"--resume: the weights {file} have changed since {self.directory} was run; "
-                    "give the same file, or choose another folder"
-                )
+        self._check_same_weights(earlier)
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):
                 raise UsageError(

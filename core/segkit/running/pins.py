@@ -67,20 +67,26 @@ def pinned(record: Any) -> dict[str, tuple[str, str]]:
     return {str(key): (str(d), str(from_hub.get(key, ""))) for key, d in weights.items()}
 
 
-def check_pins(steps: Iterable[Step], pins: Mapping[str, tuple[str, str]]) -> None:
-    """Raise `UsageError` where weight files are not those that a recipe was run with.
+def hold(step: Step, pins: Mapping[str, tuple[str, str]]) -> None:
+    """Have a step's weight files be those of a recipe, as `check_pins` says."""
+    step._pins = {key: pin for key, pin in pins.items() if key.partition("/")[0] == step.name}
 
-    Those that ship with a plugin are its version's.
+
+def check_pins(step: Step) -> None:
+    """Raise `UsageError` where weight files are not those that the step's recipe was run with.
+
+    Those that ship with a plugin are its version's. Files that are not there yet are fetched when
+    the step is opened, so it is checked then once more.
     """
-    for key, digest in hashes(steps, shipped=False).items() if pins else ():
+    pins = step._pins
+    for key, digest in hashes([step], shipped=False).items() if pins else ():
         wanted, revision = pins.get(key, (digest, ""))
         if wanted != digest:
-            step = key.partition("/")[0]
             fetch = f"fetch hf:{revision} and name it so, " if revision else ""
             raise UsageError(
                 f"the recipe was run with weights {key} of the SHA-256 {wanted}, but those that "
                 f"are here have {digest}; {fetch}give the same, or drop its [record.weights] to "
-                f"take these for {step}"
+                f"take these for {step.name}"
             )
 
 

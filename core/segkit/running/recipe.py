@@ -44,7 +44,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, has_truth
 from segkit.plugins.signatures import option_error
 from segkit.plugins.steps import Metric, Prompter, Step
-from segkit.running.pins import check_pins, pinned
+from segkit.running.pins import check_pins, hold, pinned
 from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
 from segkit.values.reading import parsed_toml, read_text
 from segkit.values.types import Masks
@@ -196,6 +196,7 @@ class Recipe:
             step = part.fresh or make_step(catalog, kind, name, part.options)
             self._check_trusted(step, part)
             if part.step is None:
+                hold(step, self.pins)
                 held.append(step)
             return step
 
@@ -237,7 +238,8 @@ class Recipe:
         ]
         finished = partial(plan, steps, rounds=self.rounds, least_quality=self.least_quality)
         built = finished(defaults=self._extras(catalog, finished()))
-        check_pins(held, self.pins)
+        for step in held:
+            check_pins(step)
         return built
 
     def dataset(self, catalog: Catalog, images: Sequence[str] = ()) -> Step:

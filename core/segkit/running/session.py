@@ -36,6 +36,7 @@ from segkit.running.lines import Line, Summary, Totals, end, line_of, notes_of
 from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
+from segkit.running.pins import recorded_pins
 from segkit.running.plan import Plan
 from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
@@ -91,6 +92,7 @@ class Session:
                 for total in self.totals.values():
                     total.classes = self.classes
                     total.sought = there.vocabulary
+                self._note_weights()
                 self._start()
                 done = {n: {*r.finished} | self.images.skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())
@@ -132,6 +134,12 @@ class Session:
             there = self._left.get(record.directory)
             record.check(there, writers, names, resume=self.options.resume)
         job.check(resume=self.options.resume)
+
+    def _note_weights(self) -> None:
+        for recipe, record in self.records.items():
+            plan = self.job.plans[recipe]
+            tables = recorded_pins((plan.dataset, *plan.steps), shipped=True)
+            record.note_weights(tables, resume=self.options.resume)
 
     def _start(self) -> None:
         """Make the folders; of a run that goes on, find what is done, and tell what is not."""

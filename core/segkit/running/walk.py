@@ -19,6 +19,7 @@ from segkit.plugins.contract import blamed, item_of, why_failed
 from segkit.plugins.steps import Dataset, Step
 from segkit.running.calling import Failure, Task, waiting_bytes
 from segkit.running.graph import Branch
+from segkit.running.pins import check_pins
 from segkit.running.prompting import Asked
 from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Truth
@@ -95,6 +96,7 @@ def opened(steps: Sequence[Step], device: str) -> Iterator[None]:
             stack.callback(_close, step)
             with blamed(step, f"could not be opened on {device}:"):
                 step.open(device)
+            check_pins(step)
         yield
 
 
