@@ -107,13 +107,14 @@ def check_flags(words: list[str]) -> None:
 
 
 def on_little_data(words: list[str]) -> list[str]:
-    """The same command on two pictures, where it does not name its own."""
+    """The same command on two small pictures, where it does not name its own."""
     if words[1] not in ("run", "sweep", "diagnose", "robustness", "describe"):
         return words
     given = " ".join(words)
     for name in ("shapes", "scenes"):
-        if f"--dataset {name}" in given and f"--{name}.count" not in given:
-            return [*words, f"--{name}.count", "2", f"--{name}.size", "128"]
+        if f"--dataset {name}" in given:
+            little = {f"--{name}.count": "2", f"--{name}.size": "128"}
+            return words + [w for flag in little.items() if flag[0] not in words for w in flag]
     named = len(words) > 2 and not words[2].startswith("-")
     if named or "--dataset" in given or "--help" in words or "--samples.only" in given:
         return words

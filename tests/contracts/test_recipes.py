@@ -173,10 +173,28 @@ def test_trainings_stop_by_the_reports_rule(stem):
 # ---- strategies ---------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The folder of one sweep over all of them."""
+    folder = tmp_path_factory.mktemp("swept") / "s"
+    flags = [flag for path in STRATEGIES for flag in ("--recipe", path)]
+    assert segkit("sweep", *flags, "--dataset", "shapes", *OPTIONS, "-o", folder) == 0
+    return folder
+
+
 @pytest.mark.parametrize("recipe", STRATEGIES, ids=lambda path: path.stem)
-def test_it_runs(recipe, tmp_path):
+def test_it_runs(recipe, swept):
+    summary = summary_of(swept / "recipes" / recipe.stem)
+    assert (summary["images"], summary["failed"]) == (2, 0)
+    assert 0 <= summary["scores"]["iou"] <= 1
+
+
+@pytest.mark.parametrize("stem", ["center", "default", "max-adaptive"])
+def test_it_runs_alone(stem, tmp_path):
+    """Without Grad-CAM, by the shortest way, and twice over."""
     # A click on the centre reads no heatmap, so there is no Grad-CAM that could take options.
-    own = OPTIONS if recipe.stem != "center" else (*OPTIONS[:4], "--quiet")
+    own = OPTIONS if stem != "center" else (*OPTIONS[:4], "--quiet")
+    recipe = RECIPES[0].with_name(f"{stem}.toml")
     code = segkit("run", "--recipe", recipe, "--dataset", "shapes", *own, "-o", tmp_path / "r")
     assert code == 0
     summary = summary_of(tmp_path / "r")
@@ -184,11 +202,8 @@ def test_it_runs(recipe, tmp_path):
     assert 0 <= summary["scores"]["iou"] <= 1
 
 
-def test_all_in_one_sweep(tmp_path):
-    flags = [flag for path in STRATEGIES for flag in ("--recipe", path)]
-    code = segkit("sweep", *flags, "--dataset", "shapes", *OPTIONS, "-o", tmp_path / "s")
-    assert code == 0
-    board = json.loads((tmp_path / "s" / "leaderboard.json").read_text(encoding="utf-8"))
+def test_all_in_one_sweep(swept):
+    board = json.loads((swept / "leaderboard.json").read_text(encoding="utf-8"))
     assert {row["recipe"] for row in board["rows"]} == {path.stem for path in STRATEGIES}
     assert board["images"] == 2
 
@@ -208,11 +223,18 @@ def lay_models(folder):
     onnx_graphs.looking(folder / "yolo-nas.onnx", "YOLO-NAS", 80, (64, 64), rng)
 
 
-@pytest.fixture
-def models(desk):
+@pytest.fixture(scope="module")
+def laid(tmp_path_factory):
     for library in ("transformers", "lightning", "onnxruntime", "onnx"):
         pytest.importorskip(library)
-    lay_models(desk)
+    folder = tmp_path_factory.mktemp("models")
+    lay_models(folder)
+    return folder
+
+
+@pytest.fixture
+def models(desk, laid):
+    shutil.copytree(laid, desk, dirs_exist_ok=True)
     return desk
 
 

@@ -12,6 +12,14 @@ from segkit.kinds import KINDS as ALL
 WRONG = Path(__file__).parent / "wrong"
 KINDS = {kind.hook: kind.name for kind in ALL.values()}
 
+FIRST = """
+from hypothesis import Phase, settings
+
+settings.register_profile("first", phases=[Phase.generate])
+settings.load_profile("first")
+"""
+"""The first drawn value that shows a fault will do here; the smallest takes most of a minute."""
+
 FOUND = {
     "asks-nothing": (
         "no_prompt_is_empty",
@@ -285,6 +293,7 @@ def said(tmp_path_factory) -> dict[str, dict[str, str]]:
         tests += [f"class Test_{path.stem}(Conformance):", f"    plugin = '{entry}'"]
     (metadata / "entry_points.txt").write_text("\n".join(points) + "\n")
     (folder / "test_wrong.py").write_text("\n".join(tests) + "\n")
+    (folder / "conftest.py").write_text(FIRST)
     found = reported(folder, path=(folder, WRONG))
     return {
         plugin.replace("_", "-"): {name: text for name, text in tests.items() if text}
