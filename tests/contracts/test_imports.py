@@ -143,3 +143,42 @@ def test_every_public_name_is_there():
 
     for name in segkit.__all__:
         assert getattr(segkit, name) is not None
+
+
+def test_a_run_imports_what_it_uses(tmp_path):
+    """torchvision alone would take longer than torch: it brings torch's compiler."""
+    import PIL.Image
+
+    PIL.Image.effect_noise((96, 64), 80).convert("RGB").save(tmp_path / "photo.png")
+    script = """
+import json, sys
+from segkit.cli.main import main
+try:
+    main(["run", *sys.argv[1:], "--quiet"])
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print(json.dumps([*sys.modules]))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "photo.png"), "-o", str(tmp_path / "r")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    modules = {*json.loads(done.stdout.splitlines()[-1])}
+    assert "torch" in modules
+    assert "segkit_plugins.segmenter.sam.authors.modeling" in modules
+    unused = ("torchvision", "segment_anything", "torch._dynamo", "sympy", "skimage", "matplotlib")
+    assert not modules.intersection((*unused, "timm", "pandas", "sklearn", "cv2", "lightning"))
+
+
+def test_segment_anything_stays_what_it_is():
+    """Whoever imports it finds it whole, whatever segkit has imported of it before."""
+    script = """
+import segkit_plugins.segmenter.sam.nano, sys
+assert not [m for m in sys.modules if m.startswith("segment_anything")]
+import segment_anything
+assert segment_anything.modeling.Sam is not segkit_plugins.segmenter.sam.authors.modeling.Sam
+assert segment_anything.SamPredictor and segment_anything.modeling.sam.Sam
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

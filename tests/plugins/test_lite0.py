@@ -23,6 +23,12 @@ def test_it_recognises_photographs():
     assert not any(p.requires_grad for p in network.parameters())
 
 
+def test_names_are_those_of_torchvision():
+    from torchvision.models import ResNet18_Weights
+
+    assert lite0.imagenet_names() == tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
 def test_features_come_at_four_strides():
     import torch
 

@@ -24,7 +24,7 @@ def network():
 
 
 def test_it_is_a_sam(network):
-    from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
+    from segkit_plugins.segmenter.sam.authors.modeling import MaskDecoder, PromptEncoder, Sam
 
     assert isinstance(network, Sam)
     assert isinstance(network.prompt_encoder, PromptEncoder)

@@ -10,7 +10,12 @@ SIDE, GRID, DIM = 128, 8, 64
 @pytest.fixture(scope="module")
 def sam():
     import torch
-    from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+    from segkit_plugins.segmenter.sam.authors.modeling import (
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
+    )
 
     torch.manual_seed(0)
     transformer = TwoWayTransformer(depth=2, embedding_dim=DIM, num_heads=8, mlp_dim=128)
@@ -107,7 +112,7 @@ def test_a_decoder_of_another_make_is_left_as_it_is():
 @pytest.mark.parametrize("piece", [1 << 24, 200, 60])  # all at once, some heads, rows of one head
 def test_attention_piece_by_piece_is_attention(piece, monkeypatch):
     import torch
-    from segment_anything.modeling.image_encoder import ImageEncoderViT
+    from segkit_plugins.segmenter.sam.authors.modeling.image_encoder import ImageEncoderViT
 
     from segkit_plugins.segmenter.sam import encoding
 

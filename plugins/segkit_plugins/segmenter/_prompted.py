@@ -88,6 +88,11 @@ class Frame:
         rows, columns = (max(1, -(-n * m // self.side)) for n, m in pairs)
         return rows, columns
 
+    def placed(self, points: NDArray[Any]) -> NDArray[np.float64]:
+        """Points (…, 2) of the image, x before y, in the pixels of the model's input."""
+        (rows, columns), (height, width) = self.inside, self.size
+        return points.astype(np.float64) * (columns / width, rows / height)
+
     def fitted(self, mask: NDArray[np.float32]) -> Tensor:
         """Logits (h, w) of the whole image as the model takes them: padded, (1, low, low)."""
         import torch

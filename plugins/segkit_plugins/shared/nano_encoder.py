@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segkit import Image
-from segkit_plugins.shared.lite0 import load_lite0
+from segkit_plugins.shared.lite0 import bare_lite0, load_lite0
 from segkit_plugins.shared.lite0_folded import WIDTHS, FoldedLite0
+from segkit_plugins.shared.weights import undrawn
 
 SIDE = 320
 """The input's side in pixels; shapes below are those for it."""
@@ -143,8 +144,18 @@ class Encoder(nn.Module):
 
 def build_encoder(side: int = SIDE) -> Encoder:
     """The encoder on ImageNet's backbone, the rest with random weights, on the CPU."""
+    return _encoder_on(load_lite0(), side)
+
+
+def bare_encoder(side: int = SIDE) -> Encoder:
+    """The encoder before it has weights: what its tensors hold is left open."""
+    with undrawn():
+        return _encoder_on(bare_lite0(), side)
+
+
+def _encoder_on(backbone: nn.Module, side: int) -> Encoder:
     # Channels last, a CPU is a third quicker.
-    return Encoder(FoldedLite0(load_lite0()), side).to(memory_format=torch.channels_last)
+    return Encoder(FoldedLite0(backbone), side).to(memory_format=torch.channels_last)
 
 
 def fitted(pixels: NDArray[np.uint8], side: int, device: str) -> tuple[Tensor, tuple[int, int]]:
@@ -153,12 +164,13 @@ def fitted(pixels: NDArray[np.uint8], side: int, device: str) -> tuple[Tensor, t
     (1, 3, side, side): the longer side resized to `side`, normalised, padded with zeros below and
     to the right; as Segment Anything prepares an image.
     """
-    from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
+    import PIL.Image
 
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     rows, columns = (max(1, int(n * scale + 0.5)) for n in (height, width))
-    small = pil_to_tensor(resize(to_pil_image(pixels), [rows, columns])).to(device).float()
+    picture = PIL.Image.fromarray(pixels).resize((columns, rows), PIL.Image.Resampling.BILINEAR)
+    small = torch.from_numpy(np.array(picture)).to(device).permute(2, 0, 1).float()
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (MEAN, STD))
     normal = (small - mean) / std
     return F.pad(normal, (0, side - columns, 0, side - rows))[None], (rows, columns)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segkit import Image
-from segkit_plugins.shared.nano_encoder import DIM, build_encoder, embedding_of
+from segkit_plugins.shared.nano_encoder import DIM, bare_encoder, embedding_of
 from segkit_plugins.shared.weights import bundled, fill, load_torch
 
 PREFIX = "image_encoder."
@@ -29,7 +29,7 @@ class DenseLayers:
         self.path, self.device = checkpoint or bundled("nano"), device
         tensors = load_torch(self.path)
         own = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
-        encoder = build_encoder()
+        encoder = bare_encoder()
         fill(encoder, own, self.path, "nano's image encoder")
         self.encoder = encoder.to(device).eval().requires_grad_(False)
 

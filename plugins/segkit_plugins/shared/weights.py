@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,30 @@ def fill(network: nn.Module, tensors: Mapping[str, Any], path: Path, what: str) 
         )
         raise UsageError(f"the weights {path} are not of {what}: {detail}; choose another file")
     network.load_state_dict(dict(tensors))
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """What torch's layers would draw at random when they are made is not drawn.
+
+    For networks that `fill` is to give all their weights, which takes a good part of the time that
+    it takes to load a small one.
+    """
+    from torch import Tensor
+    from torch.overrides import TorchFunctionMode
+
+    drawing = (Tensor.uniform_, Tensor.normal_)
+
+    class Undrawn(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if function in drawing or getattr(function, "__module__", "") == "torch.nn.init":
+                return args[0] if args else kwargs["tensor"]
+            return function(*args, **(kwargs or {}))
+
+    with Undrawn():
+        yield
 
 
 def _check_there(path: Path) -> None:

@@ -62,23 +62,20 @@ class Sam(SamStep):
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Masks (n, c, H, W), scores (n, c) and logits (n, c, h, w) of prompts that look alike."""
         import torch
-        from segment_anything.utils.transforms import ResizeLongestSide
 
         device = self._device
-        transform = ResizeLongestSide(frame.side)
         points = boxes = masks = None
         if len(prompts[0].points):
-            coords = np.stack([transform.apply_coords(p.points, frame.size) for p in prompts])
+            coords = np.stack([frame.placed(p.points) for p in prompts])
             signs = np.stack([p.signs for p in prompts])
             points = (
                 torch.as_tensor(coords, dtype=torch.float32, device=device),
                 torch.as_tensor(signs, dtype=torch.int64, device=device),
             )
         if prompts[0].box is not None:
-            corners = np.stack([p.box for p in prompts if p.box is not None])
-            boxes = torch.as_tensor(
-                transform.apply_boxes(corners, frame.size), dtype=torch.float32, device=device
-            )
+            corners = np.stack([p.box.reshape(2, 2) for p in prompts if p.box is not None])
+            boxes = torch.as_tensor(frame.placed(corners), dtype=torch.float32, device=device)
+            boxes = boxes.reshape(-1, 4)
         if prompts[0].mask is not None:
             masks = torch.stack([frame.fitted(p.mask) for p in prompts if p.mask is not None]).to(
                 device

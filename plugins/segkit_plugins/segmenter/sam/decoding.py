@@ -22,8 +22,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import MaskDecoder
 from torch import Tensor
+
+from segkit_plugins.segmenter.sam.authors.modeling import MaskDecoder
 
 
 @dataclass(frozen=True)

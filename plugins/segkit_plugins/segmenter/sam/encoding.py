@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
+
+from segkit_plugins.segmenter.sam.authors.modeling.image_encoder import Attention, get_rel_pos
 
 PIECE = 1 << 22
 """Numbers of the attention table that are worked on at a time."""

@@ -28,13 +28,13 @@ def load(step: str, model: str, path: Path) -> Any:
     if model == "nano":
         from segkit_plugins.segmenter.sam import nano
 
-        network: Any = nano.build()
+        network: Any = nano.bare()
     elif model == "nano-2":
         from segkit_plugins.segmenter.sam import nano_2
 
         network = nano_2.build()
     else:
-        from segment_anything import sam_model_registry
+        from segkit_plugins.segmenter.sam.authors.build_sam import sam_model_registry
 
         # Without a checkpoint the builder only builds; its own loading would unpickle anything.
         network = sam_model_registry[model](checkpoint=None)

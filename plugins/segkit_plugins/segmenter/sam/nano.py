@@ -23,18 +23,25 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 
+from segkit_plugins.segmenter.sam.authors.modeling import (
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+from segkit_plugins.segmenter.sam.authors.modeling.mask_decoder import MLP
 from segkit_plugins.shared.nano_encoder import (
     DIM,
     FINE,
     SIDE,
     ChannelNorm,
+    bare_encoder,
     build_encoder,
     conv,
 )
+from segkit_plugins.shared.weights import undrawn
 
 CLICKS = 4
 """Channels of the click map: positive points, negative points, box, mask."""
@@ -226,6 +233,12 @@ def build(side: int = SIDE) -> Sam:
     `side`: of the input, a multiple of 32.
     """
     return Sam(build_encoder(side), Prompts(side), Decoder())
+
+
+def bare(side: int = SIDE) -> Sam:
+    """`nano` before it has weights: what its tensors hold is left open."""
+    with undrawn():
+        return Sam(bare_encoder(side), Prompts(side), Decoder())
 
 
 def grown(older: Mapping[str, Tensor], side: int = SIDE) -> Sam:

@@ -18,10 +18,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
+from segkit_plugins.segmenter.sam.authors.modeling import (
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+from segkit_plugins.segmenter.sam.authors.modeling.common import LayerNorm2d
 from segkit_plugins.shared.lite0 import CHANNELS, features, load_lite0
 
 SIDE = 256
