@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 from segkit.memory import memory_of
 from segkit.plugins.step import Step
@@ -14,7 +14,7 @@ FIRST_ON_GPU = 16
 """… and on any that is not named there."""
 
 MOST = 64
-"""A chunk that grows has no more images: beyond, a GPU has enough to do, and the host's memory pays."""
+"""A chunk that grows has no more images: a GPU has enough to do, and the host's memory pays."""
 
 SHARE = 1 << 27
 """Bytes of the host that each of a chunk's images may take on average: 128 MiB."""
@@ -96,5 +96,4 @@ class Batches:
 
     @cached_property
     def _memory(self) -> DeviceMemory:
-        own: DeviceMemory = self._given or memory_of(self._device)
-        return own
+        return self._given or cast(DeviceMemory, memory_of(self._device))

@@ -88,10 +88,10 @@ class Caller:
     ) -> list[Any]:
         """What the step makes of each call, checked; a `Failure` where it raises or breaks rules.
 
-        The work method goes through `batch`, and `encode` through `encode_batch`. If a batch finds no
-        memory, its halves are tried, and later batches are no larger; if it raises anything else,
-        its images are tried one by one. The time counts for `node`. Calls on large images go in several batches, so that what one
-        has made is packed before the next makes more.
+        The work method goes through `batch`, and `encode` through `encode_batch`. If a batch finds
+        no memory, its halves are tried, and later batches are no larger; if it raises anything
+        else, its images are tried one by one. The time counts for `node`. Calls on large images go
+        in several batches, so that what one has made is packed before the next makes more.
 
         Raises `TooLargeError` where all that the calls make would not fit into the memory.
         """

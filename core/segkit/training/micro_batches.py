@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+
 def split(batch: Sequence[Tensor], images: int) -> list[tuple[Tensor, ...]]:
     """A batch in as few micro-batches of at most so many images as there can be, of equal size.
 
