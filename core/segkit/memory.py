@@ -45,6 +45,23 @@ def memory_of(device: str) -> Memory:
     return {"cuda": CudaMemory, "mps": MpsMemory}.get(kind, HostMemory)(device)
 
 
+SAID = (
+    *("out of memory", "not enough memory", "can't allocate memory", "bad_alloc"),
+    *("could not create a primitive", "could not execute a primitive", "ALLOC_FAILED"),
+    "CUDNN_STATUS_NOT_SUPPORTED",
+)
+"""What errors say when there is no memory: torch's, and those of oneDNN, cuBLAS and cuDNN."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory, on any device; imports no torch."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch.OutOfMemoryError, which older ones have as torch.cuda.OutOfMemoryError
+    named = any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)
+    return isinstance(error, RuntimeError) and (named or any(s in str(error) for s in SAID))
+
+
 def shown(count: float) -> str:
     """A number of bytes for people: 0.4 GB, 12 MB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
@@ -230,12 +247,22 @@ class CudaMemory:
 
     def taken(self, run: Callable[[], None]) -> int:
         """The most that tensors and the libraries' work space have had."""
+        self.tidy()
+        before = self.begin()
+        run()
+        return self.since(before)
+
+    def begin(self) -> int:
+        """What tensors take now; their peak begins anew."""
         import torch
 
-        self.tidy()
         torch.cuda.reset_peak_memory_stats(self.device)
-        before = torch.cuda.memory_allocated(self.device)
-        run()
+        return torch.cuda.memory_allocated(self.device)
+
+    def since(self, before: int) -> int:
+        """The most that tensors have had since `begin` returned `before`, beyond that."""
+        import torch
+
         return torch.cuda.max_memory_allocated(self.device) - before
 
     def tidy(self) -> None:

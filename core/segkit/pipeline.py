@@ -159,7 +159,7 @@ class Pipeline:
         elif isinstance(pictures, Sequence):
             sets = [Given.of(pictures)]
         elif isinstance(pictures, Iterable):
-            sets = _blocks(pictures, lambda: chunk or self._open().chunk)
+            sets = _blocks(pictures, lambda: chunk or self._open().batches.images)
         else:
             raise UsageError(
                 "each takes a folder, a data set or several pictures, but was given a "

@@ -112,6 +112,11 @@ FOUND = {
         "judge 'judge-that-scores' changes the masks that it judges on the picture 'ordinary': "
         "their Masks.scores[",
     ),
+    "encodings-in-reverse": (
+        "encodings_of_a_batch_equal_single_ones",
+        "segmenter 'encodings-in-reverse' answers otherwise with an encoding of encode_batch than "
+        "with that of encode on the picture 'ordinary': its Masks.masks",
+    ),
     "last-encoding": (
         "encodings_are_kept_apart",
         "segmenter 'last-encoding' answers with another image's encoding on the picture "

@@ -13,7 +13,7 @@ from toys import Bright, Dim, Flood, Peak, Squares, walk
 
 from segkit import BadValueError, Heatmap, Masks, MaskStack, PackedMasks, plan, run
 from segkit.errors import TooLargeError
-from segkit.running import calling
+from segkit.running import batches, calling
 from segkit.running import walk as walking
 from segkit.running.prompting import united
 from segkit.values import bitmaps, waiting
@@ -280,20 +280,20 @@ def test_chunks_shrink_for_large_images(monkeypatch):
     assert len([*walk({"toy": full(data=Squares(count=9))}, chunk=4)]) == 9
     assert taken == [4, 4, 1]
     taken.clear()
-    monkeypatch.setattr(walking, "SHARE", 12 * 16 * 32 // 2)  # room for half an image each
+    monkeypatch.setattr(batches, "SHARE", 12 * 16 * 32 // 2)  # room for half an image each
     assert [o.name for o in walk({"toy": full(data=Squares(count=9))}, chunk=4)] == [
         f"square-{i}" for i in range(9)
     ]
     assert taken[0] == 2
     assert all(1 <= count <= 2 for count in taken)
     taken.clear()
-    monkeypatch.setattr(walking, "SHARE", 1)
+    monkeypatch.setattr(batches, "SHARE", 1)
     assert len([*walk({"toy": full(data=Squares(count=3))}, chunk=4)]) == 3
     assert taken == [1, 1, 1]
 
 
 def test_images_that_cannot_be_read_take_no_room(monkeypatch):
-    monkeypatch.setattr(walking, "SHARE", 12 * 16 * 32)
+    monkeypatch.setattr(batches, "SHARE", 12 * 16 * 32)
     toy = full(data=Squares(count=6, bad=(0, 1, 5)))
     outcomes = [*walk({"toy": toy}, chunk=2)]
     assert [o.error is not None for o in outcomes] == [True, True, False, False, False, True]

@@ -16,10 +16,9 @@ pytest.importorskip("lightning")
 from train_toys import Linear, quick  # noqa: E402
 
 from segkit import SegkitError  # noqa: E402
-from segkit.memory import HostMemory, memory_of, shown  # noqa: E402
+from segkit.memory import HostMemory, memory_of, out_of_memory, shown  # noqa: E402
 from segkit.training import loop  # noqa: E402
 from segkit.training.fitting import Need, NoRoomError, fit  # noqa: E402
-from segkit.training.micro_batches import out_of_memory  # noqa: E402
 
 HERE = Path(__file__).parent
 MB, GB = 10**6, 10**9

@@ -195,6 +195,30 @@ def test_bfloat16_encodes_nearly_the_same(kind, folders, steps, photos):
     assert 0 < (one - other).abs().mean() < 0.05 * one.abs().mean()
 
 
+@pytest.mark.parametrize("kind", ALL)
+def test_several_images_together_as_on_a_gpu(kind, folders, steps, photos):
+    alone, step = steps[kind], hf_sam(folders[kind])
+    step._network, step._processor, step._together = alone._network, alone._processor, True
+    mask = np.where(np.hypot(*np.mgrid[-1:1:32j, -1:1:32j]) < 0.5, 4.0, -4.0).astype(np.float32)
+    asked = {
+        "wide": (*(Prompt(points=[p]) for p in POINTS), Prompt(box=BOX), Prompt(mask=mask)),
+        "high": (Prompt(box=BOX - 30), Prompt(points=POINTS[:1]), Prompt(), Prompt(mask=mask)),
+    }
+    encodings = step.encode_batch([{"image": image} for image in photos.values()])
+    made = step.batch(
+        [
+            {"image": photos[name], "prompts": Prompts(asked[name]), "encoding": encoding}
+            for name, encoding in zip(asked, encodings, strict=True)
+        ]
+    )
+    for name, masks in zip(asked, made, strict=True):
+        wanted = answer(alone, photos[name], *asked[name])
+        assert masks.prompt.tolist() == wanted.prompt.tolist()
+        assert np.abs(masks.scores - wanted.scores).max() < 1e-3
+        union, common = masks.masks | wanted.masks, masks.masks & wanted.masks
+        assert common.sum() / union.sum() > 0.999
+
+
 def test_a_folder_without_a_processor_gets_the_usual_one(folders, tmp_path, photos):
     for kind in ALL:
         bare = shutil.copytree(folders[kind], tmp_path / kind)

@@ -11,7 +11,6 @@ from segkit import Catalog, Image, SegkitWarning
 from segkit.running.recipe import make_step
 from segkit_plugins.segmenter.sam.everything import (
     SamEverything,
-    boxes_of,
     suppress,
     without_specks,
 )
@@ -89,12 +88,6 @@ def test_suppression_keeps_the_better_of_two_and_both_that_are_apart():
     boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 10], [50, 50, 60, 60]], np.float32)
     assert suppress(boxes, np.array([0.5, 0.9, 0.1], np.float32), 0.7).tolist() == [1, 2]
     assert suppress(boxes, np.array([0.5, 0.9, 0.1], np.float32), 1.0).tolist() == [1, 0, 2]
-
-
-def test_boxes_are_first_and_last_pixel():
-    masks = np.zeros((2, 6, 9), bool)
-    masks[0, 2:4, 3:8] = masks[1, 5, 0] = True
-    assert boxes_of(masks).tolist() == [[3, 2, 7, 3], [0, 5, 0, 5]]
 
 
 def test_small_holes_are_filled_and_small_islands_go():

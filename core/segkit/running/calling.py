@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.errors import BadValueError, TooLargeError, plugin_code
-from segkit.memory import HostMemory, shown
+from segkit.memory import HostMemory, out_of_memory, shown
 from segkit.plugins.contract import check_output, named, why_failed
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
+from segkit.running.batches import Batches
 from segkit.running.graph import Node
 from segkit.values.types import Heatmap, Image, Masks, Truth
 from segkit.values.waiting import let_go
@@ -65,26 +66,37 @@ class Call:
 
 
 class Caller:
-    """Calls steps on images. `classes` is {id: name} of the data set."""
+    """Calls steps on images. `classes` is {id: name} of the data set.
 
-    def __init__(self, classes: Mapping[int, str], seed: int, observers: Observers) -> None:
+    `batches`: how many calls go together; by default all of a step's.
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[int, str],
+        seed: int,
+        observers: Observers,
+        batches: Batches | None = None,
+    ) -> None:
         self.classes = dict(classes)
         self.seed = seed
         self.observers = observers
+        self.batches = batches or Batches()
 
     def call(
         self, node: Node, step: Step, calls: Sequence[Call], method: str | None = None
     ) -> list[Any]:
         """What the step makes of each call, checked; a `Failure` where it raises or breaks rules.
 
-        The work method goes through `batch`; if a batch raises, its images are tried one by one.
-        The time counts for `node`. Calls on large images go in several batches, so that what one
-        has made is packed before the next makes more.
+        The work method goes through `batch`, and `encode` through `encode_batch`. If a batch finds
+        no memory, its halves are tried, and later batches are no larger; if it raises anything
+        else, its images are tried one by one. The time counts for `node`. Calls on large images go
+        in several batches, so that what one has made is packed before the next makes more.
 
         Raises `TooLargeError` where all that the calls make would not fit into the memory.
         """
         checked: list[Any] = []
-        for block in _blocks(calls):
+        for block in _blocks(calls, self.batches.most(step, method)):
             checked += self._block(node, step, block, method)
             let_go()
             _look_ahead(step, checked, calls)
@@ -97,7 +109,7 @@ class Caller:
         for call in calls:
             self.observers.tell("segkit_before_step", step=step, image=call.task.image)
         start = time.perf_counter()
-        outputs = _outputs(step, inputs, method)
+        outputs = self._outputs(step, inputs, method)
         share = (time.perf_counter() - start) / len(calls)
         label = step.name if method is None else f"{step.name}.{method}"
         checked = []
@@ -115,6 +127,26 @@ class Caller:
                 self.observers.tell("segkit_after_step", **context)
                 checked.append(output)
         return checked
+
+    def _outputs(self, step: Step, inputs: Sequence[Values], method: str | None) -> list[Any]:
+        """What the step makes of each, or the exception that it raised."""
+        together = {None: step.batch, "encode": getattr(step, "encode_batch", None)}.get(method)
+        if together is None:
+            work = getattr(step, method or step.work)
+            return [_guarded(partial(work, **given)) for given in inputs]
+        outputs = _guarded(partial(_whole_batch, step, together, inputs))
+        if not isinstance(outputs, Exception):
+            return list(outputs)
+        if len(inputs) == 1:
+            return [outputs]
+        if out_of_memory(outputs):
+            outputs = None  # its traceback holds what the batch has taken
+            self.batches.halve(step, method, len(inputs))
+            made: list[Any] = []
+            while some := inputs[len(made) :][: self.batches.most(step, method)]:
+                made += self._outputs(step, some, method)
+            return made
+        return [made for given in inputs for made in self._outputs(step, [given], method)]
 
     def _inputs(self, step: Step, call: Call, method: str | None) -> dict[str, Any]:
         """The inputs that the step names, as far as there are any."""
@@ -134,22 +166,10 @@ def randomness(seed: int, step: Step, image: str, heatmap: int = 0) -> np.random
     return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32))
 
 
-def _outputs(step: Step, inputs: Sequence[Values], method: str | None) -> list[Any]:
-    """What the step makes of each, or the exception that it raised."""
-    if method is not None:
-        work = getattr(step, method)
-        return [_guarded(partial(work, **given)) for given in inputs]
-    outputs = _guarded(partial(_whole_batch, step, inputs))
-    if not isinstance(outputs, Exception):
-        return list(outputs)
-    if len(inputs) == 1:
-        return [outputs]
-    alone = [_guarded(partial(_whole_batch, step, [given])) for given in inputs]
-    return [output if isinstance(output, Exception) else output[0] for output in alone]
-
-
-def _whole_batch(step: Step, inputs: Sequence[Values]) -> list[Any]:
-    outputs = list(step.batch(inputs))
+def _whole_batch(
+    step: Step, together: Callable[[Sequence[Values]], list[Any]], inputs: Sequence[Values]
+) -> list[Any]:
+    outputs = list(together(inputs))
     if len(outputs) != len(inputs):
         raise BadValueError(
             f"{named(step)} should make {len(inputs)} values of a batch of "
@@ -190,13 +210,16 @@ def _values_again(step: Step, given: Values) -> NDArray[np.float32]:
 # ---- large images ------------------------------------------------------------------------------
 
 
-def _blocks(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
-    """The calls in a row, as many together as have `TOGETHER` pixels, and at least one."""
+def _blocks(calls: Sequence[Call], most: int | None) -> Iterator[Sequence[Call]]:
+    """The calls in a row, as many together as have `TOGETHER` pixels, and at least one.
+
+    `most`: and no more than so many.
+    """
     start, pixels = 0, 0
     for place, call in enumerate(calls):
         height, width = call.task.image.size
         pixels += height * width
-        if pixels > TOGETHER and place > start:
+        if (pixels > TOGETHER and place > start) or place - start == most:
             yield calls[start:place]
             start, pixels = place, height * width
     if calls[start:]:

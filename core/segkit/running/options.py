@@ -23,7 +23,8 @@ class RunOptions:
     classes: Sequence[str] = ()
     """Names for the class ids 1, 2, … in place of the data set's."""
     chunk: int | None = None
-    """How many images are worked on together; by default 4, on a GPU 16."""
+    """How many images are worked on together; by default 4, on a GPU 16 and more where
+    its memory has room."""
     resume: bool = False
     """Go on where a run was cut off."""
     overwrite: bool = False

@@ -17,6 +17,7 @@ from segkit.deprecations import SegkitWarning
 from segkit.errors import SegkitError, plugin_code
 from segkit.plugins.contract import blamed, item_of, why_failed
 from segkit.plugins.steps import Dataset, Step
+from segkit.running.batches import Batches
 from segkit.running.calling import Failure, Task, waiting_bytes
 from segkit.running.graph import Branch
 from segkit.running.pins import check_pins
@@ -57,20 +58,20 @@ def walk(
     dataset: Dataset,
     names: Sequence[str],
     work: Work,
-    chunk: int,
     skip: Mapping[str, Collection[str]],
 ) -> Iterator[Outcome]:
     """Yield what each branch makes of each image; what branches have in common is computed once.
 
     The steps are open. Images come in chunks: steps work on a chunk together, and what is no longer
-    needed is freed, so memory does not grow with the data set. A chunk has at most `chunk` images,
-    and fewer where they are large. `names` are the images' names,
+    needed is freed, so memory does not grow with the data set. A chunk has as many images as
+    `work.batches` says, and fewer where they are large. `names` are the images' names,
     `skip` those that a branch need not do. One image that fails does not stop the others.
     """
     wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
     uses = _uses(branches.values())
     load = _Load()
-    for places, tasks in _read_ahead(dataset, names, wanted, chunk, load):
+    for places, tasks in _read_ahead(dataset, names, wanted, work.batches, load):
+        work.batches.begin()
         for place in places:
             work.observers.tell("segkit_before_image", name=names[place])
         for recipe, branch in branches.items():
@@ -85,6 +86,7 @@ def walk(
                 else:
                     yield _outcome(recipe, branch, task)
                     _release(task, (n.key for n in _ends(branch)), uses)
+        work.batches.end(len(places))
 
 
 @contextmanager
@@ -107,10 +109,6 @@ def _close(step: Step) -> None:
             step.close()
     except Exception as error:
         warnings.warn(why_failed(step, error, "could not be closed:"), SegkitWarning, stacklevel=2)
-
-
-SHARE = 1 << 27
-"""Bytes that each of a chunk's images may take on average: 128 MiB."""
 
 
 class _Load:
@@ -136,7 +134,7 @@ class _Load:
 
 
 def _read_ahead(
-    dataset: Dataset, names: Sequence[str], wanted: Sequence[int], chunk: int, load: _Load
+    dataset: Dataset, names: Sequence[str], wanted: Sequence[int], batches: Batches, load: _Load
 ) -> Iterator[tuple[Sequence[int], dict[int, Task | Failure]]]:
     """Chunks of images, each read in a thread while the one before it is worked on.
 
@@ -148,11 +146,12 @@ def _read_ahead(
     def next_chunk() -> dict[int, Task | Failure]:
         tasks: dict[int, Task | Failure] = {}
         taken = 0.0
+        chunk, room = batches.images, batches.host_bytes
         while left and len(tasks) < chunk:
             i = left[0]
             task = read.pop(i, None) or read_task(dataset, i, names[i])
             taken += load.of(task)
-            if tasks and taken > chunk * SHARE:
+            if tasks and taken > room:
                 read[i] = task
                 break
             tasks[left.popleft()] = task

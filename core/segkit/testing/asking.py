@@ -55,6 +55,14 @@ def encoded(step: Any, values: Mapping[str, Any]) -> Any:
     return guarded(step, "encode", {n: values[n] for n in names if n in values})
 
 
+def encoded_together(step: Any, several: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """What the step's `encode_batch` makes of some pictures."""
+    names = type(step).inputs_of("encode").all
+    inputs = [{n: values[n] for n in names if n in values} for values in several]
+    made = guarded(step, "encode_batch", {"inputs": inputs}, "for a batch of pictures")
+    return list(made)
+
+
 def answer(step: Step, values: Mapping[str, Any], seed: int = 0, **changed: Any) -> Any:
     """What the step makes of a picture, checked as a run checks it."""
     given = inputs_for(step, {**values, **changed}, seed)

@@ -13,6 +13,7 @@ from segkit.testing.asking import (
     difference,
     digest,
     encoded,
+    encoded_together,
     named,
     picture,
 )
@@ -116,6 +117,26 @@ class SegmenterTests(Working):
                     f"{named(step)} answers with another image's encoding {picture(values)}: its "
                     f"{type(made).__name__}{wrong}; use the input 'encoding', and keep none in "
                     "the step"
+                )
+
+    def test_encodings_of_a_batch_equal_single_ones(self, chosen: int) -> None:
+        """`encode_batch` gives what `encode` gives of each image, in the same order."""
+        step = self.step(chosen)
+        given = [self.values(name) for name in ("ordinary", "taller", "other")]
+        alone = [self.answer(step, values) for values in given]
+        made = encoded_together(step, given)
+        if len(made) != len(given):
+            raise Broken(
+                f"{named(step)} makes {len(made)} encodings of a batch of {len(given)}; make one "
+                "for each"
+            )
+        for values, encoding, wanted in zip(given, made, alone, strict=True):
+            answer = self.answer(step, {**values, "encoding": encoding})
+            wrong = difference(wanted, answer, self.near, self.near)
+            if wrong:
+                raise Broken(
+                    f"{named(step)} answers otherwise with an encoding of encode_batch than with "
+                    f"that of encode {picture(values)}: its {type(answer).__name__}{wrong}"
                 )
 
     def test_encodings_serve_many_prompts(self, chosen: int) -> None:

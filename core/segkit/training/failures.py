@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from segkit.errors import PluginError, SegkitError, error_line, plugin_code
+from segkit.memory import out_of_memory
 from segkit.plugins.contract import named
 from segkit.plugins.trainable import Trainable
-from segkit.training.micro_batches import out_of_memory
 from segkit.training.progress import State
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from segkit.errors import SegkitError
-from segkit.memory import Memory, shown
+from segkit.memory import Memory, out_of_memory, shown
 from segkit.training.data import Lessons
-from segkit.training.micro_batches import normalises, out_of_memory
+from segkit.training.micro_batches import normalises
 from segkit.training.module import confusion_of, examples_of
 
 if TYPE_CHECKING:

@@ -11,22 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from lightning.pytorch.utilities.memory import is_oom_error
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-SAID = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
-LIBRARIES = ("could not create a primitive", "could not execute a primitive", "ALLOC_FAILED")
-"""What errors say when there is no memory: torch's, and those of oneDNN, cuBLAS and cuDNN."""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is too little memory, on any device."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or is_oom_error(error):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        text in str(error) for text in (*SAID, *LIBRARIES)
-    )
 
 
 def split(batch: Sequence[Tensor], images: int) -> list[tuple[Tensor, ...]]:

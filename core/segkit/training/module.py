@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from segkit.errors import SegkitError
+from segkit.memory import out_of_memory
 from segkit.plugins.trainable import Examples
 from segkit.training.failures import kept
 from segkit.training.losses import Criterion, MicroBatchCriterion
-from segkit.training.micro_batches import averaging, out_of_memory, split, untouched
+from segkit.training.micro_batches import averaging, split, untouched
 from segkit.training.progress import Row
 from segkit.values.types import VOID
 

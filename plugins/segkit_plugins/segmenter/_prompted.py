@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from segkit import Masks, MaskStack, Prompt, Prompts
 from segkit.values.waiting import RowStack
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 PIXELS = 1 << 26
@@ -28,41 +30,86 @@ def ambiguous(prompt: Prompt) -> bool:
     return len(prompt.points) == 1 and prompt.box is None and prompt.mask is None
 
 
+def _looks(prompt: Prompt, several: Callable[[Prompt], bool]) -> tuple[object, ...]:
+    """What prompts have in common that are decoded together."""
+    has = (prompt.box is not None, prompt.mask is not None)
+    return (len(prompt.points), *has, several(prompt))
+
+
 def alike(
-    prompts: Prompts, several: Callable[[Prompt], bool], most: int
+    prompts: Iterable[Prompt], several: Callable[[Prompt], bool], most: int
 ) -> Iterator[tuple[list[int], list[Prompt]]]:
     """Prompts that can be decoded together, at most `most` at a time, with their places.
 
     Together go those with as many points, boxes, masks and candidates; those that ask nothing are
     left out.
     """
+    asked = [*prompts]
     groups: dict[tuple[object, ...], list[int]] = {}
-    for place, prompt in enumerate(prompts):
+    for place, prompt in enumerate(asked):
         if not prompt.empty:
-            has = (prompt.box is not None, prompt.mask is not None)
-            groups.setdefault((len(prompt.points), *has, several(prompt)), []).append(place)
+            groups.setdefault(_looks(prompt, several), []).append(place)
     for places in groups.values():
         for start in range(0, len(places), most):
             some = places[start : start + most]
-            yield some, [prompts[i] for i in some]
+            yield some, [asked[i] for i in some]
+
+
+def rows_of(
+    several_prompts: Sequence[Prompts], several: Callable[[Prompt], bool], most: int
+) -> Iterator[list[tuple[int, list[int], list[Prompt]]]]:
+    """Rows of prompts of several images that can be decoded together, with image and places.
+
+    A row has the prompts of one image that look alike, at most `most`; rows that are as long and
+    look alike go together as long as they have no more prompts than that, or are a single one.
+    """
+    groups: dict[tuple[object, ...], list[tuple[int, list[int], list[Prompt]]]] = {}
+    for image, prompts in enumerate(several_prompts):
+        for places, some in alike(prompts, several, most):
+            key = (len(some), *_looks(some[0], several))
+            groups.setdefault(key, []).append((image, places, some))
+    for rows in groups.values():
+        step = max(1, most // len(rows[0][1]))
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step]
 
 
 def gathered(answers: Iterable[Answer], prompts: Prompts, size: tuple[int, int]) -> Masks:
     """All answers in the order of the prompts, for an image of (H, W)."""
-    stack, logits = MaskStack(size, sum(not prompt.empty for prompt in prompts)), RowStack()
-    scores: list[NDArray[Any]] = []
-    places: list[int] = []
-    for place, masks, own_scores, low in answers:
-        stack.add(masks)
-        logits.add(low)
-        scores.append(own_scores)
-        places += [place] * len(own_scores)
-    if not places:
-        return Masks.none(size)
-    names = tuple(prompts[place].name for place in places)
-    made = Masks(stack.done(), np.concatenate(scores), places, names, logits.done())
-    order = np.argsort(places, kind="stable")
-    return made if (np.diff(places) >= 0).all() else made.take(order)
+    all_of_it = Gathering(prompts, size)
+    for answer in answers:
+        all_of_it.add(*answer)
+    return all_of_it.done()
+
+
+class Gathering:
+    """The answers to an image's prompts, as they come; packed where they are many or large."""
+
+    def __init__(self, prompts: Prompts, size: tuple[int, int]) -> None:
+        """`size`: (H, W) of the image."""
+        self.prompts, self.size = prompts, size
+        self._masks = MaskStack(size, sum(not prompt.empty for prompt in prompts))
+        self._logits = RowStack()
+        self._scores: list[NDArray[Any]] = []
+        self._places: list[int] = []
+
+    def add(self, place: int, masks: NDArray[Any], scores: NDArray[Any], low: NDArray[Any]) -> None:
+        """A prompt's place, and its masks (c, H, W), scores (c,) and logits (c, h, w)."""
+        self._masks.add(masks)
+        self._logits.add(low)
+        self._scores.append(scores)
+        self._places += [place] * len(scores)
+
+    def done(self) -> Masks:
+        """All in the order of the prompts."""
+        places = self._places
+        if not places:
+            return Masks.none(self.size)
+        names = tuple(self.prompts[place].name for place in places)
+        scores = np.concatenate(self._scores)
+        made = Masks(self._masks.done(), scores, places, names, self._logits.done())
+        order = np.argsort(places, kind="stable")
+        return made if (np.diff(places) >= 0).all() else made.take(order)
 
 
 @dataclass(frozen=True)
@@ -111,7 +158,10 @@ class Frame:
         again to the image. Both steps are linear and go row by row and column by column, so two
         small matrices do the same to the last bit of rounding, without the large masks.
         """
-        down, across = (m.to(low.device) for m in self._matrices)
+        side = self.side if self.by_input else None
+        rows, columns = zip(self.low, self.inside, self.size, strict=True)
+        down = enlarging(*rows, side, low.device)
+        across = enlarging(*columns, side, low.device, turned=True)
         return down @ (low @ across)
 
     def masks(self, low: Tensor, threshold: float = 0.0) -> Tensor:
@@ -122,32 +172,53 @@ class Frame:
         few = max(1, PIXELS // (low.shape[1] * self.size[0] * self.size[1]))
         return torch.cat([self.logits(part) > threshold for part in torch.split(low, few)])
 
-    @cached_property
-    def _matrices(self) -> tuple[Tensor, Tensor]:
-        """(H, h) and (w, W)."""
-        import torch
-        import torch.nn.functional as F
 
-        def resizing(known: int, kept: int, wanted: int) -> Tensor:
-            """(wanted, known): one axis."""
-            weights = torch.eye(known)[None, None]
-            if self.by_input:
-                weights = F.interpolate(
-                    weights, (self.side, known), mode="bilinear", align_corners=False
-                )[:, :, :kept]
-            size = (wanted, known)
-            return F.interpolate(weights, size, mode="bilinear", align_corners=False)[0, 0]
+def answers_of(
+    frames: Sequence[Frame], low: Tensor, scores: Tensor, threshold: float = 0.0
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Of each prompt its masks (c, H, W), scores (c,) and logits (c, h, w) of what it covers.
 
-        down = resizing(self.low[0], self.inside[0], self.size[0])
-        return down, resizing(self.low[1], self.inside[1], self.size[1]).T.contiguous()
-
-
-def quick_bfloat16(kind: str) -> bool:
-    """Whether a device of this kind ('cpu', 'cuda', 'mps') multiplies bfloat16 in hardware."""
+    `frames`: how the image of each prompt lies in the model; `low` (n, c, low, low) logits and
+    `scores` (n, c), on any device, from which all is copied at once.
+    """
     import torch
 
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported()
-    # torch says so of a CPU only in functions of its own, which need not be there.
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return kind == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+    from segkit_plugins.shared.devices import to_host
+
+    runs = [(frame, len([*run])) for frame, run in groupby(frames)]
+    parts = [scores]
+    for (frame, _), logits in zip(runs, torch.split(low, [n for _, n in runs]), strict=True):
+        rows, columns = frame.covered
+        parts += [frame.masks(logits, threshold), logits[..., :rows, :columns]]
+    own_scores, *drawn = to_host(*parts)
+    masks = (mask for part in drawn[::2] for mask in part)
+    covered = (part_low for part in drawn[1::2] for part_low in part)
+    return zip(masks, own_scores, covered, strict=True)
+
+
+@lru_cache(maxsize=8)  # photos of one camera have one size, and a GPU should not wait for this
+def enlarging(
+    known: int,
+    inside: int,
+    wanted: int,
+    side: int | None,
+    device: torch.device,
+    *,
+    turned: bool = False,
+) -> Tensor:
+    """The matrix (wanted, known) that resizes one axis of logits to the image's.
+
+    `side`: by way of the model's input of that side, of which `inside` pixels are the image; None:
+    in one step. `turned`: the transpose, contiguous.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    with torch.inference_mode(False), torch.no_grad():  # whoever comes next may want gradients
+        weights = torch.eye(known)[None, None]
+        if side is not None:
+            weights = F.interpolate(weights, (side, known), mode="bilinear", align_corners=False)
+            weights = weights[:, :, :inside]
+        size = (wanted, known)
+        matrix = F.interpolate(weights, size, mode="bilinear", align_corners=False)[0, 0]
+        return (matrix.T.contiguous() if turned else matrix).to(device)

@@ -7,6 +7,7 @@ picture is about lies there, and whether a person does: what `--saliency objectn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segkit import Image
+from segkit_plugins.shared.devices import to_device
 from segkit_plugins.shared.lite0 import bare_lite0, load_lite0
 from segkit_plugins.shared.lite0_folded import WIDTHS, FoldedLite0
 from segkit_plugins.shared.weights import undrawn
@@ -170,7 +172,7 @@ def fitted(pixels: NDArray[np.uint8], side: int, device: str) -> tuple[Tensor, t
     scale = side / max(height, width)
     rows, columns = (max(1, int(n * scale + 0.5)) for n in (height, width))
     picture = PIL.Image.fromarray(pixels).resize((columns, rows), PIL.Image.Resampling.BILINEAR)
-    small = torch.from_numpy(np.array(picture)).to(device).permute(2, 0, 1).float()
+    small = to_device(torch.from_numpy(np.array(picture)).permute(2, 0, 1), device).float()
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (MEAN, STD))
     normal = (small - mean) / std
     return F.pad(normal, (0, side - columns, 0, side - rows))[None], (rows, columns)
@@ -184,10 +186,20 @@ def embedding_of(
     Worked out once for an image: steps whose encoders are of the same file of weights share it
     while the image lives.
     """
+    return embeddings_of(encoder, [image], weights, device)[0]
+
+
+def embeddings_of(
+    encoder: Encoder, images: Sequence[Image], weights: Path, device: str
+) -> list[tuple[Tensor, tuple[int, int]]]:
+    """The same of several images, in one pass."""
     key = (weights.resolve(), weights.stat().st_mtime_ns, device)
-    known = _EMBEDDINGS.setdefault(image, {})
-    if key not in known:
-        pixels, covered = fitted(image.pixels, encoder.img_size, device)
+    new = [image for image in images if key not in _EMBEDDINGS.setdefault(image, {})]
+    if new:
+        prepared = (fitted(image.pixels, encoder.img_size, device) for image in new)
+        pixels, covered = zip(*prepared, strict=True)
         with torch.inference_mode():
-            known[key] = encoder(pixels), covered
-    return known[key]
+            embeddings = encoder(torch.cat(pixels)).split(1)
+        for image, embedding, size in zip(new, embeddings, covered, strict=True):
+            _EMBEDDINGS[image][key] = embedding, size
+    return [_EMBEDDINGS[image][key] for image in images]

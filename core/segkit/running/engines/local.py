@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from segkit.plugins.contract import classes_of
 from segkit.plugins.observers import Observers
 from segkit.running.asked import AskedTruth, restrict, vocabulary_of
+from segkit.running.batches import Batches
 from segkit.running.graph import Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.lines import Line
@@ -24,11 +25,12 @@ class Opened:
         self.job = job
         self.graph = Graph()
         self.branches = job.branches(self.graph)
-        self.chunk = options.chunk or (4 if options.device == "cpu" else 16)
+        self.batches = Batches(options.chunk, options.device)
         self.vocabulary: Sequence[str] = ()
         """The classes that the steps are limited to."""
-        self._asked = tuple(options.classes)
-        self._work = Work(job.classes(options.classes), options.seed, observers)
+        self._asked, self._device = tuple(options.classes), options.device
+        classes = job.classes(options.classes)
+        self._work = Work(classes, options.seed, observers, self.batches)
 
     def settle(self) -> None:
         """Once the steps are open: agree with them on the classes."""
@@ -40,9 +42,11 @@ class Opened:
     def turned_to(self, job: Job, chunk: int | None = None) -> Opened:
         """The same open steps for another job of the same plans, such as one of other images."""
         other = copy.copy(self)
-        other.job, other.chunk = job, chunk or self.chunk
+        other.job = job
+        if chunk is not None:
+            other.batches = Batches(chunk, self._device)
         classes = job.classes(self._asked, self.vocabulary)
-        other._work = Work(classes, self._work.seed, self._work.observers)
+        other._work = Work(classes, self._work.seed, self._work.observers, other.batches)
         return other
 
     @property
@@ -54,7 +58,7 @@ class Opened:
         """What comes of the images of these names, without those that a recipe has done."""
         dataset, labels = self.job.places(names)
         dataset = AskedTruth.of(dataset, self._asked, classes_of(self.job.dataset))
-        return walk(self.branches, dataset, labels, self._work, self.chunk, self.job.skip(done))
+        return walk(self.branches, dataset, labels, self._work, self.job.skip(done))
 
     def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
         """Each finished line with its recipe."""

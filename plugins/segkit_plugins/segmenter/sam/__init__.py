@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segkit import Image, Masks, Prompt, Prompts, Segmenter, Weights, hookimpl
-from segkit_plugins.segmenter._prompted import Frame, alike, ambiguous, gathered
+from segkit_plugins.segmenter._prompted import Frame, Gathering, alike, ambiguous, answers_of
 from segkit_plugins.segmenter.sam.model import Encoding, SamStep, official
 
 CHUNK = 8
 """Prompts decoded at a time; bounds memory, and a few at a time stay in the processor's cache."""
+
+CHUNK_TOGETHER = 64
+"""The same on a GPU, where they may be of several images."""
 
 
 class Sam(SamStep):
@@ -41,56 +44,77 @@ class Sam(SamStep):
 
     def __call__(self, image: Image, prompts: Prompts, encoding: Encoding) -> Masks:
         """Candidates for each prompt, in the order of the prompts."""
+        return self._answered([{"image": image, "prompts": prompts, "encoding": encoding}])[0]
+
+    def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Masks]:
+        """The same of several images; on a GPU their prompts are decoded together."""
+        if self._together:
+            return self._answered(inputs)
+        return [self._answered([values])[0] for values in inputs]
+
+    def _answered(self, inputs: Sequence[Mapping[str, Any]]) -> list[Masks]:
+        """Candidates for the prompts of each image."""
         import torch
 
-        frame = self._frame(encoding, image.size)
+        frames = [self._frame(values["encoding"], values["image"].size) for values in inputs]
+        gatherings = [Gathering(values["prompts"], values["image"].size) for values in inputs]
+        asked = [
+            (image, place, prompt)
+            for image, values in enumerate(inputs)
+            for place, prompt in enumerate(values["prompts"])
+        ]
+        most = CHUNK_TOGETHER if self._together else CHUNK
+        decoder = self._decoder
         with torch.inference_mode():
-            seen = self._decoder.see(encoding.embedding)
-            answers = (
-                answer
-                for places, some in alike(prompts, self._several, CHUNK)
-                for answer in zip(places, *self._decode(some, seen, frame), strict=True)
-            )
-            return gathered(answers, prompts, image.size)
+            seen = decoder.see(torch.cat([values["encoding"].embedding for values in inputs]))
+            for group, prompts in alike((prompt for *_, prompt in asked), self._several, most):
+                images = [asked[i][0] for i in group]
+                own = decoder.pick(seen, images)
+                answers = self._decode(prompts, own, [frames[image] for image in images])
+                for i, answer in zip(group, answers, strict=True):
+                    gatherings[asked[i][0]].add(asked[i][1], *answer)
+        return [gathering.done() for gathering in gatherings]
 
     def _several(self, prompt: Prompt) -> bool:
         """Whether this prompt gets three candidates."""
         return ambiguous(prompt) if self.multimask == "auto" else self.multimask == "on"
 
     def _decode(
-        self, prompts: Sequence[Prompt], seen: Any, frame: Frame
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Masks (n, c, H, W), scores (n, c) and logits (n, c, h, w) of prompts that look alike."""
-        import torch
+        self, prompts: Sequence[Prompt], seen: Any, frames: Sequence[Frame]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        """Of prompts that look alike masks (c, H, W), scores (c,) and logits (c, h, w) each.
 
-        device = self._device
-        points = boxes = masks = None
-        if len(prompts[0].points):
-            coords = np.stack([frame.placed(p.points) for p in prompts])
-            signs = np.stack([p.signs for p in prompts])
-            points = (
-                torch.as_tensor(coords, dtype=torch.float32, device=device),
-                torch.as_tensor(signs, dtype=torch.int64, device=device),
-            )
-        if prompts[0].box is not None:
-            corners = np.stack([p.box.reshape(2, 2) for p in prompts if p.box is not None])
-            boxes = torch.as_tensor(frame.placed(corners), dtype=torch.float32, device=device)
-            boxes = boxes.reshape(-1, 4)
-        if prompts[0].mask is not None:
-            masks = torch.stack([frame.fitted(p.mask) for p in prompts if p.mask is not None]).to(
-                device
-            )
+        `seen`: what their images are to them; `frames`: how each prompt's image lies in the model.
+        """
         which = [1, 2, 3] if self._several(prompts[0]) else [0]
         decoder = self._decoder
-        answers, places = decoder.attend(seen, *decoder.ask(points, boxes, masks))
+        answers, places = decoder.attend(seen, *decoder.ask(*self._tensors(prompts, frames)))
         low = decoder.draw(seen, answers, places, which)
         scores = decoder.quality(answers)[:, which]
-        rows, columns = frame.covered
-        return (
-            frame.masks(low, self._sam.mask_threshold).cpu().numpy(),
-            scores.cpu().numpy(),
-            low[..., :rows, :columns].cpu().numpy(),
-        )
+        return answers_of(frames, low, scores, self._sam.mask_threshold)
+
+    def _tensors(self, prompts: Sequence[Prompt], frames: Sequence[Frame]) -> tuple[Any, Any, Any]:
+        """Points (B, n, 2) with labels (B, n), boxes (B, 4) and masks; None where none are."""
+        import torch
+
+        pairs = [*zip(prompts, frames, strict=True)]
+        points = boxes = masks = None
+        if len(prompts[0].points):
+            coords = np.stack([f.placed(p.points) for p, f in pairs])
+            signs = np.stack([p.signs for p in prompts])
+            points = (
+                to_device(torch.as_tensor(coords, dtype=torch.float32), self._device),
+                to_device(torch.as_tensor(signs, dtype=torch.int64), self._device),
+            )
+        if prompts[0].box is not None:
+            corners = [f.placed(p.box.reshape(2, 2)) for p, f in pairs if p.box is not None]
+            boxes = to_device(
+                torch.as_tensor(np.stack(corners)).float().reshape(-1, 4), self._device
+            )
+        if prompts[0].mask is not None:
+            fitted = [f.fitted(p.mask) for p, f in pairs if p.mask is not None]
+            masks = to_device(torch.stack(fitted), self._device)
+        return points, boxes, masks
 
 
 @hookimpl

@@ -17,6 +17,7 @@ processor multiplies bfloat16.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,28 +30,29 @@ from segkit_plugins.segmenter.sam.authors.modeling import MaskDecoder
 
 @dataclass(frozen=True)
 class Seen:
-    """What one image is to all prompts. L places, C channels, h heads of d channels."""
+    """What images are to all prompts: b of them, one for all prompts or one for each.
+
+    L places, C channels, h heads of d channels.
+    """
 
     embedding: Tensor
-    """(1, C, rows, columns)."""
-    position: Tensor
-    """(1, C, rows, columns)."""
+    """(b, C, rows, columns)."""
     places: Tensor
-    """(L, C): embedding of the places, with what stands for "no mask"."""
+    """(b, L, C): embedding of the places, with what stands for "no mask"."""
     position_of: Tensor
     """(L, C): their positional encoding."""
     keys: Tensor
-    """(h, L, d): the first layer's keys from the image."""
+    """(b, h, L, d): the first layer's keys from the image."""
     values: Tensor
-    """(h, L, d): its values."""
+    """(b, h, L, d): its values."""
     queries: Tensor
-    """(h, L, d): its queries from the image."""
+    """(b, h, L, d): its queries from the image."""
 
 
 def decoder_of(sam: Any, dtype: torch.dtype) -> QuickDecoder | OwnDecoder:
-    """The quickest decoder for this model, with methods `see`, `ask`, `attend`, `quality`, `draw`.
+    """The quickest decoder for this model, in `dtype` if it may.
 
-    `dtype` is what it may work in.
+    Its methods: `see`, `pick`, `ask`, `attend`, `quality`, `draw`.
     """
     ordinary = type(sam.mask_decoder) is MaskDecoder
     return QuickDecoder(sam, dtype) if ordinary else OwnDecoder(sam)
@@ -63,8 +65,14 @@ class OwnDecoder:
         self.encoder, self.decoder = sam.prompt_encoder, sam.mask_decoder
 
     def see(self, embedding: Tensor) -> Any:
-        """What all prompts on this embedding (1, C, rows, columns) share."""
+        """What all prompts on these embeddings (b, C, rows, columns) share."""
         return self.decoder.see(embedding, self.encoder.get_dense_pe())
+
+    def pick(self, seen: Any, images: Sequence[int]) -> Any:
+        """Of what several images are, that of the image of each prompt, for `attend` and `draw`."""
+        position, *of_images = seen
+        which = _which(images, len(of_images[0]))
+        return seen if which is None else (position, *(t[which] for t in of_images))
 
     def ask(
         self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
@@ -98,10 +106,10 @@ class QuickDecoder:
         self._kept: dict[int, Tensor] = {}
 
     def see(self, embedding: Tensor) -> Seen:
-        """What all prompts on this embedding (1, C, rows, columns) share."""
+        """What all prompts on these embeddings (b, C, rows, columns) share."""
         position = self.encoder.get_dense_pe()
         no_mask = self.encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        places = (embedding + no_mask)[0].flatten(1).T
+        places = (embedding + no_mask).flatten(2).transpose(1, 2)
         position_of = position[0].flatten(1).T
         first = self.transformer.layers[0]
         to_image, to_token = first.cross_attn_token_to_image, first.cross_attn_image_to_token
@@ -112,7 +120,17 @@ class QuickDecoder:
             _heads(to_token.q_proj(at), to_token.num_heads),
         )
         rounded = [t.to(self.dtype).contiguous() for t in (places, position_of, *shared)]
-        return Seen(embedding, position, *rounded)
+        return Seen(embedding, *rounded)
+
+    def pick(self, seen: Seen, images: Sequence[int]) -> Seen:
+        """Of what several images are, that of the image of each prompt, for `attend`."""
+        which = _which(images, len(seen.embedding))
+        if which is None:
+            return seen
+        embedding, places, keys, values, queries = (
+            t[which] for t in (seen.embedding, seen.places, seen.keys, seen.values, seen.queries)
+        )
+        return Seen(embedding, places, seen.position_of, keys, values, queries)
 
     def ask(
         self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
@@ -131,7 +149,7 @@ class QuickDecoder:
         asked = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
         tokens = asked
         if dense is None:
-            places, shared = seen.places[None], True
+            places, shared = seen.places, True
         else:
             places = (seen.embedding + dense).flatten(2).transpose(1, 2).to(self.dtype)
             shared = False
@@ -196,10 +214,14 @@ class QuickDecoder:
         count, _, _, width = queries.shape
         queries = queries / width**0.5
         if seen is not None:
-            # (h, B·n, d) against (h, d, L): one product for all prompts
-            flat = queries.to(self.dtype).transpose(0, 1).flatten(1, 2)
-            share = (flat @ seen.keys.transpose(1, 2)).softmax(-1)
-            read = _split(share @ seen.values, 1, count).permute(1, 2, 0, 3)
+            if len(seen.keys) == 1:
+                # (h, B·n, d) against (h, d, L): one product for all prompts
+                flat = queries.to(self.dtype).transpose(0, 1).flatten(1, 2)
+                share = (flat @ seen.keys[0].transpose(1, 2)).softmax(-1)
+                read = _split(share @ seen.values[0], 1, count).permute(1, 2, 0, 3)
+            else:
+                share = (queries.to(self.dtype) @ seen.keys.transpose(2, 3)).softmax(-1)
+                read = (share @ seen.values).transpose(1, 2)  # (B, n, h, d)
             found: Tensor = attention.out_proj(read.flatten(2).float())
             return found
         # The keys' bias adds the same to all places, which softmax does not see.
@@ -228,10 +250,12 @@ class QuickDecoder:
         keys = _heads(attention.k_proj(asking), heads)  # (B, h, n, d)
         count, _, n, width = keys.shape
         keys = keys / width**0.5
-        if seen is not None:
+        if seen is not None and len(seen.queries) == 1:
             flat = keys.to(self.dtype).transpose(0, 1).flatten(1, 2)
-            score = _split(flat @ seen.queries.transpose(1, 2), 1, count)
+            score = _split(flat @ seen.queries[0].transpose(1, 2), 1, count)
             score = score.transpose(0, 1)  # (B, h, n, L)
+        elif seen is not None:
+            score = keys.to(self.dtype) @ seen.queries.transpose(2, 3)
         else:
             weight = _split(attention.q_proj.weight, 0, heads)
             wanted = torch.einsum("bhnd,hdc->bhnc", keys, weight).flatten(1, 2).to(self.dtype)
@@ -263,6 +287,15 @@ class QuickDecoder:
         if found is None:
             found = self._kept[id(weight)] = weight.detach().to(self.dtype)
         return found
+
+
+def _which(images: Sequence[int], count: int) -> slice | list[int] | None:
+    """Which of `count` images to take for prompts on these; None: all, as they are."""
+    if count == 1 or [*images] == [*range(count)]:
+        return None
+    if len(set(images)) == 1:
+        return slice(images[0], images[0] + 1)  # one for all
+    return [*images]
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -131,11 +131,20 @@ class SamEverything(SamStep):
 
     def encode(self, image: Image) -> tuple[Crop, ...]:  # type: ignore[override]
         """The embeddings of the image and of its crops."""
-        encode = super().encode
-        return tuple(
-            Crop(box, layer, encode(Image(image.pixels[box[1] : box[3], box[0] : box[2]], "crop")))
-            for box, layer in self._boxes(image.size)
-        )
+        crops: tuple[Crop, ...] = self.encode_batch([{"image": image}])[0]
+        return crops
+
+    def encode_batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The same of several images."""
+        pictures = [values["image"] for values in inputs]
+        boxes = [[*self._boxes(picture.size)] for picture in pictures]
+        parts = [
+            Image(picture.pixels[box[1] : box[3], box[0] : box[2]], "crop")
+            for picture, own in zip(pictures, boxes, strict=True)
+            for box, _ in own
+        ]
+        encodings = iter(self._encoded(parts))
+        return [tuple(Crop(box, layer, next(encodings)) for box, layer in own) for own in boxes]
 
     def __call__(self, image: Image, encoding: tuple[Crop, ...]) -> Masks:
         """Masks (n, H, W), their expected IoU, best first within a crop."""
@@ -224,6 +233,9 @@ class SamEverything(SamStep):
 
     def _kept(self, low: Any, quality: Any, frame: Any) -> Found:
         """Of logits (n, h, w) and their quality (n,) the masks that are stable, in full size."""
+        from segkit_plugins.segmenter.sam.on_device import boxes_of, packed
+        from segkit_plugins.shared.devices import to_host
+
         threshold, offset = self._sam.mask_threshold, self.stability_score_offset
 
         def stability(logits: Any) -> Any:
@@ -239,30 +251,24 @@ class SamEverything(SamStep):
         masks = full > threshold
         # A mask without a pixel is no mask, whatever the thresholds.
         stable = (stability(full) >= least) & masks.any(dim=2).any(dim=1)
-        masks = masks[stable].cpu().numpy()
-        return Found(
-            np.packbits(masks.reshape(len(masks), math.prod(frame.size)), axis=1),
-            quality[stable].cpu().numpy(),
-            boxes_of(masks),
-        )
+        masks = masks[stable]
+        return Found(*to_host(packed(masks), quality[stable], boxes_of(masks)))
 
     def _tidied(
         self, masks: NDArray[np.bool_], scores: NDArray[np.float32]
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Masks without small holes and islands; of new duplicates, one that had none stays."""
+        import torch
+
+        from segkit_plugins.segmenter.sam.on_device import boxes_of
+
         tidy = np.stack([without_specks(m, self.min_mask_region_area) for m in masks])
         changed = (tidy != masks).any(axis=(1, 2))
         least = max(self.box_nms_thresh, self.crop_nms_thresh)
-        kept = suppress(boxes_of(tidy), (~changed).astype(np.float32), least)
+        kept = suppress(
+            boxes_of(torch.from_numpy(tidy)).numpy(), (~changed).astype(np.float32), least
+        )
         return tidy[kept], scores[kept]
-
-
-def boxes_of(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(n, 4) first and last x and y of masks (n, H, W) that are not empty."""
-    ends = []
-    for line in (np.asarray(masks.any(axis=1)), np.asarray(masks.any(axis=2))):
-        ends += [line.argmax(axis=1), line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)]
-    return np.stack([ends[i] for i in (0, 2, 1, 3)], axis=1).astype(np.float32)
 
 
 def cut_off(

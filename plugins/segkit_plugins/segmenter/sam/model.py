@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from pydantic import PrivateAttr
 
 from segkit import Image, Segmenter, UsageError, Weights
-from segkit_plugins.segmenter._prompted import Frame, quick_bfloat16
+from segkit_plugins.segmenter._prompted import Frame
 
 CHECKPOINTS = {
     "vit_b": "sam_vit_b_01ec64.pth",
@@ -34,6 +33,9 @@ OFFICIAL = {
 BUNDLED = ("nano", "nano-2")
 """The models that ship with segkit."""
 
+TOGETHER = 8
+"""Images that a GPU encodes in a pass; more make a large encoder no faster."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -54,13 +56,17 @@ class SamStep(Segmenter):
     checkpoint: Path | None = None
     """The model's weight file (.pth or .safetensors); left out: the bundled one, or the official
     file in the cache folder."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """bfloat16 rounds, and is some three times as fast where the processor has it; auto takes it
-    there for the large models, and float32 for those that ship with segkit."""
+    there for the large models (on a GPU without it, float16), and float32 for those that ship with
+    segkit."""
 
     _sam: Any = PrivateAttr(None)
     _decoder: Any = PrivateAttr(None)
     _device: str = PrivateAttr("cpu")
+    _dtype: Any = PrivateAttr(None)
+    _together: bool = PrivateAttr(False)
+    """Whether images are encoded, and prompts of several decoded, in one pass."""
 
     def open(self, device: str) -> None:
         """Load the weights."""
@@ -69,12 +75,15 @@ class SamStep(Segmenter):
         from segkit_plugins.segmenter.sam.decoding import decoder_of
         from segkit_plugins.segmenter.sam.encoding import quicken
         from segkit_plugins.segmenter.sam.loading import load
+        from segkit_plugins.shared.devices import dtype_of, works_together
 
         sam = load(self.name, self.model, self._path()).to(device).eval().requires_grad_(False)
         self._sam, self._device = sam, device
-        dtype = torch.bfloat16 if self._reduced() else torch.float32
-        quicken(sam.image_encoder, dtype)
-        self._decoder = decoder_of(sam, dtype)
+        own = self.precision == "auto" and self.model in BUNDLED
+        self._dtype = torch.float32 if own else dtype_of(self.precision, device)
+        self._together = works_together(device)
+        quicken(sam.image_encoder, self._dtype, fused=self._together)
+        self._decoder = decoder_of(sam, self._dtype)
 
     def close(self) -> None:
         """Drop the weights."""
@@ -91,44 +100,53 @@ class SamStep(Segmenter):
 
     def encode(self, image: Image) -> Encoding:
         """The image's embedding: the costly part, the same for all prompts."""
-        if self.model == "nano" and not self._reduced():
-            from segkit_plugins.shared.nano_encoder import embedding_of
+        return self._encoded([image])[0]
 
-            return Encoding(
-                *embedding_of(self._sam.image_encoder, image, self._path(), self._device)
-            )
+    def encode_batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The embeddings of several images; on a GPU eight in a pass."""
+        return self._encoded([values["image"] for values in inputs])
 
+    def _encoded(self, images: Sequence[Image]) -> list[Encoding]:
+        """The embedding of each image."""
+        import torch
+
+        together = TOGETHER if self._together else 1
+        encodings: list[Encoding] = []
+        for start in range(0, len(images), together):
+            some = images[start : start + together]
+            if self.model == "nano" and self._dtype == torch.float32:
+                from segkit_plugins.shared.nano_encoder import embeddings_of
+
+                known = embeddings_of(self._sam.image_encoder, some, self._path(), self._device)
+                encodings += [Encoding(*each) for each in known]
+            else:
+                encodings += self._in_one_pass(some)
+        return encodings
+
+    def _in_one_pass(self, images: Sequence[Image]) -> list[Encoding]:
+        """The embedding of each image, worked out together."""
         import torch
         from segment_anything.utils.transforms import ResizeLongestSide
         from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
-        sam = self._sam
-        fitted = ResizeLongestSide.get_preprocess_shape(*image.size, sam.image_encoder.img_size)
-        # At least one pixel: the shorter side of a very long image would vanish.
-        size = (max(1, fitted[0]), max(1, fitted[1]))
-        resized = pil_to_tensor(resize(to_pil_image(image.pixels), list(size)))
-        pixels = resized.to(self._device)[None]
-        with torch.inference_mode(), self._autocast():
-            embedding = sam.image_encoder(sam.preprocess(pixels))
-        return Encoding(embedding.float(), size)
+        from segkit_plugins.shared.devices import rounding, to_device
+
+        sam, inputs, sizes = self._sam, [], []
+        for image in images:
+            fitted = ResizeLongestSide.get_preprocess_shape(*image.size, sam.image_encoder.img_size)
+            # At least one pixel: the shorter side of a very long image would vanish.
+            sizes.append((max(1, fitted[0]), max(1, fitted[1])))
+            resized = pil_to_tensor(resize(to_pil_image(image.pixels), list(sizes[-1])))
+            inputs.append(sam.preprocess(to_device(resized, self._device)[None]))
+        with torch.inference_mode(), rounding(self._dtype, self._device):
+            embeddings = sam.image_encoder(torch.cat(inputs)).float().split(1)
+        return [Encoding(*each) for each in zip(embeddings, sizes, strict=True)]
 
     def _frame(self, encoding: Encoding, size: tuple[int, int]) -> Frame:
         """How an image of (H, W) lies in the model."""
         sam = self._sam
         low = sam.prompt_encoder.mask_input_size
         return Frame(sam.image_encoder.img_size, tuple(low), encoding.input_size, size)
-
-    def _reduced(self) -> bool:
-        """Whether to work in bfloat16."""
-        if self.precision == "auto" and self.model not in BUNDLED:
-            return quick_bfloat16(self._device.partition(":")[0])
-        return self.precision == "bfloat16"
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        import torch
-
-        kind = self._device.partition(":")[0]
-        return torch.autocast(kind, torch.bfloat16) if self._reduced() else nullcontext()
 
     def _path(self) -> Path:
         """The weight file to load. Raises `UsageError` if there is none."""
