@@ -97,6 +97,8 @@ class Sam(SamStep):
         """Points (B, n, 2) with labels (B, n), boxes (B, 4) and masks; None where none are."""
         import torch
 
+        from segkit_plugins.shared.devices import to_device
+
         pairs = [*zip(prompts, frames, strict=True)]
         points = boxes = masks = None
         if len(prompts[0].points):
