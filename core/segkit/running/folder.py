@@ -230,7 +230,9 @@ class Record:
         self._ledger.note(names)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json."""
+        """Write summary.json, beside results.jsonl: an empty one where there was no image."""
+        if not self.results.exists():
+            write_file(self.results, "", sync=True)
         text = RunSummary.model_validate(summary).text()
         write_file(self.directory / "summary.json", text, sync=True)
 
@@ -246,7 +248,14 @@ class Record:
         earlier = Recipe.load(path)
         before = comparable(earlier)
         now = comparable(without_joined(Recipe.from_dict(self._recipe), earlier))
-        weights = self._recipe.get("record", {}).get("weights", {})
+        shards = [r.get("shard") for r in (record_of(self.directory) or {}, self._recipe["record"])]
+        if shards[0] != shards[1]:
+            was, now_is = (f"with --shard {s}" if s else "without --shard" for s in shards)
+            raise UsageError(
+                f"--resume: {self.directory} was run {was}, now it is run {now_is}; ask for the "
+                "same, or choose another folder"
+            )
+        weights = self._recipe["record"].get("weights", {})
         for file, (digest, _) in earlier.pins.items():
             if weights.get(file, digest) != digest:
                 raise UsageError(

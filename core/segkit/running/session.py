@@ -61,7 +61,8 @@ class Session:
         options = options or RunOptions()
         # To start again wins over going on.
         self.options = replace(options, resume=options.resume and not options.overwrite)
-        self.images = RunImages.of(job.dataset)  # first: a folder without images leaves no trace
+        # First: a folder without images leaves no trace.
+        self.images = RunImages.of(job.dataset, options.shard)
         self.classes = job.classes(self.options.classes)
         self.watch = Observers(self.options.observers)
         contents = {name: self.options.content(plan) for name, plan in job.plans.items()}
@@ -92,7 +93,8 @@ class Session:
                     total.classes = self.classes
                     total.sought = there.vocabulary
                 self._start()
-                done = {n: {*r.finished} | self.images.skipped for n, r in self.records.items()}
+                skipped = self.images.skipped
+                done = {n: {*r.finished} | skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())
                 recipes, images = tuple(self.job.plans), len(self.images)
                 watch.tell("segkit_before_run", recipes=recipes, images=images, done=count)
@@ -125,7 +127,8 @@ class Session:
         if self.options.resume:
             self.images.rename(folder.lines for folder in left)
         self._left = {folder.directory: folder for folder in left}
-        names = [name for name in self.images.names if name not in self.images.skipped]
+        skipped = self.images.skipped
+        names = [name for name in self.images.names if name not in skipped]
         for recipe, record in self.records.items():
             check(record.directory, **how)
             writers = [writer.name for writer in job.plans[recipe].writers]
