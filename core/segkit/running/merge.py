@@ -22,6 +22,7 @@ from segkit.running.owned import files_named, is_inside
 from segkit.running.plan import Plan
 from segkit.running.shard_runs import Source, check_alike
 from segkit.values.files import sync_files
+from segkit.values.spreading import levels_in
 
 LOT = 256
 """So many images' files are brought to the disk at once."""
@@ -96,7 +97,7 @@ class Merge:
     def into(self, directory: Path) -> Summary:
         """Make the folder of the one run. Raises `SegkitError`."""
         self._find()
-        record = Record(directory, self.content)
+        record = Record(directory, self.content, levels_in(self.sources[0].directory))
         try:
             record.start()
             self._share(record)

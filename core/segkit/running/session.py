@@ -41,6 +41,7 @@ from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.walk import Outcome
 from segkit.values.files import clear_scrap
+from segkit.values.spreading import levels_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,8 @@ class Session:
         self.classes = job.classes(self.options.classes)
         self.watch = Observers(self.options.observers)
         contents = {name: self.options.content(plan) for name, plan in job.plans.items()}
-        self.records = {n: Record(job.folder(n), content) for n, content in contents.items()}
+        levels = levels_for(len(self.images.names))  # alike in all shards
+        self.records = {n: Record(job.folder(n), c, levels) for n, c in contents.items()}
         self.keeper = Keeper(self.records)
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""

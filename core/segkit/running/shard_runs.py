@@ -19,6 +19,7 @@ from segkit.running.recipe import Recipe, read_toml
 from segkit.running.recipe_record import comparable
 from segkit.running.records import ResultLine, RunSummary, read_summary
 from segkit.running.shards import Shard
+from segkit.values.spreading import levels_in
 
 
 class Source:
@@ -82,6 +83,7 @@ def settings_of(source: Source) -> dict[str, Any]:
     settings = comparable(source.recipe)
     record = source.record
     settings |= {key: record.get(key) for key in ("segkit", "torch", "numpy")}
+    settings["levels of subfolders"] = levels_in(source.directory)
     for table in ("weights", "revisions"):
         several = record.get(table)
         if isinstance(several, Mapping):
