@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from segkit.running.shards import Shard
 STEPS = ("--gradcam.model", "shapes", "--gradcam.target", "top:3", "--gradcam.least-share", 0)
 FLAGS = (*STEPS, "--segmenter", "threshold", "--paint.duplicates", 1, "--quiet")
 FORMATS = ("masks", "overlay", "voc", "coco", "yolo", "supervision", "labelme", "label-studio")
+FORMATS += ("parquet",) * (find_spec("pyarrow") is not None)
 WRITE = tuple(word for name in FORMATS[2:] for word in ("--write", name))
 SHAPES = ("--dataset", "shapes", "--shapes.count", 6)
 FOUR = tuple(f"s{i}" for i in (1, 2, 3, 4))

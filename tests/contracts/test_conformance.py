@@ -67,6 +67,7 @@ NEEDS = {
     "segmenter:hf-sam": ("transformers", "timm"),
     "segmenter:point-clip": ("transformers",),
     "writer:coco": ("pycocotools",),
+    "writer:parquet": ("pyarrow",),
 }
 """The libraries of extras."""
 
