@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from segkit.commands import dataset as dataset
     from segkit.commands import describe as describe
     from segkit.commands import diagnose as diagnose
+    from segkit.commands import merge as merge
     from segkit.commands import robustness as robustness
     from segkit.commands import step as step
     from segkit.commands import sweep as sweep
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from segkit.plugins.weights import Weights as Weights
     from segkit.reporting.describe import Description as Description
     from segkit.result import Result as Result
+    from segkit.running.merge import Merged as Merged
     from segkit.running.plan import Plan as Plan
     from segkit.running.plan import plan as plan
     from segkit.running.recipe import Recipe as Recipe
@@ -99,13 +101,23 @@ _HOME = {
         "read_mask",
         "write_png",
     ),
-    "commands": ("dataset", "describe", "diagnose", "robustness", "step", "sweep", "train"),
+    "commands": (
+        "dataset",
+        "describe",
+        "diagnose",
+        "merge",
+        "robustness",
+        "step",
+        "sweep",
+        "train",
+    ),
     "comparing.leaderboard": ("Leaderboard",),
     "comparing.records": ("Diagnosis",),
     "comparing.robustness_records": ("Robustness",),
     "pipeline": ("Pipeline",),
     "reporting.describe": ("Description",),
     "result": ("Result",),
+    "running.merge": ("Merged",),
     "running.plan": ("Plan", "plan"),
     "running.recipe": ("Recipe",),
     "running.session": ("run",),

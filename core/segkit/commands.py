@@ -21,6 +21,7 @@ from segkit.comparing.damage import perturbations_named
 from segkit.comparing.damaged_run import examine_plans
 from segkit.comparing.diagnosis import diagnose_plans
 from segkit.comparing.leaderboard import Leaderboard
+from segkit.comparing.merged import merge_shards
 from segkit.comparing.records import Diagnosis
 from segkit.comparing.robustness_records import Robustness
 from segkit.comparing.seeds import sweep_seeds
@@ -34,6 +35,7 @@ from segkit.plugins.steps import Dataset, Perturbation, Step
 from segkit.reporting import write_report
 from segkit.reporting.describe import Description
 from segkit.reporting.describe_page import files_asked_for, write_description_files
+from segkit.running.merge import Merged
 from segkit.running.options import RunOptions, device_named
 from segkit.running.plan import Plan
 from segkit.running.recipe import make_step
@@ -243,6 +245,32 @@ def _compared(
         yield _Compared(plans, Path(directory or scratch), options, first.catalog)
         if directory is not None:
             write_report(Path(directory), first.catalog)
+
+
+# ---- shards ------------------------------------------------------------------------------------
+
+
+def merge(
+    directories: Iterable[str | Path],
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    catalog: Catalog | None = None,
+) -> Merged:
+    """Make one run of the runs of shards, as `segkit merge` does; sweeps and diagnoses likewise.
+
+    `directories` are only read; `output` is there as a whole or not at all. What is missing or
+    there twice is in what is given back, and a `SegkitWarning`.
+
+    Raises `UsageError` for folders that are no runs, are in use or differ in recipe, versions,
+    weights or number of shards, and where `output` is not free; with `overwrite` it may hold a run.
+    """
+    places = [Path(directory) for directory in directories]
+    merged = merge_shards(places, Path(output), overwrite=overwrite, catalog=catalog)
+    for note in merged.notes:
+        warnings.warn(note, SegkitWarning, stacklevel=2)
+    write_report(Path(output), catalog)
+    return merged
 
 
 # ---- data sets and training --------------------------------------------------------------------

@@ -107,6 +107,17 @@ def no_masks(folder):
     return {"paths": (str(photos(folder, "")),)}
 
 
+def webdataset(folder):
+    import tarfile
+
+    where = photos(folder, "masks")
+    with tarfile.open(folder / "made.tar", "w") as tar:
+        for photo in sorted(where.iterdir()):
+            tar.add(photo, photo.name)
+            tar.add(folder / "masks" / photo.name, f"{photo.stem}.mask.png")
+    return {"shards": (str(folder / "made.tar"),), "mask": "mask.png"}
+
+
 def folder(folder):
     names = ("cat", "dog")
     return {"images": photos(folder, "masks"), "masks": folder / "masks", "class_names": names}

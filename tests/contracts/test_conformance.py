@@ -20,6 +20,7 @@ OPTIONS = {
     "dataset:samples": [{"only": ("cat", "coffee")}],
     "dataset:scenes": [{"count": 2, "size": 48}],
     "dataset:shapes": [{"count": 2, "size": 48}],
+    "dataset:webdataset": [{"make": small.webdataset}],
     "saliency:gradcam": [{"size": 96}, SMALL],
     "saliency:objectness": [{}, {"target": "person"}],
     "saliency:scorecam": [{"model": "shapes", "size": 32}],
@@ -67,6 +68,7 @@ NEEDS = {
     "segmenter:hf-sam": ("transformers", "timm"),
     "segmenter:point-clip": ("transformers",),
     "writer:coco": ("pycocotools",),
+    "writer:parquet": ("pyarrow",),
 }
 """The libraries of extras."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segkit.plugins.observers import Watcher
     from segkit.running.options import RunOptions
     from segkit.running.recipe import Recipe
+    from segkit.running.shards import Shard
 
 
 def common_options() -> list[click.Option]:
@@ -61,6 +62,12 @@ def common_options() -> list[click.Option]:
             is_flag=True,
             help="Load the TorchScript files that a recipe names: programs, which can do all that "
             "you may.",
+        ),
+        option(
+            ["--shard"],
+            metavar="I/N",
+            callback=_shard,
+            help="Do the I-th of N parts of the images alone, by their names; see segkit merge.",
         ),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
@@ -126,7 +133,15 @@ def run_options(
         overwrite=params["overwrite"],
         catalog=catalog,
         observers=tuple(observers),
+        shard=params["shard"],
     )
+
+
+def _shard(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Shard | None:
+    """What --shard means. Raises `UsageError`."""
+    from segkit.running.shards import Shard
+
+    return None if text is None else Shard.parse(text)
 
 
 @contextmanager

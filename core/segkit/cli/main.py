@@ -44,6 +44,7 @@ COMMANDS = {
     "describe": ("describe", "Say what a data set holds, and what is wrong with it."),
     "train": ("train", "Train a segmenter's network on your data."),
     "weights": ("weights", "List, fetch and verify weight files."),
+    "merge": ("merge", "Make one run of the runs of shards."),
     "score": ("score", "Work out figures of the masks that a run has kept."),
     "export": ("export", "Write a finished run's masks in another format."),
     "report": ("report", "Write the report page of a run or a sweep."),

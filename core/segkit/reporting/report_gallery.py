@@ -22,6 +22,7 @@ from segkit.reporting.pictures import STRIP, Album
 from segkit.reporting.report_folder import Folder, Run
 from segkit.reporting.templating import figure
 from segkit.running.records import MaskRecord, ResultLine
+from segkit.values.images import SUFFIXES
 
 PICTURED = (PICTURE_WRITER, MASK_WRITER)
 """The folders whose pictures are shown; of an image with several the first one's."""
@@ -49,14 +50,14 @@ def _picture(directory: Path, line: ResultLine) -> Path | None:
     files = [Path(f) for f in line.files if isinstance(f, str) and "\0" not in f]
     for wanted in PICTURED:
         for file in files:
-            if file.parts[:-1] == (wanted,) and _is_file(directory / file):
+            if file.parts[:1] == (wanted,) and _is_picture(directory / file):
                 return directory / file
     return None
 
 
-def _is_file(path: Path) -> bool:
+def _is_picture(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.suffix.lower() in SUFFIXES and path.is_file()
     except UnicodeEncodeError:  # a name that no file can have
         return False
 

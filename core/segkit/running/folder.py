@@ -68,10 +68,12 @@ def prepare(
     overwrite: bool = False,
     files: Iterable[str] = (),
     recipes: Iterable[str] = (),
+    levels: int = 0,
 ) -> bool:
     """Make and mark a run's folder; if `overwrite` says so, what an earlier run left goes first.
 
-    `files` and `recipes` are noted as the run's. Gives back whether there is a run to go on with.
+    `files` and `recipes` are noted as the run's, and how deep its subfolders are, `levels`. Gives
+    back whether there is a run to go on with.
 
     Raises `UsageError` as `check` does, and if the folder cannot be made or emptied.
     """
@@ -80,7 +82,7 @@ def prepare(
         directory.mkdir(parents=True, exist_ok=True)
         if there and overwrite:
             remove_run(directory)
-        ledger = Ledger.open(directory)
+        ledger = Ledger.open(directory, levels)
         ledger.note(files)
         ledger.note_recipes(recipes)
     except OSError as error:
@@ -104,8 +106,10 @@ def check_free(directory: Path, names: Iterable[str]) -> None:
 class Record:
     """One recipe's folder while it is being run."""
 
-    def __init__(self, directory: Path, recipe: Mapping[str, Any]) -> None:
+    def __init__(self, directory: Path, recipe: Mapping[str, Any], levels: int = 0) -> None:
+        """`levels`: how deep the subfolders of its images' files are; see `values.spreading`."""
         self.directory = directory
+        self.levels = levels
         self.results = directory / "results.jsonl"
         self.finished: dict[str, Line] = {}
         """Image name to its line, for the images that need no second run."""
@@ -188,7 +192,8 @@ class Record:
         asked for, or if it cannot be made.
         """
         aside = None
-        if prepare(self.directory, resume=resume, overwrite=overwrite, files=OWN):
+        how = {"resume": resume, "overwrite": overwrite}
+        if prepare(self.directory, **how, files=OWN, levels=self.levels):
             self.finished = dict(finished or {})
             self.kept = len(self.finished)
             if self.results.exists():
@@ -241,7 +246,9 @@ class Record:
         self._ledger.note(names)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json."""
+        """Write summary.json, beside results.jsonl: an empty one where there was no image."""
+        if not self.results.exists():
+            write_file(self.results, "", sync=True)
         text = RunSummary.model_validate(summary).text()
         write_file(self.directory / "summary.json", text, sync=True)
 
@@ -266,6 +273,13 @@ class Record:
         earlier = Recipe.load(path)
         before = comparable(earlier)
         now = comparable(without_joined(Recipe.from_dict(self._recipe), earlier))
+        shards = [r.get("shard") for r in (record_of(self.directory) or {}, self._recipe["record"])]
+        if shards[0] != shards[1]:
+            was, now_is = (f"with --shard {s}" if s else "without --shard" for s in shards)
+            raise UsageError(
+                f"--resume: {self.directory} was run {was}, now it is run {now_is}; ask for the "
+                "same, or choose another folder"
+            )
         self._check_same_weights(earlier)
         for key in sorted(before.keys() | now.keys()):
             if before.get(key) != now.get(key):

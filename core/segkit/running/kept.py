@@ -13,7 +13,8 @@ from segkit.values.types import Masks, Prompt, Prompts
 
 def keeps_masks(line: ResultLine) -> bool:
     """Whether the writer of masks has left a file of the image."""
-    return f"{MASK_WRITER}/{line.name}.png" in line.files
+    beginning, end = f"{MASK_WRITER}/", f"/{line.name}.png"  # perhaps in a subfolder
+    return any(file.startswith(beginning) and file.endswith(end) for file in line.files)
 
 
 def kept_values(

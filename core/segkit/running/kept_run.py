@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from segkit.errors import SegkitError, UsageError, plugin_code
+from segkit.errors import BadImageError, SegkitError, UsageError, plugin_code
 from segkit.kinds import BUNDLED, MASK_WRITER
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import classes_of, item_of, names_of, why_failed
@@ -96,10 +96,16 @@ class KeptRun:
         Raises `SegkitError`.
         """
         path = (line.source or {}).get("path")
+        bad: BadImageError | None = None
         if isinstance(path, str) and Path(path).exists():
-            return read_image(Path(path), line.name)
+            try:
+                return read_image(Path(path), line.name)
+            except BadImageError as error:  # perhaps an archive of many, which the data set reads
+                bad = error
         dataset, places = self._dataset
         if dataset is None or line.name not in places:
+            if bad is not None:
+                raise bad
             where = f" from '{path}'" if path else ""
             raise UsageError(f"the image {line.name} is gone{where}; put it back")
         image, _ = item_of(dataset, places[line.name])

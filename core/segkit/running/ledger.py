@@ -23,8 +23,10 @@ from typing import Any
 
 from segkit.values.files import json_lines
 from segkit.values.reading import parsed_toml, read_text
+from segkit.values.spreading import KEY as LEVELS
+from segkit.values.spreading import LEDGER as LEDGER
+from segkit.values.spreading import levels_said
 
-LEDGER = "segkit-run.jsonl"
 LOCK = "segkit-run.lock"
 """Says who owns a folder at the moment; see `segkit.running.lock`."""
 
@@ -63,6 +65,8 @@ class Ledger:
         """Open for as long as there are notes to make: there is one for each image."""
         self.complete = True
         """Whether `begun` has all images: not where the run was begun by segkit 0.1.0."""
+        self.levels = 0
+        """How deep the subfolders are that its images' files lie in; see `values.spreading`."""
 
     @classmethod
     def read(cls, directory: Path) -> Ledger | None:
@@ -73,6 +77,7 @@ class Ledger:
         if head is None or not isinstance(head.get(KEY), int):
             return None
         ledger.complete = not head.get("older")
+        ledger.levels = levels_said(head)
         for line in lines:
             if isinstance(line.get("image"), str):
                 ledger.begun.add(line["image"])
@@ -81,15 +86,20 @@ class Ledger:
         return ledger
 
     @classmethod
-    def open(cls, directory: Path) -> Ledger:
-        """The notes in a folder; one without any gets them, with what segkit 0.1.0 left there."""
+    def open(cls, directory: Path, levels: int = 0) -> Ledger:
+        """The notes in a folder; one without any gets them, with what segkit 0.1.0 left there.
+
+        `levels`: how deep the subfolders of a run are that begins.
+        """
         ledger = cls.read(directory)
         if ledger is not None:
             return ledger
         ledger, older = cls(directory), older_files(directory)
         head = {KEY: 1, "segkit": _version()}
         ledger.complete = not older
-        ledger._append(head | ({"older": True} if older else {}))
+        ledger.levels = 0 if older else levels
+        said = {LEVELS: ledger.levels} if ledger.levels else {}
+        ledger._append(head | said | ({"older": True} if older else {}))
         ledger.note(older)
         ledger.note_recipes(older_recipes(directory))
         return ledger

@@ -232,6 +232,7 @@ class Totals:
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),
             "classes": {str(i): name for i, name in self.classes.items()},
+            **({"vocabulary": [*self.sought]} if self.sought else {}),
         }
 
 

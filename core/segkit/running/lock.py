@@ -121,6 +121,16 @@ def owned(directory: Path) -> Iterator[None]:
                     _leave(directory, made)
 
 
+def check_unowned(directory: Path) -> None:
+    """Raise `UsageError` if another process, or another thread, owns a run's folder.
+
+    Nothing is written for it.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        text = (directory / LOCK).read_text(encoding="utf-8", errors="replace")
+        _refuse(directory, directory / LOCK, Owner.parse(text))
+
+
 def _taken(directory: Path) -> list[Path] | None:
     """Take a folder; the folders that were made for it, or None where it is not a run's."""
     try:

@@ -10,6 +10,7 @@ from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.running.plan import Plan
 from segkit.running.recipe_record import recorded
+from segkit.running.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,18 @@ class RunOptions:
     """Tells where plugins came from."""
     observers: Iterable[object] = ()
     """Objects with watching hooks (see `plugins.hookspecs`)."""
+    shard: Shard | None = None
+    """Which part of the images is done; None: all of them."""
 
     def __post_init__(self) -> None:
         check_chunk(self.chunk)
 
     def content(self, plan: Plan) -> dict[str, Any]:
         """A plan as a run's recipe.toml holds it."""
-        return recorded(plan, catalog=self.catalog, seed=self.seed, classes=self.classes)
+        content = recorded(plan, catalog=self.catalog, seed=self.seed, classes=self.classes)
+        if self.shard is not None:
+            content["record"]["shard"] = str(self.shard)
+        return content
 
 
 def check_chunk(chunk: int | None) -> None:

@@ -21,6 +21,7 @@ from segkit.running.ledger import (
 )
 from segkit.running.records import read_results
 from segkit.values.files import SCRAP
+from segkit.values.spreading import subfolder
 
 Line = dict[str, Any]
 """An image's line of results.jsonl."""
@@ -64,18 +65,28 @@ class Left:
         them.
         """
         made = set(older_files(self.directory) if self.ledger is None else self.ledger.files)
+        levels = 0 if self.ledger is None else self.ledger.levels
         sorts = set()
         for name, line in self.lines.items():
+            own = subfolder(name, levels)
             for file in files_named(line):
                 made.add(file)
                 folder, slash, last = file.rpartition("/")
                 if last.startswith(name):
-                    sorts.add((folder + slash, last[len(name) :]))
+                    place = folder + slash
+                    spread = levels if levels and place.endswith("/" + own) else 0
+                    sorts.add(
+                        (place.removesuffix(own) if spread else place, spread, last[len(name) :])
+                    )
         begun = self.ledger.begun if self.ledger is not None else set()
         cut_off = begun - self.lines.keys()
         if cut_off and not sorts:
             return made | self._of_images(cut_off)
-        return made | {f"{folder}{name}{rest}" for name in cut_off for folder, rest in sorts}
+        return made | {
+            f"{folder}{subfolder(name, spread)}{name}{rest}"
+            for name in cut_off
+            for folder, spread, rest in sorts
+        }
 
     def _of_images(self, names: Collection[str]) -> set[str]:
         """What the folders of the run's writers hold of these images."""

@@ -288,6 +288,8 @@ class RunSummary(RewrittenModel):
     """What recipe.toml holds."""
     classes: dict[int, str] = {}
     """Id to name of the classes that the run was about."""
+    vocabulary: list[str] = []
+    """The only classes that its steps could find; not there where they were not limited to few."""
 
     @property
     def class_details(self) -> dict[str, ClassDetails]:

@@ -31,6 +31,7 @@ from segkit.running.records import ResultLine
 from segkit.running.review import Decision, Key, corrected_mask, read_decisions, standing
 from segkit.running.sifting import Threshold, make_fuser, painted
 from segkit.running.walk import Outcome
+from segkit.values.spreading import levels_in
 from segkit.values.types import VOID, Masks, Prompt, Prompts
 
 FOLDER = "reviewed"
@@ -103,7 +104,8 @@ class _Export:
     def all(self, target: Path) -> Exported:
         """Write every image and what there is of all together."""
         done, exported = Exported(), list[str]()
-        record = Record(target, read_toml(self.run.directory / "recipe.toml"))
+        recipe = read_toml(self.run.directory / "recipe.toml")
+        record = Record(target, recipe, levels_in(self.run.directory))
         names = list(dict.fromkeys(image for image, _ in self.chosen))
         with ExitStack() as stack:
             open_steps(stack, (self.fuser, *self.writers))

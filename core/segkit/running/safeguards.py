@@ -64,7 +64,7 @@ def keep_apart(
                     break
                 role = "the truth" if index else "the image"
                 _refuse(directory, f"{role} {path} lies in that folder")
-    if images.left_out and not len(images):
+    if images.left_out - images.elsewhere and not len(images):
         _refuse(directory, f"all images are files of that run, such as {images.files[0][0]}")
     if folder.leads_out is not None:
         link, path = folder.leads_out

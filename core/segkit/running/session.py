@@ -42,6 +42,7 @@ from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.walk import Outcome
 from segkit.values.files import clear_scrap
+from segkit.values.spreading import levels_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,11 +63,13 @@ class Session:
         options = options or RunOptions()
         # To start again wins over going on.
         self.options = replace(options, resume=options.resume and not options.overwrite)
-        self.images = RunImages.of(job.dataset)  # first: a folder without images leaves no trace
+        # First: a folder without images leaves no trace.
+        self.images = RunImages.of(job.dataset, options.shard)
         self.classes = job.classes(self.options.classes)
         self.watch = Observers(self.options.observers)
         contents = {name: self.options.content(plan) for name, plan in job.plans.items()}
-        self.records = {n: Record(job.folder(n), content) for n, content in contents.items()}
+        levels = levels_for(len(self.images.names))  # alike in all shards
+        self.records = {n: Record(job.folder(n), c, levels) for n, c in contents.items()}
         self.keeper = Keeper(self.records)
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""
@@ -94,7 +97,8 @@ class Session:
                     total.sought = there.vocabulary
                 self._note_weights()
                 self._start()
-                done = {n: {*r.finished} | self.images.skipped for n, r in self.records.items()}
+                skipped = self.images.skipped
+                done = {n: {*r.finished} | skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())
                 recipes, images = tuple(self.job.plans), len(self.images)
                 watch.tell("segkit_before_run", recipes=recipes, images=images, done=count)
@@ -127,7 +131,8 @@ class Session:
         if self.options.resume:
             self.images.rename(folder.lines for folder in left)
         self._left = {folder.directory: folder for folder in left}
-        names = [name for name in self.images.names if name not in self.images.skipped]
+        skipped = self.images.skipped
+        names = [name for name in self.images.names if name not in skipped]
         for recipe, record in self.records.items():
             check(record.directory, **how)
             writers = [writer.name for writer in job.plans[recipe].writers]

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
@@ -26,6 +26,7 @@ from segkit.plugins.named_files import files_of
 from segkit.plugins.steps import Dataset
 from segkit.running.calling import Failure
 from segkit.running.owned import Line, files_named
+from segkit.running.shards import Shard
 from segkit.running.walk import read_task
 from segkit.values.image_names import distinct, folded
 from segkit.values.types import Image, Truth
@@ -54,13 +55,17 @@ class RunImages:
     """Those that are symbolic links."""
     left_out: set[int] = field(default_factory=set)
     """Those that are files of the very run, such as a pattern finds."""
+    elsewhere: frozenset[int] = frozenset()
+    """Those of other shards."""
     _told: dict[str, dict[str, None]] = field(default_factory=dict)
     """Verdict to the names of its images; a key of `_SENTENCES`."""
     _hashes: dict[str, Line] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset) -> RunImages:
+    def of(cls, dataset: Dataset, shard: Shard | None = None) -> RunImages:
         """All images of a data set under its own names; files are looked up, not read.
+
+        Where a run does a `shard` alone, the others are known, but not its own.
 
         That is before the first is read, so whatever changes from then on is found later.
         """
@@ -79,15 +84,24 @@ class RunImages:
             else None
             for several in files
         ]
-        return cls(dataset, names, files, sources, known, links)
+        run = cls(dataset, names, files, sources, known, links)
+        if shard is not None:
+            others = (i for i, name in enumerate(names) if not shard.holds(name))
+            run.elsewhere = frozenset(others)
+        return run
 
     def __len__(self) -> int:
-        return len(self.names) - len(self.left_out)
+        return len(self.names) - len(self.absent)
 
     @property
     def skipped(self) -> set[str]:
-        """The names of those that are left out."""
-        return {self.names[i] for i in self.left_out}
+        """The names of those that the run does not do."""
+        return {self.names[i] for i in self.absent}
+
+    @property
+    def absent(self) -> Set[int]:
+        """The places of those that the run does not do."""
+        return self.elsewhere | self.left_out if self.left_out else self.elsewhere
 
     def source(self, name: str, image: Image | None, truth: Truth | None) -> Line:
         """What a line of results.jsonl keeps of where its image came from."""
@@ -111,7 +125,8 @@ class RunImages:
                 if path is not None and times[path] == 1:
                     named.setdefault(path, name)
         now = [source["path"] if source else None for source in self.sources]
-        mine = [i not in self.left_out for i in range(len(now))]
+        absent = self.absent
+        mine = [i not in absent for i in range(len(now))]
         times = Counter(path for path, own in zip(now, mine, strict=True) if own)
         names: list[str | None] = [
             named.get(path) if own and path is not None and times[path] == 1 else None
@@ -125,7 +140,7 @@ class RunImages:
                     names[i] = name
                     taken.add(name)
         new = [i for i, name in enumerate(names) if name is None]
-        new.sort(key=lambda i: i in self.left_out)  # last: they shall take no name from others
+        new.sort(key=lambda i: not mine[i])  # last: they shall take no name from others
         fresh = distinct([*taken, *(self.names[i] for i in new)])[len(taken) :]
         for i, name in zip(new, fresh, strict=True):
             names[i] = name
@@ -148,9 +163,10 @@ class RunImages:
         """
         kept: dict[str, Line] = {}
         left: set[str] = set()
+        absent = self.absent
         for name, line in lines.items():
             place = self._places.get(name)
-            if place is None or place in self.left_out:
+            if place is None or place in absent:
                 verdict = "gone"
             elif line.get("status") != "ok" or not {*KEYS, *[needs] * bool(needs)} <= line.keys():
                 continue
@@ -203,7 +219,8 @@ class RunImages:
     @cached_property
     def _stems(self) -> Counter[str]:
         """How many images have each stem."""
-        there = [s for i, s in enumerate(self.sources) if i not in self.left_out]
+        absent = self.absent
+        there = [s for i, s in enumerate(self.sources) if i not in absent]
         return Counter(_stem(source) for source in there if source is not None)
 
     @cached_property

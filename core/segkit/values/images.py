@@ -14,7 +14,7 @@ import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,8 +137,15 @@ def read_image(path: str | Path, name: str | None = None) -> Image:
     without pixels, or with more pixels than Pillow reads safely (twice
     `PIL.Image.MAX_IMAGE_PIXELS`: 179 million).
     """
-    path = Path(path)
-    picture = _open(path)
+    return _image(_open(Path(path)), path, file_name(Path(path).stem) if name is None else name)
+
+
+def decode_image(content: bytes, where: str, name: str) -> Image:
+    """An image of a file's content, as `read_image` reads files; `where`: how sentences call it."""
+    return _image(_open(Path(where), content), where, name)
+
+
+def _image(picture: PIL.Image.Image, path: str | Path, name: str) -> Image:
     try:
         pixels = _rgb(picture)
     except (ValueError, OSError, MemoryError) as error:
@@ -146,7 +153,7 @@ def read_image(path: str | Path, name: str | None = None) -> Image:
             f"'{path}' has colours of a kind that cannot be read "
             f"({picture.mode}: {_one_line(error)}); save it as an RGB image"
         ) from None
-    return Image(pixels, file_name(Path(path).stem) if name is None else name)
+    return Image(pixels, name)
 
 
 def _rgb(picture: PIL.Image.Image) -> NDArray[np.uint8]:
@@ -195,8 +202,19 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[
     Raises `BadImageError` as `read_image` does, and for a coloured mask, for values that are not
     whole numbers from 0, and for a mask of another size than its image.
     """
-    path = Path(path)
-    picture = _open(path)
+    return _mask(_open(Path(path)), path, size)
+
+
+def decode_mask(
+    content: bytes, where: str, size: tuple[int, int] | None = None
+) -> NDArray[np.int32]:
+    """A mask of a file's content, as `read_mask` reads files; `where`: how sentences call it."""
+    return _mask(_open(Path(where), content), where, size)
+
+
+def _mask(
+    picture: PIL.Image.Image, path: str | Path, size: tuple[int, int] | None
+) -> NDArray[np.int32]:
     if size is not None and (picture.height, picture.width) != tuple(size):
         raise BadImageError(
             f"the mask '{path}' is {picture.width}x{picture.height}, another size than its image, "
@@ -226,17 +244,18 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[
     return values.astype(np.int32)
 
 
-def _open(path: Path) -> PIL.Image.Image:
-    """Decode a file with Pillow, the right way up, or raise `BadImageError`."""
+def _open(path: Path, content: bytes | None = None) -> PIL.Image.Image:
+    """Decode a file, or its content, with Pillow, the right way up, or raise `BadImageError`."""
     import PIL.Image
     import PIL.ImageOps
 
     try:
-        check_file(path)
+        if content is None:
+            check_file(path)
         with warnings.catch_warnings():
             # Pillow warns of large pictures, odd EXIF and the like; what matters, it raises.
             warnings.simplefilter("ignore")
-            with PIL.Image.open(path) as picture:
+            with PIL.Image.open(path if content is None else io.BytesIO(content)) as picture:
                 if picture.format in _DRAWINGS:
                     raise BadImageError(
                         f"'{path}' is a drawing ({picture.format}), not pixels; save it as PNG"
@@ -263,7 +282,7 @@ def _open(path: Path) -> PIL.Image.Image:
             f"{2 * (PIL.Image.MAX_IMAGE_PIXELS or 0):,} that are read safely; make it smaller"
         )
     except PIL.UnidentifiedImageError:
-        problem = _not_an_image(path)
+        problem = _not_an_image(path.open("rb") if content is None else io.BytesIO(content))
     except Exception as error:  # decoders raise many kinds on damaged data
         if isinstance(error, OSError) and error.errno is not None:
             problem = f"could not be read ({error.strerror}); check the disk or leave it out"
@@ -272,9 +291,9 @@ def _open(path: Path) -> PIL.Image.Image:
     raise BadImageError(f"'{path}' {problem}")
 
 
-def _not_an_image(path: Path) -> str:
+def _not_an_image(content: IO[bytes]) -> str:
     """What is wrong with a file that Pillow does not know."""
-    with path.open("rb") as file:
+    with content as file:
         head = file.read(32)
     if not head:
         return "is an empty file; save or copy it again"

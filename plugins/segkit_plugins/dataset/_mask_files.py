@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segkit import (
     VOID,
@@ -26,7 +29,55 @@ MaskValues = Literal["auto", "object", "ids"]
 _LOOKED_AT = 50
 
 
-class MaskFolder:
+class MaskMeaning:
+    """What the values of masks mean, and the truth that they make; see `MaskFolder`."""
+
+    def __init__(self, class_names: Sequence[str] = (), values: MaskValues = "auto") -> None:
+        """`class_names`: those of the ids 1, 2, …; empty: 'object', or no names for ids."""
+        self.class_names = tuple(class_names)
+        self.values = values
+
+    def looked_at(self) -> Iterator[NDArray[np.int32]]:
+        """The masks (H, W) by which `auto` tells; at most 50 are asked for."""
+        raise NotImplementedError
+
+    @cached_property
+    def one_object(self) -> bool:
+        """Whether masks show one object, not class ids."""
+        if self.values != "auto":
+            return self.values == "object"
+        if len(self.class_names) > 1:
+            return False
+        seen: set[int] = set()
+        for ids in islice(self.looked_at(), _LOOKED_AT):
+            seen.update(np.unique(ids).tolist())
+        return seen <= {0, 1} or seen <= {0, 255}
+
+    @cached_property
+    def classes(self) -> Mapping[int, str]:
+        """Class id to name; empty where masks hold ids and nobody named them."""
+        names = self.class_names or ((NAMELESS,) if self.one_object else ())
+        ids = [i for i in range(1, len(names) + 2) if i != VOID]
+        return dict(zip(ids, names, strict=False))
+
+    def truth_of(self, ids: NDArray[np.int32], where: object) -> Truth:
+        """The truth that a mask (H, W) makes. Raises `BadImageError` for ids without a name."""
+        if self.one_object:
+            ids = (ids > 0).astype(np.int32)
+        elif self.classes:
+            unknown = set(np.unique(ids).tolist()) - {0, VOID, *self.classes}
+            if unknown:
+                first, last = min(self.classes), max(self.classes)
+                raise BadImageError(
+                    f"the mask '{where}' holds the class id {min(unknown)}, but names are given "
+                    f"for {first} ({self.classes[first]!r}) to {last} ({self.classes[last]!r}); "
+                    "name all classes, each by a flag of its own, or none",
+                    cause="ids",
+                )
+        return Truth(Labels(ids, self.classes))
+
+
+class MaskFolder(MaskMeaning):
     """A folder with one mask for each image, matched by the file's stem.
 
     Masks are grey or palette files of two sorts. `object`: 0 is background, any other value the
@@ -43,9 +94,8 @@ class MaskFolder:
         values: MaskValues = "auto",
     ) -> None:
         """`class_names`: those of the ids 1, 2, …; empty: 'object', or no names for ids."""
+        super().__init__(class_names, values)
         self.folder = folder
-        self.class_names = tuple(class_names)
-        self.values = values
 
     @cached_property
     def files(self) -> Mapping[str, Path]:
@@ -58,27 +108,11 @@ class MaskFolder:
                 files[path.stem] = path
         return files
 
-    @cached_property
-    def one_object(self) -> bool:
-        """Whether masks show one object, not class ids."""
-        if self.values != "auto":
-            return self.values == "object"
-        if len(self.class_names) > 1:
-            return False
-        seen: set[int] = set()
+    def looked_at(self) -> Iterator[NDArray[np.int32]]:
+        """The first masks, sorted by name."""
         for _, path in sorted(self.files.items())[:_LOOKED_AT]:
-            try:
-                seen.update(np.unique(read_mask(path)).tolist())
-            except BadImageError:
-                continue  # said when its image's turn comes
-        return seen <= {0, 1} or seen <= {0, 255}
-
-    @cached_property
-    def classes(self) -> Mapping[int, str]:
-        """Class id to name; empty where masks hold ids and nobody named them."""
-        names = self.class_names or ((NAMELESS,) if self.one_object else ())
-        ids = [i for i in range(1, len(names) + 2) if i != VOID]
-        return dict(zip(ids, names, strict=False))
+            with suppress(BadImageError):  # said when its image's turn comes
+                yield read_mask(path)
 
     def files_of(self, image: Path) -> tuple[Path, ...]:
         """The mask of an image file, if it has one."""
@@ -97,17 +131,4 @@ class MaskFolder:
                 f"add {image.stem}.png there or leave the image out",
                 cause="no truth",
             )
-        ids = read_mask(path, size)
-        if self.one_object:
-            ids = (ids > 0).astype(np.int32)
-        elif self.classes:
-            unknown = set(np.unique(ids).tolist()) - {0, VOID, *self.classes}
-            if unknown:
-                first, last = min(self.classes), max(self.classes)
-                raise BadImageError(
-                    f"the mask '{path}' holds the class id {min(unknown)}, but names are given for "
-                    f"{first} ({self.classes[first]!r}) to {last} ({self.classes[last]!r}); name "
-                    "all classes, each by a flag of its own, or none",
-                    cause="ids",
-                )
-        return Truth(Labels(ids, self.classes))
+        return self.truth_of(read_mask(path, size), path)

@@ -9,22 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segkit import BadValueError, Image, write_file
+from segkit_plugins.shared.spreading import levels_in, subfolder
 
 if TYPE_CHECKING:
     import PIL.Image
 
 
-def file_for(directory: Path, folder: str, name: str, suffix: str) -> Path:
+def file_for(directory: Path, folder: str, name: str, suffix: str, *, spread: bool = False) -> Path:
     """The file for an image's name in a folder of the run.
 
-    Raises `BadValueError` for a name that would lead out of the folder.
+    `spread`: in a subfolder, where the run has so many images that it has subfolders. Folders whose
+    layout is another program's have none. Raises `BadValueError` for a name that would lead out of
+    the folder.
     """
+    return _file_at(directory / folder, name, suffix, levels_in(directory) if spread else 0)
+
+
+def _file_at(folder: Path, name: str, suffix: str, levels: int) -> Path:
     if Path(name).name != name or "\\" in name or "\0" in name:
         raise BadValueError(
             f"an image's name should be a file's name, but is {name!r}; "
             "the data set should name its images with segkit.unique_names"
         )
-    return directory / folder / f"{name}{suffix}"
+    return folder / f"{subfolder(name, levels)}{name}{suffix}"
 
 
 def write_json(path: Path, content: object) -> Path:
@@ -32,9 +39,12 @@ def write_json(path: Path, content: object) -> Path:
     return write_file(path, json.dumps(content).encode())
 
 
-def photo_for(directory: Path, folder: str, image: Image, form: str) -> Path:
+def photo_for(
+    directory: Path, folder: str, image: Image, form: str, *, spread: bool = False
+) -> Path:
     """The photo's file in a folder of the run; `form`: jpg, png, or none (then as if jpg)."""
-    return file_for(directory, folder, image.name, ".png" if form == "png" else ".jpg")
+    suffix = ".png" if form == "png" else ".jpg"
+    return file_for(directory, folder, image.name, suffix, spread=spread)
 
 
 def write_jpeg(path: Path, picture: PIL.Image.Image, quality: int = 90) -> Path:
@@ -58,7 +68,10 @@ def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
     return (write_file(path, content.getvalue()),)
 
 
-def finished_files(directory: Path, folder: str, suffix: str, images: Sequence[str]) -> list[Path]:
+def finished_files(
+    directory: Path, folder: str, suffix: str, images: Sequence[str], *, spread: bool = False
+) -> list[Path]:
     """The files of these images that a folder of the run holds, sorted by name."""
-    files = (file_for(directory, folder, name, suffix) for name in images)
-    return sorted(file for file in files if file.exists())
+    levels = levels_in(directory) if spread else 0
+    files = (_file_at(directory / folder, name, suffix, levels) for name in images)
+    return sorted((file for file in files if file.exists()), key=lambda file: file.name)

@@ -100,7 +100,7 @@ def knows_classes(folder: Path) -> bool:
     They stand in `classes.json`, and in each part, from which the file is made again.
     """
     return _stored(folder / "classes.json") is not None or any(
-        is_part(path) for path in folder.glob("parts/*.json")
+        is_part(path) for path in (folder / "parts").rglob("*.json")
     )
 
 
@@ -118,7 +118,7 @@ def is_part(path: Path) -> bool:
 
 def parts_in(directory: Path, folder: str, images: Sequence[str]) -> dict[Path, dict[str, Any]]:
     """The parts of these images in a folder of the run, by their files, sorted by name."""
-    files = finished_files(directory, folder, ".json", images)
+    files = finished_files(directory, folder, ".json", images, spread=True)
     parts = {path: json.loads(path.read_bytes()) for path in files}
     # Those of an earlier version say nothing of classes, and their files stay as they are.
     return {path: part for path, part in parts.items() if "known" in part}

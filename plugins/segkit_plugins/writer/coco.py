@@ -59,7 +59,7 @@ class Coco(AnnotationWriter):
         """
         rle = _run_lengths()
         image, ids = annotated.image, annotated.ids
-        part = file_for(directory, PARTS, image.name, ".json")
+        part = file_for(directory, PARTS, image.name, ".json", spread=True)
         annotations = []
         for item in annotated.objects:
             coded = rle.encode(np.asfortranarray(item.mask, np.uint8))
@@ -78,15 +78,16 @@ class Coco(AnnotationWriter):
                 }
             )
         ids.save()
-        photo = photo_for(directory, "coco/images", image, self.images)
+        photo = photo_for(directory, "coco/images", image, self.images, spread=True)
         height, width = image.size
-        head = {"file_name": photo.name, "width": width, "height": height}
+        name = photo.relative_to(directory / "coco/images").as_posix()
+        head = {"file_name": name, "width": width, "height": height}
         written = write_json(part, {"image": head, "annotations": annotations, **ids.part})
         return written, *write_photo(photo, image, self.images)
 
     def is_intact(self, directory: Path, path: Path) -> bool:
         """Parts are looked into; what stands in no part is made of them."""
-        if path.parent.name != "parts":
+        if not path.is_relative_to(directory / PARTS):
             return super().is_intact(directory, path)
         part = json.loads(path.read_bytes())
         return is_part(path) and {"image", "annotations"} <= part.keys()
@@ -98,7 +99,7 @@ class Coco(AnnotationWriter):
             ids.settle(parts)
         photos: dict[str, dict[str, Any]] = {}
         annotations: list[dict[str, Any]] = []
-        for file in finished_files(directory, PARTS, ".json", images):
+        for file in finished_files(directory, PARTS, ".json", images, spread=True):
             part = json.loads(file.read_bytes())
             photos[file.stem] = {"id": len(photos) + 1, **part["image"]}
             for one in part["annotations"]:

@@ -58,8 +58,8 @@ class LabelStudio(AnnotationWriter):
     def annotate(self, directory: Path, annotated: Annotated) -> tuple[Path, ...]:
         """Write an image's part, and the photo if it is asked for."""
         image = annotated.image
-        part = file_for(directory, PARTS, image.name, ".json")
-        photo = photo_for(directory, "label-studio/images", image, self.images)
+        part = file_for(directory, PARTS, image.name, ".json", spread=True)
+        photo = photo_for(directory, "label-studio/images", image, self.images, spread=True)
         regions = [
             _region(f"{image.name}-{number}", item, image.size)
             for number, item in enumerate(annotated.objects, 1)
@@ -70,7 +70,8 @@ class LabelStudio(AnnotationWriter):
             "score": min(doubts, default=0.0),
             "result": regions,
         }
-        address = self.address + quote(photo.name, errors="surrogateescape")
+        name = photo.relative_to(directory / "label-studio/images").as_posix()
+        address = self.address + quote(name, errors="surrogateescape")
         content = {
             "task": {"data": {"image": address}, "predictions": [prediction]},
             "classes": list(dict(sorted((annotated.classes or {}).items())).values()),
@@ -82,7 +83,7 @@ class LabelStudio(AnnotationWriter):
         tasks: list[dict[str, Any]] = []
         names: dict[str, None] = {}
         others: set[str] = set()
-        for file in finished_files(directory, PARTS, ".json", images):
+        for file in finished_files(directory, PARTS, ".json", images, spread=True):
             part = json.loads(file.read_bytes())
             tasks.append(part["task"])
             names |= dict.fromkeys(part["classes"])

@@ -58,7 +58,7 @@ class MaskFiles(Writer):
         classes: Mapping[int, str] | None = None,
     ) -> tuple[Path, ...]:
         """Write an image's files. Raises `BadValueError` for class ids above 65535."""
-        path = file_for(directory, "masks", image.name, ".png")
+        path = file_for(directory, "masks", image.name, ".png", spread=True)
         ids = np.unique(labels.ids).tolist()
         most = max([*ids, *(classes or {})], default=0)
         if ids and ids[-1] > LARGEST_ID:
@@ -80,7 +80,7 @@ class MaskFiles(Writer):
         else:
             arrays = {"bits": np.packbits(masks.masks, axis=-1), "width": masks.size[1]}
         np.savez_compressed(content, **arrays)
-        objects = file_for(directory, OBJECTS, image.name, ".npz")
+        objects = file_for(directory, OBJECTS, image.name, ".npz", spread=True)
         return path, write_file(objects, content.getvalue())
 
     def read(
@@ -94,11 +94,11 @@ class MaskFiles(Writer):
         `BadValueError` where the masks are not `count`, `BadImageError` and `OSError` where a file
         cannot be read.
         """
-        ids = read_mask(file_for(directory, "masks", name, ".png"))
+        ids = read_mask(file_for(directory, "masks", name, ".png", spread=True))
         if _nameless(classes) and {*np.unique(ids).tolist()} <= {BACKGROUND, 255}:
             ids = (ids > 0).astype(np.int32)
         masks: NDArray[np.bool_] | PackedMasks = _alone(ids, count)
-        objects = file_for(directory, OBJECTS, name, ".npz")
+        objects = file_for(directory, OBJECTS, name, ".npz", spread=True)
         if objects.exists():
             try:
                 with np.load(objects) as file:

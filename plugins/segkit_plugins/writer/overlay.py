@@ -63,7 +63,7 @@ class Overlay(Writer):
 
         So does a judge's quality; above a heatmap stands how probable its class is.
         """
-        path = file_for(directory, "overlay", image.name, ".jpg")
+        path = file_for(directory, "overlay", image.name, ".jpg", spread=True)
         scale = Scale(image.size, self.height)
         photo = scale.photo(image.pixels)
         panels = [Panel(f"image {image.size[1]}x{image.size[0]}", photo, role="photo")]

@@ -42,7 +42,7 @@ class Supervision(AnnotationWriter):
         """Write an image's file, and a part where it has classes that the data set lacks."""
         image, objects, ids = annotated.image, annotated.objects, annotated.ids
         path = file_for(directory, "supervision", image.name, ".npz")
-        part = file_for(directory, PARTS, image.name, ".json")
+        part = file_for(directory, PARTS, image.name, ".json", spread=True)
         fields: dict[str, Any] = {
             "xyxy": np.zeros((len(objects), 4), np.float32),
             "mask": np.zeros((len(objects), *image.size), bool),

@@ -93,7 +93,7 @@ class Voc(AnnotationWriter):
         write_png(by_object, numbers.astype(np.uint8), palette())
         kept: list[Path] = []
         if ids.others:
-            part = file_for(directory, PARTS, image.name, ".json")
+            part = file_for(directory, PARTS, image.name, ".json", spread=True)
             write_png(part.with_name(f"{image.name}.png"), places.astype(np.uint8))
             kept = [part, part.with_name(f"{image.name}.png")]
             write_json(part, {**ids.part, "names": [name for name, _ in names]})

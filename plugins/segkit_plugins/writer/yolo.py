@@ -65,7 +65,7 @@ class Yolo(AnnotationWriter):
         image, ids = annotated.image, annotated.ids
         path = file_for(directory, "yolo/labels", image.name, ".txt")
         photo = photo_for(directory, "yolo/images", image, self.images)
-        part = file_for(directory, PARTS, image.name, ".json")
+        part = file_for(directory, PARTS, image.name, ".json", spread=True)
         lines: list[tuple[str, str]] = []
         for item in annotated.objects:
             ids.id(item.name, item.wanted)

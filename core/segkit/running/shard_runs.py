@@ -1,0 +1,130 @@
+"""The runs of shards, as they are read to be merged, and whether they belong together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from segkit.errors import UsageError
+from segkit.kinds import KINDS
+from segkit.running.ledger import Ledger, is_run
+from segkit.running.lines import Line
+from segkit.running.lock import check_unowned
+from segkit.running.owned import OWN
+from segkit.running.recipe import Recipe, read_toml
+from segkit.running.recipe_record import comparable
+from segkit.running.records import ResultLine, RunSummary, read_summary
+from segkit.running.shards import Shard
+from segkit.values.spreading import levels_in
+
+
+class Source:
+    """The folder of one shard's run of one recipe. Nothing in it is changed."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises `UsageError` for what is no run of one recipe, or is in use."""
+        self.directory = directory
+        if not directory.is_dir() or not is_run(directory):
+            raise UsageError(
+                f"'{directory}' is no run of segkit; name folders that segkit run has written"
+            )
+        check_unowned(directory)
+        self.content = read_toml(directory / "recipe.toml")
+        self.recipe = Recipe.from_dict(self.content, f"'{directory / 'recipe.toml'}'")
+        record = self.content.get("record")
+        self.record: dict[str, Any] = record if isinstance(record, dict) else {}
+        text = self.record.get("shard")
+        self.shard = Shard.parse(text) if isinstance(text, str) else None
+        self.summary: RunSummary | None = read_summary(directory)
+        """None of a run that has not finished."""
+
+    @cached_property
+    def shared(self) -> set[str]:
+        """The noted files that belong to no image alone."""
+        ledger = Ledger.read(self.directory)
+        return set() if ledger is None else ledger.files - {*OWN}
+
+    def lines(self) -> Iterator[tuple[int, ResultLine]]:
+        """Each line of results.jsonl with the place where it begins; others are left out.
+
+        Raises `UsageError` if the file cannot be read.
+        """
+        try:
+            with (self.directory / "results.jsonl").open("rb") as file:
+                offset = 0
+                for text in file:
+                    with suppress(ValueError, RecursionError):
+                        yield offset, ResultLine.model_validate(json.loads(text))
+                    offset += len(text)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UsageError(
+                f"'{self.directory / 'results.jsonl'}' cannot be read ({error.strerror or error}); "
+                "mend that, or leave the folder out"
+            ) from None
+
+    def line(self, offset: int) -> Line:
+        """The line that begins at this place."""
+        with (self.directory / "results.jsonl").open("rb") as file:
+            file.seek(offset)
+            return ResultLine.model_validate(json.loads(file.readline())).to_dict()
+
+
+# ---- what may be merged ------------------------------------------------------------------------
+
+
+def settings_of(source: Source) -> dict[str, Any]:
+    """What the runs of shards have in common: options, versions, weights, plugins, by name."""
+    settings = comparable(source.recipe)
+    record = source.record
+    settings |= {key: record.get(key) for key in ("segkit", "torch", "numpy")}
+    settings["levels of subfolders"] = levels_in(source.directory)
+    for table in ("weights", "revisions"):
+        several = record.get(table)
+        if isinstance(several, Mapping):
+            settings |= {f"{table} {key}": value for key, value in several.items()}
+    for row in _tables(record.get("plugins")):
+        if row.get("kind") in KINDS:  # observers change nothing
+            name = f"plugin {row.get('kind')} {row.get('name')}"
+            settings[name] = f"{row.get('distribution')} {row.get('version')}".rstrip()
+    for row in _tables(record.get("distributions")):
+        if "sha256" in row:
+            settings[f"file {row.get('distribution')}"] = row["sha256"]
+    if source.summary is not None:
+        settings["classes of the run"] = dict(source.summary.classes)
+    return settings
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    several = value if isinstance(value, list) else []
+    return [row for row in several if isinstance(row, dict)]
+
+
+def check_alike(sources: Sequence[Source]) -> None:
+    """Raise `UsageError` where the runs are not shards of one recipe, and say what differs."""
+    first = sources[0]
+    before = settings_of(first)
+    for other in sources[1:]:
+        now = settings_of(other)
+        for key in sorted(before.keys() | now.keys()):
+            known = other.summary is not None and first.summary is not None
+            if before.get(key) != now.get(key) and (known or key != "classes of the run"):
+                raise UsageError(
+                    f"'{other.directory}' was run with {key} = {now.get(key)!r}, "
+                    f"'{first.directory}' with {before.get(key)!r}; only shards of one recipe can "
+                    "be merged"
+                )
+        if (first.shard and first.shard.count) != (other.shard and other.shard.count):
+            raise UsageError(
+                f"'{other.directory}' is {_shard_words(other)}, '{first.directory}' is "
+                f"{_shard_words(first)}; only shards of one division can be merged"
+            )
+
+
+def _shard_words(source: Source) -> str:
+    return f"shard {source.shard}" if source.shard else "no shard"

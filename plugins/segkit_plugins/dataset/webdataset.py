@@ -1,0 +1,301 @@
+"""WebDataset: tar archives in which the files of one image follow each other."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+import threading
+import warnings
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PrivateAttr
+
+from segkit import (
+    BadImageError,
+    Dataset,
+    Image,
+    SegkitWarning,
+    Truth,
+    UsageError,
+    hookimpl,
+    unique_names,
+)
+from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
+from segkit_plugins.dataset._tars import CutOffError, Reader, members
+from segkit_plugins.shared.decoding import SUFFIXES, decode_image, decode_mask
+from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
+from segkit_plugins.shared.reading import check_file
+
+LARGEST = 1 << 30
+"""Bytes of an image's file, at most."""
+
+_LOCK = threading.Lock()
+"""Threads that read ahead take turns; no attribute, for a data set can be pickled."""
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+@dataclass
+class _Index:
+    """Where each image lies: columns, for there may be millions."""
+
+    keys: list[str] = field(default_factory=list)
+    tars: array[int] = field(default_factory=lambda: array("q"))
+    places: dict[str, array[int]] = field(
+        default_factory=lambda: {key: array("q") for key in ("image", "size", "mask", "mask size")}
+    )
+    """Where the content of image and mask begin, and their sizes; a mask at -1 is missing."""
+    suffixes: list[str] = field(default_factory=list)
+
+
+class WebDataset(Dataset):
+    """Tar archives in WebDataset's layout: files of one image have one key and follow each other.
+
+    The key is the file's path up to the first dot of its name, so `0001.jpg` and `0001.mask.png`
+    are one image. Of an archive the headers are read to start with, no image; images are then read
+    one at a time, in order. An image is called by its key's last part. Packed archives (`.tar.gz`)
+    work too, but have to be unpacked to be listed.
+
+    An archive that is cut off is told, and the images before the cut are used.
+    """
+
+    name = "webdataset"
+
+    shards: tuple[str, ...]
+    """Archives, folders of them, or patterns: 'train/*.tar', 'train-{000..146}.tar'."""
+
+    image: str = ""
+    """The suffix of images, behind the key's dot, such as jpg; left out, the first of an image that
+    is not that of masks."""
+
+    mask: str = ""
+    """The suffix of masks, such as mask.png; left out, there is no truth."""
+
+    class_names: tuple[str, ...] = ()
+    """The names of the class ids 1, 2, …; or one text file with a name a line. A first name
+    'background' stands for id 0."""
+
+    values: MaskValues = "auto"
+    """What a mask's values mean. ids: class ids, 255 is void. object: all but 0 is one object.
+    auto: object if the first 50 masks hold only 0 and 1 or only 0 and 255, else ids."""
+
+    _reading: Reader | None = PrivateAttr(None)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The keys' last parts; a second one gets '-2'. Raises `UsageError` without an image."""
+        return self._names
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """The named ids; {1: 'object'} for masks of one nameless object."""
+        return self._meaning.classes if self.mask else {}
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether masks are named."""
+        return bool(self.mask)
+
+    def files_of(self, index: int) -> Sequence[Path]:
+        """The archive."""
+        return (self._tars[self._index.tars[index]],)
+
+    def close(self) -> None:
+        """Close the archive that is open."""
+        with _LOCK:
+            if self._reading is not None:
+                self._reading.close()
+                self._reading = None
+
+    def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
+        """Read an image, and its mask; `BadImageError` if one of them cannot be."""
+        index = range(len(self.names))[index]
+        where = f"{self._index.keys[index]}.{self._index.suffixes[index]}"
+        image = decode_image(self._content(index, "image", where), where, self.names[index])
+        if not self.mask:
+            return image, None
+        if self._index.places["mask"][index] < 0:
+            raise BadImageError(
+                f"'{where}' has no {self.mask} beside it in '{self.files_of(index)[0]}'; add it, "
+                "or leave the image out",
+                cause="no truth",
+            )
+        return image, self._meaning.truth_of(self._mask(index, image.size), where)
+
+    def _mask(self, index: int, size: tuple[int, int] | None = None) -> NDArray[np.int32]:
+        where = f"{self._index.keys[index]}.{self.mask}"
+        return decode_mask(self._content(index, "mask", where), where, size)
+
+    def _content(self, index: int, what: str, where: str) -> bytes:
+        """What a member holds. Raises `BadImageError`."""
+        places, tar = self._index.places, self._index.tars[index]
+        size = places["size" if what == "image" else "mask size"][index]
+        if size > LARGEST:
+            raise BadImageError(f"'{where}' has more than {LARGEST >> 20} MiB; leave it out")
+        try:
+            with _LOCK:
+                self._reading = self._reading or Reader(lambda i: _opened(self._tars[i]))
+                return self._reading.read(tar, places[what][index], size)
+        except CutOffError as error:
+            problem, advice = f"is cut off in {where} ({error})", "copy it again"
+        except (OSError, EOFError) as error:
+            problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+            advice = "mend that, or leave it out"
+        raise BadImageError(f"'{self._tars[tar]}' {problem}; {advice}")
+
+    @cached_property
+    def _tars(self) -> tuple[Path, ...]:
+        tars = [path for shard in self.shards for text in _ranged(shard) for path in _found(text)]
+        if not tars:
+            raise UsageError(
+                "the data set 'webdataset' has no archives; name them as --webdataset.shards"
+            )
+        return tuple(dict.fromkeys(tars))
+
+    @cached_property
+    def _index(self) -> _Index:
+        index = _Index()
+        for number, path in enumerate(self._tars):
+            self._list(number, path, index)
+        if not index.keys:
+            wanted = (
+                f"with the suffix {self.image}" if self.image else "that is an image by its suffix"
+            )
+            raise UsageError(
+                f"'{self._tars[0]}' holds no file {wanted}; see what it holds by tar -tf"
+            )
+        return index
+
+    def _list(self, number: int, path: Path, index: _Index) -> None:
+        """Add an archive's images. Raises `UsageError` for what is no archive."""
+        before = len(index.keys)
+        key, parts = "", dict[str, tuple[int, int]]()
+        cut: CutOffError | None = None
+        try:
+            check_file(path)
+            with _opened(path) as file:
+                size = None if isinstance(file, gzip.GzipFile) else path.stat().st_size
+                try:
+                    for member in members(file, size):
+                        folder, slash, last = member.name.rpartition("/")
+                        stem, _, suffix = last.partition(".")
+                        if folder + slash + stem != key or suffix in parts:
+                            self._add(number, key, parts, index)
+                            key, parts = folder + slash + stem, {}
+                        parts[suffix] = member.start, member.size
+                except CutOffError as error:
+                    cut = error
+                except EOFError as error:  # of a packed one
+                    cut = CutOffError(str(error))
+        except (tarfile.TarError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"'{path}' is no tar archive that can be read ({reason}); name others as "
+                "--webdataset.shards"
+            ) from None
+        self._add(number, key, parts, index)
+        if cut is not None:
+            last = f", the last of which is {index.keys[-1]}" if len(index.keys) > before else ""
+            warnings.warn(
+                f"'{path}' is cut off ({cut}); it gives {len(index.keys) - before} images{last}; "
+                "copy it again for the others",
+                SegkitWarning,
+                stacklevel=2,
+            )
+
+    def _add(
+        self, number: int, key: str, parts: Mapping[str, tuple[int, int]], index: _Index
+    ) -> None:
+        """Add an image, if there is one among the files of a key."""
+        suffix = self.image if self.image in parts else ""
+        if not self.image:
+            fits = (s for s in parts if s != self.mask and f".{s}".lower() in SUFFIXES)
+            suffix = next(fits, "")
+        if suffix and not key.rpartition("/")[2].startswith("."):
+            index.keys.append(key)
+            index.tars.append(number)
+            index.suffixes.append(suffix)
+            row = (*parts[suffix], *parts.get(self.mask, (-1, 0)))
+            for column, value in zip(index.places.values(), row, strict=True):
+                column.append(value)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return unique_names([f"{key.rpartition('/')[2] or 'image'}.x" for key in self._index.keys])
+
+    @cached_property
+    def _meaning(self) -> MaskMeaning:
+        names = class_names(self.class_names)
+        named = names[1:] if names and names[0].lower() == BACKGROUND_NAME else names
+        return _Masks(self, named)
+
+
+class _Masks(MaskMeaning):
+    """What the masks of archives mean."""
+
+    def __init__(self, of: WebDataset, names: Sequence[str]) -> None:
+        super().__init__(names, of.values)
+        self._of = of
+
+    def looked_at(self) -> Iterator[NDArray[np.int32]]:
+        """The first masks."""
+        for index, place in enumerate(self._of._index.places["mask"]):
+            if place >= 0:
+                with suppress(BadImageError):  # said when its image's turn comes
+                    yield self._of._mask(index)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """An archive, unpacked as it is read. Raises `OSError`."""
+    file = path.open("rb")
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+
+
+def _ranged(text: str) -> Iterator[str]:
+    """`a-{00..02}.tar` as a-00.tar, a-01.tar, a-02.tar. Raises `UsageError` for endless ones."""
+    match = _RANGE.search(text)
+    if match is None:
+        yield text
+        return
+    first, last = int(match[1]), int(match[2])
+    if last - first > 1_000_000:
+        raise UsageError(f"--webdataset.shards {text} means too many archives; name fewer")
+    for number in range(first, last + 1):
+        middle = str(number).zfill(len(match[1]))
+        yield from _ranged(text[: match.start()] + middle + text[match.end() :])
+
+
+def _found(text: str) -> list[Path]:
+    """The archives that a path or a pattern means. Raises `UsageError` for none."""
+    import glob
+
+    path = Path(text).expanduser()
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.name.endswith((".tar", ".tar.gz", ".tgz")))
+    elif path.exists() or not glob.has_magic(text):
+        found = [path]
+    else:
+        found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))  # noqa: PTH207
+    if not found or not all(p.exists() for p in found):
+        raise UsageError(
+            f"--webdataset.shards '{text}' means no archive that is there; name tar files, a "
+            "folder of them or a pattern"
+        )
+    return found
+
+
+@hookimpl
+def segkit_datasets() -> Sequence[type[Dataset]]:
+    """Register `webdataset`."""
+    return [WebDataset]

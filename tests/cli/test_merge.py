@@ -1,0 +1,257 @@
+"""`segkit merge`: shards made one are what a single run leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from reading import results, summary
+
+import segkit as package
+from segkit import Catalog, SegkitWarning
+from segkit.running import beside
+from segkit.running.shards import Shard
+
+STEPS = ("--gradcam.model", "shapes", "--gradcam.target", "top:3", "--gradcam.least-share", 0)
+FLAGS = (*STEPS, "--segmenter", "threshold", "--paint.duplicates", 1, "--quiet")
+FORMATS = ("masks", "overlay", "voc", "coco", "yolo", "supervision", "labelme", "label-studio")
+FORMATS += ("parquet",) * (find_spec("pyarrow") is not None)
+WRITE = tuple(word for name in FORMATS[2:] for word in ("--write", name))
+SHAPES = ("--dataset", "shapes", "--shapes.count", 6)
+FOUR = tuple(f"s{i}" for i in (1, 2, 3, 4))
+
+
+def content(folder, formats=FORMATS):
+    """Every file of the formats, by its place; parts are only what these are made of."""
+    files = [p for name in formats for p in (folder / name).rglob("*") if p.is_file()]
+    files = [p for p in files if "parts" not in p.parts]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
+
+
+def timeless(value):
+    """Without what depends on the clock."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k not in ("seconds", "modified")}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def by_name(folder):
+    return {line["name"]: timeless(line) for line in results(folder)}
+
+
+def snapshot(folder):
+    """Every file with its content and time of change."""
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
+
+
+def shards(segkit, flags, count=4, command="run"):
+    for number in range(1, count + 1):
+        done = segkit(command, *flags, "--shard", f"{number}/{count}", "-o", f"s{number}")
+        assert (done.code, done.err) == (0, "")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six scenes as files, in which masks overlap; classes come in another order in each shard."""
+    scenes = Catalog(third_party=False).load("dataset", "scenes")(count=6, size=96)
+    (tmp_path / "photos").mkdir()
+    for image, _ in (scenes[i] for i in range(6)):
+        Picture.fromarray(image.pixels).save(tmp_path / "photos" / f"{image.name}.png")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("where", ["shapes", "photos"])
+def test_four_shards_merged_are_one_run(segkit, tmp_path, photos, where):
+    flags = (*(SHAPES if where == "shapes" else (photos,)), *FLAGS, *WRITE, "--split", 0.5)
+    assert segkit("run", *flags, "-o", "whole").code == 0
+    shards(segkit, flags)
+    before = {name: snapshot(tmp_path / name) for name in FOUR}
+    done = segkit("merge", *FOUR, "-o", "merged", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    whole, merged = tmp_path / "whole", tmp_path / "merged"
+    assert by_name(merged) == by_name(whole)
+    assert [r["name"] for r in results(merged)] == [r["name"] for r in results(whole)]
+    assert content(merged) == content(whole)
+    assert timeless(summary(merged)) == timeless(summary(whole))
+    assert (merged / "recipe.toml").read_bytes() == (whole / "recipe.toml").read_bytes()
+    assert {name: snapshot(tmp_path / name) for name in FOUR} == before
+    assert {p.name for p in merged.iterdir()} == {p.name for p in whole.iterdir()}
+    # It is a run like any other.
+    assert segkit("run", *flags, "-o", "merged", "--resume").code == 0
+    assert content(merged) == content(whole)
+    assert segkit("export", "merged", "--write", "coco", "--quiet").code == 0
+    assert segkit("run", *flags, "-o", "merged", "--overwrite").code == 0
+
+
+def test_a_sweep_and_a_diagnosis(segkit, tmp_path):
+    flags = ("--dataset", "shapes", "--shapes.count", 5, "--gradcam.model", "shapes")
+    flags = (*flags, "--prompt", "topk,maxmin", "--quiet")
+    for command, files in (("sweep", ()), ("diagnose", ("diagnosis.json",))):
+        assert segkit(command, *flags, "-o", "whole").code == 0
+        shards(segkit, flags, 2, command)
+        done = segkit("merge", "s1", "s2", "-o", "merged")
+        assert (done.code, done.err) == (0, "")
+        assert "topk: 5 images · " in done.out
+        for recipe in ("topk", "maxmin"):
+            ours, theirs = (tmp_path / d / "recipes" / recipe for d in ("merged", "whole"))
+            assert by_name(ours) == by_name(theirs)
+            assert content(ours) == content(theirs)
+        for file in ("leaderboard.json", *files):
+            ours, theirs = (
+                json.loads((tmp_path / d / file).read_text()) for d in ("merged", "whole")
+            )
+            assert timeless(ours) == timeless(theirs)
+        assert segkit("sweep", *flags, "-o", "merged", "--resume").code == 0
+        for name in ("whole", "s1", "s2", "merged"):
+            shutil.rmtree(tmp_path / name)
+
+
+def test_gaps_and_doubles_are_told_and_gaps_filled(segkit, tmp_path):
+    flags = (*SHAPES, *FLAGS)
+    assert segkit("run", *flags, "-o", "whole").code == 0
+    shards(segkit, flags)
+    shutil.copytree(tmp_path / "s1", tmp_path / "again")
+    gone = [f"shapes-0000{i}" for i in range(6) if Shard(2, 4).holds(f"shapes-0000{i}")]
+    twice = [r["name"] for r in results(tmp_path / "s1")]
+    assert gone
+    assert twice
+    done = segkit("merge", "s1", "s3", "again", "s4", "-o", "merged", "--quiet")
+    assert done.code == 1
+    told = done.err.splitlines()
+    later = "go on with merged by segkit run --resume, which does them"
+    assert told[0] == f"Warning: not whole: 1 shard (2/4) is missing; {later}"
+    assert told[1].startswith(f"Warning: not whole: {len(gone)} image")
+    assert gone[0] in told[1]
+    assert told[2].endswith("in several of the folders; the first stays")
+    assert twice[0] in told[2]
+    assert len(told) == 3
+    assert segkit("run", *flags, "-o", "merged", "--resume").code == 0
+    assert by_name(tmp_path / "merged") == by_name(tmp_path / "whole")
+
+
+def test_what_is_lost_of_a_shard_or_not_finished_is_told(segkit, tmp_path):
+    flags = (*SHAPES, *FLAGS)
+    shards(segkit, flags, 2)
+    name = results(tmp_path / "s1")[0]["name"]
+    (tmp_path / f"s1/masks/{name}.png").unlink()
+    (tmp_path / "s2/summary.json").unlink()
+    with pytest.warns(SegkitWarning) as caught:
+        merged = package.merge(["s1", "s2"], "merged")
+    assert (merged.damaged, merged.shards, merged.whole) == ((name,), ("2/2",), False)
+    said = "\n".join(str(one.message) for one in caught)
+    assert "the run in 's2' has not finished; what it has is in" in said
+    assert f"1 image ({name}) is left out, for files of theirs are missing" in said
+    assert len(results(tmp_path / "merged")) == 5
+
+
+def test_other_recipes_are_refused_with_what_differs(segkit, tmp_path):
+    shards(segkit, (*SHAPES, *FLAGS), 2)
+    flags = ("--dataset", "shapes", "--shapes.count", 7, *FLAGS)
+    assert segkit("run", *flags, "--shard", "2/2", "-o", "other").code == 0
+    done = segkit("merge", "s1", "other", "-o", "merged")
+    assert done.code == 2
+    assert done.err == (
+        "Error: 'other' was run with shapes.count = 7, 's1' with 6; only shards of one recipe can "
+        "be merged\n"
+    )
+    assert segkit("run", *SHAPES, *FLAGS, "--shard", "2/3", "-o", "third").code == 0
+    done = segkit("merge", "s1", "third", "-o", "merged")
+    assert "'third' is shard 2/3, 's1' is shard 1/2" in done.err
+    recipe = tmp_path / "s2/recipe.toml"
+    recipe.write_text(recipe.read_text().replace('numpy = "', 'numpy = "9'))
+    done = segkit("merge", "s1", "s2", "-o", "merged")
+    assert done.err.startswith("Error: 's2' was run with numpy = '9")
+    assert not (tmp_path / "merged").exists()
+    assert not [*tmp_path.glob(".merged*")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "there is nothing to merge"),
+        (("s1", "./s1"), "the folder 's1' is named twice"),
+        (("s1", "nowhere"), "'nowhere' is no run of segkit"),
+        (("s1", "photos"), "'photos' is no run of segkit"),
+        (("s1", "-o", "s1"), "-o s1 lies in 's1'"),
+        (("s1", "-o", "s1/x"), "-o s1/x lies in 's1'"),
+        (("s1", "-o", "photos"), "-o photos is not empty"),
+        (("s1", "-o", "photos", "--overwrite"), "-o photos holds no run of segkit"),
+        (("s1", "-o", "photos/scene.txt"), "-o photos/scene.txt is a file"),
+    ],
+)
+def test_wrong_use_is_a_sentence(segkit, tmp_path, words, said):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/scene.txt").write_text("mine")
+    assert segkit("run", "--dataset", "shapes", "--shapes.count", 1, *FLAGS, "-o", "s1").code == 0
+    before = snapshot(tmp_path)
+    out = () if "-o" in words else ("-o", "merged")
+    done = segkit("merge", *words, *out)
+    assert done.code == 2
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
+    assert snapshot(tmp_path) == before
+
+
+def test_whole_or_not_at_all_and_again(segkit, tmp_path, monkeypatch):
+    """Cut off at any file, the merge leaves no folder; the next one clears up and is whole."""
+    flags = (*SHAPES, *FLAGS, "--write", "coco")
+    assert segkit("run", *flags, "-o", "whole").code == 0
+    shards(segkit, flags, 2)
+    copy, count = shutil.copy2, 0
+
+    def cut(source, target):
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise KeyboardInterrupt
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", cut)
+    assert segkit("merge", "s1", "s2", "-o", "merged").code == 130
+    assert not (tmp_path / "merged").exists()
+    assert not [*tmp_path.glob(".merged*")]
+    monkeypatch.setattr(beside, "_clear", lambda path: None)  # as if it had been killed
+    count = 0
+    assert segkit("merge", "s1", "s2", "-o", "merged").code == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert [*tmp_path.glob(".merged.merging/*")]
+    assert segkit("merge", "s1", "s2", "-o", "merged").code == 0
+    assert by_name(tmp_path / "merged") == by_name(tmp_path / "whole")
+    assert content(tmp_path / "merged") == content(tmp_path / "whole")
+    # Once more, over a run and over one with something of the user's in it.
+    assert segkit("merge", "s1", "s2", "-o", "merged", "--overwrite").code == 0
+    assert content(tmp_path / "merged") == content(tmp_path / "whole")
+    (tmp_path / "merged/mine.txt").write_text("mine")
+    done = segkit("merge", "s1", "s2", "-o", "merged", "--overwrite")
+    assert "holds mine.txt, which is no file of that run" in done.err
+    assert (tmp_path / "merged/mine.txt").read_text() == "mine"
+
+
+def test_failed_images_stay_failed_and_another_shards_success_wins(segkit, tmp_path):
+    (tmp_path / "photos").mkdir()
+    pixels = np.full((40, 40, 3), 30, np.uint8)
+    pixels[10:30, 10:30] = 220
+    for name in ("a", "b", "c"):
+        Picture.fromarray(pixels).save(tmp_path / f"photos/{name}.png")
+    (tmp_path / "photos/bad.png").write_bytes(b"no picture")
+    flags = ("photos", *FLAGS)
+    for number in (1, 2):
+        segkit("run", *flags, "--shard", f"{number}/2", "-o", f"s{number}")
+    done = segkit("merge", "s1", "s2", "-o", "merged")
+    assert done.code == 1
+    assert done.out.startswith("4 images, 1 failed")
+    assert summary(tmp_path / "merged")["failed"] == 1
+    mended = tmp_path / f"s{1 if Shard(1, 2).holds('bad') else 2}"
+    shutil.copytree(mended, tmp_path / "mended")
+    Picture.fromarray(pixels).save(tmp_path / "photos/bad.png")
+    shard = f"{1 if Shard(1, 2).holds('bad') else 2}/2"
+    assert segkit("run", *flags, "--shard", shard, "-o", "mended", "--resume").code == 0
+    done = segkit("merge", "s1", "s2", "mended", "-o", "merged", "--overwrite")
+    assert done.code == 0
+    assert summary(tmp_path / "merged")["failed"] == 0
