@@ -7,10 +7,11 @@ keys to the lines.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from pydantic import PrivateAttr
 
@@ -24,6 +25,9 @@ from segkit.running.plan import Plan
 from segkit.running.records import Lines, read_results
 from segkit.running.walk import Outcome
 from segkit.values.types import Image, Truth
+
+if TYPE_CHECKING:
+    from segkit.running.options import RunOptions
 
 
 class Write(Protocol):
@@ -121,6 +125,37 @@ class Job:
         """Each finished line with its recipe, as the outcomes come."""
         for outcome in outcomes:
             yield outcome.recipe, write(outcome.recipe, outcome)
+
+    # ---- where other processes do it -----------------------------------------------------------
+
+    def settings(self, options: RunOptions) -> dict[str, Any]:
+        """What `of_settings` needs beside the plans to make this job again, as plain values."""
+        return {"nested": self.nested}
+
+    @classmethod
+    def of_settings(
+        cls,
+        plans: Mapping[str, Plan],
+        directory: Path,
+        options: RunOptions,
+        settings: Mapping[str, Any],
+    ) -> Job:
+        """The job that these settings are of, in another process."""
+        return cls(plans, directory, **settings)
+
+    def part(self, dataset: Dataset, *, leads: bool) -> Job:
+        """The same for some of its images; `leads`: see `led`."""
+        some = copy.copy(self)
+        some.dataset = dataset
+        return some
+
+    def led(self, line: Line | None = None) -> bool:
+        """Whether what the job does with the first good image alone is done: before, or here."""
+        return True
+
+    def lost(self, line: Line) -> Line:
+        """The line of an image that failed before any branch has looked at it."""
+        return line
 
 
 class Renamed(Dataset):
