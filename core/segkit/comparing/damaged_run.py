@@ -324,6 +324,9 @@ class DamageJob(Job):
         outcome = image.reference
         line = write(recipe, outcome, place.name)
         good = line["status"] == "ok"
+        # However large the chunks were in which its forms were walked.
+        ranks = {step.name: rank for rank, step in enumerate(self.perturbations)}
+        image.entries.sort(key=lambda entry: (ranks[entry["perturbation"]], entry["level"]))
         return {
             **line,
             "true_iou": true_iou(outcome) if good else None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 from pydantic import PrivateAttr
 
 from segkit.errors import UsageError
-from segkit.plugins.contract import item_of
+from segkit.plugins.contract import item_of, names_of
 from segkit.plugins.steps import Dataset, Step
 from segkit.running.asked import classes_for
 from segkit.running.graph import Branch, Graph
@@ -84,10 +84,17 @@ class Job:
         return self.directory / "recipes" / recipe if self.nested else self.directory
 
     def results(self) -> dict[str, Lines]:
-        """What was written: recipe to image name to line. Raises `OSError`."""
-        return {
-            name: read_results(self.folder(name) / "results.jsonl").lines for name in self.plans
-        }
+        """What was written: recipe to image name to line, whatever the order in which it was.
+
+        Images come as the data set has them, then others by name. Raises `OSError`.
+        """
+        ranks = {name: rank for rank, name in enumerate(names_of(self.dataset))}
+        results = {}
+        for recipe in self.plans:
+            lines = read_results(self.folder(recipe) / "results.jsonl").lines
+            names = sorted(lines, key=lambda name: (ranks.get(name, len(ranks)), name))
+            results[recipe] = {name: lines[name] for name in names}
+        return results
 
     def classes(self, asked: Sequence[str], vocabulary: Sequence[str] = ()) -> dict[int, str]:
         """{id: name} of the run; see `running.asked`."""

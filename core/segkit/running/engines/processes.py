@@ -38,6 +38,7 @@ class Processes:
         self._count = count
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._listeners: list[threading.Thread] = []
         self._ended: set[int] = set()
         """Those that were killed here, of which nothing more is told."""
 
@@ -58,6 +59,7 @@ class Processes:
             target=self._listen, args=(worker, process), name=f"segkit-worker-{worker}", daemon=True
         )
         listener.start()
+        self._listeners.append(listener)
 
     def open(self, worker: int, parcel: Parcel) -> None:
         """Send the parcel."""
@@ -103,6 +105,8 @@ class Processes:
                 process.wait()
             _close(process)
         self._processes.clear()
+        for listener in self._listeners:
+            listener.join(PATIENCE)
 
     def _send(self, worker: int, message: Any) -> None:
         pipe = _pipe(self._processes[worker].stdin)
@@ -112,8 +116,8 @@ class Processes:
 
     def _listen(self, worker: int, process: subprocess.Popen[bytes]) -> None:
         """Pass on what a process says, and in the end how it ended."""
-        pipe = _pipe(process.stdout)
-        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError, ValueError):
+        ends = (EOFError, OSError, pickle.UnpicklingError)
+        with _pipe(process.stdout) as pipe, contextlib.suppress(*ends):
             while True:
                 what, told = pickle.load(pipe)
                 self._events.put(_event(worker, what, told))
@@ -137,6 +141,6 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
-    """Close the pipe to a process that has ended; its listener closes nothing, and ends."""
+    """Close the pipe to a process that has ended; its listener closes the other one."""
     with contextlib.suppress(OSError):
         _pipe(process.stdin).close()
