@@ -128,10 +128,11 @@ class Dispatcher:
             self.seats.append(Seat(len(self.seats) + 1))
         if time.monotonic() < self._not_before:
             return
-        for seat in self.seats[: self._pool.wanted()]:
-            if seat.state == "gone":
-                seat.worker, seat.state = next(self._numbers), "asked for"
-                self._pool.start(seat.worker)
+        gone = [seat for seat in self.seats if seat.state == "gone"]
+        missing = self._pool.wanted() - (len(self.seats) - len(gone))
+        for seat in gone[: max(missing, 0)]:
+            seat.worker, seat.state = next(self._numbers), "asked for"
+            self._pool.start(seat.worker)
 
     def _poll(self) -> list[Event]:
         """What has happened; workers that come are looked at, and have the parcel."""
