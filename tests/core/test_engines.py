@@ -32,6 +32,7 @@ class Dealt:
     def __init__(self, hands, calls):
         self.hands, self.calls = hands, calls
         self.classes, self.vocabulary = hands[0].classes, hands[0].vocabulary
+        self.workers = ()
 
     def lines(self, names, done, write):
         for index, name in enumerate(reversed(names)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segkit.cli.engine_flags import engine_of, engine_options
 from segkit.cli.recipe_flag import recipe_option
 from segkit.cli.signals import stop_code, tell_stopped
 from segkit.cli.terminal import echo
@@ -69,6 +70,7 @@ def common_options() -> list[click.Option]:
             callback=_shard,
             help="Do the I-th of N parts of the images alone, by their names; see segkit merge.",
         ),
+        *engine_options(),
         option(["--resume"], is_flag=True, help="Go on with a run that was cut off."),
         option(["--overwrite"], is_flag=True, help="Start again in a folder that has a run."),
         *plugin_options(),
@@ -125,15 +127,18 @@ def run_options(
     """How the flags say that plans are run. Raises `UsageError` for a device that is not there."""
     from segkit.running.options import RunOptions, device_named
 
+    engine = engine_of(params)
     return RunOptions(
         seed=recipe.seed,
-        device=device_named(params["device"]),
+        # What a worker's machine has is seen there.
+        device=params["device"] if engine else device_named(params["device"]),
         classes=recipe.classes,
         resume=params["resume"],
         overwrite=params["overwrite"],
         catalog=catalog,
         observers=tuple(observers),
         shard=params["shard"],
+        engine=engine,
     )
 
 

@@ -9,6 +9,7 @@ in `segkit.comparing.robustness`.
 
 from __future__ import annotations
 
+import copy
 import math
 import tempfile
 from collections import Counter
@@ -42,12 +43,15 @@ from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
 from segkit.running.recipe import make_step
-from segkit.running.recipe_record import to_toml
+from segkit.running.recipe_record import name_of, to_toml
 from segkit.running.session import Session
 from segkit.running.walk import Outcome
 from segkit.values.files import write_file
 from segkit.values.intact import is_intact
 from segkit.values.types import Prompts
+
+NO_EXAMPLE = -1
+"""In place of an image's index, where there are example pictures or none are to be made."""
 
 PICTURE = 200
 """Height of the panels of example pictures."""
@@ -161,6 +165,7 @@ class DamageJob(Job):
     ) -> None:
         super().__init__(plans, directory, nested=True, files=FILES)
         self.on_images = on_images
+        self.perturbations = (*on_images, *on_prompts)
         self.levels = levels
         self.seed = options.seed
         self.catalog = options.catalog or Catalog()
@@ -176,7 +181,7 @@ class DamageJob(Job):
         """How many damaged results an image has, for each recipe."""
         steps = [
             {"name": s.name, **s.model_dump(mode="json", exclude_none=True)}
-            for s in (*on_images, *on_prompts)
+            for s in self.perturbations
         ]
         self.text = to_toml({"robustness": {"levels": levels}, "perturbation": steps})
         self.unfinished: dict[tuple[str, int], _Image] = {}
@@ -184,6 +189,11 @@ class DamageJob(Job):
         """The image of the example pictures, once it is known."""
         self._places: Sequence[Place] = ()
         self._skip: dict[str, set[str]] = {}
+
+    @property
+    def _pictured(self) -> bool:
+        """Whether example pictures are asked for: where the first recipe writes overlays."""
+        return any(w.name == PICTURE_WRITER for w in next(iter(self.plans.values())).writers)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -241,7 +251,11 @@ class DamageJob(Job):
             raise disk_error(error, self.directory, 0) from error
         done = (line for lines in finished.values() for line in lines.values())
         if any("picture" in entry for line in done for entry in line.get("robustness", ())):
-            self.example = -1
+            self.example = NO_EXAMPLE
+        if self._pictured and self.example is None:
+            levels = range(1, self.levels + 1)
+            damages = [f"{step.name}-{level}" for step in self.perturbations for level in levels]
+            note_files(self.directory, *(f"examples/{name}.jpg" for name in ("none-0", *damages)))
 
     def lines(self, outcomes: Iterator[Outcome], write: Write) -> Iterator[tuple[str, Line]]:
         """Take each outcome to the image and recipe that it belongs to."""
@@ -266,11 +280,53 @@ class DamageJob(Job):
             if len(self.unfinished[key].entries) == self.expected[recipe]:
                 yield recipe, self._line(recipe, place, self.unfinished.pop(key), write)
 
+    def settings(self, options: RunOptions) -> dict[str, Any]:
+        """The perturbations by name with their options, and the levels."""
+        steps = [
+            (name_of(step, options.catalog), step.model_dump(mode="json", exclude_none=True))
+            for step in self.perturbations
+        ]
+        return {"perturbations": steps, "levels": self.levels}
+
+    @classmethod
+    def of_settings(
+        cls,
+        plans: Mapping[str, Plan],
+        directory: Path,
+        options: RunOptions,
+        settings: Mapping[str, Any],
+    ) -> DamageJob:
+        """The same perturbations, found in this process's catalog."""
+        catalog = options.catalog or Catalog()
+        steps = [make_step(catalog, "perturbation", *step) for step in settings["perturbations"]]
+        damages = [step for step in steps if isinstance(step, Perturbation)]
+        return cls(plans, directory, *_sorted(damages, plans), settings["levels"], options)
+
+    def part(self, dataset: Dataset, *, leads: bool) -> DamageJob:
+        """With no image begun, and example pictures only where it leads."""
+        some = copy.copy(self)
+        some.dataset, some.unfinished = dataset, {}
+        some.example = None if leads else NO_EXAMPLE
+        return some
+
+    def led(self, line: Line | None = None) -> bool:
+        """Whether there are example pictures."""
+        if line is not None and "picture" in line:
+            self.example = NO_EXAMPLE
+        return not self._pictured or self.example is not None
+
+    def lost(self, line: Line) -> Line:
+        """The line of an image of which no form was looked at."""
+        return {**line, "true_iou": None, "robustness": []}
+
     def _line(self, recipe: str, place: Place, image: _Image, write: Write) -> Line:
         """An image's line, with its level 0 as `run` writes it."""
         outcome = image.reference
         line = write(recipe, outcome, place.name)
         good = line["status"] == "ok"
+        # However large the chunks were in which its forms were walked.
+        ranks = {step.name: rank for rank, step in enumerate(self.perturbations)}
+        image.entries.sort(key=lambda entry: (ranks[entry["perturbation"]], entry["level"]))
         return {
             **line,
             "true_iou": true_iou(outcome) if good else None,
@@ -302,9 +358,7 @@ class DamageJob(Job):
 
     def _picture(self, recipe: str, place: Place, outcome: Outcome, name: str) -> dict[str, Any]:
         """The first recipe's first image as its overlay writer shows it, in DIR/examples."""
-        first = next(iter(self.plans))
-        wanted = any(w.name == PICTURE_WRITER for w in self.plans[first].writers)
-        if not wanted or recipe != first or outcome.error is not None:
+        if not self._pictured or recipe != next(iter(self.plans)) or outcome.error is not None:
             return {}
         if self.example is None:
             self.example = place.image
@@ -321,7 +375,6 @@ class DamageJob(Job):
         iou = true_iou(outcome)
         target = self.directory / "examples" / f"{name}.jpg"
         try:
-            note_files(self.directory, f"examples/{target.name}")
             target.parent.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory() as folder, blamed(writer, let=(OSError,)):
                 (picture,) = writer.write(

@@ -120,6 +120,14 @@ class DiagnosisJob(Job):
             elif useful:
                 reached[outcome.recipe, outcome.name] = best_candidate_iou(outcome)
 
+    def settings(self, options: RunOptions) -> dict[str, Any]:
+        """Nothing: the oracles follow from the plans."""
+        return {}
+
+    def lost(self, line: Line) -> Line:
+        """The line of an image that takes no part."""
+        return {**line, "notes": None}
+
     def _notes(
         self, outcome: Outcome, reached: Mapping[tuple[str, str], float]
     ) -> dict[str, Any] | None:

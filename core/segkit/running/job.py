@@ -7,15 +7,16 @@ keys to the lines.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from pydantic import PrivateAttr
 
 from segkit.errors import UsageError
-from segkit.plugins.contract import item_of
+from segkit.plugins.contract import item_of, names_of
 from segkit.plugins.steps import Dataset, Step
 from segkit.running.asked import classes_for
 from segkit.running.graph import Branch, Graph
@@ -24,6 +25,9 @@ from segkit.running.plan import Plan
 from segkit.running.records import Lines, read_results
 from segkit.running.walk import Outcome
 from segkit.values.types import Image, Truth
+
+if TYPE_CHECKING:
+    from segkit.running.options import RunOptions
 
 
 class Write(Protocol):
@@ -80,10 +84,17 @@ class Job:
         return self.directory / "recipes" / recipe if self.nested else self.directory
 
     def results(self) -> dict[str, Lines]:
-        """What was written: recipe to image name to line. Raises `OSError`."""
-        return {
-            name: read_results(self.folder(name) / "results.jsonl").lines for name in self.plans
-        }
+        """What was written: recipe to image name to line, whatever the order in which it was.
+
+        Images come as the data set has them, then others by name. Raises `OSError`.
+        """
+        ranks = {name: rank for rank, name in enumerate(names_of(self.dataset))}
+        results = {}
+        for recipe in self.plans:
+            lines = read_results(self.folder(recipe) / "results.jsonl").lines
+            names = sorted(lines, key=lambda name: (ranks.get(name, len(ranks)), name))
+            results[recipe] = {name: lines[name] for name in names}
+        return results
 
     def classes(self, asked: Sequence[str], vocabulary: Sequence[str] = ()) -> dict[int, str]:
         """{id: name} of the run; see `running.asked`."""
@@ -121,6 +132,37 @@ class Job:
         """Each finished line with its recipe, as the outcomes come."""
         for outcome in outcomes:
             yield outcome.recipe, write(outcome.recipe, outcome)
+
+    # ---- where other processes do it -----------------------------------------------------------
+
+    def settings(self, options: RunOptions) -> dict[str, Any]:
+        """What `of_settings` needs beside the plans to make this job again, as plain values."""
+        return {"nested": self.nested}
+
+    @classmethod
+    def of_settings(
+        cls,
+        plans: Mapping[str, Plan],
+        directory: Path,
+        options: RunOptions,
+        settings: Mapping[str, Any],
+    ) -> Job:
+        """The job that these settings are of, in another process."""
+        return cls(plans, directory, **settings)
+
+    def part(self, dataset: Dataset, *, leads: bool) -> Job:
+        """The same for some of its images; `leads`: see `led`."""
+        some = copy.copy(self)
+        some.dataset = dataset
+        return some
+
+    def led(self, line: Line | None = None) -> bool:
+        """Whether what the job does with the first good image alone is done: before, or here."""
+        return True
+
+    def lost(self, line: Line) -> Line:
+        """The line of an image that failed before any branch has looked at it."""
+        return line
 
 
 class Renamed(Dataset):

@@ -236,9 +236,35 @@ class Totals:
         }
 
 
-def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str, Summary]:
+class Pace:
+    """How fast images are done, by all who walk them together."""
+
+    def __init__(self, recipes: int) -> None:
+        """`recipes`: how many lines an image has."""
+        self._recipes = recipes
+        self._lines = 0
+        self._start = time.perf_counter()
+
+    def add(self) -> None:
+        """Count a line."""
+        self._lines += 1
+
+    def told(self, workers: Sequence[Mapping[str, Any]]) -> Summary:
+        """What summary.json says of it; `workers`: see `records.WorkerRecord`.
+
+        Nothing of a speed where nothing was left to do.
+        """
+        spent = max(time.perf_counter() - self._start, 1e-6)
+        rate = {"images_per_second": round(self._lines / self._recipes / spent, 3)}
+        return (rate if self._lines else {}) | ({"workers": [*workers]} if workers else {})
+
+
+def end(
+    records: Mapping[str, Record], totals: Mapping[str, Totals], pace: Summary
+) -> dict[str, Summary]:
     """Write the writers' last files and summary.json of each recipe; its summary by its name.
 
+    `pace`: what each summary says of the whole run's speed.
     What a plugin does wrong in it is raised in the end: the first such `SegkitError`, when all that
     the others have to write is written.
     """
@@ -246,7 +272,7 @@ def end(records: Mapping[str, Record], totals: Mapping[str, Totals]) -> dict[str
     summaries = {}
     for name, total in totals.items():
         record = records[name]
-        summaries[name] = total.summary(faults)
+        summaries[name] = total.summary(faults) | pace
         try:
             for writer in total.plan.writers:
                 if not finishes(writer):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.running.plan import Plan
 from segkit.running.recipe_record import recorded
 from segkit.running.shards import Shard
+
+if TYPE_CHECKING:
+    from segkit.running.engines.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class RunOptions:
     """Objects with watching hooks (see `plugins.hookspecs`)."""
     shard: Shard | None = None
     """Which part of the images is done; None: all of them."""
+    engine: Engine | None = None
+    """Who walks the images; None: this process. Others take `auto` for a device too."""
 
     def __post_init__(self) -> None:
         check_chunk(self.chunk)

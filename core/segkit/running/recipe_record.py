@@ -29,9 +29,9 @@ def recorded(
     """
     steps = (plan.dataset, *plan.steps)
     record = {
-        "segkit": _version("segkit"),
-        "torch": _version("torch"),
-        "numpy": _version("numpy"),
+        "segkit": version_of("segkit"),
+        "torch": version_of("torch"),
+        "numpy": version_of("numpy"),
         **recorded_pins(steps, shipped=True),
         **_plugins(steps, catalog),
     }
@@ -124,7 +124,8 @@ def to_toml(content: Mapping[str, Any]) -> str:
     return "\n".join(piece for piece in pieces if piece)
 
 
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """The version of a distribution, or `not installed`."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

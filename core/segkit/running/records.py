@@ -258,6 +258,20 @@ class ClassDetails(FileModel):
         return whole and bool(self.classes or rows)
 
 
+class WorkerRecord(RewrittenModel):
+    """What one worker did, with those that took its place when it died."""
+
+    worker: int
+    """Its number, from 1."""
+    host: str = ""
+    """The machine that it, or the last one in its place, was on."""
+    images: int = 0
+    deaths: int = 0
+    busy_seconds: Number = 0
+    idle_seconds: Number = 0
+    """Seconds that it was ready and had nothing to do."""
+
+
 class RunSummary(RewrittenModel):
     """summary.json: a recipe's figures over all images."""
 
@@ -284,6 +298,10 @@ class RunSummary(RewrittenModel):
     """Metric to what it tells beside its figures; under `counts` the counts of all metrics."""
     seconds: dict[str, Number] = {}
     """Step to seconds over all images."""
+    images_per_second: Number | None = None
+    """Of the images that the last call did, of all recipes; not there where it did none."""
+    workers: list[WorkerRecord] = []
+    """Who walked the images then; not there where the command's own process did."""
     plan: dict[str, Any] = {}
     """What recipe.toml holds."""
     classes: dict[int, str] = {}

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from segkit.deprecations import SegkitWarning
 from segkit.plugins.catalog import Catalog
@@ -32,7 +30,7 @@ from segkit.running.folder import (
 )
 from segkit.running.job import Job
 from segkit.running.keeping import Keeper, closed
-from segkit.running.lines import Line, Summary, Totals, end, line_of, notes_of
+from segkit.running.lines import Line, Pace, Summary, Totals, end, notes_of
 from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
@@ -40,12 +38,9 @@ from segkit.running.pins import recorded_pins
 from segkit.running.plan import Plan
 from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
-from segkit.running.walk import Outcome
+from segkit.running.writing import Writing
 from segkit.values.files import clear_scrap
 from segkit.values.spreading import levels_for
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Session:
@@ -54,13 +49,13 @@ class Session:
     def __init__(
         self, job: Job, options: RunOptions | None = None, engine: Engine | None = None
     ) -> None:
-        """By default this process walks the images.
+        """`engine` walks the images; by default that of the options, or else this process.
 
         Raises what the data set raises when it lists its images.
         """
         self.job = job
-        self.engine = engine or Local()
         options = options or RunOptions()
+        self.engine = engine or options.engine or Local()
         # To start again wins over going on.
         self.options = replace(options, resume=options.resume and not options.overwrite)
         # First: a folder without images leaves no trace.
@@ -71,6 +66,7 @@ class Session:
         levels = levels_for(len(self.images.names))  # alike in all shards
         self.records = {n: Record(job.folder(n), c, levels) for n, c in contents.items()}
         self.keeper = Keeper(self.records)
+        self.writing = Writing(job, self.records, self.images, self.keeper, self.watch)
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""
         self.totals = {n: Totals(job.plans[n], c, self.classes) for n, c in contents.items()}
@@ -90,7 +86,7 @@ class Session:
         try:
             # Before the folder is touched: what cannot be opened leaves everything as it was.
             with self.engine.opened(self.job, options, watch) as there:
-                self.classes = dict(there.classes)
+                self.classes = self.writing.classes = dict(there.classes)
                 check_ids(self.classes, [w for p in self.job.plans.values() for w in p.writers])
                 for total in self.totals.values():
                     total.classes = self.classes
@@ -102,10 +98,13 @@ class Session:
                 count = sum(len(record.finished) for record in self.records.values())
                 recipes, images = tuple(self.job.plans), len(self.images)
                 watch.tell("segkit_before_run", recipes=recipes, images=images, done=count)
-                for recipe, line in there.lines(self.images.names, done, self._write):
+                pace = Pace(len(recipes))
+                for recipe, line in there.lines(self.images.names, done, self.writing):
                     self._append(recipe, line)
+                    pace.add()
                 self.keeper.close()
-            summaries = end(self.records, self.totals)
+                told = pace.told(there.workers)
+            summaries = end(self.records, self.totals, told)
         except BaseException as error:
             closed(self.keeper)
             if isinstance(error, Exception):
@@ -187,20 +186,9 @@ class Session:
         folder, writers = job.folder(recipe), job.plans[recipe].writers
         return is_damaged(folder, line, writers) or not job.is_intact(line)
 
-    def _write(self, recipe: str, outcome: Outcome, name: str = "") -> Line:
-        """An image's line for a recipe, after its files are written."""
-        name, record = name or outcome.name, self.records[recipe]
-        with self._kept(recipe):
-            if outcome.error is None:
-                record.begin(name)
-            plan = self.job.plans[recipe]
-            line = line_of(plan, outcome, record.directory, self.classes, self.watch)
-        source = self.images.source(name, outcome.image, outcome.truth)
-        return {**line, "name": name, "source": source}
-
     def _append(self, recipe: str, line: Line) -> None:
         """Keep a finished line, and tell of it."""
-        with self._kept(recipe):
+        with self.writing.kept(recipe):
             self.records[recipe].end(line)
         self.keeper.add(recipe, line)
         self.totals[recipe].add(line)
@@ -209,16 +197,6 @@ class Session:
             self.watch.tell("segkit_after_image", result=line, **context)
         else:
             self.watch.tell("segkit_image_failed", error=line["error"], **context)
-
-    @contextmanager
-    def _kept(self, recipe: str) -> Iterator[None]:
-        """What a disk refuses, as a sentence that says how much is kept."""
-        try:
-            yield
-        except OSError as error:
-            closed(self.keeper)
-            record = self.records[recipe]
-            raise disk_error(error, record.directory, record.kept) from error
 
 
 def run(

@@ -105,11 +105,15 @@ class RunImages:
 
     def source(self, name: str, image: Image | None, truth: Truth | None) -> Line:
         """What a line of results.jsonl keeps of where its image came from."""
-        known = self.sources[self._places[name]]
+        known = self.stamp(name)
         if known is None:
-            known = self._hashes.get(name) or _digest(image, truth)
+            known = self._hashes.get(name) or digest(image, truth)
             self._hashes[name] = known
         return known
+
+    def stamp(self, name: str) -> Line | None:
+        """What is known of an image's files from the start; None for one that comes from none."""
+        return self.sources[self._places[name]]
 
     # ---- going on ------------------------------------------------------------------------------
 
@@ -212,8 +216,8 @@ class RunImages:
                 return "changed", now
             return "unproved", now or self.source(self.names[place], *read(place))
         if "sha256" in before:
-            digest = _digest(*read(place))
-            return "same" if digest == before else "changed", now or digest
+            hashes = digest(*read(place))
+            return "same" if hashes == before else "changed", now or hashes
         return "same" if now is not None and _alike(before, now) else "changed", now
 
     @cached_property
@@ -297,15 +301,15 @@ def _stamp(path: Path, status: os.stat_result | None) -> Line:
     }
 
 
-def _digest(image: Image | None, truth: Truth | None) -> Line:
+def digest(image: Image | None, truth: Truth | None) -> Line:
     """Hashes of an image's pixels and of its truth; None for an image that could not be read."""
     if image is None:
         return {"sha256": None}
-    digest: Line = {"sha256": _sha256(image.pixels)}
+    hashes: Line = {"sha256": _sha256(image.pixels)}
     if truth is not None:
         arrays = [truth.labels.ids] + ([] if truth.instances is None else [truth.instances])
-        digest["truth"] = _sha256(*arrays)
-    return digest
+        hashes["truth"] = _sha256(*arrays)
+    return hashes
 
 
 def _sha256(*arrays: NDArray[Any]) -> str:

@@ -62,10 +62,10 @@ class Coco(AnnotationWriter):
         part = file_for(directory, PARTS, image.name, ".json", spread=True)
         annotations = []
         for item in annotated.objects:
+            ids.id(item.name, item.wanted)
             coded = rle.encode(np.asfortranarray(item.mask, np.uint8))
             annotations.append(
                 {
-                    "category_id": ids.id(item.name, item.wanted),
                     "category": item.name,
                     "segmentation": {
                         "size": list(image.size),
@@ -104,9 +104,10 @@ class Coco(AnnotationWriter):
             photos[file.stem] = {"id": len(photos) + 1, **part["image"]}
             for one in part["annotations"]:
                 head = {"id": len(annotations) + 1, "image_id": len(photos)}
-                if (category := one.pop("category", None)) is not None:
-                    one["category_id"] = ids.id(category)
-                annotations.append({**head, **one})
+                # Parts of segkit 0.1.0 have the id in place of the name.
+                own, category = one.pop("category_id", None), one.pop("category", None)
+                own = own if category is None else ids.id(category)
+                annotations.append({**head, "category_id": own, **one})
         sets = {"annotations.json": list(photos)}
         if self.train_share is not None:
             sides = divided(photos, self.train_share)

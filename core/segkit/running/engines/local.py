@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from segkit.plugins.contract import classes_of
 from segkit.plugins.observers import Observers
@@ -53,6 +54,11 @@ class Opened:
     def classes(self) -> dict[int, str]:
         """{id: name} of the run."""
         return self._work.classes
+
+    @property
+    def workers(self) -> Sequence[Mapping[str, Any]]:
+        """None: this process is no worker."""
+        return ()
 
     def outcomes(self, names: Sequence[str], done: Skip) -> Iterator[Outcome]:
         """What comes of the images of these names, without those that a recipe has done."""

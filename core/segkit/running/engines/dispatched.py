@@ -1,0 +1,95 @@
+"""The engines whose workers are elsewhere: one dispatcher, whatever pool they are of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from segkit.plugins.contract import names_of
+from segkit.plugins.observers import Observers
+from segkit.running.engines.dispatch import Dispatcher, Work
+from segkit.running.engines.parcel import Chunk, Item, packed, sameness
+from segkit.running.engines.pool import Pool, Refusal
+from segkit.running.job import Job, Skip
+from segkit.running.lines import Line
+from segkit.running.options import RunOptions
+from segkit.running.writing import Writing
+
+TOGETHER = 16
+"""Images of a chunk, unless something else is asked for."""
+
+
+class Dispatched:
+    """Has the images walked by the workers of a pool."""
+
+    def __init__(self, pool: Callable[[], Pool], chunk: int = TOGETHER) -> None:
+        """`pool` makes it when a run begins; `chunk`: how many images a worker gets at once."""
+        self._pool = pool
+        self._chunk = chunk
+
+    @contextmanager
+    def opened(self, job: Job, options: RunOptions, observers: Observers) -> Iterator[_There]:
+        """Have workers open the steps; from then on, they come and go as the pool has it."""
+        parcel, same = packed(job, options), sameness(job, options)
+        dispatcher = Dispatcher(self._pool(), parcel, same)
+        well = False
+        try:
+            yield _There(job, dispatcher, observers, self._chunk)
+            well = True
+        finally:
+            dispatcher.close(at_once=not well)
+
+
+class _There:
+    """A job whose steps workers have opened."""
+
+    def __init__(
+        self, job: Job, dispatcher: Dispatcher, observers: Observers, chunk: int
+    ) -> None:
+        told = dispatcher.until_ready()
+        self.classes: Mapping[int, str] = told["classes"]
+        self.vocabulary: Sequence[str] = told["vocabulary"]
+        self._job = job
+        self._dispatcher = dispatcher
+        self._observers = observers
+        self._chunk = chunk
+
+    @property
+    def workers(self) -> list[dict[str, Any]]:
+        """What the workers have done so far; see `records.WorkerRecord`."""
+        return [seat.told() for seat in self._dispatcher.seats]
+
+    def lines(self, names: Sequence[str], done: Skip, write: Writing) -> Iterator[tuple[str, Line]]:
+        """Each line, as workers finish it."""
+        job, recipes = self._job, tuple(self._job.plans)
+        leading = -1
+
+        def items() -> Iterator[Item]:
+            for place, (own, name) in enumerate(zip(names_of(job.dataset), names, strict=True)):
+                left = tuple(r for r in recipes if name not in done[r])
+                if left:
+                    yield Item(place, own, name, left, write.has_files(name))
+
+        def begin(chunk: Chunk) -> Chunk:
+            nonlocal leading
+            for item in chunk.items:
+                self._observers.tell("segkit_before_image", name=item.name)
+                for recipe in item.recipes:
+                    write.begin(recipe, item.name)
+            if job.led() or leading in work.handed_out:
+                return chunk
+            leading = chunk.number
+            return replace(chunk, leads=True)
+
+        left = sum(any(name not in done[r] for r in recipes) for name in names)
+        work = Work(items(), left, self._chunk, begin, write.lost)
+        try:
+            for recipe, line in self._dispatcher.lines(work):
+                job.led(line)
+                yield recipe, write.sourced(line)
+        except Refusal as why:
+            with write.kept(why.recipe):
+                raise OSError(why.disk, os.strerror(why.disk)) from None
