@@ -14,6 +14,7 @@ from pages import check_flags
 
 from segkit import Catalog, Image, Labels, Masks, Recipe
 from segkit.cli.main import main
+from segkit.kinds import ASKING
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.toml"))
 OPTIONS = ("--shapes.count", "2", "--shapes.size", "96", "--gradcam.model", "shapes", "--quiet")
@@ -118,8 +119,8 @@ def test_it_leaves_the_data_set_open(recipe):
     parts = Recipe.load(recipe).parts
     assert not parts.keys() & {"dataset", "writer"}
     if recipe in STRATEGIES:
-        assert parts.keys() <= {"saliency", "transform", "prompt", "segmenter", "judge", "selector"}
-        assert parts["prompt"]
+        assert parts.keys() <= {*ASKING, "segmenter", "judge", "selector", "fuser"}
+        assert parts.get("prompt") or parts["segmenter"][0].name == "sam-everything"
 
 
 def test_those_with_adaptive_background_compute_again_once():
@@ -177,6 +178,8 @@ def test_trainings_stop_by_the_reports_rule(stem):
 def test_it_runs(recipe, tmp_path):
     # A click on the centre reads no heatmap, so there is no Grad-CAM that could take options.
     own = OPTIONS if recipe.stem != "center" else (*OPTIONS[:4], "--quiet")
+    if recipe.stem == "finercam":
+        own = tuple(word.replace("gradcam", "finercam") for word in OPTIONS)
     code = segkit("run", "--recipe", recipe, "--dataset", "shapes", *own, "-o", tmp_path / "r")
     assert code == 0
     summary = summary_of(tmp_path / "r")
