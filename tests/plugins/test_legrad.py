@@ -149,5 +149,5 @@ def test_networks_without_such_attention_are_refused(tmp_path):
     torch.save(swin_t(num_classes=3).state_dict(), tmp_path / "s.pth")
     with pytest.raises(UsageError, match="torchvision:swin_t is no vision transformer that can"):
         opened(model="torchvision:swin_t", checkpoint=str(tmp_path / "s.pth"))
-    with pytest.raises(UsageError, match="legrad.model"):
+    with pytest.raises(UsageError, match=r"legrad\.model"):
         legrad()
