@@ -59,6 +59,7 @@ NEEDS = {
     "prompt/erase": "the photo shows a single object, and it asks for further ones",
     "prompt/uncovered": "it asks for nothing, but leaves out what others ask for twice",
     "prompt/yolo": "it needs a detector in ONNX, and none comes with segkit",
+    "saliency/legrad": "it needs a vision transformer's weights, and none comes with segkit",
     "segmenter/dpt": "it needs weights from the hub",
     "segmenter/hf-sam": "it needs weights from the hub",
 }
@@ -216,11 +217,11 @@ def draw_segmenter(name: str) -> Drawn:
 
 def draw_fuser(name: str) -> Drawn:
     """Masks, a class map where it reads one, and the class map that it makes."""
-    image, truth, classes, _ = scene()
+    image, truth, classes, found = scene()
     coarse = truth.labels.ids[8::16, 8::16].repeat(16, 0).repeat(16, 1)
     coarse = coarse[: image.size[0], : image.size[1]]
     masks = called(make("segmenter", "sam-everything"), {"image": image})
-    step = make("fuser", name)
+    step = make("fuser", name, **FUSERS.get(name, {}))
     values: dict[str, Any] = {"image": image, "classes": classes}
     if "labels" in step.inputs().required:
         values |= {"labels": Labels(coarse, classes), "masks": masks}
@@ -228,12 +229,26 @@ def draw_fuser(name: str) -> Drawn:
         panels.append(mask_panel(f"{len(masks)} masks", image, numbered(masks, image.size)))
     else:
         named = judged(image, named_masks(truth, classes))
-        values |= {"masks": step.merge(named) if hasattr(step, "merge") else named}
+        values |= {"masks": named, "heatmaps": found.heatmaps}
         panels = [photo_panel("photo", image)]
+        if hasattr(step, "merge"):
+            values["masks"] = step.merge(**{n: values[n] for n in _merging(step) if n in values})
         panels.append(mask_panel("masks, numbered", image, numbered(named, image.size)))
     made, taken = timed(step, values, 3)
     panels.append(mask_panel("labels", image, made.ids))
-    return panels, taken, "what it is given, and the class map that it makes"
+    options = ", ".join(f"{k} {v}" for k, v in FUSERS.get(name, {}).items())
+    what = f"what it is given, and the class map that it makes{f' ({options})' if options else ''}"
+    return panels, taken, what
+
+
+FUSERS: dict[str, dict[str, Any]] = {"fallback": {"least": 0.95}}
+"""Options with which the effect can be seen."""
+
+
+def _merging(step: Any) -> Sequence[str]:
+    """What a fuser asks for to say which masks are objects."""
+    names: Sequence[str] = step.inputs_of("merge").all
+    return names
 
 
 def draw_metric(name: str) -> Drawn:

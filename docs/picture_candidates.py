@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from picture_parts import Drawn, called, cup, heatmap, make, mask_panel, numbered, timed
+from picture_parts import (
+    Drawn,
+    called,
+    cup,
+    heat_panel,
+    heatmap,
+    make,
+    mask_panel,
+    numbered,
+    timed,
+)
 
 from segkit import Image, Masks, Prompts
 
@@ -35,7 +45,9 @@ def draw_judge(name: str) -> Drawn:
 
 
 def draw_selector(name: str) -> Drawn:
-    """All candidates of one prompt, and the one that it keeps."""
+    """All candidates of one prompt, or of everything, and the one that it keeps."""
+    if name == "match-heatmap":
+        return _draw_match()
     image = cup()
     masks, asked = _candidates()
     by_quality = name == "quality"
@@ -54,3 +66,17 @@ def draw_selector(name: str) -> Drawn:
         taken,
         "the candidates that `nano` gives for one click, and the one that is kept",
     )
+
+
+def _draw_match() -> Drawn:
+    """Masks of everything, and the one that looks most like the heatmap."""
+    image, heat = cup(), heatmap()
+    masks = called(make("segmenter", "sam-everything"), {"image": image})
+    values = {"image": image, "masks": masks, "heatmap": heat, "heatmaps": (heat,)}
+    made, taken = timed(make("selector", "match-heatmap"), values, 3)
+    panels = [
+        mask_panel(f"{len(masks)} masks", image, numbered(masks, image.size)),
+        heat_panel("heatmap", heat, image),
+        mask_panel("kept", image, numbered(made, image.size)),
+    ]
+    return panels, taken, "masks of everything, the heatmap, and the mask that is kept"

@@ -76,6 +76,19 @@ def clip(folder):
     return str(folder)
 
 
+def vit(folder):
+    """A tiny vision transformer of timm's with random weights."""
+    import timm
+    import torch
+
+    torch.manual_seed(1)
+    network = timm.create_model("test_vit", num_classes=3)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    torch.save(network.state_dict(), folder / "vit.pth")
+    return {"model": "timm:test_vit", "checkpoint": folder / "vit.pth"}
+
+
 def boxes(folder):
     found = {name: [[0, 0, 0, 0, "cat", 0.9]] for name in PICTURES}
     (folder / "boxes.json").write_text(json.dumps(found))

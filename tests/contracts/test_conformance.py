@@ -22,6 +22,7 @@ OPTIONS = {
     "dataset:shapes": [{"count": 2, "size": 48}],
     "dataset:webdataset": [{"make": small.webdataset}],
     "saliency:gradcam": [{"size": 96}, SMALL],
+    "saliency:legrad": [{"make": small.vit, "target": "top:2"}],
     "saliency:objectness": [{}, {"target": "person"}],
     "saliency:scorecam": [{"model": "shapes", "size": 32}],
     "prompt:boxes": [{"make": small.boxes}],
@@ -50,9 +51,12 @@ OPTIONS = {
         {"make": small.trained("unet", width=2)},
         {"make": small.trained("unet", width=2, attention=True, pyramid=True)},
     ],
+    "fuser:fallback": [{}, {"least": 1.0}],
     "fuser:paint": [{}, {"parts": 0.8}],
     "metric:map": [{}, {"by_class": False}],
     "selector:coverage": [{}, {"power": 0}, {"power": 1}],
+    "selector:match-heatmap": [{}, {"most": 3}],
+    "transform:pamr": [{}, {"iterations": 2, "side": 16}],
     "transform:threshold": [{}, {"level": 1.0}],
 }
 """Sets of options; `make` makes the files that a plugin needs, and gives the options for them."""
@@ -62,6 +66,7 @@ NEEDS = {
     "metric:map": ("pycocotools",),
     "prompt:detr": ("transformers",),
     "prompt:yolo": ("onnxruntime", "onnx"),
+    "saliency:legrad": ("timm",),
     "segmenter:clip-decoder": ("transformers",),
     "segmenter:dpt": ("transformers",),
     "segmenter:grabcut": ("cv2",),

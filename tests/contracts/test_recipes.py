@@ -14,6 +14,7 @@ from pages import check_flags
 
 from segkit import Catalog, Image, Labels, Masks, Recipe
 from segkit.cli.main import main
+from segkit.kinds import ASKING
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.toml"))
 OPTIONS = ("--shapes.count", "2", "--shapes.size", "96", "--gradcam.model", "shapes", "--quiet")
@@ -118,8 +119,8 @@ def test_it_leaves_the_data_set_open(recipe):
     parts = Recipe.load(recipe).parts
     assert not parts.keys() & {"dataset", "writer"}
     if recipe in STRATEGIES:
-        assert parts.keys() <= {"saliency", "transform", "prompt", "segmenter", "judge", "selector"}
-        assert parts["prompt"]
+        assert parts.keys() <= {*ASKING, "segmenter", "judge", "selector", "fuser"}
+        assert parts.get("prompt") or parts["segmenter"][0].name == "sam-everything"
 
 
 def test_those_with_adaptive_background_compute_again_once():

@@ -74,7 +74,7 @@ def test_a_batch_equals_pytorch_grad_cams_batch(resnet, own):
 def test_stretching_and_resizing_equal_pytorch_grad_cams(seed):
     from pytorch_grad_cam.utils.image import scale_cam_image
 
-    from segkit_plugins.saliency._cam import as_heat
+    from segkit_plugins.saliency._maps import as_heat
 
     rng = np.random.default_rng(seed)
     for _ in range(25):
@@ -169,7 +169,7 @@ def test_a_network_that_sees_nothing_gives_an_all_zero_heatmap(photos, tmp_path)
 
 
 def test_the_same_everywhere_is_all_one_and_nothing_is_all_zero():
-    from segkit_plugins.saliency._cam import as_heat
+    from segkit_plugins.saliency._maps import as_heat
 
     assert (as_heat(torch.full((7, 7), 0.2), (5, 9)) == 1).all()
     assert not as_heat(torch.zeros(7, 7), (5, 9)).any()
@@ -184,7 +184,7 @@ def test_a_network_that_says_nan_is_refused(tmp_path, resnet):
         "--gradcam.model torchvision:resnet18 gives NaN or infinite scores for an empty picture; "
         "its weights are damaged: choose others"
     )
-    from segkit_plugins.saliency._cam import as_heat
+    from segkit_plugins.saliency._maps import as_heat
 
     with pytest.raises(BadValueError, match="finite"):
         Heatmap(as_heat(torch.tensor([[0.0, float("nan")], [1.0, 2.0]]), (4, 4)))

@@ -86,7 +86,7 @@ def test_the_map_is_that_of_the_log_sum_exp_of_the_sources(cat):
         score = torch.log(torch.exp(scores[0, 281:286]).sum())
     (gradient,) = torch.autograd.grad(score, activations)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    from segkit_plugins.saliency._cam import as_heat
+    from segkit_plugins.saliency._maps import as_heat
 
     wanted = as_heat((weights * activations.detach()).sum(1).relu()[0], cat.size)
     assert np.abs(heatmap.values - wanted).max() < 1e-3

@@ -205,10 +205,15 @@ class Judge(Step):
 
 
 class Selector(Step):
-    """One mask for each prompt, out of its candidates. Single candidates pass through."""
+    """One mask for each prompt, out of its candidates. Single candidates pass through.
+
+    Inputs: `image`; `masks`; `prompts`; `heatmap` or `heatmaps`. One that names `heatmap` is asked
+    about each heatmap apart, with the candidates of its prompts; one that names `heatmaps` sees all
+    candidates of an image at once.
+    """
 
     kind = "selector"
-    takes = ("image", "masks", "prompts", "heatmap")
+    takes = ("image", "masks", "prompts", "heatmap", "heatmaps")
     gives = (Masks,)
 
     def _fault(self, output: Masks, given: Mapping[str, Any]) -> str | None:
@@ -219,15 +224,16 @@ class Selector(Step):
 class Fuser(Step):
     """Masks, and a class map where a segmenter made one, painted into one class map.
 
-    A fuser may also define `merge(self, masks, prompts) -> Masks` (naming those inputs that it
-    wants): which of the selected masks are objects. It runs before the work method, and all that
-    follows, metrics and writers too, sees its masks in place of the selector's.
+    A fuser may also define `merge(self, masks, prompts, heatmaps) -> Masks` (naming those inputs
+    that it wants, `heatmap` too): which of the selected masks are objects, and what they cover. It
+    runs before the work method, and all that follows, metrics and writers too, sees its masks in
+    place of the selector's.
     """
 
     kind = "fuser"
-    takes = ("image", "masks", "prompts", "labels", "classes")
+    takes = ("image", "heatmap", "heatmaps", "masks", "prompts", "labels", "classes")
     gives = (Labels,)
-    extras = {"merge": ("masks", "prompts")}
+    extras = {"merge": ("masks", "prompts", "heatmap", "heatmaps")}
 
 
 class Metric(Step):

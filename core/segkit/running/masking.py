@@ -118,7 +118,8 @@ def _per_heatmap(
         masks: Masks = values["masks"]
         asked: Asked | None = values.get("prompts")
         heatmaps = values.get("heatmaps", ()) if "heatmap" in type(step).inputs().all else ()
-        given = {} if asked is None else {"prompts": asked.prompts}
+        given = {"heatmaps": values["heatmaps"]} if "heatmaps" in values else {}
+        given |= {} if asked is None else {"prompts": asked.prompts}
         # Masks of a segmenter that reads no prompts answer the heatmap of that place.
         heatmap_of = (asked.heatmap_of if asked else None) or [*range(len(heatmaps))]
         questions = []

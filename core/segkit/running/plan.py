@@ -234,17 +234,19 @@ def _sorted(
 
 
 def asks(step: Step) -> Inputs:
-    """What a step asks for, a prompter's second look included."""
+    """What a step asks for, a prompter's second look and a fuser's merging included."""
     first, again = type(step).inputs(), again_of(step)
     return Inputs((*first.required, *again.required), (*first.optional, *again.optional))
 
 
 def again_of(step: Step) -> Inputs:
-    """What a prompter's second look and its judgement of prompts need that may be missing.
+    """What a step's further methods need that may be missing.
 
-    Prompts, masks and a segmenter to ask are there: the first look had them.
+    These are a prompter's second look and its judgement of prompts, and a fuser's `merge`. Prompts,
+    masks and a segmenter to ask are there: the first look had them.
     """
-    looks = [type(step).inputs_of(m) for m in AGAIN if m in step.extras and hasattr(step, m)]
+    methods = (*AGAIN, "merge")
+    looks = [type(step).inputs_of(m) for m in methods if m in step.extras and hasattr(step, m)]
     required, optional = (
         tuple(n for names in several for n in names if n not in ("prompts", "masks", "ask"))
         for several in ([i.required for i in looks], [i.optional for i in looks])

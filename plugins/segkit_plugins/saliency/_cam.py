@@ -29,6 +29,7 @@ from segkit import (
     Truth,
     Weights,
 )
+from segkit_plugins.saliency._maps import as_heat, mean_map
 
 if TYPE_CHECKING:
     from segkit_plugins.saliency._networks import ClassifierOptions
@@ -38,9 +39,6 @@ CHUNK = 16
 
 PIXELS = 1 << 27
 """With more pixels than this together, 512 MiB, an image's heatmaps wait at the layer's size."""
-
-FLAT = 1e-5
-"""A map whose values differ by no more than this share is the same everywhere, but for rounding."""
 
 
 class ClassActivationMap(Saliency):
@@ -241,7 +239,7 @@ class ClassActivationMap(Saliency):
             ]
             for place, i in enumerate(rows):
                 output, name = targets[i][turn]
-                low, size = _mean([m[place] for m in maps]), inputs[i]["image"].size
+                low, size = mean_map([m[place] for m in maps]), inputs[i]["image"].size
                 score = float(probabilities[i, output])
                 if len(targets[i]) * size[0] * size[1] > PIXELS and bool(low.isfinite().all()):
                     own = low.detach().clone()  # not a part of what all have together
@@ -361,40 +359,3 @@ class _View:
     def upright(self, maps: Any) -> Any:
         """Maps of this view as maps of the images."""
         return maps.flip(-1) if self.flipped else maps
-
-
-def _mean(maps: Sequence[Any]) -> Any:
-    """The mean of maps (h, w), each resized to the largest."""
-    import torch
-    import torch.nn.functional as F
-
-    if len(maps) == 1:
-        return maps[0]
-    size = max(tuple(m.shape) for m in maps)
-    same = [
-        F.interpolate(m[None, None].float(), size, mode="bilinear", align_corners=False)[0, 0]
-        for m in maps
-    ]
-    return torch.stack(same).mean(dim=0)
-
-
-def as_heat(heat: Any, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A map (h, w), a Tensor of values of at least 0, as a heatmap's values (H, W) in [0, 1]."""
-    import torch.nn.functional as F
-
-    low = _stretched(heat.float())
-    high = F.interpolate(low[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-    values: NDArray[np.float32] = _stretched(high, own=True).clamp_(0, 1).cpu().numpy()
-    return values
-
-
-def _stretched(values: Any, own: bool = False) -> Any:
-    """Minimum to 0, maximum to 1; where all are the same, zero stays zero and more becomes one.
-
-    `own`: the values may be changed in place, as those of a large image are, for its memory.
-    """
-    lowest, highest = values.aminmax()
-    if float(highest - lowest) <= FLAT * float(highest):
-        return (values > 0).float()
-    above = values.sub_(lowest) if own else values - lowest
-    return above.div_(highest - lowest)  # NaN stays, and the heatmap refuses it

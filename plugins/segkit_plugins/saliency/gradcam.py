@@ -7,6 +7,7 @@ from typing import Any
 
 from segkit import Saliency, hookimpl
 from segkit_plugins.saliency._cam import ClassActivationMap
+from segkit_plugins.saliency._maps import channel_weighted
 
 
 class GradCAM(ClassActivationMap):
@@ -24,8 +25,7 @@ class GradCAM(ClassActivationMap):
 
     def combine(self, activations: Any, gradients: Any) -> Any:
         """ReLU of the channels' sum (B, h, w), each channel weighted by its mean gradient."""
-        weights = gradients.mean(dim=(2, 3), keepdim=True)
-        return (weights * activations).sum(dim=1).relu()
+        return channel_weighted(activations, gradients)
 
 
 @hookimpl
