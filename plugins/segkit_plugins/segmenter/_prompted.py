@@ -50,17 +50,19 @@ def alike(
 def gathered(answers: Iterable[Answer], prompts: Prompts, size: tuple[int, int]) -> Masks:
     """All answers in the order of the prompts, for an image of (H, W)."""
     stack, logits = MaskStack(size, sum(not prompt.empty for prompt in prompts)), RowStack()
-    scores: list[NDArray[Any]] = []
+    scores: list[float] = []
     places: list[int] = []
     for place, masks, own_scores, low in answers:
         stack.add(masks)
         logits.add(low)
-        scores.append(own_scores)
+        # As numbers: small arrays of torch's that stay among its large ones, which go, would leave
+        # holes in the memory that no other large one fits into, a quarter of a MiB a prompt.
+        scores += own_scores.tolist()
         places += [place] * len(own_scores)
     if not places:
         return Masks.none(size)
     names = tuple(prompts[place].name for place in places)
-    made = Masks(stack.done(), np.concatenate(scores), places, names, logits.done())
+    made = Masks(stack.done(), scores, places, names, logits.done())
     order = np.argsort(places, kind="stable")
     return made if (np.diff(places) >= 0).all() else made.take(order)
 
