@@ -223,7 +223,7 @@ def test_what_cannot_be_chosen_by_quality_is_said(segkit, photos, tmp_path):
     name = min(photos.iterdir()).stem
     assert sentence("--write", "coco", *least) == (
         "--least-quality 0.5 goes by what a judge says of each mask, and the masks of "
-        f"{name} in 'out' have no quality; run again with --judge, such as --judge learned"
+        f"{name} in 'out' have no quality; run again with --judge"
     )
     assert not (tmp_path / "out/coco").exists()
     judged = ("--judge", "score", "-o", "out", "--overwrite")

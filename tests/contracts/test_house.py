@@ -116,6 +116,7 @@ WORDS = {
     "core/segkit/running/rounds.py": {"masks": VALUE},
     "core/segkit/running/scoring.py": {"masks": VALUE},
     "core/segkit/running/second_looks.py": {"masks": VALUE},
+    "core/segkit/running/sifting.py": {"masks": VALUE},
     "core/segkit/running/walk.py": {"masks": VALUE},
     "core/segkit/running/work.py": {"masks": VALUE},
     "core/segkit/testing/asking.py": {"masks": VALUE},

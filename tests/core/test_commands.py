@@ -7,6 +7,7 @@ import math
 import re
 import sys
 
+import numpy as np
 import pytest
 from shapes_toys import shapes
 
@@ -228,3 +229,20 @@ def test_a_wrong_training_is_one_sentence(tmp_path, segmenter, settings, sentenc
     assert "\n" not in str(error.value)
     with pytest.raises(UsageError, match="has no network that segkit trains; choose one such as"):
         segkit.train(segkit.step("topk"), shapes(1), tmp_path / "a.safetensors")
+
+
+def test_a_step_prints_as_its_name_and_what_was_chosen():
+    assert repr(segkit.step("topk")) == "topk()"
+    step = segkit.step("topk", k=3, min_distance=0)
+    assert (str(step), repr(step)) == ("topk(k=3)", "topk(k=3)")
+    assert f"{[step]}" == "[topk(k=3)]"
+
+
+def test_one_path_is_enough_for_files(tmp_path):
+    for name in ("a", "b"):
+        segkit.write_png(tmp_path / f"photos/{name}.png", np.zeros((4, 5, 3), np.uint8))
+    photos = tmp_path / "photos"
+    for paths in (str(photos), photos, [photos], (str(photos / "a.png"), photos / "b.png")):
+        assert [*segkit.dataset("files", paths=paths).names] == ["a", "b"]
+    with pytest.raises(segkit.UsageError, match=r"--files.paths"):
+        segkit.dataset("files", paths=3)

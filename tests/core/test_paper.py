@@ -15,6 +15,7 @@ from report_toys import line, write_run
 from sweep_toys import BOARD, DIAGNOSIS, estimate, write_sweep
 
 from segkit import UsageError
+from segkit.comparing.sheets import csv_text
 from segkit.errors import MissingExtraError
 from segkit.reporting.paper import write_figures, write_tables
 
@@ -206,3 +207,10 @@ def test_latex_takes_the_tables_and_figures(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:]
     assert "Warning" not in (tmp_path / "paper.blg").read_text()
+
+
+def test_what_a_spreadsheet_would_compute_is_shown():
+    rows = [["=1+1", -0.5, None], ["@a", 2, "-"], ["a=b", 0.0, "it"]]
+    assert csv_text(["recipe", "+x", "note"], rows) == (
+        "recipe,'+x,note\n'=1+1,-0.5,\n'@a,2,'-\na=b,0.0,it\n"
+    )

@@ -208,9 +208,9 @@ def test_missing_files_are_told(make, tmp_path):
     there = make(task(done()))
     lost = LabelStudio(annotations=tmp_path / "no.json", root=tmp_path / "photos")
     assert "cannot be read (No such file or directory)" in usage(lost)
-    for odd in (tmp_path, Path("/dev/zero")):
+    for odd, why in ((tmp_path, "Is a directory"), (Path("/dev/zero"), "it is a device, not")):
         lost = LabelStudio(annotations=odd, root=tmp_path / "photos")
-        assert "are no file; give one that Label Studio has exported" in usage(lost)
+        assert f"the annotations '{odd}' cannot be read ({why}" in usage(lost)
     lost = LabelStudio(annotations=there.annotations, root=tmp_path / "no")
     assert "there is no folder" in usage(lost)
     gone = make(task(done(), image="/data/upload/1/gone.png"))

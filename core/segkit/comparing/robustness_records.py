@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from segkit.comparing.records import ComparisonModel, Estimate, NumberOrNaN, Skipped
+from segkit.comparing.sheets import csv_text
 from segkit.kinds import MAIN_FIGURE
 from segkit.running.records import Number
 from segkit.values.showing import counted
@@ -141,27 +140,22 @@ class Robustness(ComparisonModel):
 
     def to_csv(self) -> str:
         """One row for each recipe, kind of damage and level."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
         scores = dict.fromkeys(
             name for curve in self.curves for point in curve.points for name in point.scores
         )
         others = [name for name in scores if name != self.figure]
         names = (self.figure or "figure", "change", *CHAIN)
         heads = [name + end for name in names for end in ("", "_low", "_high")]
-        writer.writerow(["recipe", "perturbation", "level", "images", *heads, *others])
+        rows: list[Sequence[object]] = []
         for curve in self.curves:
             for point in curve.points:
-                cells: list[float | str] = []
+                cells: list[float | None] = []
                 for name in ("figure", "change", *CHAIN):
                     estimate: Estimate = getattr(point, name) or Estimate()
-                    ends = (estimate.mean, estimate.low, estimate.high)
-                    cells += ["" if math.isnan(end) else end for end in ends]
-                cells += [point.scores.get(name, "") for name in others]
-                writer.writerow(
-                    [curve.recipe, curve.perturbation, point.level, curve.images, *cells]
-                )
-        return out.getvalue()
+                    cells += [estimate.mean, estimate.low, estimate.high]
+                cells += [point.scores.get(name) for name in others]
+                rows.append([curve.recipe, curve.perturbation, point.level, curve.images, *cells])
+        return csv_text(["recipe", "perturbation", "level", "images", *heads, *others], rows)
 
 
 def most_harmful_first(curves: Sequence[DamageCurve], higher_is_better: bool) -> list[DamageCurve]:

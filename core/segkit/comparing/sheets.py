@@ -9,15 +9,26 @@ from collections.abc import Iterable, Sequence
 
 from segkit.comparing.records import Estimate, LeaderboardFile, Spread
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text begins with that a spreadsheet takes for a formula."""
+
 
 def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Rows under their heads; what there is not, None or NaN, is an empty cell."""
+    """Rows under their heads; what there is not, None or NaN, is an empty cell.
+
+    A text that a spreadsheet would take for a formula, such as the name of an image that begins
+    with =, has an apostrophe before it, so that it is shown and nothing is computed.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
+    writer.writerow(map(_shown, heads))
     for row in rows:
-        writer.writerow(["" if _missing(cell) else cell for cell in row])
+        writer.writerow(["" if _missing(cell) else _shown(cell) for cell in row])
     return out.getvalue()
+
+
+def _shown(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def _missing(cell: object) -> bool:

@@ -149,6 +149,14 @@ class Step(BaseModel):
             raise PluginError(why_failed(self, error, what)) from error
         return self.kind, f"{cls.__module__}:{cls.__qualname__}", options
 
+    def __repr__(self) -> str:
+        """Its name, and the options that are not their defaults: `topk(k=3)`."""
+        own = self.model_dump(exclude_defaults=True)
+        options = ", ".join(f"{option}={getattr(self, option)!r}" for option in own)
+        return f"{self.name or type(self).__name__}({options})"
+
+    __str__ = __repr__
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Step) and self.key() == other.key()
 

@@ -48,8 +48,8 @@ _JOINING = {"refine": "segmenter", "sift": "judge", "gather": "prompt"}
 _StepKey: TypeAlias = "tuple[tuple[str, ...], tuple[str, str, str]]"
 """The classes asked for, and the step's own key."""
 
-Stopped: TypeAlias = "Callable[[], bool]"
-"""Whether a trial is to stop; it is asked before each step, from the trial's thread."""
+Stopped: TypeAlias = "Callable[[], bool] | None"
+"""Whether a trial is to stop: asked before each step, from the trial's thread; None: it is not."""
 
 Made: TypeAlias = "tuple[Heatmap, ...] | Prompts | Masks | Labels"
 
@@ -122,12 +122,8 @@ class Clicks(Prompter):
         return Prompts() if prompt.empty else Prompts((prompt,))
 
 
-def _never() -> bool:
-    return False
-
-
 def _go_on(stopped: Stopped) -> None:
-    if stopped():
+    if stopped is not None and stopped():
         raise TrialCancelledError("cancelled; what was made until then is kept for the next try")
 
 
@@ -180,7 +176,7 @@ class Interactive:
         image: Image,
         truth: Truth | None = None,
         *,
-        stopped: Stopped = _never,
+        stopped: Stopped = None,
     ) -> Trial:
         """What the recipe makes of the image: as a run does it, and with the same randomness.
 
@@ -192,7 +188,7 @@ class Interactive:
             return self._trial(recipe, self.plan(recipe), image, truth, stopped)
 
     def clicked(
-        self, recipe: Recipe, image: Image, clicks: Clicks, *, stopped: Stopped = _never
+        self, recipe: Recipe, image: Image, clicks: Clicks, *, stopped: Stopped = None
     ) -> Trial:
         """The same where a person asks in place of the recipe's prompters.
 

@@ -35,11 +35,10 @@ class Threshold:
         check_least_quality(least)
         for line in run.lines.values() if least else ():
             if any(mask.quality is None for mask in line.masks):
-                flag = f"--{flag_of('judge')}"
                 raise UsageError(
                     f"--least-quality {least:g} goes by what a judge says of each mask, and the "
                     f"masks of {line.name} in '{run.directory}' have no quality; run again with "
-                    f"{flag}, such as {flag} learned"
+                    f"--{flag_of('judge')}"
                 )
         return cls(least)
 

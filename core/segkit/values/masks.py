@@ -166,7 +166,7 @@ class Masks(HeldMasks):
         chosen = np.asarray(indices, np.int64).reshape(-1)
         masks, logits = self.held, self._held_logits
         return Masks(
-            masks.take(chosen) if isinstance(masks, PackedMasks) else masks[chosen],
+            masks.take(chosen) if isinstance(masks, PackedMasks) else _own(masks[chosen]),
             self.scores[chosen],
             self.prompt[chosen],
             tuple(self.names[i] for i in chosen),
@@ -174,7 +174,7 @@ class Masks(HeldMasks):
             if isinstance(logits, Rows)
             else None
             if logits is None
-            else logits[chosen],
+            else _own(logits[chosen]),
             None if self.quality is None else self.quality[chosen],
         )
 
@@ -191,6 +191,12 @@ class Masks(HeldMasks):
         masks = self.held
         dense = not isinstance(masks, PackedMasks)
         return self.changed(masks=self.packed) if dense and large(masks.nbytes) else self
+
+
+def _own(array: NDArray[Any]) -> NDArray[Any]:
+    """A new array, which is nobody else's and need not be copied."""
+    array.flags.writeable = False
+    return array
 
 
 # A field's default stays in its class, where it would hide that logits may be held in a file.

@@ -22,8 +22,8 @@ from segkit.values.checking import check_finite
 AT_HAND = 1 << 28
 """Bytes of arrays that stay at hand, but for the last one, which does so in any case: 256 MiB."""
 
-IN_MEMORY = 1 << 28
-"""Rows of one value that take more bytes than this lie in a file: 256 MiB."""
+IN_MEMORY = 1 << 27
+"""Rows of one value that take more bytes than this lie in a file: 128 MiB."""
 
 
 class _AtHand(threading.local):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
+
+from pydantic import field_validator
 
 from segkit import (
     Dataset,
@@ -38,6 +41,16 @@ class Files(Dataset):
     masks: Path | None = None
     """A folder of masks as truth: grey or palette, of the same stem as their images. Masks of 0 and
     1 or 0 and 255 show one object; other values are class ids, 255 being void."""
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """A single path, as Python may give it, is one of them; paths may be `Path` too."""
+        if isinstance(value, (str, os.PathLike)):
+            value = (value,)
+        if isinstance(value, Collection):
+            return tuple(os.fspath(p) if isinstance(p, os.PathLike) else p for p in value)
+        return value
 
     @property
     def names(self) -> Sequence[str]:

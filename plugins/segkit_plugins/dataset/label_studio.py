@@ -193,11 +193,6 @@ class LabelStudio(Dataset):
     @cached_property
     def _tasks(self) -> list[_Task]:
         """The exported file, read and checked. Raises `UsageError` if it cannot be used."""
-        if self.annotations.exists() and not self.annotations.is_file():
-            raise UsageError(
-                f"the annotations '{self.annotations}' are no file; give one that Label Studio has "
-                "exported as JSON as --label-studio.annotations"
-            )
         try:
             return _TASKS.validate_json(read_bytes(self.annotations))
         except OSError as error:

@@ -90,14 +90,16 @@ class Gathering:
         self.prompts, self.size = prompts, size
         self._masks = MaskStack(size, sum(not prompt.empty for prompt in prompts))
         self._logits = RowStack()
-        self._scores: list[NDArray[Any]] = []
+        # As numbers: small arrays of torch's that stay among its large ones, which go, would leave
+        # holes in the memory that no other large one fits into, a quarter of a MiB a prompt.
+        self._scores: list[float] = []
         self._places: list[int] = []
 
     def add(self, place: int, masks: NDArray[Any], scores: NDArray[Any], low: NDArray[Any]) -> None:
         """A prompt's place, and its masks (c, H, W), scores (c,) and logits (c, h, w)."""
         self._masks.add(masks)
         self._logits.add(low)
-        self._scores.append(scores)
+        self._scores += scores.tolist()
         self._places += [place] * len(scores)
 
     def done(self) -> Masks:
@@ -106,8 +108,7 @@ class Gathering:
         if not places:
             return Masks.none(self.size)
         names = tuple(self.prompts[place].name for place in places)
-        scores = np.concatenate(self._scores)
-        made = Masks(self._masks.done(), scores, places, names, self._logits.done())
+        made = Masks(self._masks.done(), self._scores, places, names, self._logits.done())
         order = np.argsort(places, kind="stable")
         return made if (np.diff(places) >= 0).all() else made.take(order)
 

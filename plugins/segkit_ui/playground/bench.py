@@ -139,7 +139,7 @@ class Bench:
 
     # ---- the stages -----------------------------------------------------------------------------
 
-    def stages(self, form: Form, stopped: Stopped = lambda: False) -> str:
+    def stages(self, form: Form, stopped: Stopped = None) -> str:
         """What the form's recipes make of its photo, as HTML.
 
         Raises `SegkitError` for a photo that cannot be read, and where `stopped` says before a step
