@@ -44,9 +44,10 @@ TOGETHER = {
 """Libraries of others, which are imported once, and the modules that come after them."""
 
 ALONE = """
-import importlib, json, os, sys, traceback
+import gc, importlib, json, os, sys, traceback
 for library in json.loads(sys.argv[1]):
     importlib.import_module(library)
+gc.freeze()  # forks need not look at what the libraries hold, nor copy it for that
 for module in json.loads(sys.argv[2]):
     process = os.fork()
     if process:
