@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,34 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+FEW_AND_LONG = (
+    *("contracts/test_static.py", "contracts/test_combinations.py", "contracts/test_imports.py"),
+    *("contracts/test_docs_blocks.py", "contracts/test_wrong_plugins.py"),
+    *("contracts/test_docs_site.py", "contracts/test_notebook.py", "core/test_train_memory.py"),
+    *("cli/test_stopping.py", "cli/test_install.py", "thirdparty/test_thirdparty.py"),
+    *("thirdparty/test_new_plugins.py", "playground/test_playground_bench.py"),
+)
+"""Files that take longer than the number of their tests tells."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """A file's tests go to one process, so that what they share is made once."""
     from xdist.scheduler import LoadFileScheduling
 
-    return LoadFileScheduling(config, log) if config.getvalue("dist") == "load" else None
+    if config.getvalue("dist") != "load":
+        return None
+    config.option.loadscopereorder = False  # the files have an order: see the next function
+    return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Where processes share the tests, the longest files come first, and none at the end alone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        counts = Counter(item.path for item in items)
+        long = {Path(__file__).parent / name for name in FEW_AND_LONG}
+        items.sort(key=lambda item: (item.path not in long, -counts[item.path]))
 
 
 MANY = 200

@@ -1,4 +1,7 @@
-"""Commands that are stopped from outside, and a second one on the same folder: real processes."""
+"""Commands that are stopped from outside, and a second one on the same folder: real processes.
+
+What comes after them is called in this one, for to start another takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -59,11 +62,17 @@ def arguments(command, plugin, out, *more):
     flags += ["--plugin", str(plugin), "-o", str(out), "--metric", "iou", *more]
     if command == "robustness":
         flags += ["--perturb", "jpeg", "--levels", "1"]
-    return [sys.executable, "-m", "segkit.cli.main", command, *flags]
+    return [command, *flags]
 
 
 def started(*words, **how):
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+    return subprocess.Popen(
+        [sys.executable, "-m", "segkit.cli.main", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
 
 
 def until(there, process, seconds=60):
@@ -102,7 +111,7 @@ def heeding():
 @pytest.mark.parametrize(
     "command", [GOES_ON[0], *(pytest.param(c, marks=pytest.mark.slow) for c in GOES_ON[1:])]
 )
-def test_a_signal_ends_it_with_a_sentence_and_it_goes_on(tmp_path, plugin, command, number):
+def test_a_signal_ends_it_with_a_sentence_and_it_goes_on(segkit, tmp_path, plugin, command, number):
     if number != signal.SIGTERM and command != "run":
         pytest.skip("the commands share what catches the others")
     out = tmp_path / "out"
@@ -118,9 +127,8 @@ def test_a_signal_ends_it_with_a_sentence_and_it_goes_on(tmp_path, plugin, comma
     assert leftovers(out) == []
     before = names(out)
     assert 2 <= len(before) < COUNT
-    again = arguments(command, plugin, out, "--resume")
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = segkit(*arguments(command, plugin, out, "--resume"))
+    assert done.code == 0, done.err
     assert names(out)[: len(before)] == before
     assert len(names(out)) == len({*names(out)}) == COUNT
 
@@ -136,22 +144,19 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path, plugin):
     assert count(out) == COUNT
 
 
-def test_a_second_process_gets_a_sentence(tmp_path, plugin):
+def test_a_second_process_gets_a_sentence(segkit, tmp_path, plugin):
     out = tmp_path / "out"
     go = tmp_path / "go"
     first = started(*arguments("run", plugin, out), env={**os.environ, "UNTIL": str(go)})
     until(lambda: count(out) >= 1, first)
     for more in (["--resume"], ["--overwrite"], []):
-        again = arguments("run", plugin, out, *more)
-        second = subprocess.run(again, capture_output=True, text=True, check=False)
-        assert second.returncode == 2
-        assert f"Error: the folder {out} is in use by process {first.pid} since " in second.stderr
-        assert "; wait until it has ended, or choose another folder" in second.stderr
-    other = [sys.executable, "-m", "segkit.cli.main", "score", str(out), "--metric", "iou"]
-    scored = subprocess.run(other, capture_output=True, text=True, check=False)
-    assert f"is in use by process {first.pid}" in scored.stderr
-    page = [sys.executable, "-m", "segkit.cli.main", "report", str(out)]
-    subprocess.run(page, capture_output=True, check=True)  # who only reads need not wait
+        second = segkit(*arguments("run", plugin, out, *more))
+        assert second.code == 2
+        assert f"Error: the folder {out} is in use by process {first.pid} since " in second.err
+        assert "; wait until it has ended, or choose another folder" in second.err
+    scored = segkit("score", out, "--metric", "iou")
+    assert f"is in use by process {first.pid}" in scored.err
+    assert segkit("report", out).code == 0  # who only reads need not wait
     go.touch()
     first.communicate(timeout=120)
     assert first.returncode == 0
@@ -167,7 +172,7 @@ def test_two_that_begin_at_once_do_each_image_once(tmp_path, plugin):
     assert len(names(out)) == len({*names(out)}) == COUNT
 
 
-def test_what_a_killed_one_has_left_is_taken_over(tmp_path, plugin):
+def test_what_a_killed_one_has_left_is_taken_over(segkit, tmp_path, plugin):
     out = tmp_path / "out"
     process = started(*arguments("run", plugin, out))
     until(lambda: count(out) >= 2, process)
@@ -176,39 +181,37 @@ def test_what_a_killed_one_has_left_is_taken_over(tmp_path, plugin):
     assert (out / LOCK).exists()
     scrap = out / "masks" / f".{'0' * 32}.part"
     scrap.write_text("half a mas")
-    again = arguments("run", plugin, out, "--resume")
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = segkit(*arguments("run", plugin, out, "--resume"))
+    assert done.code == 0, done.err
     assert len(names(out)) == len({*names(out)}) == COUNT
     assert leftovers(out) == []
 
 
-def test_a_lock_of_another_machine_stands(tmp_path, plugin):
+def test_a_lock_of_another_machine_stands(segkit, tmp_path, plugin):
     out = tmp_path / "out"
-    process = started(*arguments("run", plugin, out))
-    process.communicate(timeout=120)
+    assert segkit(*arguments("run", plugin, out)).code == 0
     owner = Owner("another-host", 7, "whenever", "2026-01-01 12:00:00")
     (out / LOCK).write_text(json.dumps(vars(owner)))
     again = arguments("run", plugin, out, "--resume")
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == (
+    done = segkit(*again)
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == (
         f"Error: the folder {out} is in use by process 7 on the machine 'another-host' since "
         "2026-01-01 12:00:00, and this machine cannot see whether that still runs; wait for it, "
         f"or, if it has ended, remove {out / LOCK}"
     )
     (out / LOCK).unlink()
-    assert subprocess.run(again, capture_output=True, check=False).returncode == 0
+    assert segkit(*again).code == 0
 
 
 def test_a_training_that_is_stopped_goes_on(tmp_path):
     pytest.importorskip("lightning")
     path = tmp_path / "net.safetensors"
-    words = [sys.executable, "-m", "segkit.cli.main", "train", "unet", "--dataset", "shapes"]
+    words = ["train", "unet", "--dataset", "shapes"]
     words += ["--shapes.count", "12", "--train.size", "32", "--train.epochs", "400"]
     words += ["--train.patience", "400", "--train.batch", "4", "-o", str(path)]
     process = started(*words)
-    until(path.with_suffix(".ckpt").exists, process, 120)
+    until(path.with_suffix(".ckpt").exists, process, 300)
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + signal.SIGTERM, told

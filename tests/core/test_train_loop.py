@@ -40,7 +40,7 @@ def weights(path):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "net.safetensors"
-    return quick(path, data=[Squares(count=24)], epochs=25, patience=25)
+    return quick(path, data=[Squares(count=24)], epochs=25, patience=25, draws=True)
 
 
 def test_it_learns_and_the_segmenter_takes_the_file(trained):

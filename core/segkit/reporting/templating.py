@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,18 @@ from segkit.reporting.charts import finite, signed
 from segkit.values.files import write_file
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
     from markupsafe import Markup
 
 
 def template(name: str) -> Template:
     """A page's template, with the filters that all pages use."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Environment:
+    """One for all: it keeps templates compiled, which takes longer than to fill in most of them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -38,7 +45,7 @@ def template(name: str) -> Template:
     environment.filters["interval"] = interval
     environment.filters["signed"] = signed
     environment.globals["finite"] = finite
-    return environment.get_template(name)
+    return environment
 
 
 def _shown(value: object) -> object:

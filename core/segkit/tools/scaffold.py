@@ -12,6 +12,7 @@ import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +267,7 @@ def files(
     return texts | ({f"src/{module}/__init__.py": source.text} if source else {})
 
 
+@cache
 def _environment() -> Environment:
     """The templates."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
