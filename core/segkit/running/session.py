@@ -102,9 +102,12 @@ class Session:
             summaries = end(self.records, self.totals)
         except BaseException as error:
             closed(self.keeper)
-            if isinstance(error, Exception):
-                watch.tell("segkit_run_failed", error=error)
-            raise
+            told = self._told(error)
+            if isinstance(told, Exception):
+                watch.tell("segkit_run_failed", error=told)
+            if told is error:
+                raise
+            raise told from error
         watch.tell("segkit_after_run", summaries=summaries)
         for sentence in (*watch.dropped, *notes_of(summaries.values())):
             warnings.warn(sentence, SegkitWarning, stacklevel=4)
@@ -175,20 +178,22 @@ class Session:
         return is_damaged(folder, line, writers) or not job.is_intact(line)
 
     def _write(self, recipe: str, outcome: Outcome, name: str = "") -> Line:
-        """An image's line for a recipe, after its files are written."""
+        """An image's line for a recipe, after its files are written; by any thread, one at a time.
+
+        What concerns all lines of the run is left to `_append`.
+        """
         name, record = name or outcome.name, self.records[recipe]
-        with self._kept(recipe):
+        with _written(recipe):
             if outcome.error is None:
                 record.begin(name)
             plan = self.job.plans[recipe]
             line = line_of(plan, outcome, record.directory, self.classes, self.watch)
+            record.end(line)
         source = self.images.source(name, outcome.image, outcome.truth)
         return {**line, "name": name, "source": source}
 
     def _append(self, recipe: str, line: Line) -> None:
         """Keep a finished line, and tell of it."""
-        with self._kept(recipe):
-            self.records[recipe].end(line)
         self.keeper.add(recipe, line)
         self.totals[recipe].add(line)
         context = {"name": line["name"], "recipe": recipe}
@@ -197,15 +202,29 @@ class Session:
         else:
             self.watch.tell("segkit_image_failed", error=line["error"], **context)
 
-    @contextmanager
-    def _kept(self, recipe: str) -> Iterator[None]:
-        """What a disk refuses, as a sentence that says how much is kept."""
-        try:
-            yield
-        except OSError as error:
-            closed(self.keeper)
-            record = self.records[recipe]
-            raise disk_error(error, record.directory, record.kept) from error
+    def _told(self, error: BaseException) -> BaseException:
+        """What a disk has refused as a sentence that says how much is kept; all else as it is."""
+        if not isinstance(error, _UnwritableError):
+            return error
+        record = self.records[error.recipe]
+        return disk_error(error.reason, record.directory, record.kept)
+
+
+class _UnwritableError(Exception):
+    """A recipe's folder could not be written; to be told when all that is finished is kept."""
+
+    def __init__(self, recipe: str, reason: OSError) -> None:
+        super().__init__(recipe, reason)
+        self.recipe = recipe
+        self.reason = reason
+
+
+@contextmanager
+def _written(recipe: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _UnwritableError(recipe, error) from error
 
 
 def run(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from segkit.plugins.contract import classes_of
 from segkit.plugins.observers import Observers
 from segkit.running.asked import AskedTruth, restrict, vocabulary_of
+from segkit.running.beside import beside
 from segkit.running.graph import Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.lines import Line
@@ -57,8 +59,9 @@ class Opened:
         return walk(self.branches, dataset, labels, self._work, self.chunk, self.job.skip(done))
 
     def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
-        """Each finished line with its recipe."""
-        return self.job.lines(self.outcomes(names, done), write)
+        """Each finished line with its recipe; files are written beside the next images' work."""
+        make = partial(self.job.lines, write=write)
+        return beside(self.outcomes(names, done), make, self.chunk)
 
 
 class Local:
