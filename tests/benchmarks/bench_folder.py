@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from spreads import spread
 
 from segkit import Catalog, hookimpl, run
 from segkit.running.recipe_files import starting_recipe
@@ -130,13 +131,9 @@ def timed(work):
 def told(what, over, target):
     """Ratios turn by turn, by the clock and by the processor's time."""
     for place, clock in enumerate(("by the clock", "of the processor")):
-        ratios = sorted(a[place] / b[place] for a, b in over)
         ours, theirs = (statistics.median(pair[k][place] for pair in over) for k in (0, 1))
-        print(
-            f"{what}, {clock}: {ours:.2f} s over {theirs:.2f} s; ratio {ratios[0]:.2f} / "
-            f"{statistics.median(ratios):.2f} / {ratios[-1]:.2f} (minimum, median, maximum; "
-            f"target ≤ {target})"
-        )
+        ratios = spread((a[place] / b[place] for a, b in over), f"≤ {target}")
+        print(f"{what}, {clock}: {ours:.2f} s over {theirs:.2f} s; ratio {ratios}")
 
 
 class Worker:
