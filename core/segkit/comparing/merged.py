@@ -13,12 +13,12 @@ from segkit.comparing.records import LeaderboardFile
 from segkit.comparing.sweep import FILES, write_leaderboard
 from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
-from segkit.running.beside import made_beside
 from segkit.running.folder import disk_error, prepare
 from segkit.running.ledger import Ledger
 from segkit.running.merge import Merge, Merged
 from segkit.running.records import read_results
 from segkit.running.shard_runs import Source
+from segkit.running.whole_folder import made_beside
 from segkit.values.files import write_file
 
 

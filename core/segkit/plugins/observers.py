@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
@@ -54,6 +55,7 @@ class Observers:
 
     def __init__(self, plugins: Iterable[object] = ()) -> None:
         self.dropped: list[str] = []
+        self._turn = threading.RLock()
         self._managers: list[tuple[str, pluggy.PluginManager]] = []
         for plugin in plugins:
             if not isinstance(plugin, Watcher):
@@ -66,10 +68,11 @@ class Observers:
         return bool(self._managers)
 
     def tell(self, hook: str, **arguments: Any) -> None:
-        """Call the hook of this name on every observer."""
-        for name in (hook, *deprecations.hooks_before(hook)):
-            older = deprecations.arguments_before(name)
-            self._tell(name, arguments | {old: arguments[new] for old, new in older.items()})
+        """Call the hook of this name on every observer; none is called by two threads at once."""
+        with self._turn:
+            for name in (hook, *deprecations.hooks_before(hook)):
+                older = deprecations.arguments_before(name)
+                self._tell(name, arguments | {old: arguments[new] for old, new in older.items()})
 
     def _tell(self, hook: str, arguments: dict[str, Any]) -> None:
         for described, manager in tuple(self._managers):

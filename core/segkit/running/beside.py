@@ -1,96 +1,131 @@
-"""A folder made beside its place under a hidden name: it is there as a whole or not at all."""
+"""What is made of outcomes is made beside the work: in a thread of its own, one after another.
+
+Files are encoded and written there while the next images are worked on. Nothing else changes: lines
+come in the order of the outcomes, and a writer is never called twice at once.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
-from segkit.errors import SegkitError, UsageError
-from segkit.running.ledger import LEDGER, LOCK, is_empty, is_run
-from segkit.running.lock import check_unowned, owned
-from segkit.running.owned import OWN, files_in, left_in, remove_run
+from segkit.running.calling import waiting_bytes
+from segkit.running.lines import Line
+from segkit.running.walk import SHARE, Outcome
+
+Finished: TypeAlias = "tuple[str, Line]"
+"""A recipe and an image's line."""
+
+Lines: TypeAlias = Callable[[Iterator[Outcome]], Iterator[Finished]]
+"""Makes lines of outcomes, and writes their files."""
 
 
-@contextmanager
-def made_beside(
-    directory: Path, sources: Sequence[Path], *, overwrite: bool = False
-) -> Iterator[Path]:
-    """A hidden folder beside `directory`, which is moved there if all goes well, and removed else.
+def beside(outcomes: Iterator[Outcome], lines: Lines, most: int) -> Iterator[Finished]:
+    """What `lines` makes of the outcomes, while the next of them are worked out by this thread.
 
-    What an earlier merge has left there when it was killed goes first. Raises `UsageError` where
-    `directory` is not free: with `overwrite` it may hold a run, and nothing but that run.
+    At most `most` outcomes wait for it; while it has one of large values, no other is worked out.
+    What either of them raises is raised here, when all that was finished before has been given.
     """
-    _check_target(directory, sources, overwrite=overwrite)
-    scratch = directory.absolute().parent / f".{directory.absolute().name}.merging"
-    with owned(scratch):
-        if not is_empty(scratch) and not is_run(scratch):
-            raise UsageError(
-                f"'{scratch}' holds files that no merge has left; move them, or choose another "
-                "folder"
-            )
-        _clear(scratch)
+    writing = _Writing(lines, most)
+    try:
+        for outcome in outcomes:
+            writing.give(outcome)
+            yield from writing.finished()
+        writing.finish()
+    except GeneratorExit:  # nobody takes what would be finished
+        writing.stop()
+        raise
+    except BaseException:
+        writing.end()
+        yield from writing.finished()
+        raise
+    yield from writing.finished()
+
+
+class _Writing:
+    """A thread that makes lines of the outcomes that it is given."""
+
+    def __init__(self, lines: Lines, most: int) -> None:
+        self._lines = lines
+        self._most = most
+        self._outcomes: deque[Outcome] = deque()
+        self._finished: deque[Finished] = deque()
+        self._changed = threading.Condition()
+        self._busy = self._ending = False
+        self._fault: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def give(self, outcome: Outcome) -> None:
+        """Add an outcome when there is room for it. Raises what `lines` has raised."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="segkit-writer")
+            self._thread.start()
+        with self._changed:
+            self._wait(lambda: len(self._outcomes) < self._most)
+            self._outcomes.append(outcome)
+            self._changed.notify_all()
+            if _is_large(outcome):
+                self._wait(lambda: not (self._outcomes or self._busy))
+
+    def finished(self) -> Iterator[Finished]:
+        """The lines that were finished since they were last asked for."""
+        while self._finished:
+            yield self._finished.popleft()
+
+    def finish(self) -> None:
+        """Return when a line is made of every outcome. Raises what `lines` has raised."""
+        self.end()
+        if self._fault is not None:
+            raise self._fault
+
+    def end(self) -> None:
+        """The same, without raising it."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """Return as soon as the outcome that it is at is done; the others are dropped."""
+        self._outcomes.clear()
+        self.end()
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: self._fault is not None or ready())
+        if self._fault is not None:
+            raise self._fault
+
+    def _work(self) -> None:
         try:
-            yield scratch
-        except BaseException:
-            _clear(scratch)
-            raise
-    try:
-        if directory.exists():
-            remove_run(directory)
-        with suppress(FileNotFoundError):
-            directory.rmdir()
-        scratch.rename(directory)
-    except OSError as error:
-        raise SegkitError(
-            f"the merged run in '{scratch}' could not be moved to {directory} "
-            f"({error.strerror or error}); move it yourself, or merge again"
-        ) from None
+            for line in self._lines(self._coming()):
+                self._finished.append(line)
+        except BaseException as error:  # raised again by the thread that gives
+            with self._changed:
+                self._fault = error
+                self._outcomes.clear()
+                self._changed.notify_all()
+
+    def _coming(self) -> Iterator[Outcome]:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._outcomes or self._ending)
+                if not self._outcomes:
+                    return
+                self._busy = True
+                outcome = self._outcomes.popleft()
+                self._changed.notify_all()
+            yield outcome
+            del outcome  # its arrays go before the next comes
 
 
-def _check_target(directory: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse, with `UsageError`, a folder that is not free."""
-    try:
-        real = Path(os.path.realpath(directory))
-        for source in sources:
-            if Path(os.path.realpath(source)) in (real, *real.parents):
-                raise UsageError(
-                    f"-o {directory} lies in '{source}', which is to be merged; choose another "
-                    "folder"
-                )
-        if not directory.exists():
-            return
-        if not directory.is_dir():
-            raise UsageError(f"-o {directory} is a file; choose a folder")
-        if is_empty(directory):
-            return
-        if not (overwrite and is_run(directory)):
-            asked = "holds no run of segkit" if overwrite else "is not empty; add --overwrite"
-            raise UsageError(f"-o {directory} {asked}, or choose another folder")
-        check_unowned(directory)
-        known = {
-            (left.directory / name).relative_to(directory).as_posix()
-            for left in left_in(directory)
-            for name in (*left.files, *OWN, LEDGER)
-        }
-        if others := sorted(files_in(directory) - known):
-            raise UsageError(
-                f"-o {directory} holds {others[0]}, which is no file of that run; move it, or "
-                "choose another folder"
-            )
-    except OSError as error:
-        raise UsageError(
-            f"-o {directory} cannot be read: {error.strerror}; choose another folder"
-        ) from None
-
-
-def _clear(scratch: Path) -> None:
-    """Remove all but the lock; what the folder is known by goes last."""
-    for path in scratch.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name not in (LOCK, LEDGER):
-            path.unlink()
-    (scratch / LEDGER).unlink(missing_ok=True)
+def _is_large(outcome: Outcome) -> bool:
+    """Whether its values take much memory, or are made anew by steps where they are read."""
+    values = (*outcome.heatmaps, outcome.masks, outcome.candidates)
+    pixels = 0 if outcome.image is None else outcome.image.pixels.nbytes
+    deferred = any(heatmap._is_deferred for heatmap in outcome.heatmaps)
+    return deferred or pixels + waiting_bytes(values) > SHARE

@@ -38,7 +38,7 @@ from segkit.running.pins import recorded_pins
 from segkit.running.plan import Plan
 from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
-from segkit.running.writing import Writing
+from segkit.running.writing import UnwritableError, Writing
 from segkit.values.files import clear_scrap
 from segkit.values.spreading import levels_for
 
@@ -66,7 +66,7 @@ class Session:
         levels = levels_for(len(self.images.names))  # alike in all shards
         self.records = {n: Record(job.folder(n), c, levels) for n, c in contents.items()}
         self.keeper = Keeper(self.records)
-        self.writing = Writing(job, self.records, self.images, self.keeper, self.watch)
+        self.writing = Writing(job, self.records, self.images, self.watch)
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""
         self.totals = {n: Totals(job.plans[n], c, self.classes) for n, c in contents.items()}
@@ -103,13 +103,16 @@ class Session:
                     self._append(recipe, line)
                     pace.add()
                 self.keeper.close()
-                told = pace.told(there.workers)
-            summaries = end(self.records, self.totals, told)
+                speed = pace.told(there.workers)
+            summaries = end(self.records, self.totals, speed)
         except BaseException as error:
             closed(self.keeper)
-            if isinstance(error, Exception):
-                watch.tell("segkit_run_failed", error=error)
-            raise
+            told = self._told(error)
+            if isinstance(told, Exception):
+                watch.tell("segkit_run_failed", error=told)
+            if told is error:
+                raise
+            raise told from error
         watch.tell("segkit_after_run", summaries=summaries)
         for sentence in (*watch.dropped, *notes_of(summaries.values())):
             warnings.warn(sentence, SegkitWarning, stacklevel=4)
@@ -188,8 +191,6 @@ class Session:
 
     def _append(self, recipe: str, line: Line) -> None:
         """Keep a finished line, and tell of it."""
-        with self.writing.kept(recipe):
-            self.records[recipe].end(line)
         self.keeper.add(recipe, line)
         self.totals[recipe].add(line)
         context = {"name": line["name"], "recipe": recipe}
@@ -197,6 +198,13 @@ class Session:
             self.watch.tell("segkit_after_image", result=line, **context)
         else:
             self.watch.tell("segkit_image_failed", error=line["error"], **context)
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What a disk has refused as a sentence that says how much is kept; all else as it is."""
+        if not isinstance(error, UnwritableError):
+            return error
+        record = self.records[error.recipe]
+        return disk_error(error.reason, record.directory, record.kept)
 
 
 def run(

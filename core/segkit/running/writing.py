@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from segkit.plugins.observers import Observers
-from segkit.running.folder import Record, disk_error
+from segkit.running.folder import Record
 from segkit.running.job import Job
-from segkit.running.keeping import Keeper, closed
 from segkit.running.lines import Line, line_of
 from segkit.running.sources import RunImages
 from segkit.running.walk import Outcome
@@ -27,7 +26,6 @@ class Writing:
         job: Job,
         records: Mapping[str, Record],
         images: RunImages,
-        keeper: Keeper,
         watch: Observers,
     ) -> None:
         self.job = job
@@ -35,17 +33,20 @@ class Writing:
         """{id: name} of the run, once the steps are open."""
         self._records = records
         self._images = images
-        self._keeper = keeper
         self._watch = watch
 
     def __call__(self, recipe: str, outcome: Outcome, name: str = "") -> Line:
-        """An image's line for a recipe, after its files are written."""
+        """An image's line for a recipe, after its files are written; by any thread, one at a time.
+
+        What concerns all lines of the run is left to the session.
+        """
         name, record = name or outcome.name, self._records[recipe]
         with self.kept(recipe):
             if outcome.error is None:
                 record.begin(name)
             plan = self.job.plans[recipe]
             line = line_of(plan, outcome, record.directory, self.classes, self._watch)
+            record.end(line)
         source = self._images.source(name, outcome.image, outcome.truth)
         return {**line, "name": name, "source": source}
 
@@ -58,11 +59,13 @@ class Writing:
         """Whether an image comes from files, so that its line needs no hash of its pixels."""
         return self._images.stamp(name) is not None
 
-    def sourced(self, line: Line) -> Line:
+    def sourced(self, recipe: str, line: Line) -> Line:
         """A line that was made elsewhere, with what was known of its image's files from the start.
 
         One of an image without files has the hashes already.
         """
+        with self.kept(recipe):
+            self._records[recipe].end(line)
         stamp = self._images.stamp(line["name"])
         return line if stamp is None else {**line, "source": stamp}
 
@@ -73,10 +76,17 @@ class Writing:
 
     @contextmanager
     def kept(self, recipe: str) -> Iterator[None]:
-        """What a disk refuses, as a sentence that says how much is kept."""
+        """What a disk refuses, as `UnwritableError`."""
         try:
             yield
         except OSError as error:
-            closed(self._keeper)
-            record = self._records[recipe]
-            raise disk_error(error, record.directory, record.kept) from error
+            raise UnwritableError(recipe, error) from error
+
+
+class UnwritableError(Exception):
+    """A recipe's folder could not be written; to be told when all that is finished is kept."""
+
+    def __init__(self, recipe: str, reason: OSError) -> None:
+        super().__init__(recipe, reason)
+        self.recipe = recipe
+        self.reason = reason

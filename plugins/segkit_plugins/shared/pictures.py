@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,10 +38,16 @@ _FONT = 15
 
 def heat_colours(values: NDArray[np.floating]) -> RGB:
     """(H, W, 3) uint8: the colour map Turbo, from dark blue (0) to dark red (1), of (H, W)."""
+    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return _turbo_table().take(levels, axis=0)
+
+
+@cache
+def _turbo_table() -> RGB:
+    """(256, 3) uint8: the colour of each level."""
     steps = np.linspace(0, 1, len(_TURBO))
     table = [np.interp(np.linspace(0, 1, 256), steps, c) for c in zip(*_TURBO, strict=True)]
-    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    return np.rint(np.stack(table, axis=-1)).astype(np.uint8)[levels]
+    return np.rint(np.stack(table, axis=-1)).astype(np.uint8)
 
 
 def heated(photo: RGB, values: NDArray[np.floating]) -> RGB:
@@ -62,15 +69,22 @@ def tinted(photo: RGB, ids: NDArray[np.integer], edges: NDArray[np.bool_]) -> RG
 
     A white line around the objects sets them off, for some colours are as dark as a photo.
     """
-    picture = photo.astype(np.float32)
-    for i in np.unique(ids[ids != BACKGROUND]).tolist():
+    picture = photo.copy()
+    for i in _present(ids):
         colour = np.array(class_colour(i), np.float32)
         inside = ids == i
-        picture[inside] = picture[inside] * (1 - _TINT) + colour * _TINT
-        picture[inside & edges] = colour if i != VOID else picture[inside & edges]
+        picture[inside] = np.rint(photo[inside] * np.float32(1 - _TINT) + colour * _TINT)
+        if i != VOID:
+            picture[inside & edges] = colour
     beside = outline((ids == BACKGROUND) | (ids == VOID), 1)
     picture[(edges | beside) & (ids == BACKGROUND)] = _PAPER
-    return np.rint(picture).astype(np.uint8)
+    return picture
+
+
+def _present(ids: NDArray[np.integer]) -> list[int]:
+    """The ids of a class map but for the background's, in their order."""
+    present: list[int] = np.flatnonzero(np.bincount(ids.ravel())).tolist()
+    return [i for i in present if i != BACKGROUND]
 
 
 def outline(ids: NDArray[np.generic], width: int = 2) -> NDArray[np.bool_]:
@@ -242,8 +256,7 @@ def label_panel(
 
 def _named(ids: NDArray[np.int32], labels: Labels) -> dict[int, str]:
     """The classes that are in the picture, by name where they have one."""
-    present = [i for i in np.unique(ids).tolist() if i not in (BACKGROUND, VOID)]
-    return {i: labels.classes.get(i, f"class {i}") for i in present}
+    return {i: labels.classes.get(i, f"class {i}") for i in _present(ids) if i != VOID}
 
 
 def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:
@@ -253,10 +266,9 @@ def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:
     """
     import PIL.Image
     import PIL.ImageDraw
-    import PIL.ImageFont
 
     gap, caption = 10, 24
-    font = PIL.ImageFont.load_default(_FONT)
+    font = _font()
     widths = [max(panel.picture.shape[1], 200) for panel in panels]
     height = max(panel.picture.shape[0] for panel in panels)
     size = sum(widths) + gap * (len(panels) + 1), height + caption + 2 * gap
@@ -275,6 +287,13 @@ def side_by_side(panels: Sequence[Panel]) -> PIL.Image.Image:
     said = json.dumps({"panels": boxes, "roles": roles})
     strip.info["comment"] = b"segkit " + said.encode()
     return strip
+
+
+@cache
+def _font() -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
+    import PIL.ImageFont
+
+    return PIL.ImageFont.load_default(_FONT)
 
 
 def _caption(

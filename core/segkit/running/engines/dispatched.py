@@ -89,7 +89,7 @@ class _There:
         try:
             for recipe, line in self._dispatcher.lines(work):
                 job.led(line)
-                yield recipe, write.sourced(line)
+                yield recipe, write.sourced(recipe, line)
         except Refusal as why:
             with write.kept(why.recipe):
                 raise OSError(why.disk, os.strerror(why.disk)) from None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from segkit.plugins.contract import classes_of
 from segkit.plugins.observers import Observers
 from segkit.running.asked import AskedTruth, restrict, vocabulary_of
 from segkit.running.batches import Batches
+from segkit.running.beside import beside
 from segkit.running.graph import Graph
 from segkit.running.job import Job, Skip, Write
 from segkit.running.lines import Line
@@ -67,8 +69,9 @@ class Opened:
         return walk(self.branches, dataset, labels, self._work, self.job.skip(done))
 
     def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
-        """Each finished line with its recipe."""
-        return self.job.lines(self.outcomes(names, done), write)
+        """Each finished line with its recipe; files are written beside the next images' work."""
+        make = partial(self.job.lines, write=write)
+        return beside(self.outcomes(names, done), make, self.batches.images)
 
 
 class Local:

@@ -1,0 +1,96 @@
+"""A folder made beside its place under a hidden name: it is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from segkit.errors import SegkitError, UsageError
+from segkit.running.ledger import LEDGER, LOCK, is_empty, is_run
+from segkit.running.lock import check_unowned, owned
+from segkit.running.owned import OWN, files_in, left_in, remove_run
+
+
+@contextmanager
+def made_beside(
+    directory: Path, sources: Sequence[Path], *, overwrite: bool = False
+) -> Iterator[Path]:
+    """A hidden folder beside `directory`, which is moved there if all goes well, and removed else.
+
+    What an earlier merge has left there when it was killed goes first. Raises `UsageError` where
+    `directory` is not free: with `overwrite` it may hold a run, and nothing but that run.
+    """
+    _check_target(directory, sources, overwrite=overwrite)
+    scratch = directory.absolute().parent / f".{directory.absolute().name}.merging"
+    with owned(scratch):
+        if not is_empty(scratch) and not is_run(scratch):
+            raise UsageError(
+                f"'{scratch}' holds files that no merge has left; move them, or choose another "
+                "folder"
+            )
+        _clear(scratch)
+        try:
+            yield scratch
+        except BaseException:
+            _clear(scratch)
+            raise
+    try:
+        if directory.exists():
+            remove_run(directory)
+        with suppress(FileNotFoundError):
+            directory.rmdir()
+        scratch.rename(directory)
+    except OSError as error:
+        raise SegkitError(
+            f"the merged run in '{scratch}' could not be moved to {directory} "
+            f"({error.strerror or error}); move it yourself, or merge again"
+        ) from None
+
+
+def _check_target(directory: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse, with `UsageError`, a folder that is not free."""
+    try:
+        real = Path(os.path.realpath(directory))
+        for source in sources:
+            if Path(os.path.realpath(source)) in (real, *real.parents):
+                raise UsageError(
+                    f"-o {directory} lies in '{source}', which is to be merged; choose another "
+                    "folder"
+                )
+        if not directory.exists():
+            return
+        if not directory.is_dir():
+            raise UsageError(f"-o {directory} is a file; choose a folder")
+        if is_empty(directory):
+            return
+        if not (overwrite and is_run(directory)):
+            asked = "holds no run of segkit" if overwrite else "is not empty; add --overwrite"
+            raise UsageError(f"-o {directory} {asked}, or choose another folder")
+        check_unowned(directory)
+        known = {
+            (left.directory / name).relative_to(directory).as_posix()
+            for left in left_in(directory)
+            for name in (*left.files, *OWN, LEDGER)
+        }
+        if others := sorted(files_in(directory) - known):
+            raise UsageError(
+                f"-o {directory} holds {others[0]}, which is no file of that run; move it, or "
+                "choose another folder"
+            )
+    except OSError as error:
+        raise UsageError(
+            f"-o {directory} cannot be read: {error.strerror}; choose another folder"
+        ) from None
+
+
+def _clear(scratch: Path) -> None:
+    """Remove all but the lock; what the folder is known by goes last."""
+    for path in scratch.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in (LOCK, LEDGER):
+            path.unlink()
+    (scratch / LEDGER).unlink(missing_ok=True)
