@@ -130,6 +130,17 @@ def test_a_batch_of_any_sizes_equals_single_calls(lite, photos):
         assert np.abs(alone.values - batched.values).max() < 1e-4
 
 
+def test_channels_last_change_the_order_in_memory_alone(lite, photos):
+    from segkit_plugins.shared.lite0 import load_lite0, with_person
+
+    pixels = lite._classifier.batch([photos["cat"].pixels])
+    scores, activations = lite._classifier.look(pixels)
+    assert activations.is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        wanted = with_person(load_lite0()).eval()(pixels)
+    assert (scores - wanted).abs().max() < 1e-4 * wanted.abs().max()
+
+
 def test_sixteen_images_share_a_forward_pass(own):
     step = opened(**own, size=64, target="top:2")
     sizes = []

@@ -218,10 +218,8 @@ class ClassActivationMap(Saliency):
 
     def _chunk(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
         """The heatmaps of images that go through the network together."""
-        import torch
-
         classifier = self._classifier
-        pixels = torch.stack([classifier.prepared(values["image"].pixels) for values in inputs])
+        pixels = classifier.batch([values["image"].pixels for values in inputs])
         looks = [(view, *classifier.look(view.pixels)) for view in self._views(pixels)]
         probabilities = looks[0][1].detach().softmax(1).cpu().numpy()
         targets = [

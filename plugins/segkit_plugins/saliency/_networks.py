@@ -71,6 +71,9 @@ class Model:
     size: int = lite0.SIZE
     mean: tuple[float, ...] = lite0.MEAN
     std: tuple[float, ...] = lite0.STD
+    channels_last: bool = False
+    """Whether it is known to take its channels last in memory, by which convolutions are a fifth
+    quicker."""
 
 
 def files(options: ClassifierOptions) -> Mapping[str, Path]:
@@ -128,14 +131,16 @@ def model_of(options: ClassifierOptions) -> Model:
 def _lite0(options: ClassifierOptions) -> Model:
     if options.checkpoint is None:
         network = lite0.with_person(lite0.load_lite0())
-        return Model(network, lite0.LAYER, (*lite0.imagenet_names(), lite0.PERSON))
+        names = (*lite0.imagenet_names(), lite0.PERSON)
+        return Model(network, lite0.LAYER, names, channels_last=True)
     from efficientnet_lite_pytorch import EfficientNet
 
     def build(count: int) -> nn.Module:
         network: nn.Module = EfficientNet.from_name("efficientnet-lite0", num_classes=count)
         return network
 
-    return Model(_filled(build, options.checkpoint, "efficientnet-lite0"), lite0.LAYER)
+    network = _filled(build, options.checkpoint, "efficientnet-lite0")
+    return Model(network, lite0.LAYER, channels_last=True)
 
 
 def _torchvision_names() -> list[str]:
