@@ -59,6 +59,7 @@ NEEDS = {
     "prompt/erase": "the photo shows a single object, and it asks for further ones",
     "prompt/uncovered": "it asks for nothing, but leaves out what others ask for twice",
     "prompt/yolo": "it needs a detector in ONNX, and none comes with segkit",
+    "saliency/clip-text": "it needs a CLIP's weights from the hub",
     "saliency/legrad": "it needs a vision transformer's weights, and none comes with segkit",
     "segmenter/dpt": "it needs weights from the hub",
     "segmenter/hf-sam": "it needs weights from the hub",

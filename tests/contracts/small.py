@@ -89,6 +89,13 @@ def vit(folder):
     return {"model": "timm:test_vit", "checkpoint": folder / "vit.pth"}
 
 
+def clip_with_texts(folder):
+    import tiny_clips
+
+    tiny_clips.with_texts(folder)
+    return {"model": str(folder)}
+
+
 def boxes(folder):
     found = {name: [[0, 0, 0, 0, "cat", 0.9]] for name in PICTURES}
     (folder / "boxes.json").write_text(json.dumps(found))

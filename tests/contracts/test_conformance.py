@@ -20,6 +20,10 @@ OPTIONS = {
     "dataset:samples": [{"only": ("cat", "coffee")}],
     "dataset:scenes": [{"count": 2, "size": 48}],
     "dataset:shapes": [{"count": 2, "size": 48}],
+    "saliency:clip-text": [
+        {"make": small.clip_with_texts, "every": True, "side": 32},
+        {"make": small.clip_with_texts, "attention": "sclip", "side": 48, "stride": 8},
+    ],
     "saliency:gradcam": [{"size": 96}, SMALL],
     "saliency:legrad": [{"make": small.vit, "target": "top:2"}],
     "saliency:objectness": [{}, {"target": "person"}],
@@ -65,6 +69,7 @@ NEEDS = {
     "metric:map": ("pycocotools",),
     "prompt:detr": ("transformers",),
     "prompt:yolo": ("onnxruntime", "onnx"),
+    "saliency:clip-text": ("transformers",),
     "saliency:legrad": ("timm",),
     "segmenter:clip-decoder": ("transformers",),
     "segmenter:dpt": ("transformers",),

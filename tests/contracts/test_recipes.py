@@ -42,6 +42,7 @@ MODELS = {
     "dpt": "transformers",
     "dpt-sam": "transformers",
     "point-clip": "lightning",
+    "text-points-sam": "transformers",
     "unet": "lightning",
     "yolo-sam": "onnxruntime",
     "yolo-sam-confidence": "onnxruntime",
@@ -202,9 +203,11 @@ def test_all_in_one_sweep(tmp_path):
 def lay_models(folder):
     """A CLIP, a DPT that knows ADE20K's names, and a YOLO that knows COCO's."""
     import onnx_graphs
+    import tiny_clips
     import tiny_hub
 
     tiny_hub.MODELS["clip-vision"](folder / "clip")
+    tiny_clips.with_texts(folder / "clip-text")
     names = ["wall", "floor", "person", "sofa", "car"]
     tiny_hub.save(tiny_hub.dpt, folder / "dpt", names)
     rng = np.random.default_rng(0)
@@ -246,9 +249,18 @@ def test_its_training_runs_and_it_takes_the_weights(stem, models):
     assert 0 <= scores[wanted] <= 1
 
 
-@pytest.mark.parametrize("stem", ["dpt", "dpt-sam", "yolo-sam"])
+OWN_MODELS = {
+    "dpt": ("--dpt.model", "dpt"),
+    "dpt-sam": ("--dpt.model", "dpt"),
+    "text-points-sam": ("--clip-text.model", "clip-text", "--classes", "cat,dog"),
+    "yolo-sam": (),
+}
+"""Where a recipe's models lie, beside the recipe."""
+
+
+@pytest.mark.parametrize("stem", OWN_MODELS)
 def test_it_runs_with_its_models(stem, models):
-    flags = ("--dpt.model", "dpt") if "dpt" in stem else ()
+    flags = OWN_MODELS[stem]
     if stem == "dpt-sam":
         flags += ("--sam-everything.points-per-side", "4", "--sam-everything.pred-iou-thresh", "0")
     command = ("run", "--recipe", f"{stem}.toml", *PETS, *flags, "--metric", "iou", "--quiet")
