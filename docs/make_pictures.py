@@ -57,6 +57,7 @@ QUALITY = 60
 NEEDS = {
     "prompt/detr": "it needs a detector's weights from the hub",
     "prompt/erase": "the photo shows a single object, and it asks for further ones",
+    "prompt/grounding-dino": "it needs a detector's weights from the hub",
     "prompt/uncovered": "it asks for nothing, but leaves out what others ask for twice",
     "prompt/yolo": "it needs a detector in ONNX, and none comes with segkit",
     "saliency/clip-text": "it needs a CLIP's weights from the hub",

@@ -41,6 +41,13 @@ def detr(folder):
     return {"model": str(folder), "confidence": 0.01}
 
 
+def grounding_dino(folder):
+    import tiny_hub
+
+    tiny_hub.save(tiny_hub.grounding_dino, folder)
+    return {"model": str(folder), "confidence": 0.01}
+
+
 def yolo(folder):
     import onnx_graphs
 

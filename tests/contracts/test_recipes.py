@@ -41,6 +41,7 @@ MODELS = {
     "clip-decoder": "lightning",
     "dpt": "transformers",
     "dpt-sam": "transformers",
+    "grounding-dino-sam2": "transformers",
     "point-clip": "lightning",
     "text-points-sam": "transformers",
     "unet": "lightning",
@@ -208,6 +209,8 @@ def lay_models(folder):
 
     tiny_hub.MODELS["clip-vision"](folder / "clip")
     tiny_clips.with_texts(folder / "clip-text")
+    tiny_hub.MODELS["sam2"](folder / "sam2")
+    tiny_hub.save(tiny_hub.grounding_dino, folder / "dino")
     names = ["wall", "floor", "person", "sofa", "car"]
     tiny_hub.save(tiny_hub.dpt, folder / "dpt", names)
     rng = np.random.default_rng(0)
@@ -252,6 +255,10 @@ def test_its_training_runs_and_it_takes_the_weights(stem, models):
 OWN_MODELS = {
     "dpt": ("--dpt.model", "dpt"),
     "dpt-sam": ("--dpt.model", "dpt"),
+    "grounding-dino-sam2": (
+        *("--grounding-dino.model", "dino", "--grounding-dino.confidence", "0"),
+        *("--hf-sam.model", "sam2", "--classes", "cat,dog"),
+    ),
     "text-points-sam": ("--clip-text.model", "clip-text", "--classes", "cat,dog"),
     "yolo-sam": (),
 }

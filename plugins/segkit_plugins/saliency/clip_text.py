@@ -63,7 +63,7 @@ class ClipText(Saliency):
         *("itap of a {}.", "a bad photo of the {}.", "a origami {}.", "a photo of the large {}."),
         *("a {} in a video game.", "art of the {}.", "a photo of the small {}."),
     )
-    """What each text is put into, in place of {}; by default the seven that CLIP's authors chose."""
+    """What each text is put into, in place of {}; left out: the seven that CLIP's authors chose."""
     background: tuple[str, ...] = (
         *("background", "sky", "wall", "tree", "grass", "road", "water", "floor", "building"),
     )
@@ -133,7 +133,7 @@ class ClipText(Saliency):
     def __call__(
         self, image: Image, classes: Mapping[int, str] | None = None
     ) -> tuple[Heatmap, ...]:
-        """Heatmaps (H, W) of the classes that are seen, the likeliest first; one of zeros of none."""
+        """Heatmaps (H, W) of the classes that are seen, the likeliest first; else one of zeros."""
         import torch
 
         names = tuple((classes or {}).values())
