@@ -27,6 +27,13 @@ def hf_sam(folder):
     return {"model": str(tiny_sams.save("sam", folder)), "precision": "float32"}
 
 
+def sam3(folder):
+    import tiny_sams
+
+    tiny_sams.sam3_with_texts(folder)
+    return {"model": str(folder), "confidence": 0.1}
+
+
 def dpt(folder):
     import tiny_hub
 

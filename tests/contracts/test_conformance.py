@@ -51,6 +51,7 @@ OPTIONS = {
     "segmenter:sam-everything": [
         {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     ],
+    "segmenter:sam3": [{"make": small.sam3}],
     "segmenter:unet": [
         {"make": small.trained("unet", width=2)},
         {"make": small.trained("unet", width=2, attention=True, pyramid=True)},
@@ -78,6 +79,7 @@ NEEDS = {
     "segmenter:grabcut": ("cv2",),
     "segmenter:hf-sam": ("transformers", "timm"),
     "segmenter:point-clip": ("transformers",),
+    "segmenter:sam3": ("transformers",),
     "writer:coco": ("pycocotools",),
 }
 """The libraries of extras."""

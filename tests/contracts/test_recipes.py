@@ -44,6 +44,7 @@ MODELS = {
     "grounding-dino-sam2": "transformers",
     "point-clip": "lightning",
     "text-points-sam": "transformers",
+    "text-sam3": "transformers",
     "unet": "lightning",
     "yolo-sam": "onnxruntime",
     "yolo-sam-confidence": "onnxruntime",
@@ -206,11 +207,13 @@ def lay_models(folder):
     import onnx_graphs
     import tiny_clips
     import tiny_hub
+    import tiny_sams
 
     tiny_hub.MODELS["clip-vision"](folder / "clip")
     tiny_clips.with_texts(folder / "clip-text")
     tiny_hub.MODELS["sam2"](folder / "sam2")
     tiny_hub.save(tiny_hub.grounding_dino, folder / "dino")
+    tiny_sams.sam3_with_texts(folder / "sam3")
     names = ["wall", "floor", "person", "sofa", "car"]
     tiny_hub.save(tiny_hub.dpt, folder / "dpt", names)
     rng = np.random.default_rng(0)
@@ -260,6 +263,7 @@ OWN_MODELS = {
         *("--hf-sam.model", "sam2", "--classes", "cat,dog"),
     ),
     "text-points-sam": ("--clip-text.model", "clip-text", "--classes", "cat,dog"),
+    "text-sam3": ("--sam3.model", "sam3", "--sam3.confidence", "0", "--classes", "cat,dog"),
     "yolo-sam": (),
 }
 """Where a recipe's models lie, beside the recipe."""

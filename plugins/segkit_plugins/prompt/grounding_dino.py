@@ -90,7 +90,7 @@ class GroundingDino(Prompter):
         self._asked = {}
 
     def settle(self, classes: Mapping[int, str]) -> None:
-        """Read the texts. Raises `UsageError` for none, for too many, and for one it cannot read."""
+        """Read the texts. Raises `UsageError` for none, too many, and one that it cannot read."""
         self._phrases(check_texts(self, classes))
 
     def close(self) -> None:
