@@ -63,6 +63,7 @@ NEEDS = {
     "saliency/clip-text": "it needs a CLIP's weights from the hub",
     "saliency/legrad": "it needs a vision transformer's weights, and none comes with segkit",
     "segmenter/dpt": "it needs weights from the hub",
+    "saliency/reference": "it needs a DINO's weights from the hub",
     "segmenter/sam3": "it needs weights from the hub",
     "segmenter/hf-sam": "it needs weights from the hub",
 }

@@ -103,6 +103,19 @@ def vit(folder):
     return {"model": "timm:test_vit", "checkpoint": folder / "vit.pth"}
 
 
+def references(folder):
+    """A tiny DINO and a photo with its mask of each of two classes."""
+    import tiny_hub
+
+    tiny_hub.save(tiny_hub.dinov2, folder / "dino")
+    values = made_up("ordinary")
+    for i, name in ((1, "cat"), (2, "dog")):
+        write_png(folder / "shown" / name / "1.png", values["image"].pixels)
+        mask = (values["labels"].ids == i).astype(np.uint8)
+        write_png(folder / "shown" / name / "1.mask.png", mask)
+    return {"model": str(folder / "dino"), "examples": folder / "shown"}
+
+
 def clip_with_texts(folder):
     import tiny_clips
 

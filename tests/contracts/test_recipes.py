@@ -43,6 +43,7 @@ MODELS = {
     "dpt-sam": "transformers",
     "grounding-dino-sam2": "transformers",
     "point-clip": "lightning",
+    "reference-sam": "transformers",
     "text-points-sam": "transformers",
     "text-sam3": "transformers",
     "unet": "lightning",
@@ -214,6 +215,7 @@ def lay_models(folder):
     tiny_hub.MODELS["sam2"](folder / "sam2")
     tiny_hub.save(tiny_hub.grounding_dino, folder / "dino")
     tiny_sams.sam3_with_texts(folder / "sam3")
+    small.references(folder / "examples")
     names = ["wall", "floor", "person", "sofa", "car"]
     tiny_hub.save(tiny_hub.dpt, folder / "dpt", names)
     rng = np.random.default_rng(0)
@@ -263,6 +265,12 @@ OWN_MODELS = {
         *("--hf-sam.model", "sam2", "--classes", "cat,dog"),
     ),
     "text-points-sam": ("--clip-text.model", "clip-text", "--classes", "cat,dog"),
+    "reference-sam": (
+        "--reference.model",
+        "examples/dino",
+        "--reference.examples",
+        "examples/shown",
+    ),
     "text-sam3": ("--sam3.model", "sam3", "--sam3.confidence", "0", "--classes", "cat,dog"),
     "yolo-sam": (),
 }

@@ -133,6 +133,17 @@ def detr() -> Parts:
     return transformers.DetrForObjectDetection(config), processor
 
 
+def dinov2() -> tuple[Any, ...]:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return (transformers.Dinov2Model(transformers.Dinov2Config(**sizes, image_size=56)),)
+
+
+def dinov3() -> tuple[Any, ...]:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.DINOv3ViTConfig(**sizes, intermediate_size=64, num_register_tokens=4)
+    return (transformers.DINOv3ViTModel(config),)
+
+
 def word_pieces() -> Any:
     """BERT's tokenizer of few words; what ends a phrase has the number that the model expects."""
     words = [f"[unused{i}]" for i in range(1100)]
