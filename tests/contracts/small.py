@@ -27,6 +27,13 @@ def hf_sam(folder):
     return {"model": str(tiny_sams.save("sam", folder)), "precision": "float32"}
 
 
+def sam3(folder):
+    import tiny_sams
+
+    tiny_sams.sam3_with_texts(folder)
+    return {"model": str(folder), "confidence": 0.1}
+
+
 def dpt(folder):
     import tiny_hub
 
@@ -38,6 +45,13 @@ def detr(folder):
     import tiny_hub
 
     tiny_hub.save(tiny_hub.yolos, folder)
+    return {"model": str(folder), "confidence": 0.01}
+
+
+def grounding_dino(folder):
+    import tiny_hub
+
+    tiny_hub.save(tiny_hub.grounding_dino, folder)
     return {"model": str(folder), "confidence": 0.01}
 
 
@@ -87,6 +101,26 @@ def vit(folder):
         parameter.data += 0.1 * torch.randn_like(parameter)
     torch.save(network.state_dict(), folder / "vit.pth")
     return {"model": "timm:test_vit", "checkpoint": folder / "vit.pth"}
+
+
+def references(folder):
+    """A tiny DINO and a photo with its mask of each of two classes."""
+    import tiny_hub
+
+    tiny_hub.save(tiny_hub.dinov2, folder / "dino")
+    values = made_up("ordinary")
+    for i, name in ((1, "cat"), (2, "dog")):
+        write_png(folder / "shown" / name / "1.png", values["image"].pixels)
+        mask = (values["labels"].ids == i).astype(np.uint8)
+        write_png(folder / "shown" / name / "1.mask.png", mask)
+    return {"model": str(folder / "dino"), "examples": folder / "shown"}
+
+
+def clip_with_texts(folder):
+    import tiny_clips
+
+    tiny_clips.with_texts(folder)
+    return {"model": str(folder)}
 
 
 def boxes(folder):

@@ -41,7 +41,11 @@ MODELS = {
     "clip-decoder": "lightning",
     "dpt": "transformers",
     "dpt-sam": "transformers",
+    "grounding-dino-sam2": "transformers",
     "point-clip": "lightning",
+    "reference-sam": "transformers",
+    "text-points-sam": "transformers",
+    "text-sam3": "transformers",
     "unet": "lightning",
     "yolo-sam": "onnxruntime",
     "yolo-sam-confidence": "onnxruntime",
@@ -215,9 +219,16 @@ def test_all_in_one_sweep(swept):
 def lay_models(folder):
     """A CLIP, a DPT that knows ADE20K's names, and a YOLO that knows COCO's."""
     import onnx_graphs
+    import tiny_clips
     import tiny_hub
+    import tiny_sams
 
     tiny_hub.MODELS["clip-vision"](folder / "clip")
+    tiny_clips.with_texts(folder / "clip-text")
+    tiny_hub.MODELS["sam2"](folder / "sam2")
+    tiny_hub.save(tiny_hub.grounding_dino, folder / "dino")
+    tiny_sams.sam3_with_texts(folder / "sam3")
+    small.references(folder / "examples")
     names = ["wall", "floor", "person", "sofa", "car"]
     tiny_hub.save(tiny_hub.dpt, folder / "dpt", names)
     rng = np.random.default_rng(0)
@@ -266,9 +277,29 @@ def test_its_training_runs_and_it_takes_the_weights(stem, models):
     assert 0 <= scores[wanted] <= 1
 
 
-@pytest.mark.parametrize("stem", ["dpt", "dpt-sam", "yolo-sam"])
+OWN_MODELS = {
+    "dpt": ("--dpt.model", "dpt"),
+    "dpt-sam": ("--dpt.model", "dpt"),
+    "grounding-dino-sam2": (
+        *("--grounding-dino.model", "dino", "--grounding-dino.confidence", "0"),
+        *("--hf-sam.model", "sam2", "--classes", "cat,dog"),
+    ),
+    "text-points-sam": ("--clip-text.model", "clip-text", "--classes", "cat,dog"),
+    "reference-sam": (
+        "--reference.model",
+        "examples/dino",
+        "--reference.examples",
+        "examples/shown",
+    ),
+    "text-sam3": ("--sam3.model", "sam3", "--sam3.confidence", "0", "--classes", "cat,dog"),
+    "yolo-sam": (),
+}
+"""Where a recipe's models lie, beside the recipe."""
+
+
+@pytest.mark.parametrize("stem", OWN_MODELS)
 def test_it_runs_with_its_models(stem, models):
-    flags = ("--dpt.model", "dpt") if "dpt" in stem else ()
+    flags = OWN_MODELS[stem]
     if stem == "dpt-sam":
         flags += ("--sam-everything.points-per-side", "4", "--sam-everything.pred-iou-thresh", "0")
     command = ("run", "--recipe", f"{stem}.toml", *PETS, *flags, "--metric", "iou", "--quiet")

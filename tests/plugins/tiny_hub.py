@@ -133,7 +133,64 @@ def detr() -> Parts:
     return transformers.DetrForObjectDetection(config), processor
 
 
-def save(make: Callable[..., Parts], folder: Path, *given: Any) -> None:
+def dinov2() -> tuple[Any, ...]:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return (transformers.Dinov2Model(transformers.Dinov2Config(**sizes, image_size=56)),)
+
+
+def dinov3() -> tuple[Any, ...]:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.DINOv3ViTConfig(**sizes, intermediate_size=64, num_register_tokens=4)
+    return (transformers.DINOv3ViTModel(config),)
+
+
+def word_pieces() -> Any:
+    """BERT's tokenizer of few words; what ends a phrase has the number that the model expects."""
+    words = [f"[unused{i}]" for i in range(1100)]
+    words[0], words[100], words[101], words[102], words[1012], words[1029] = (
+        *("[PAD]", "[UNK]", "[CLS]", "[SEP]", ".", "?"),
+    )
+    own = "zebra red car person cat dog ##s blue elk fox bird object"
+    words[1030:1042] = own.split()
+    return transformers.BertTokenizer(vocab={word: i for i, word in enumerate(words)})
+
+
+def grounding_dino() -> tuple[Any, ...]:
+    words = word_pieces()
+    backbone = transformers.SwinConfig(
+        image_size=64,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=2,
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.GroundingDinoConfig(
+        backbone_config=backbone,
+        text_config=transformers.BertConfig(
+            vocab_size=len(words), intermediate_size=16, max_position_embeddings=64, **text
+        ),
+        d_model=64,
+        num_queries=20,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        max_text_len=24,
+    )
+    processor = transformers.GroundingDinoImageProcessor(
+        size={"shortest_edge": 64, "longest_edge": 128}
+    )
+    network = transformers.GroundingDinoForObjectDetection(config)
+    for parameter in network.parameters():  # the boxes and the classes of random ones are all alike
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return network, processor, words
+
+
+def save(make: Callable[..., tuple[Any, ...]], folder: Path, *given: Any) -> None:
     """A folder as on the hub."""
     torch.manual_seed(1)
     for part in make(*given):

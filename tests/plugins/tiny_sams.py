@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers as t
 
 SIDE = 128
@@ -78,6 +79,39 @@ def sam3() -> Any:
     )
     vision = t.Sam3VisionConfig(backbone_config=backbone, **NECK)
     return whole(t.Sam3TrackerConfig, vision, patch=14, side=SIDE_OF_14)
+
+
+def sam3_with_texts(folder: Path) -> Any:
+    """SAM 3's detector of what is named in words, with tokenizer and image processor."""
+    import tiny_clips
+
+    torch.manual_seed(4)
+    words = tiny_clips.tokenizer()
+    layers = {"hidden_size": 32, "num_attention_heads": 2}
+    more = {**layers, "num_layers": 1, "intermediate_size": 32}
+    text = {**layers, "intermediate_size": 32, "num_hidden_layers": 1, "projection_dim": 32}
+    config = t.Sam3Config(
+        vision_config=sam3().vision_config,
+        text_config={
+            **text,
+            "vocab_size": len(words),
+            "max_position_embeddings": 32,
+            "eos_token_id": words.eos_token_id,
+            "bos_token_id": words.bos_token_id,
+        },
+        geometry_encoder_config={**more, "roi_size": 2},
+        detr_encoder_config=more,
+        detr_decoder_config={**more, "num_queries": 12},
+        mask_decoder_config={**layers, "num_upsampling_stages": 2},
+    )
+    model = t.Sam3Model(config).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    side = {"height": SIDE_OF_14, "width": SIDE_OF_14}
+    t.Sam3ImageProcessor(size=side).save_pretrained(folder)
+    return model
 
 
 def edgetam() -> Any:

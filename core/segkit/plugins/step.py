@@ -85,6 +85,13 @@ class Step(BaseModel):
         """
         return ()
 
+    def settle(self, classes: Mapping[int, str]) -> None:
+        """The run's classes {id: name}, called once, after `open` and `restrict`, before any image.
+
+        A step that looks for whatever the classes are called refuses here, by `UsageError`, what it
+        cannot look for, such as no class at all.
+        """
+
     def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:
         """The outputs for several inputs, equal to those of single calls.
 

@@ -52,6 +52,13 @@ def vocabulary_of(steps: Iterable[Step]) -> list[str]:
     return list(names)
 
 
+def settle(steps: Iterable[Step], classes: Mapping[int, str]) -> None:
+    """Tell open steps the run's classes, before any image is read."""
+    for step in steps:
+        with blamed(step, "could not settle on the classes:"):
+            step.settle(classes)
+
+
 def classes_for(
     dataset: Dataset, asked: Sequence[str], vocabulary: Sequence[str] = ()
 ) -> dict[int, str]:

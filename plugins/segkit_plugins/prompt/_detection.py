@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,20 @@ COCO = (
     *("clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),
 )
 """The 80 things of COCO (Lin et al. 2014) in the order in which detectors number them."""
+
+
+STRIP = 16
+"""How many times longer than wide a picture may be as it is."""
+
+
+def no_strip(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3); of a strip the last row or column is repeated.
+
+    Else its short side would vanish when it is resized.
+    """
+    least = math.ceil(max(pixels.shape[:2]) / STRIP)
+    more = [(0, max(0, least - n)) for n in pixels.shape[:2]]
+    return np.pad(pixels, [*more, (0, 0)], mode="edge")
 
 
 def read_names(given: str) -> tuple[str, ...]:

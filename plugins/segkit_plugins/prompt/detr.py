@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import Field, PositiveInt, PrivateAttr
 
 from segkit import Image, MissingExtraError, Prompter, Prompts, UsageError, hookimpl
-from segkit_plugins.prompt._detection import as_prompts, renamed
+from segkit_plugins.prompt._detection import as_prompts, no_strip, renamed
 from segkit_plugins.shared.hub import model_folder
 from segkit_plugins.shared.hub_models import load_network, load_processor, weight_files
 from segkit_plugins.shared.name_tables import restricted
 from segkit_plugins.shared.reading import parsed_json, read_text
-
-STRIP = 16
-"""How many times longer than wide a picture may be as it is."""
 
 
 class Detr(Prompter):
@@ -94,10 +89,7 @@ class Detr(Prompter):
         """A prompt with a box for each detection; none if nothing is found."""
         import torch
 
-        # A strip's short side would vanish when it is resized: its last row or column is repeated.
-        least = math.ceil(max(image.size) / STRIP)
-        more = [(0, max(0, least - n)) for n in image.size]
-        pixels = np.pad(image.pixels, [*more, (0, 0)], mode="edge")
+        pixels = no_strip(image.pixels)
         inputs = self._processor(
             images=pixels, input_data_format="channels_last", return_tensors="pt"
         )

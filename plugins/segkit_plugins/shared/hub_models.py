@@ -81,6 +81,36 @@ def load_processor(folder: Path, asked: str) -> Any:
         ) from None
 
 
+TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
+"""Where the words of a model that reads text are, one of them."""
+
+
+def load_tokenizer(folder: Path, asked: str, words: int) -> Any:
+    """A folder's tokenizer, which makes numbers below `words`, as many as the model knows.
+
+    `asked`: what names the model, such as '--clip-text.model x'. Raises `UsageError` if there is
+    none, it cannot be loaded, or it is another model's.
+    """
+    from transformers import AutoTokenizer
+
+    advice = "save or fetch the model again, with its tokenizer"
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise UsageError(f"{asked} has no tokenizer ({', '.join(TOKENIZERS)}); {advice}")
+    try:
+        tokenizer = from_folder(AutoTokenizer, folder, asked)
+    except UsageError:
+        raise
+    except Exception as error:  # what the libraries raise has no other class in common
+        raise UsageError(
+            f"{asked} has a tokenizer that cannot be loaded ({first_line(error)}); {advice}"
+        ) from None
+    if len(tokenizer) > words:
+        raise UsageError(
+            f"{asked} has a tokenizer of {len(tokenizer)} words, but knows {words}; {advice}"
+        )
+    return tokenizer
+
+
 def load_network(
     auto_class: Any, folder: Path, asked: str, what: str, unused: tuple[str, ...] = ()
 ) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from segkit.plugins.contract import classes_of
 from segkit.plugins.observers import Observers
-from segkit.running.asked import AskedTruth, restrict, vocabulary_of
+from segkit.running.asked import AskedTruth, restrict, settle, vocabulary_of
 from segkit.running.batches import Batches
 from segkit.running.beside import beside
 from segkit.running.graph import Graph
@@ -41,6 +41,7 @@ class Opened:
         restrict(steps, self._asked)
         self.vocabulary = vocabulary_of(steps)
         self._work.classes = self.job.classes(self._asked, self.vocabulary)
+        settle(steps, self.classes)
 
     def turned_to(self, job: Job, chunk: int | None = None) -> Opened:
         """The same open steps for another job of the same plans, such as one of other images."""
