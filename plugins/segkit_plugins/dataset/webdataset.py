@@ -256,10 +256,9 @@ class _Masks(MaskMeaning):
 
 def _opened(path: Path) -> IO[bytes]:
     """An archive, unpacked as it is read. Raises `OSError`."""
-    file = path.open("rb")
-    packed = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.GzipFile(path)) if packed else path.open("rb")
 
 
 def _ranged(text: str) -> Iterator[str]:
