@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, TypeVar
 
 from segkit import BadImageError, MissingExtraError, UsageError
-from segkit_plugins.shared.decoding import SUFFIXES
+from segkit_plugins.dataset._decoding import SUFFIXES
 from segkit_plugins.shared.sentences import first_line
 
 WAITS = (0.5, 1.0, 2.0)

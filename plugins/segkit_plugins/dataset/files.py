@@ -20,9 +20,9 @@ from segkit import (
     read_image,
     unique_names,
 )
+from segkit_plugins.dataset._decoding import decode_image
 from segkit_plugins.dataset._mask_files import MaskFolder
 from segkit_plugins.dataset._remote import as_path, fetch, find_addresses, is_address, stem_of
-from segkit_plugins.shared.decoding import decode_image
 from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import did_you_mean
 
@@ -126,7 +126,7 @@ def _all_named(sources: Sequence[str]) -> dict[Path | str, str]:
             places |= dict.fromkeys(place for one in some for place in find_addresses(one))
         else:
             places |= dict.fromkeys(find_images([as_path(one) for one in some]))
-    names = unique_names([stem_of(p) if isinstance(p, str) else p for p in places])
+    names = unique_names([str(stem_of(p)) if isinstance(p, str) else p for p in places])
     return dict(zip(places, names, strict=True))
 
 

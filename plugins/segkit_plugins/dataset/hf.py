@@ -27,8 +27,8 @@ from segkit import (
     read_mask,
     unique_names,
 )
+from segkit_plugins.dataset._decoding import decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
-from segkit_plugins.shared.decoding import decode_image, decode_mask
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 
@@ -130,14 +130,14 @@ class HuggingFace(Dataset):
         where, cell = self._where(index, column), row.get(column)
         content = cell.get("bytes") if isinstance(cell, dict) else None
         path = cell.get("path") if isinstance(cell, dict) else None
-        if not isinstance(content, bytes) and not isinstance(path, str):
-            raise BadImageError(f"'{where}' holds no image; leave the row out")
         name = self.names[index]
         if isinstance(content, bytes):
             if column == self.image:
                 return decode_image(content, where, name)
             return decode_mask(content, where, size)
-        return read_image(path, name) if column == self.image else read_mask(path, size)
+        if isinstance(path, str):
+            return read_image(path, name) if column == self.image else read_mask(path, size)
+        raise BadImageError(f"'{where}' holds no image; leave the row out")
 
     def _row(self, index: int) -> Mapping[str, Any]:
         """A row. Raises `BadImageError` where there is none, or the network fails."""

@@ -29,10 +29,10 @@ from segkit import (
     hookimpl,
     unique_names,
 )
+from segkit_plugins.dataset._decoding import SUFFIXES, decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
 from segkit_plugins.dataset._remote import as_path, find_addresses, is_address, open_address
 from segkit_plugins.dataset._tars import CutOffError, Reader, members
-from segkit_plugins.shared.decoding import SUFFIXES, decode_image, decode_mask
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
 from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import first_line
