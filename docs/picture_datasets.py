@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -114,16 +115,43 @@ def _label_studio(folder: Path) -> dict[str, Any]:
     return {**options, "regions": "predictions"}
 
 
+def _hf(folder: Path) -> dict[str, Any]:
+    import datasets
+
+    _photo(folder / "cat.jpg")
+    write_png(folder / "mask.png", _cat_mask().astype(np.uint8))
+    made = datasets.Dataset.from_dict(
+        {"image": [str(folder / "cat.jpg")], "mask": [str(folder / "mask.png")]}
+    )
+    for column in ("image", "mask"):
+        made = made.cast_column(column, datasets.Image())
+    (folder / "cats").mkdir()
+    made.to_parquet(folder / "cats/train.parquet")
+    return {"path": str(folder / "cats"), "mask": "mask", "class_names": ("cat",)}
+
+
+def _webdataset(folder: Path) -> dict[str, Any]:
+    _photo(folder / "cat.jpg")
+    write_png(folder / "cat.mask.png", _cat_mask().astype(np.uint8))
+    with tarfile.open(folder / "cats.tar", "w") as tar:
+        for name in ("cat.jpg", "cat.mask.png"):
+            tar.add(folder / name, name)
+    shards = (str(folder / "cats.tar"),)
+    return {"shards": shards, "mask": "mask.png", "class_names": ("cat",)}
+
+
 DATASETS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "coco": _coco,
     "files": _files,
     "folder": _folder,
+    "hf": _hf,
     "label-studio": _label_studio,
     "labelme": _labelme,
     "pets": _pets,
     "scenes": lambda _: {"count": 3},
     "shapes": lambda _: {"count": 3},
     "voc": _voc,
+    "webdataset": _webdataset,
 }
 """Sets that need files: a tree in their own layout, with the cat in it."""
 

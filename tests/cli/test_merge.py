@@ -255,3 +255,52 @@ def test_failed_images_stay_failed_and_another_shards_success_wins(segkit, tmp_p
     done = segkit("merge", "s1", "s2", "mended", "-o", "merged", "--overwrite")
     assert done.code == 0
     assert summary(tmp_path / "merged")["failed"] == 0
+
+
+INDEX = """
+from pathlib import Path
+from segkit import Image, Writer, hookimpl
+
+class Index(Writer):
+    name = "index"
+
+    def write(self, directory: Path, image: Image) -> tuple[Path, ...]:
+        with (directory / "index.txt").open("a") as file:
+            file.write(image.name + "\\n")
+        return (directory / "index.txt",)
+
+@hookimpl
+def segkit_writers():
+    return [Index]
+"""
+
+
+def test_a_file_that_a_writer_only_ever_adds_to_is_told(segkit, tmp_path):
+    (tmp_path / "index.py").write_text(INDEX)
+    flags = (*SHAPES, *FLAGS, "--plugin", "index.py", "--write", "index")
+    shards(segkit, flags, 2)
+    done = segkit("merge", "s1", "s2", "-o", "merged", "--plugin", "index.py", "--quiet")
+    assert done.code == 0
+    assert done.err == (
+        "Warning: index.txt differs between the runs, and its writer has left it at the first's\n"
+    )
+    assert len(results(tmp_path / "merged")) == 6
+
+
+def test_what_a_foreign_folder_notes_leads_nowhere_else(segkit, tmp_path):
+    shards(segkit, (*SHAPES, *FLAGS), 2)
+    (tmp_path / "secret").write_text("mine")
+    names = [f"{tmp_path}/secret", "../secret", "masks/../../secret", "masks/../../../new"]
+    with (tmp_path / "s1/segkit-run.jsonl").open("a") as file:
+        file.write(json.dumps({"files": names}) + "\n")
+    lines = results(tmp_path / "s2")
+    for line in lines:
+        line["files"] += names
+        line["written"]["masks"] += len(names)
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "s2/results.jsonl").write_text(text)
+    before = {*tmp_path.iterdir()}
+    segkit("merge", "s1", "s2", "-o", "deep/er/merged", "--quiet")
+    assert {*tmp_path.iterdir()} == before | {tmp_path / "deep"}
+    assert (tmp_path / "secret").read_text() == "mine"
+    assert not [p for p in (tmp_path / "deep").rglob("*") if p.name in ("secret", "new")]

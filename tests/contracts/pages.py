@@ -20,7 +20,7 @@ sys.path.insert(0, str(DOCS))
 
 import make_reference  # noqa: E402
 
-LANGUAGES = {"python", "bash", "toml", "json", "text", "csv"}
+LANGUAGES = {"python", "bash", "toml", "json", "text", "csv", "yaml"}
 _GENERATED = {p for pattern in make_reference.GENERATED for p in DOCS.glob(pattern)}
 PAGES = [ROOT / "README.md", *sorted(set(DOCS.rglob("*.md")) - _GENERATED)]
 """The pages that people write."""

@@ -154,6 +154,19 @@ def no_masks(folder):
     return {"paths": (str(photos(folder, "")),)}
 
 
+def hf(folder):
+    import datasets
+
+    columns = {"image": sorted(map(str, photos(folder, "masks").iterdir()))}
+    columns["mask"] = sorted(map(str, (folder / "masks").iterdir()))
+    made = datasets.Dataset.from_dict(columns)
+    for column in columns:
+        made = made.cast_column(column, datasets.Image())
+    (folder / "made").mkdir()
+    made.to_parquet(folder / "made/train.parquet")
+    return {"path": str(folder / "made"), "mask": "mask"}
+
+
 def webdataset(folder):
     import tarfile
 

@@ -13,6 +13,7 @@ OPTIONS = {
     "dataset:files": [{"make": small.files}, {"make": small.no_masks}],
     "dataset:folder": [{"make": small.folder}],
     "dataset:coco": [{"make": small.coco}],
+    "dataset:hf": [{"make": small.hf}, {"make": small.hf, "streaming": True}],
     "dataset:label-studio": [{"make": small.label_studio}],
     "dataset:labelme": [{"make": small.labelme}],
     "dataset:pets": [{"make": small.pets}, {"make": small.pets, "label": "breeds"}],
@@ -70,6 +71,7 @@ OPTIONS = {
 
 NEEDS = {
     "dataset:coco": ("pycocotools",),
+    "dataset:hf": ("datasets",),
     "metric:map": ("pycocotools",),
     "prompt:detr": ("transformers",),
     "prompt:grounding-dino": ("transformers",),

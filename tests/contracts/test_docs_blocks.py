@@ -45,6 +45,8 @@ def test_the_blocks_run(page, desk, capsys):
             assert tomllib.loads(block.code), block.where
         elif block.language == "json":
             assert json.loads(block.code), block.where
+        elif block.language == "yaml":
+            assert pytest.importorskip("yaml").safe_load(block.code), block.where
         elif block.language == "python" and (block.title or block.why_not):
             compile(block.code, block.where, "exec")
         elif block.language == "python":

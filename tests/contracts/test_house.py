@@ -82,6 +82,7 @@ WORDS = {
     "core/segkit/reporting/charts.py": {"iou": IOU},
     "core/segkit/reporting/paper_charts.py": {"iou": IOU, "center": ALIGNED},
     "core/segkit/reporting/paper_tables.py": {"masks": "the head of a column"},
+    "core/segkit/plugins/weights.py": {"hf": "an extra"},
     "core/segkit/reporting/recipe_figure.py": {
         **dict.fromkeys(("overlay", "mask"), "what the title of a panel begins with"),
         "center": ALIGNED,
@@ -106,6 +107,7 @@ WORDS = {
         ("files", "masks", "box", "mask", "score", "quality"), LINE
     ),
     "core/segkit/running/masking.py": {"masks": VALUE},
+    "core/segkit/running/merge.py": {"files": LINE},
     "core/segkit/running/notes.py": {"masks": LINE, "quality": LINE},
     "core/segkit/running/owned.py": {"files": LINE},
     "core/segkit/running/plan.py": {"masks": VALUE},

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {
     *("torch", "torchvision", "segment_anything", "skimage", "scipy", "PIL", "cv2", "jinja2"),
     *("transformers", "huggingface_hub", "onnxruntime", "onnx", "pycocotools", "supervision"),
-    *("gradio", "fastapi", "uvicorn"),
+    *("gradio", "fastapi", "uvicorn", "pyarrow", "datasets", "fsspec"),
 }
 LIGHT = ("click", "numpy", "packaging", "pluggy", "pydantic", "rich", "tomli_w")
 NETWORKS = ("lightning.pytorch", "matplotlib.figure", "scipy.ndimage", "skimage", "torchvision")

@@ -218,3 +218,49 @@ def test_a_folder_of_masks_that_is_not_there_is_said_before_work_begins(photos, 
     (tmp_path / "masks").mkdir()
     with pytest.raises(UsageError, match="holds no image"):
         _ = Files(paths=(str(photos),), masks=tmp_path / "masks").names
+
+
+# ---- lists that are none ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a.png\nb\0.jpg\n", "holds a zero byte"),
+        (b"x" * 40_000, "has a line of more than 32 KiB"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "holds a zero byte"),
+    ],
+)
+def test_what_is_no_list_is_a_sentence(photos, tmp_path, monkeypatch, content, said):
+    place = tmp_path / "list.txt"
+    place.write_bytes(content)
+    files._piped.cache_clear()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    for source in (place, Path("-")):
+        with pytest.raises(UsageError) as info:
+            _ = Files(paths=(str(photos),), list=source).names
+        assert str(info.value) == (
+            f"--files.list {source} {said}, so it is no list of images; write one a line, by its "
+            "file or its name"
+        )
+    files._piped.cache_clear()
+
+
+def test_a_list_without_end_is_a_sentence(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST", 1000)
+    place = tmp_path / "list.txt"
+    place.write_text("a\n" * 600)
+    with pytest.raises(UsageError, match="has more than 0 MiB, so it is no list of images"):
+        _ = Files(paths=(str(photos),), list=place).names
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="could not be read: it is a pipe, not a file"):
+        _ = Files(paths=(str(photos),), list=tmp_path / "pipe").names
+    with pytest.raises(UsageError, match="could not be read: it is a device, not a file"):
+        _ = Files(list=Path("/dev/zero")).names
+
+
+def test_many_names_are_not_looked_through_for_a_near_one(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "COMPARED", 1)
+    (tmp_path / "list.txt").write_text("bb\n")
+    with pytest.raises(UsageError, match="none of the 2 images; drop the line"):
+        _ = Files(paths=(str(photos),), list=tmp_path / "list.txt").names

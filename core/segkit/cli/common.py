@@ -67,7 +67,6 @@ def common_options() -> list[click.Option]:
         option(
             ["--shard"],
             metavar="I/N",
-            callback=_shard,
             help="Do the I-th of N parts of the images alone, by their names; see segkit merge.",
         ),
         *engine_options(),
@@ -116,6 +115,7 @@ def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:
         )
     if params["resume"] and params["overwrite"]:
         raise UsageError("--resume goes on and --overwrite starts again; choose one of them")
+    _shard(params)
     for flag, verb in (("resume", "go on with"), ("overwrite", "replace")):
         if params[flag] and not params["output"]:
             raise UsageError(f"--{flag} needs the folder to {verb}; add -o DIR")
@@ -137,15 +137,16 @@ def run_options(
         overwrite=params["overwrite"],
         catalog=catalog,
         observers=tuple(observers),
-        shard=params["shard"],
+        shard=_shard(params),
         engine=engine,
     )
 
 
-def _shard(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Shard | None:
+def _shard(params: Mapping[str, Any]) -> Shard | None:
     """What --shard means. Raises `UsageError`."""
     from segkit.running.shards import Shard
 
+    text = params.get("shard")  # not all commands have it
     return None if text is None else Shard.parse(text)
 
 

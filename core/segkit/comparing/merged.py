@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from segkit.comparing.diagnosis import make_diagnosis
 from segkit.comparing.leaderboard import make_leaderboard
+from segkit.comparing.losses import make_diagnosis
 from segkit.comparing.records import LeaderboardFile
 from segkit.comparing.sweep import FILES, write_leaderboard
 from segkit.errors import UsageError

@@ -192,8 +192,10 @@ class Record:
         asked for, or if it cannot be made.
         """
         aside = None
-        how = {"resume": resume, "overwrite": overwrite}
-        if prepare(self.directory, **how, files=OWN, levels=self.levels):
+        there = prepare(
+            self.directory, resume=resume, overwrite=overwrite, files=OWN, levels=self.levels
+        )
+        if there:
             self.finished = dict(finished or {})
             self.kept = len(self.finished)
             if self.results.exists():

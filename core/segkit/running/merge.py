@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from filecmp import cmp
 from functools import cached_property
 from pathlib import Path
@@ -84,15 +84,14 @@ class Merge:
         assert said is not None
         record = {k: v for k, v in sources[0].record.items() if k not in ("shard", "ledger")}
         self.content = {**sources[0].content, "record": record}
-        plan = replace(sources[0].recipe, trust_torchscript=True).build(catalog)
-        self.plan: Plan = plan
-        self.totals = Totals(plan, self.content, dict(said.classes))
+        self.plan: Plan = sources[0].recipe.build(catalog)
+        self.totals = Totals(self.plan, self.content, dict(said.classes))
         self.totals.sought = tuple(said.vocabulary)
         self.places: dict[str, _Place] = {}
         self.doubled: dict[str, None] = {}
         self.damaged: dict[str, None] = {}
         self.shared: dict[str, Path] = {}
-        """Files that belong to no image alone, and whose they are."""
+        """Files that belong to no image alone, and whose they are: the first's."""
 
     def into(self, directory: Path) -> Summary:
         """Make the folder of the one run. Raises `SegkitError`."""
@@ -168,12 +167,13 @@ class Merge:
         for name, folder in self.shared.items():
             self._copy(folder, record.directory, [name])
 
-    @staticmethod
-    def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
+    def _copy(self, source: Path, target: Path, names: Sequence[str]) -> None:
         for name in names:
             place = target / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if is_inside((source / name).parent, source):
+            if place.exists():  # images of several shards name it
+                self.shared.setdefault(name, source)
+            elif is_inside((source / name).parent, source):
+                place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source / name, place)
 
     def _keep(self, record: Record, lot: list[Line]) -> None:
@@ -237,8 +237,8 @@ class Merge:
         for name, folder in self.shared.items():
             now, before = (directory / name).stat(), (folder / name).stat()
             if (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
-                others = [s.directory / name for s in self.sources if name in s.shared]
-                if not all(p.is_file() and cmp(p, directory / name, False) for p in others):
+                others = (source.directory / name for source in self.sources)
+                if not all(cmp(p, directory / name, False) for p in others if p.is_file()):
                     yield name
 
 

@@ -14,7 +14,7 @@ from segkit.kinds import KINDS
 from segkit.running.ledger import Ledger, is_run
 from segkit.running.lines import Line
 from segkit.running.lock import check_unowned
-from segkit.running.owned import OWN
+from segkit.running.owned import files_named
 from segkit.running.recipe import Recipe, read_toml
 from segkit.running.recipe_record import comparable
 from segkit.running.records import ResultLine, RunSummary, read_summary
@@ -44,9 +44,9 @@ class Source:
 
     @cached_property
     def shared(self) -> set[str]:
-        """The noted files that belong to no image alone."""
+        """The noted files that belong to no image alone, as far as they lie in the folder."""
         ledger = Ledger.read(self.directory)
-        return set() if ledger is None else ledger.files - {*OWN}
+        return set() if ledger is None else {*files_named({"files": [*ledger.files]})}
 
     def lines(self) -> Iterator[tuple[int, ResultLine]]:
         """Each line of results.jsonl with the place where it begins; others are left out.

@@ -142,7 +142,7 @@ def read_image(path: str | Path, name: str | None = None) -> Image:
 
 def decode_image(content: bytes, where: str, name: str) -> Image:
     """An image of a file's content, as `read_image` reads files; `where`: how sentences call it."""
-    return _image(_open(Path(where), content), where, name)
+    return _image(_open(where, content), where, name)
 
 
 def _image(picture: PIL.Image.Image, path: str | Path, name: str) -> Image:
@@ -209,7 +209,7 @@ def decode_mask(
     content: bytes, where: str, size: tuple[int, int] | None = None
 ) -> NDArray[np.int32]:
     """A mask of a file's content, as `read_mask` reads files; `where`: how sentences call it."""
-    return _mask(_open(Path(where), content), where, size)
+    return _mask(_open(where, content), where, size)
 
 
 def _mask(
@@ -244,11 +244,12 @@ def _mask(
     return values.astype(np.int32)
 
 
-def _open(path: Path, content: bytes | None = None) -> PIL.Image.Image:
+def _open(where: str | Path, content: bytes | None = None) -> PIL.Image.Image:
     """Decode a file, or its content, with Pillow, the right way up, or raise `BadImageError`."""
     import PIL.Image
     import PIL.ImageOps
 
+    path = Path(where)
     try:
         if content is None:
             check_file(path)
@@ -258,7 +259,7 @@ def _open(path: Path, content: bytes | None = None) -> PIL.Image.Image:
             with PIL.Image.open(path if content is None else io.BytesIO(content)) as picture:
                 if picture.format in _DRAWINGS:
                     raise BadImageError(
-                        f"'{path}' is a drawing ({picture.format}), not pixels; save it as PNG"
+                        f"'{where}' is a drawing ({picture.format}), not pixels; save it as PNG"
                     )
                 picture.load()
                 PIL.ImageOps.exif_transpose(picture, in_place=True)
@@ -288,7 +289,7 @@ def _open(path: Path, content: bytes | None = None) -> PIL.Image.Image:
             problem = f"could not be read ({error.strerror}); check the disk or leave it out"
         else:
             problem = f"is damaged or cut short ({_one_line(error)}); save or copy it again"
-    raise BadImageError(f"'{path}' {problem}")
+    raise BadImageError(f"'{where}' {problem}")
 
 
 def _not_an_image(content: IO[bytes]) -> str:

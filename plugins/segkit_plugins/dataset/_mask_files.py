@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 import numpy as np
@@ -114,12 +114,12 @@ class MaskFolder(MaskMeaning):
             with suppress(BadImageError):  # said when its image's turn comes
                 yield read_mask(path)
 
-    def files_of(self, image: Path) -> tuple[Path, ...]:
+    def files_of(self, image: PurePath) -> tuple[Path, ...]:
         """The mask of an image file, if it has one."""
         path = self.files.get(image.stem)
         return () if path is None else (path,)
 
-    def truth(self, image: Path, size: tuple[int, int]) -> Truth:
+    def truth(self, image: PurePath, size: tuple[int, int]) -> Truth:
         """The truth of an image file of (H, W).
 
         Raises `BadImageError` if it has no mask, or one of another size or with unnamed ids.

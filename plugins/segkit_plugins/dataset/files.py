@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any
+from itertools import groupby
+from pathlib import Path, PurePath
+from typing import IO, Any
 
 from pydantic import field_validator
 
@@ -21,9 +22,20 @@ from segkit import (
     read_image,
     unique_names,
 )
+from segkit_plugins.dataset._decoding import decode_image
 from segkit_plugins.dataset._mask_files import MaskFolder
-from segkit_plugins.shared.reading import read_bytes
+from segkit_plugins.dataset._remote import as_path, fetch, find_addresses, is_address, stem_of
+from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import did_you_mean
+
+LONGEST = 1 << 15
+"""Bytes of a line in a list, at most: paths have less."""
+
+MOST = 1 << 30
+"""Bytes of a list, at most."""
+
+COMPARED = 10_000
+"""So many names at most are looked through for the one that was meant."""
 
 
 class Files(Dataset):
@@ -32,7 +44,8 @@ class Files(Dataset):
     name = "files"
 
     paths: tuple[str, ...] = ()
-    """Images, folders of images, or patterns such as 'photos/**/*.jpg'."""
+    """Images, folders of images, or patterns such as 'photos/**/*.jpg'; also addresses such as
+    's3://bucket/photos/*.jpg', which need the extra `remote` and the library of their kind."""
 
     list: Path | None = None
     """A file with an image a line, or - for standard input. Of `paths` only those take part that it
@@ -70,16 +83,22 @@ class Files(Dataset):
     def files_of(self, index: int) -> Sequence[Path]:
         """The image, and its mask if there are masks."""
         path = self._files[index]
+        if isinstance(path, str):
+            return ()  # it is known by its pixels
         return (path, *self._masks.files_of(path)) if self._masks else (path,)
 
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read an image, and its mask if there are masks; `BadImageError` if one cannot be."""
-        path = self._files[index]
-        image = read_image(path, self.names[index])
+        place = self._files[index]
+        if isinstance(place, str):
+            image = decode_image(fetch(place), place, self.names[index])
+            path: PurePath = stem_of(place)
+        else:
+            image, path = read_image(place, self.names[index]), place
         return image, self._masks.truth(path, image.size) if self._masks else None
 
     @cached_property
-    def _files(self) -> tuple[Path, ...]:
+    def _files(self) -> tuple[Path | str, ...]:
         return tuple(self._chosen)
 
     @cached_property
@@ -89,23 +108,21 @@ class Files(Dataset):
         return tuple(self._chosen.values())
 
     @cached_property
-    def _chosen(self) -> dict[Path, str]:
+    def _chosen(self) -> dict[Path | str, str]:
         """The files that take part, with the names that they have among all."""
         if self.list is None:
             if not self.paths:
                 raise UsageError(
                     "the data set 'files' has no images; name a photo, folder or pattern"
                 )
-            files = find_images(self.paths)
-            return dict(zip(files, unique_names(files), strict=True))
+            return _all_named(self.paths)
         listed = lines_of(self.list)
         if not listed:
             raise UsageError(
                 f"--files.list {self.list} names no image; write one a line, by its file or its "
                 "name"
             )
-        files = find_images(self.paths or listed)
-        names = dict(zip(files, unique_names(files), strict=True))
+        names = _all_named(self.paths or listed)
         return _named(names, listed, self.list) if self.paths else names
 
     @cached_property
@@ -113,15 +130,30 @@ class Files(Dataset):
         return None if self.masks is None else MaskFolder(self.masks)
 
 
-def _named(names: Mapping[Path, str], listed: Sequence[str], where: Path) -> dict[Path, str]:
+def _all_named(sources: Sequence[str]) -> dict[Path | str, str]:
+    """The files and addresses that these mean, in this order, each with its name."""
+    places: dict[Path | str, None] = {}
+    for remote, some in groupby(sources, is_address):
+        if remote:
+            places |= dict.fromkeys(place for one in some for place in find_addresses(one))
+        else:
+            places |= dict.fromkeys(find_images([as_path(one) for one in some]))
+    names = unique_names([str(stem_of(p)) if isinstance(p, str) else p for p in places])
+    return dict(zip(places, names, strict=True))
+
+
+def _named(
+    names: Mapping[Path | str, str], listed: Sequence[str], where: Path
+) -> dict[Path | str, str]:
     """The files that lines name. Raises `UsageError` for a line that names none of them."""
     by_name = {name: path for path, name in names.items()}
-    by_file = {os.path.abspath(path): path for path in names}  # noqa: PTH100 - keeps links
+    by_file = {_whole(path): path for path in names}
     wanted = set()
     for line in listed:
-        path = by_name.get(line) or by_file.get(os.path.abspath(line))  # noqa: PTH100
+        path = by_name.get(line) or by_file.get(_whole(line))
         if path is None:
-            hint = did_you_mean(line, list(by_name), "drop the line, or name its folder too")
+            near = list(by_name) if len(by_name) <= COMPARED else []  # many take long to compare
+            hint = did_you_mean(line, near, "drop the line, or name its folder too")
             raise UsageError(
                 f"--files.list {where} has '{line}', which is none of the {len(names)} images; "
                 f"{hint}"
@@ -130,10 +162,16 @@ def _named(names: Mapping[Path, str], listed: Sequence[str], where: Path) -> dic
     return {path: name for path, name in names.items() if path in wanted}
 
 
+def _whole(place: Path | str) -> str:
+    """A path from the root on; an address as it is."""
+    text = os.fspath(place)
+    return text if is_address(text) else os.path.abspath(text)  # noqa: PTH100 - keeps links
+
+
 @lru_cache(maxsize=1)
 def _piped() -> tuple[str, ...]:
     """The lines of standard input, which can be read but once, whatever asks again."""
-    return _split(sys.stdin.buffer.read())
+    return tuple(_lines(sys.stdin.buffer, Path("-")))
 
 
 def lines_of(source: Path) -> tuple[str, ...]:
@@ -144,17 +182,37 @@ def lines_of(source: Path) -> tuple[str, ...]:
     if str(source) == "-":
         return _piped()
     try:
-        return _split(read_bytes(source))
+        check_file(source)
+        with source.open("rb") as file:
+            return tuple(_lines(file, source))
     except OSError as error:
         raise UsageError(
             f"--files.list {source} could not be read: {error.strerror or error}; check its path"
         ) from None
 
 
-def _split(content: bytes) -> tuple[str, ...]:
-    """Lines that name files, whose bytes need not be text."""
-    lines = (os.fsdecode(line.removesuffix(b"\r")) for line in content.split(b"\n"))
-    return tuple(line for line in lines if line.strip())
+def _lines(file: IO[bytes], source: Path) -> Iterator[str]:
+    """Lines that name files, whose bytes need not be text, one by one.
+
+    Raises `UsageError` for what can be no list: a line that no path is as long as, a zero byte, and
+    more lines than there are images anywhere.
+    """
+    left = MOST
+    while line := file.readline(LONGEST + 1):
+        left -= len(line)
+        wrong = "holds a zero byte" if b"\0" in line else ""
+        if len(line) > LONGEST:
+            wrong = f"has a line of more than {LONGEST >> 10} KiB"
+        if left < 0:
+            wrong = f"has more than {MOST >> 20} MiB"
+        if wrong:
+            raise UsageError(
+                f"--files.list {source} {wrong}, so it is no list of images; write one a line, by "
+                "its file or its name"
+            )
+        text = os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r"))
+        if text.strip():
+            yield text
 
 
 @hookimpl

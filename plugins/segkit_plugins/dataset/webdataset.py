@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import tarfile
 import threading
 import warnings
 from array import array
@@ -23,20 +22,26 @@ from segkit import (
     BadImageError,
     Dataset,
     Image,
+    MissingExtraError,
     SegkitWarning,
     Truth,
     UsageError,
     hookimpl,
     unique_names,
 )
+from segkit_plugins.dataset._decoding import SUFFIXES, decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
+from segkit_plugins.dataset._remote import as_path, find_addresses, is_address, open_address
 from segkit_plugins.dataset._tars import CutOffError, Reader, members
-from segkit_plugins.shared.decoding import SUFFIXES, decode_image, decode_mask
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
 from segkit_plugins.shared.reading import check_file
+from segkit_plugins.shared.sentences import first_line
 
 LARGEST = 1 << 30
 """Bytes of an image's file, at most."""
+
+ARCHIVES = frozenset({".tar", ".tgz", ".gz"})
+"""The suffixes of archives in folders of an object store."""
 
 _LOCK = threading.Lock()
 """Threads that read ahead take turns; no attribute, for a data set can be pickled."""
@@ -71,7 +76,8 @@ class WebDataset(Dataset):
     name = "webdataset"
 
     shards: tuple[str, ...]
-    """Archives, folders of them, or patterns: 'train/*.tar', 'train-{000..146}.tar'."""
+    """Archives, folders of them, or patterns: 'train/*.tar', 'train-{000..146}.tar'; also addresses
+    such as 's3://bucket/train-{000..146}.tar', which are read once to be listed."""
 
     image: str = ""
     """The suffix of images, behind the key's dot, such as jpg; left out, the first of an image that
@@ -106,8 +112,9 @@ class WebDataset(Dataset):
         return bool(self.mask)
 
     def files_of(self, index: int) -> Sequence[Path]:
-        """The archive."""
-        return (self._tars[self._index.tars[index]],)
+        """The archive, if it is on this machine."""
+        tar = self._tars[self._index.tars[index]]
+        return (tar,) if isinstance(tar, Path) else ()
 
     def close(self) -> None:
         """Close the archive that is open."""
@@ -125,7 +132,8 @@ class WebDataset(Dataset):
             return image, None
         if self._index.places["mask"][index] < 0:
             raise BadImageError(
-                f"'{where}' has no {self.mask} beside it in '{self.files_of(index)[0]}'; add it, "
+                f"'{where}' has no {self.mask} beside it in "
+                f"'{self._tars[self._index.tars[index]]}'; add it, "
                 "or leave the image out",
                 cause="no truth",
             )
@@ -147,14 +155,16 @@ class WebDataset(Dataset):
                 return self._reading.read(tar, places[what][index], size)
         except CutOffError as error:
             problem, advice = f"is cut off in {where} ({error})", "copy it again"
-        except (OSError, EOFError) as error:
-            problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        except (UsageError, MissingExtraError):
+            raise
+        except Exception as error:  # object stores raise their own
+            problem = f"cannot be read ({getattr(error, 'strerror', None) or first_line(error)})"
             advice = "mend that, or leave it out"
         raise BadImageError(f"'{self._tars[tar]}' {problem}; {advice}")
 
     @cached_property
-    def _tars(self) -> tuple[Path, ...]:
-        tars = [path for shard in self.shards for text in _ranged(shard) for path in _found(text)]
+    def _tars(self) -> tuple[Path | str, ...]:
+        tars = [tar for shard in self.shards for text in _ranged(shard) for tar in _found(text)]
         if not tars:
             raise UsageError(
                 "the data set 'webdataset' has no archives; name them as --webdataset.shards"
@@ -175,15 +185,17 @@ class WebDataset(Dataset):
             )
         return index
 
-    def _list(self, number: int, path: Path, index: _Index) -> None:
+    def _list(self, number: int, path: Path | str, index: _Index) -> None:
         """Add an archive's images. Raises `UsageError` for what is no archive."""
         before = len(index.keys)
         key, parts = "", dict[str, tuple[int, int]]()
         cut: CutOffError | None = None
         try:
-            check_file(path)
+            if isinstance(path, Path):
+                check_file(path)
             with _opened(path) as file:
-                size = None if isinstance(file, gzip.GzipFile) else path.stat().st_size
+                plain = isinstance(path, Path) and not isinstance(file, gzip.GzipFile)
+                size = Path(path).stat().st_size if plain else getattr(file, "size", None)
                 try:
                     for member in members(file, size):
                         folder, slash, last = member.name.rpartition("/")
@@ -196,8 +208,10 @@ class WebDataset(Dataset):
                     cut = error
                 except EOFError as error:  # of a packed one
                     cut = CutOffError(str(error))
-        except (tarfile.TarError, OSError) as error:
-            reason = getattr(error, "strerror", None) or error
+        except (UsageError, MissingExtraError):
+            raise
+        except Exception as error:  # object stores raise their own
+            reason = getattr(error, "strerror", None) or first_line(error)
             raise UsageError(
                 f"'{path}' is no tar archive that can be read ({reason}); name others as "
                 "--webdataset.shards"
@@ -254,12 +268,14 @@ class _Masks(MaskMeaning):
                     yield self._of._mask(index)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path | str) -> IO[bytes]:
     """An archive, unpacked as it is read. Raises `OSError`."""
-    file = path.open("rb")
-    packed = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file
+    if isinstance(path, str):
+        file = open_address(path)
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if path.endswith("gz") else file
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.GzipFile(path)) if packed else path.open("rb")
 
 
 def _ranged(text: str) -> Iterator[str]:
@@ -276,11 +292,13 @@ def _ranged(text: str) -> Iterator[str]:
         yield from _ranged(text[: match.start()] + middle + text[match.end() :])
 
 
-def _found(text: str) -> list[Path]:
-    """The archives that a path or a pattern means. Raises `UsageError` for none."""
+def _found(text: str) -> Sequence[Path | str]:
+    """The archives that a path, address or pattern means. Raises `UsageError` for none."""
     import glob
 
-    path = Path(text).expanduser()
+    if is_address(text):
+        return find_addresses(text, ARCHIVES)
+    path = Path(as_path(text)).expanduser()
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.name.endswith((".tar", ".tar.gz", ".tgz")))
     elif path.exists() or not glob.has_magic(text):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segkit import BadValueError, Image, write_file
-from segkit_plugins.shared.spreading import levels_in, subfolder
+from segkit.values.spreading import levels_in, subfolder
 
 if TYPE_CHECKING:
     import PIL.Image

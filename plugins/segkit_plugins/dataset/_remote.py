@@ -1,0 +1,133 @@
+"""Files at addresses such as s3://bucket/photo.jpg, by fsspec; needs the extra `remote`."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import IO, Any, TypeVar
+
+from segkit import BadImageError, MissingExtraError, UsageError
+from segkit_plugins.dataset._decoding import SUFFIXES
+from segkit_plugins.shared.sentences import first_line
+
+WAITS = (0.5, 1.0, 2.0)
+"""Seconds between tries; one more try than these."""
+
+LARGEST = 1 << 30
+"""Bytes of an image's file, at most."""
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError)
+"""What another try does not mend."""
+
+T = TypeVar("T")
+
+
+def is_address(text: str) -> bool:
+    """Whether a text names something that fsspec has to fetch; `file://` does not."""
+    match = _ADDRESS.match(text)
+    return match is not None and match[1].lower() not in ("file", "local")
+
+
+def as_path(text: str) -> str:
+    """The path that `file://` names; all else as it is."""
+    match = _ADDRESS.match(text)
+    return text[match.end() :] if match and not is_address(text) else text
+
+
+def stem_of(address: str) -> PurePosixPath:
+    """An address as a path, for its name and suffix alone."""
+    return PurePosixPath(_ADDRESS.sub("", address).partition("?")[0])
+
+
+def find_addresses(address: str, suffixes: frozenset[str] = SUFFIXES) -> list[str]:
+    """The addresses that one means: itself, the files of a folder, or the matches of a pattern.
+
+    One with a suffix of these is a file, and not asked for. Raises `UsageError` where there are
+    none or the other side does not answer, `MissingExtraError` without fsspec.
+    """
+    magic = any(letter in address.partition("://")[2] for letter in "*[")
+    if not magic and stem_of(address).suffix.lower() in suffixes:
+        return [address]
+    system, path = _system(address)
+    try:
+        if magic:
+            paths = again(lambda: system.glob(path))
+        elif again(lambda: system.isdir(path)):
+            rows = again(lambda: system.ls(path, detail=True))
+            paths = [row["name"] for row in rows if row.get("type") != "directory"]
+        else:
+            return [address]
+    except Exception as error:  # each kind of store raises its own
+        raise UsageError(
+            f"'{address}' cannot be looked into ({first_line(error)}); check the address, the "
+            "network and your rights"
+        ) from error
+    fits = [str(p) for p in paths if PurePosixPath(str(p)).suffix.lower() in suffixes]
+    if not fits:
+        raise UsageError(
+            f"'{address}' holds no file with a suffix such as {min(suffixes)}; name others"
+        )
+    # Protocol and host, which paths in a store lack.
+    tail, asked = path.lstrip("/"), address.rstrip("/")
+    head = asked.removesuffix(tail) if asked.endswith(tail) else system.unstrip_protocol("")
+    return sorted(head + p.lstrip("/") for p in fits)
+
+
+def fetch(address: str) -> bytes:
+    """What is at an address. Raises `BadImageError` where it is not there, or after some tries."""
+    try:
+        system, path = _system(address)
+        content = again(lambda: system.cat_file(path))
+    except FileNotFoundError:
+        raise BadImageError(f"'{address}' does not exist; check the name") from None
+    except PermissionError:
+        raise BadImageError(f"'{address}' may not be read; check your rights to it") from None
+    except (UsageError, MissingExtraError):
+        raise
+    except Exception as error:  # each kind of store raises its own
+        raise BadImageError(
+            f"'{address}' cannot be read after {len(WAITS) + 1} tries ({first_line(error)}); go on "
+            "with --resume when the other side answers again"
+        ) from error
+    if len(content) > LARGEST:
+        raise BadImageError(f"'{address}' has more than {LARGEST >> 20} MiB; leave it out")
+    return bytes(content)
+
+
+def open_address(address: str) -> IO[bytes]:
+    """A file at an address that can be read from any place. Raises `OSError`."""
+    system, path = _system(address)
+    opened: IO[bytes] = again(lambda: system.open(path, "rb"))
+    return opened
+
+
+def again(work: Callable[[], T]) -> T:
+    """Do it, and after a while again where it fails for a reason that may pass."""
+    for wait in WAITS:
+        try:
+            return work()
+        except _FINAL:
+            raise
+        except Exception:  # each kind of store raises its own
+            time.sleep(wait)
+    return work()
+
+
+def _system(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path in it."""
+    try:
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError:
+        raise MissingExtraError(f"'{address}'", "fsspec", "remote") from None
+    try:
+        system, path = url_to_fs(address)
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            f"'{address}' is of a kind that cannot be read here ({first_line(error)}); install the "
+            "library that it names, or check the address"
+        ) from None
+    return system, str(path)
