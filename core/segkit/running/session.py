@@ -98,6 +98,9 @@ class Session:
                     pace.add()
                 self.keeper.close()
                 told = pace.told(there.workers)
+            ranks = {name: rank for rank, name in enumerate(self.images.names)}
+            for total in self.totals.values():
+                total.order(ranks)
             summaries = end(self.records, self.totals, told)
         except BaseException as error:
             closed(self.keeper)

@@ -72,7 +72,15 @@ class Seat:
 class Dispatcher:
     """Workers of one pool at one parcel. `same`: what each of them has to have alike."""
 
-    def __init__(self, pool: Pool, parcel: Parcel, same: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        parcel: Parcel,
+        same: Mapping[str, str],
+        changed: Callable[[Seat], None] = lambda seat: None,
+    ) -> None:
+        """`changed` is told of each worker that is ready, has done a chunk or has died."""
+        self._changed = changed
         self._pool = pool
         self._parcel = parcel
         self._same = same
@@ -151,6 +159,7 @@ class Dispatcher:
                 self._check(event.told["same"], self._same, seat)
                 seat.state, seat.since = "ready", time.monotonic()
                 self._start_deaths = 0
+                self._changed(seat)
             elif isinstance(event, Died):
                 self._buried(event, seat)
         if any(seat.state in ("alive", "ready") for seat in self.seats):
@@ -182,6 +191,7 @@ class Dispatcher:
                     f"ready ({event.why}); try fewer of them, or --engine local"
                 )
         seat.state = "gone"
+        self._changed(seat)
 
     def _seat(self, worker: int) -> Seat:
         return next(seat for seat in self.seats if seat.worker == worker)
@@ -204,6 +214,7 @@ class Dispatcher:
             seat.flight.popleft()
             seat.images += len(chunk.items)
             seat.busy += event.busy
+            self._changed(seat)
             work.end(chunk)
 
     def _mourned(self, event: Died, work: Work) -> Iterator[tuple[str, Line]]:

@@ -16,7 +16,15 @@ import threading
 from typing import IO, Any
 
 from segkit.running.engines.parcel import Chunk, Parcel
-from segkit.running.engines.pool import Died, Event, Hello, Made, Ready, Refusal, Refused, exit_words
+from segkit.running.engines.pool import (
+    Died,
+    Event,
+    Hello,
+    Made,
+    Ready,
+    Refused,
+    exit_words,
+)
 
 BOOT = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; "
