@@ -233,18 +233,21 @@ class Work:
         self,
         items: Iterator[Item],
         total: int,
-        size: int,
+        sizes: tuple[int, int],
         begin: Callable[[Chunk], Chunk],
         lost: Callable[[str, str, str], Line],
     ) -> None:
-        """`items`: the images, `total` of them; `size`: of a chunk, at most.
+        """`items`: the images, `total` of them; `sizes`: of a chunk, at most and at least.
+
+        All but the last chunk are a multiple of the least, which is what steps work on together:
+        what networks make of an image differs in its last digits with its company.
 
         `begin` is told of each chunk before a worker has it, and may change it; `lost` makes the
         line of a recipe and an image that fails with a sentence.
         """
         self._items = items
         self._untouched = total
-        self._size = size
+        self._most, self._least = sizes
         self._begin = begin
         self._lost = lost
         self._back: deque[tuple[Item, ...]] = deque()
@@ -266,8 +269,9 @@ class Work:
         if self._back:
             items = self._back.popleft()
         elif self._untouched:
-            size = min(self._size, -(-self._untouched // (AHEAD * 2 * workers)))
-            items = tuple(islice(self._items, size))
+            share = self._untouched // (AHEAD * 2 * workers)
+            size = min(self._most, share) // self._least * self._least
+            items = tuple(islice(self._items, max(size, self._least)))
             self._untouched -= len(items)
         else:
             return None

@@ -61,6 +61,7 @@ class _There:
         told = dispatcher.until_ready()
         self.classes: Mapping[int, str] = told["classes"]
         self.vocabulary: Sequence[str] = told["vocabulary"]
+        self._together: int = told["chunk"]
         self._job = job
         self._dispatcher = dispatcher
         self._observers = observers
@@ -94,7 +95,8 @@ class _There:
             return replace(chunk, leads=True)
 
         left = sum(any(name not in done[r] for r in recipes) for name in names)
-        work = Work(items(), left, self._chunk, begin, write.lost)
+        sizes = self._chunk, min(self._chunk, self._together)
+        work = Work(items(), left, sizes, begin, write.lost)
         try:
             for recipe, line in self._dispatcher.lines(work):
                 job.led(line)
