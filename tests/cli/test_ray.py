@@ -1,4 +1,4 @@
-"""`--engine ray`: actors of a cluster give what one process gives, whatever dies, comes and goes."""
+"""`--engine ray`: a cluster gives what one process gives, whatever dies, comes and goes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine_toys import files_in, lines_in, stubbed
 
 pytest.importorskip("ray")
 
-from ray.cluster_utils import Cluster  # noqa: E402
+from ray.cluster_utils import Cluster
 
 COUNT = 24
 
@@ -124,9 +124,7 @@ def test_a_machine_of_another_version_is_refused(cluster, folder):
     info = folder / "elsewhere" / "segkit-9.9.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: segkit\nVersion: 9.9\n")
-    node = cluster.add_node(
-        num_cpus=1, num_gpus=1, env_vars={"PYTHONPATH": str(info.parent)}
-    )
+    node = cluster.add_node(num_cpus=1, num_gpus=1, env_vars={"PYTHONPATH": str(info.parent)})
     cluster.wait_for_nodes()
     words = stubbed(folder, folder / "other", *on(cluster), "--ray.gpus", "1")
     try:

@@ -20,7 +20,7 @@ from segkit.values.files import SCRAP
 NOT_COMPARED = ("segkit-run.jsonl", "report.html", "recipe.toml")
 """Notes of the way, times, and where segkit lies."""
 
-TIMES = ("seconds", "images_per_second")
+TIMES = ("seconds", "images_per_second", "workers")
 
 
 def started(words: list[str]) -> subprocess.Popen[str]:

@@ -89,6 +89,17 @@ def segkit_image_failed(name: str, recipe: str, error: str) -> None:
 
 
 @hookspec
+def segkit_worker_changed(
+    worker: int, host: str, images: int, deaths: int, busy_seconds: float
+) -> None:
+    """Called when a worker is ready, has done some images or has died, with what it did so far.
+
+    Of engines that have workers (`--engine workers` and `ray`). `worker`: its number from 1, which
+    whoever takes its place has too.
+    """
+
+
+@hookspec
 def segkit_before_run(recipes: Sequence[str], images: int, done: int) -> None:
     """Called once when all steps are open: the recipes' names, images in all, already done.
 

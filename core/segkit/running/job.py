@@ -89,7 +89,7 @@ class Job:
         Images come as the data set has them, then others by name. Raises `OSError`.
         """
         ranks = {name: rank for rank, name in enumerate(names_of(self.dataset))}
-        results = {}
+        results: dict[str, Lines] = {}
         for recipe in self.plans:
             lines = read_results(self.folder(recipe) / "results.jsonl").lines
             names = sorted(lines, key=lambda name: (ranks.get(name, len(ranks)), name))

@@ -142,7 +142,7 @@ def is_empty(directory: Path) -> bool:
 
 def is_run(directory: Path) -> bool:
     """Whether a folder is a run's: one recipe's, or one of several recipes' folders."""
-    if Ledger.read(directory) is not None:
+    if isinstance(next(_objects(directory / LEDGER), {}).get(KEY), int):
         return True
     return bool(older_files(directory) or older_recipes(directory))
 

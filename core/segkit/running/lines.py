@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -190,7 +191,7 @@ class Totals:
         """The names of the images that did not fail."""
         self.images = 0
         self.failed = 0
-        self.counts: dict[str, dict[str, float]] = {}
+        self._counts: dict[str, _Sums] = {}
         self.seconds: dict[str, float] = {}
 
     def add(self, line: Mapping[str, Any]) -> None:
@@ -199,17 +200,23 @@ class Totals:
         self.failed += line["status"] != "ok"
         self.finished += [line["name"]] if line["status"] == "ok" else []
         for metric, counts in line["counts"].items():
-            _add(self.counts.setdefault(metric, {}), counts)
+            self._counts.setdefault(metric, _Sums()).add(counts)
         _add(self.seconds, line["seconds"])
         self.findings.add(self.plan, line)
+
+    def order(self, ranks: Mapping[str, int]) -> None:
+        """Have images in this order, whatever that was in which they were done."""
+        for names in (self.finished, *self.findings.lists):
+            names.sort(key=ranks.__getitem__)
 
     def summary(self, faults: list[SegkitError]) -> Summary:
         """What summary.json holds; what a metric does wrong is left out, and goes to `faults`."""
         scores: Scores = {}
         figures: dict[str, dict[str, Any]] = {}
         details = {}
+        all_counts = {name: sums.totals for name, sums in self._counts.items()}
         for metric in self.plan.metrics:
-            counts = self.counts.get(metric.name)
+            counts = all_counts.get(metric.name)
             if counts:
                 with _collected(faults):
                     own = scores_of(metric, counts)
@@ -228,7 +235,7 @@ class Totals:
             "notes": self.findings.notes(self.plan, self.classes, self.sought, foreign),
             "scores": without_foreign(scores, foreign),
             "figures": figures,
-            "details": {**details, "counts": self.counts},
+            "details": {**details, "counts": all_counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),
             "classes": {str(i): name for i, name in self.classes.items()},
@@ -315,3 +322,35 @@ def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
     """Add figures key by key."""
     for key, value in more.items():
         total[key] = total.get(key, 0) + value
+
+
+class _Sums:
+    """Sums of counts by key, the same whatever the order in which they come.
+
+    What rounding leaves out is kept beside each sum, as exactly as floats can say it (Shewchuk,
+    "Adaptive precision floating-point arithmetic", 1997; Python's `math.fsum` does so at once).
+    """
+
+    def __init__(self) -> None:
+        self._partials: dict[str, list[float]] = {}
+
+    def add(self, counts: Mapping[str, float]) -> None:
+        """Add figures key by key."""
+        for key, value in counts.items():
+            partials = self._partials.setdefault(key, [])
+            kept = 0
+            for other in partials:
+                large, small = (value, other) if abs(value) >= abs(other) else (other, value)
+                value = large + small
+                if rest := small - (value - large):
+                    partials[kept] = rest
+                    kept += 1
+            partials[kept:] = [value]
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """The sums; whole numbers stay whole."""
+        return {
+            key: sum(some) if all(isinstance(v, int) for v in some) else math.fsum(some)
+            for key, some in self._partials.items()
+        }

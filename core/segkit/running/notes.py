@@ -53,6 +53,11 @@ class Findings:
     """How many masks were judged too weak."""
 
     @property
+    def lists(self) -> tuple[list[str], ...]:
+        """Those of images, each in the order in which they were done."""
+        return self.empty, self.people, self.several
+
+    @property
     def doubtful(self) -> list[str]:
         """The images that a judge doubts, the most doubtful first."""
         doubted = [name for name, quality in self.quality.items() if quality < DOUBTFUL]

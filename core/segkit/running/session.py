@@ -104,6 +104,9 @@ class Session:
                     pace.add()
                 self.keeper.close()
                 speed = pace.told(there.workers)
+            ranks = {name: rank for rank, name in enumerate(self.images.names)}
+            for total in self.totals.values():
+                total.order(ranks)
             summaries = end(self.records, self.totals, speed)
         except BaseException as error:
             closed(self.keeper)

@@ -115,13 +115,14 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
     where the file is there and cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        file = path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError:
         return
-    for row in text.split("\n"):
-        try:
-            value = json.loads(row)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            yield value
+    with file:
+        for row in file:
+            try:
+                value = json.loads(row)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                yield value

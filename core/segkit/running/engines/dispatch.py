@@ -72,7 +72,15 @@ class Seat:
 class Dispatcher:
     """Workers of one pool at one parcel. `same`: what each of them has to have alike."""
 
-    def __init__(self, pool: Pool, parcel: Parcel, same: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        parcel: Parcel,
+        same: Mapping[str, str],
+        changed: Callable[[Seat], None] = lambda seat: None,
+    ) -> None:
+        """`changed` is told of each worker that is ready, has done a chunk or has died."""
+        self._changed = changed
         self._pool = pool
         self._parcel = parcel
         self._same = same
@@ -151,6 +159,7 @@ class Dispatcher:
                 self._check(event.told["same"], self._same, seat)
                 seat.state, seat.since = "ready", time.monotonic()
                 self._start_deaths = 0
+                self._changed(seat)
             elif isinstance(event, Died):
                 self._buried(event, seat)
         if any(seat.state in ("alive", "ready") for seat in self.seats):
@@ -182,6 +191,7 @@ class Dispatcher:
                     f"ready ({event.why}); try fewer of them, or --engine local"
                 )
         seat.state = "gone"
+        self._changed(seat)
 
     def _seat(self, worker: int) -> Seat:
         return next(seat for seat in self.seats if seat.worker == worker)
@@ -204,6 +214,7 @@ class Dispatcher:
             seat.flight.popleft()
             seat.images += len(chunk.items)
             seat.busy += event.busy
+            self._changed(seat)
             work.end(chunk)
 
     def _mourned(self, event: Died, work: Work) -> Iterator[tuple[str, Line]]:
@@ -222,18 +233,21 @@ class Work:
         self,
         items: Iterator[Item],
         total: int,
-        size: int,
+        sizes: tuple[int, int],
         begin: Callable[[Chunk], Chunk],
         lost: Callable[[str, str, str], Line],
     ) -> None:
-        """`items`: the images, `total` of them; `size`: of a chunk, at most.
+        """`items`: the images, `total` of them; `sizes`: of a chunk, at most and at least.
+
+        All but the last chunk are a multiple of the least, which is what steps work on together:
+        what networks make of an image differs in its last digits with its company.
 
         `begin` is told of each chunk before a worker has it, and may change it; `lost` makes the
         line of a recipe and an image that fails with a sentence.
         """
         self._items = items
         self._untouched = total
-        self._size = size
+        self._most, self._least = sizes
         self._begin = begin
         self._lost = lost
         self._back: deque[tuple[Item, ...]] = deque()
@@ -255,8 +269,9 @@ class Work:
         if self._back:
             items = self._back.popleft()
         elif self._untouched:
-            size = min(self._size, -(-self._untouched // (AHEAD * 2 * workers)))
-            items = tuple(islice(self._items, size))
+            share = self._untouched // (AHEAD * 2 * workers)
+            size = min(self._most, share) // self._least * self._least
+            items = tuple(islice(self._items, max(size, self._least)))
             self._untouched -= len(items)
         else:
             return None

@@ -10,9 +10,9 @@ from typing import Any
 
 from segkit.plugins.contract import names_of
 from segkit.plugins.observers import Observers
-from segkit.running.engines.dispatch import Dispatcher, Work
+from segkit.running.engines.dispatch import Dispatcher, Seat, Work
 from segkit.running.engines.parcel import Chunk, Item, packed, sameness
-from segkit.running.engines.pool import Pool, Refusal
+from segkit.running.engines.pool import Pool, RefusalError
 from segkit.running.job import Job, Skip
 from segkit.running.lines import Line
 from segkit.running.options import RunOptions
@@ -34,7 +34,18 @@ class Dispatched:
     def opened(self, job: Job, options: RunOptions, observers: Observers) -> Iterator[_There]:
         """Have workers open the steps; from then on, they come and go as the pool has it."""
         parcel, same = packed(job, options), sameness(job, options)
-        dispatcher = Dispatcher(self._pool(), parcel, same)
+
+        def changed(seat: Seat) -> None:
+            observers.tell(
+                "segkit_worker_changed",
+                worker=seat.number,
+                host=seat.host,
+                images=seat.images,
+                deaths=seat.deaths,
+                busy_seconds=seat.busy,
+            )
+
+        dispatcher = Dispatcher(self._pool(), parcel, same, changed)
         well = False
         try:
             yield _There(job, dispatcher, observers, self._chunk)
@@ -46,12 +57,11 @@ class Dispatched:
 class _There:
     """A job whose steps workers have opened."""
 
-    def __init__(
-        self, job: Job, dispatcher: Dispatcher, observers: Observers, chunk: int
-    ) -> None:
+    def __init__(self, job: Job, dispatcher: Dispatcher, observers: Observers, chunk: int) -> None:
         told = dispatcher.until_ready()
         self.classes: Mapping[int, str] = told["classes"]
         self.vocabulary: Sequence[str] = told["vocabulary"]
+        self._together: int = told["chunk"]
         self._job = job
         self._dispatcher = dispatcher
         self._observers = observers
@@ -85,11 +95,12 @@ class _There:
             return replace(chunk, leads=True)
 
         left = sum(any(name not in done[r] for r in recipes) for name in names)
-        work = Work(items(), left, self._chunk, begin, write.lost)
+        sizes = self._chunk, min(self._chunk, self._together)
+        work = Work(items(), left, sizes, begin, write.lost)
         try:
             for recipe, line in self._dispatcher.lines(work):
                 job.led(line)
                 yield recipe, write.sourced(recipe, line)
-        except Refusal as why:
+        except RefusalError as why:
             with write.kept(why.recipe):
                 raise OSError(why.disk, os.strerror(why.disk)) from None

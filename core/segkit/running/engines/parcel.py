@@ -105,9 +105,7 @@ def _files(plugins: Mapping[str, bytes]) -> list[Path]:
 
 
 def _text(plan: Plan, options: RunOptions) -> str:
-    content = written_out(
-        plan, catalog=options.catalog, seed=options.seed, classes=options.classes
-    )
+    content = written_out(plan, catalog=options.catalog, seed=options.seed, classes=options.classes)
     return to_toml(content)
 
 

@@ -12,7 +12,7 @@ from segkit.running.engines.parcel import Chunk, Parcel
 from segkit.running.lines import Line
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Why a worker cannot work for a run, which ends with it. Can be pickled."""
 
     def __init__(self, kind: str, text: str, recipe: str = "", disk: int = 0) -> None:
@@ -21,7 +21,7 @@ class Refusal(Exception):
         self.kind, self.text, self.recipe, self.disk = kind, text, recipe, disk
 
     @classmethod
-    def of(cls, error: SegkitError) -> Refusal:
+    def of(cls, error: SegkitError) -> RefusalError:
         """That of an error which is a sentence."""
         return cls(type(error).__name__, str(error))
 
@@ -30,7 +30,7 @@ class Refusal(Exception):
         """The error as it was raised, where its class takes a text alone; else as a sentence."""
         known = getattr(segkit.errors, self.kind, SegkitError)
         if known in (segkit.errors.UsageError, segkit.errors.PlanError, segkit.errors.PluginError):
-            return known(self.text)  # type: ignore[no-any-return]
+            return known(self.text)
         return SegkitError(self.text)
 
 
@@ -69,7 +69,7 @@ class Refused:
     """A worker cannot work for this run."""
 
     worker: int
-    why: Refusal
+    why: RefusalError
 
 
 @dataclass(frozen=True)

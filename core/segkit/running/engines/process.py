@@ -12,7 +12,7 @@ import time
 from typing import IO, Any
 
 from segkit.running.engines.parcel import Chunk, Parcel
-from segkit.running.engines.pool import Refusal
+from segkit.running.engines.pool import RefusalError
 from segkit.running.engines.worker import Worker, introduced
 
 
@@ -33,7 +33,7 @@ def main() -> None:
                 _say(out, "ready", worker.open(message))
             else:
                 _work(out, worker, message)
-    except Refusal as why:
+    except RefusalError as why:
         _say(out, "refused", why)
     worker.close()
     out.close()

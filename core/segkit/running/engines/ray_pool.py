@@ -20,7 +20,7 @@ from typing import Any
 from segkit.errors import MissingExtraError, SegkitError, UsageError, error_line
 from segkit.running.engines.dispatched import TOGETHER, Dispatched
 from segkit.running.engines.parcel import Chunk, Parcel
-from segkit.running.engines.pool import Died, Event, Hello, Made, Ready, Refusal, Refused
+from segkit.running.engines.pool import Died, Event, Hello, Made, Ready, RefusalError, Refused
 from segkit.running.engines.worker import Worker, introduced, timed
 
 LOOK = 1.0
@@ -58,18 +58,18 @@ class Actor:
         """See `worker.introduced`."""
         return introduced()
 
-    def open(self, parcel: Parcel) -> dict[str, Any] | Refusal:
+    def open(self, parcel: Parcel) -> dict[str, Any] | RefusalError:
         """See `Worker.open`."""
         try:
             return self._worker.open(parcel)
-        except Refusal as why:
+        except RefusalError as why:
             return why
 
-    def work(self, chunk: Chunk) -> tuple[Any, ...] | Refusal:
+    def work(self, chunk: Chunk) -> tuple[Any, ...] | RefusalError:
         """The lines of a chunk, the seconds that they took, and what there was to warn of."""
         try:
             lines, busy = timed(self._worker.work(chunk))
-        except Refusal as why:
+        except RefusalError as why:
             return why
         return lines, busy, self._worker.heard()
 
@@ -157,11 +157,13 @@ class RayPool:
         try:
             told = self._ray.get(ref)
         except self._ray.exceptions.RayTaskError as error:
-            return Refused(worker, Refusal.of(SegkitError(f"a worker failed: {error_line(error)}")))
+            return Refused(
+                worker, RefusalError.of(SegkitError(f"a worker failed: {error_line(error)}"))
+            )
         except self._ray.exceptions.RayError as error:
             self.kill(worker)
             return Died(worker, death_words(str(error)))
-        if isinstance(told, Refusal):
+        if isinstance(told, RefusalError):
             return Refused(worker, told)
         if what == "hello":
             return Hello(worker, told)
@@ -191,7 +193,7 @@ def connect(address: str) -> None:
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     where = "auto" if address == "auto" else address
     try:
         with _signals_kept():

@@ -20,7 +20,7 @@ from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset
 from segkit.running.engines.local import Local, Opened
 from segkit.running.engines.parcel import Chunk, Item, Parcel, sameness, unpacked
-from segkit.running.engines.pool import Refusal
+from segkit.running.engines.pool import RefusalError
 from segkit.running.folder import UNWRITABLE
 from segkit.running.ledger import LEDGER
 from segkit.running.lines import Line, line_of
@@ -36,7 +36,7 @@ def introduced() -> dict[str, Any]:
 
 
 class Worker:
-    """Works for one driver. What it raises is a `Refusal`: the run cannot go on with it."""
+    """Works for one driver. What it raises is a `RefusalError`: the run cannot go on with it."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -60,18 +60,20 @@ class Worker:
             opening = Local().opened(job, options, Observers())
             self._opened = self._stack.enter_context(opening)
         except SegkitError as error:
-            raise Refusal.of(error) from None
+            raise RefusalError.of(error) from None
         except Exception as error:
-            raise Refusal.of(SegkitError(f"{_here()} could not begin: {error_line(error)}")) from error
+            raise RefusalError.of(
+                SegkitError(f"{_here()} could not begin: {error_line(error)}")
+            ) from error
         return {
             "classes": dict(self._opened.classes),
             "vocabulary": list(self._opened.vocabulary),
+            "chunk": self._opened.chunk,
             "same": same,
         }
 
     def work(self, chunk: Chunk) -> Iterator[tuple[str, Line]]:
         """Each line of a chunk with its recipe, as they are finished, their files written."""
-        recipe = ""
         job = self._opened.job
         self._look(job.folder(name) for name in job.plans)
         places = [self._place(item) for item in chunk.items]
@@ -81,15 +83,14 @@ class Worker:
         self._hashes = {}
         done = {r: {i.name for i in chunk.items if r not in i.recipes} for r in job.plans}
         try:
-            for recipe, line in self._opened.turned_to(part).lines(names, done, self._write):
-                yield recipe, line
-        except Refusal:
+            yield from self._opened.turned_to(part).lines(names, done, self._write)
+        except RefusalError:
             raise
         except SegkitError as error:
-            raise Refusal.of(error) from None
+            raise RefusalError.of(error) from None
         except Exception as error:
             text = f"{_here()} could not go on: {error_line(error)}"
-            raise Refusal.of(SegkitError(text)) from error
+            raise RefusalError.of(SegkitError(text)) from error
 
     def close(self) -> None:
         """Close the steps."""
@@ -123,7 +124,7 @@ class Worker:
                     f"{_here()} does not see the run's folder {folder}; choose one by -o that all "
                     "machines share"
                 )
-                raise Refusal.of(UsageError(text))
+                raise RefusalError.of(UsageError(text))
         self._looked = True
 
     def _place(self, item: Item) -> int | None:
@@ -143,7 +144,7 @@ class Worker:
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
-            raise Refusal("", str(error), recipe, error.errno or 0) from None
+            raise RefusalError("", str(error), recipe, error.errno or 0) from None
         source = None
         if not self._files[name]:
             source = self._hashes.get(name) or digest(outcome.image, outcome.truth)
