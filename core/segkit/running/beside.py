@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from segkit.running.batches import SHARE
 from segkit.running.calling import waiting_bytes
 from segkit.running.lines import Line
-from segkit.running.walk import SHARE, Outcome
+from segkit.running.walk import Outcome
 
 Finished: TypeAlias = "tuple[str, Line]"
 """A recipe and an image's line."""
