@@ -117,7 +117,7 @@ class Merge:
             self._keep(record, lot)
         except OSError as error:
             raise disk_error(error, directory, record.kept) from error
-        return end({"run": record}, {"run": self.totals})["run"]
+        return end({"run": record}, {"run": self.totals}, {})["run"]
 
     def _find(self) -> None:
         """Where the line of each image is: of several the first that finished it."""

@@ -68,7 +68,7 @@ class Worker:
         return {
             "classes": dict(self._opened.classes),
             "vocabulary": list(self._opened.vocabulary),
-            "chunk": self._opened.chunk,
+            "chunk": self._opened.batches.images,
             "same": same,
         }
 
