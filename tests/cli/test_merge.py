@@ -106,6 +106,12 @@ def test_a_sweep_and_a_diagnosis(segkit, tmp_path):
                 json.loads((tmp_path / d / file).read_text()) for d in ("merged", "whole")
             )
             assert timeless(ours) == timeless(theirs)
+        (tmp_path / "s1/leaderboard.json").unlink()  # cut off as it ended
+        assert segkit("merge", "s1", "s2", "-o", "merged", "--overwrite", "--quiet").code == 0
+        assert (tmp_path / "merged/leaderboard.csv").is_file()
+        (tmp_path / "s2/leaderboard.json").unlink()
+        done = segkit("merge", "s1", "s2", "-o", "more")
+        assert done.err.startswith("Error: none of the sweeps has finished, such as 's1'; go on")
         assert segkit("sweep", *flags, "-o", "merged", "--resume").code == 0
         for name in ("whole", "s1", "s2", "merged"):
             shutil.rmtree(tmp_path / name)

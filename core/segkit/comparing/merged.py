@@ -59,14 +59,21 @@ def merge_shards(
 def _recipes(directory: Path) -> list[str]:
     """The recipes that have folders of their own in a folder, in the order of its leaderboard."""
     ledger = Ledger.read(directory) if directory.is_dir() else None
-    if ledger is None or not ledger.recipes:
+    if ledger is None:
         return []
+    plain = {name for name in ledger.recipes if Path(name).name == name}
+    board = _board(directory)
+    rows = [row.recipe for row in board.rows if row.recipe in plain] if board else []
+    return [*rows, *sorted(plain - {*rows})]
+
+
+def _board(directory: Path) -> LeaderboardFile | None:
+    """The leaderboard of a folder; None where it is missing or makes no sense."""
     try:
         text = (directory / "leaderboard.json").read_text(encoding="utf-8")
-        rows = [row.recipe for row in LeaderboardFile.model_validate(json.loads(text)).rows]
+        return LeaderboardFile.model_validate(json.loads(text))
     except (OSError, ValueError, RecursionError):
-        rows = []
-    return [*rows, *sorted(ledger.recipes - {*rows})]
+        return None
 
 
 def _merge_sweeps(
@@ -96,12 +103,18 @@ def _merge_sweeps(
         name: Merge([Source(path / "recipes" / name) for path in directories], catalog)
         for name in names
     }
+    before = next((board for path in directories if (board := _board(path))), None)
+    if before is None:
+        raise UsageError(
+            f"none of the sweeps has finished, such as '{first}'; go on with them by segkit sweep "
+            "--resume"
+        )
     diagnosed = all((path / "diagnosis.json").is_file() for path in directories)
     files = (*FILES, *["diagnosis.json"] * diagnosed, "report.html")
     with made_beside(output, directories, overwrite=overwrite) as scratch:
         prepare(scratch, files=files, recipes=names)
         summaries = {n: merge.into(scratch / "recipes" / n) for n, merge in merges.items()}
-        _compare(merges, first, scratch, diagnosed=diagnosed)
+        _compare(merges, before, scratch, diagnosed=diagnosed)
         notes = [
             note
             for name, merge in merges.items()
@@ -110,10 +123,10 @@ def _merge_sweeps(
     return _told([*merges.values()], summaries, notes, scratch, output)
 
 
-def _compare(merges: dict[str, Merge], first: Path, directory: Path, *, diagnosed: bool) -> None:
-    """Write the leaderboard, and the diagnosis."""
-    text = (first / "leaderboard.json").read_text(encoding="utf-8")
-    before = LeaderboardFile.model_validate(json.loads(text))
+def _compare(
+    merges: dict[str, Merge], before: LeaderboardFile, directory: Path, *, diagnosed: bool
+) -> None:
+    """Write the leaderboard, which shows what that of a shard does, and the diagnosis."""
     results = {n: read_results(directory / "recipes" / n / "results.jsonl").lines for n in merges}
     options = {r.recipe: {k: str(v) for k, v in r.options.items()} for r in before.rows}
     board = make_leaderboard(
