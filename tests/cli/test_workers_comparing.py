@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 from engine_toys import files_in, lines_in
 
-DATA = ("--dataset", "shapes", "--shapes.count", "12", "--shapes.size", "64", "--quiet")
+DATA = (
+    "--dataset",
+    "shapes",
+    "--shapes.count",
+    "8",
+    "--shapes.size",
+    "64",
+    "--metric",
+    "iou",
+    "--quiet",
+)
 HEAT = ("--gradcam.model", "shapes", "--gradcam.size", "64", "--prompt", "maxmin,topk")
 
 CASES = {
