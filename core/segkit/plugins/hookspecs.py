@@ -3,8 +3,7 @@
 A registration hook returns classes and does no work. A watching hook (group `segkit.observer`,
 or a file given by `--plugin`) gets what happens and returns nothing. Both name only the arguments
 that they want, as pluggy allows. Watching hooks are called one at a time, but from several threads:
-files are written beside the next images' work, so what is told of one image can come amid
-another's.
+files are written beside the next images' work, so what is told of one can come amid another's.
 """
 
 from __future__ import annotations
