@@ -9,12 +9,8 @@ import pytest
 
 from segkit import Catalog, Image, SegkitWarning
 from segkit.running.recipe import make_step
-from segkit_plugins.segmenter.sam.everything import (
-    SamEverything,
-    boxes_of,
-    suppress,
-    without_specks,
-)
+from segkit_plugins.segmenter.sam.candidates import boxes_of
+from segkit_plugins.segmenter.sam.everything import SamEverything, suppress, without_specks
 
 CATALOG = Catalog(third_party=False)
 LOOSE = {"points_per_side": 8, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}

@@ -106,7 +106,7 @@ class Frame:
         again to the image. Both steps are linear and go row by row and column by column, so two
         small matrices do the same to the last bit of rounding, without the large masks.
         """
-        down, across = (m.to(low.device) for m in self._matrices)
+        down, across = (m.to(low.device) for m in self.matrices)
         return down @ (low @ across)
 
     def masks(self, low: Tensor, threshold: float = 0.0) -> Tensor:
@@ -118,8 +118,8 @@ class Frame:
         return torch.cat([self.logits(part) > threshold for part in torch.split(low, few)])
 
     @cached_property
-    def _matrices(self) -> tuple[Tensor, Tensor]:
-        """(H, h) and (w, W)."""
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """(H, h) and (w, W): what enlarges logits from the left and from the right."""
         import torch
         import torch.nn.functional as F
 
