@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SLACK = 0.05
-"""How much a mask's stability at low resolution may fall short before it is measured in full."""
+"""How much a mask's stability at low resolution may fall short before it is measured in full.
+
+For a mask of n pixels there, 1 / √n where that is less: it is the border that is rounded. On
+SLACK_NOTE
+"""
 
 NEAR = 20.0
 """Boxes that end this near to a crop's border, in pixels, show objects that it cuts."""
 
 LARGEST = 6e4
 """Logits are kept in half precision, whose largest number is a little more."""
+
+SAMPLES = 32
+"""Pixels that are looked at along the shorter side of a mask, to know the least that its box holds."""
 
 Box = tuple[int, int, int, int]
 
@@ -67,41 +74,18 @@ class Axis:
         used = matrix.cpu().numpy() != 0
         self._first = used.argmax(axis=1)
         self._last = used.shape[1] - 1 - used[:, ::-1].argmax(axis=1)
-        low = np.arange(used.shape[1])
-        first, last = self._made_of(low - 1, low + 1)
-        self.dense = bool((first <= last).all())
-        """Whether each low row has a full one that is made of it and the two beside it alone."""
 
-    def outer(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+    def part(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first and last full row (2, n) in which low rows `first` … `last` (n,) have a part.
 
         Where there is none, the first comes after the last.
         """
-        return np.stack(
-            [
-                np.searchsorted(self._last, first),
-                np.searchsorted(self._first, last, side="right") - 1,
-            ]
-        )
-
-    def inner(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(2, n): a full row made of nothing but low row `first` and those beside it, the first
-        such row; and of `last`, the last."""
-        return self._made_of(first - 1, last + 1)
+        start = np.searchsorted(self._last, first)
+        return np.stack([start, np.searchsorted(self._first, last, side="right") - 1])
 
     def needed(self, first: int, last: int) -> tuple[int, int]:
         """The first low row that full rows `first` … `last` need, and the one after the last."""
         return int(self._first[first]), int(self._last[last]) + 1
-
-    def _made_of(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The first full row that needs no low row before `first`, the last that needs none after
-        `last`."""
-        return np.stack(
-            [
-                np.searchsorted(self._first, first),
-                np.searchsorted(self._last, last, side="right") - 1,
-            ]
-        )
 
 
 class Candidates:
@@ -112,8 +96,8 @@ class Candidates:
         self._down, self._across = (m.to(device) for m in frame.matrices)
         self._low: list[NDArray[np.float16]] = []
         self._corners: list[tuple[int, int]] = []  # first row and column of each in the logits
-        self._parts: list[NDArray[np.int64]] = []  # (4,) full pixels x0, y0, x1, y1 to look at
-        self._bounds: list[NDArray[np.int64]] = []  # (2, 4) outer and inner box
+        self._parts: list[NDArray[np.int64]] = []  # x0, y0, x1, y1 of full pixels to look at …
+        self._outer: list[NDArray[np.int64]] = []  # … and of those that can be positive
         self._scores: list[float] = []
 
     @cached_property
@@ -127,27 +111,27 @@ class Candidates:
         rows, columns = self.frame.covered
         inside = low[:, :rows, :columns]
         higher = _count(inside > limits.threshold + limits.offset)
-        wider = _count(inside > limits.threshold - limits.offset)
-        least = (limits.stability - SLACK) * wider.clamp(min=1)
+        wider = _count(inside > limits.threshold - limits.offset).clamp(min=1)
+        slack = wider.float().rsqrt().clamp(max=SLACK)
         # The last covered row is enlarged with the one beyond it.
         low = low[:, : rows + 1, : columns + 1]
         # A mask without a pixel is no mask, whatever the thresholds.
-        hopeful = (higher >= least) & (low.amax(dim=(1, 2)) > limits.threshold)
+        hopeful = higher >= (limits.stability - slack) * wider
+        hopeful &= low.amax(dim=(1, 2)) > limits.threshold
         low, quality = low[hopeful], quality[hopeful].cpu()
         if not len(low):
             return
         x, y = self._axes
         lines = low.amax(dim=1).cpu().numpy(), low.amax(dim=2).cpu().numpy()
-        parts = self._outer(*(line > limits.threshold - limits.offset for line in lines))
-        outer = self._outer(*(line > limits.threshold for line in lines))
-        bounds = np.stack([outer, self._inner(low, outer)], axis=1)
+        parts = self._reached(*(line > limits.threshold - limits.offset for line in lines))
+        outer = self._reached(*(line > limits.threshold for line in lines))
         halves = low.clamp(-LARGEST, LARGEST).half().cpu().numpy()
         for i in np.flatnonzero((parts[:, :2] <= parts[:, 2:]).all(axis=1)):
             (left, right), (top, bottom) = x.needed(*parts[i, ::2]), y.needed(*parts[i, 1::2])
             self._low.append(halves[i, top:bottom, left:right].copy())
             self._corners.append((top, left))
             self._parts.append(parts[i])
-            self._bounds.append(bounds[i])
+            self._outer.append(outer[i])
             self._scores.append(float(quality[i]))
 
     def best(self, crop: Box, whole: tuple[int, int]) -> Kept:
@@ -156,66 +140,69 @@ class Candidates:
         `crop` is the box of the crop, first and after the last x and y, in an image of (H, W).
         """
         kept = Kept([], np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
-        if not self._low:
-            return kept
-        scores, bounds = np.array(self._scores, np.float32), np.stack(self._bounds)
-        duplicate = np.zeros(len(scores), bool)
+        scores = np.array(self._scores, np.float32)
         places = []
         for place in np.argsort(-scores, kind="stable"):
-            mask = None if duplicate[place] else self._enlarged(place)
+            mask = None if self._is_duplicate(place, kept.boxes) else self._mask(place)
             if mask is None:
                 continue
             box = boxes_of(mask[None])
-            near = _overlap(kept.boxes, kept.boxes, box[0]) > self.limits.overlap
-            if near.any() or cut_off(box, crop, whole)[0]:
+            if _overlap(box[0], box[0], kept.boxes, self.limits.overlap):
+                continue
+            if cut_off(box, crop, whole)[0]:
                 continue
             kept.bits.append(np.packbits(mask))
             kept.boxes = np.concatenate([kept.boxes, box])
-            duplicate |= _overlap(bounds[:, 1], bounds[:, 0], box[0]) > self.limits.overlap
             places.append(place)
         kept.scores = scores[places]
         return kept
 
-    def _outer(
-        self, columns: NDArray[np.bool_], rows: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
+    def _reached(self, columns: NDArray[np.bool_], rows: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Boxes (n, 4) of the full pixels in which these low columns and rows have a part."""
         (x, y), (x0, x1, y0, y1) = self._axes, _ends(columns, rows)
-        return np.stack([*x.outer(x0, x1), *y.outer(y0, y1)])[[0, 2, 1, 3]].T
+        return np.stack([*x.part(x0, x1), *y.part(y0, y1)])[[0, 2, 1, 3]].T
 
-    def _inner(self, low: Tensor, outer: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Boxes (n, 4) that the full masks' boxes hold, of logits that are positive in `outer`.
+    def _is_duplicate(self, place: int, kept: NDArray[np.float32]) -> bool:
+        """Whether a candidate's box is sure to overlap too much with one of the boxes `kept`.
 
-        Where all nine places around one are positive, the full mask is positive in the middle.
-        Where there is no such place, the box is empty.
+        It lies in the outer box, and holds the box of those pixels that are looked at here.
         """
-        x, y = self._axes
-        nothing = outer[:, [0, 1, 0, 1]]
-        if not (x.dense and y.dense) or min(low.shape[1:]) < 3:
-            return nothing
-        positive = low > self.limits.threshold
-        core = positive[:, :-2] & positive[:, 1:-1] & positive[:, 2:]
-        core = (core[:, :, :-2] & core[:, :, 1:-1] & core[:, :, 2:]).cpu()
-        there = core.numpy()
-        x0, x1, y0, y1 = (1 + end for end in _ends(there.any(axis=1), there.any(axis=2)))
-        inner = np.stack([*x.inner(x0, x1), *y.inner(y0, y1)])[[0, 2, 1, 3]].T
-        return np.where(there.any(axis=(1, 2))[:, None], inner, nothing)
+        outer, most = self._outer[place], self.limits.overlap
+        # The IoU of two boxes is at most the share of one that the other covers.
+        kept = kept[_common(outer, kept) > most * _area(kept)]
+        if not len(kept):
+            return False
+        corner, size = self._parts[place][:2], np.ptp(self._parts[place].reshape(2, 2), axis=0)
+        step = max(1, int(size.min()) // SAMPLES)
+        positive = self._enlarged(place, step) > self.limits.threshold
+        if not positive.any():
+            return False
+        inner = boxes_of(positive[None])[0] * step + np.tile(corner, 2)
+        return _overlap(inner, outer, kept, most)
 
-    def _enlarged(self, place: int) -> NDArray[np.bool_] | None:
-        """The mask (H, W) of one candidate, if it is stable and has a pixel."""
+    def _enlarged(self, place: int, step: int = 1) -> NDArray[np.float32]:
+        """Logits of one candidate at every `step`th row and column of its part."""
         import torch
 
-        limits, mask = self.limits, np.zeros(self.frame.size, bool)
         x0, y0, x1, y1 = self._parts[place] + [0, 0, 1, 1]
         low = torch.from_numpy(self._low[place]).to(self._down.device).float()
         (top, left), (height, width) = self._corners[place], low.shape
-        down = self._down[y0:y1, top : top + height]
-        across = self._across[left : left + width, x0:x1]
-        full = (down @ (low @ across)).cpu().numpy()
+        down = self._down[y0:y1:step, top : top + height]
+        across = self._across[left : left + width, x0:x1:step]
+        full: NDArray[np.float32] = (down @ (low @ across)).cpu().numpy()
+        return full
+
+    def _mask(self, place: int) -> NDArray[np.bool_] | None:
+        """The mask (H, W) of one candidate, if it is stable and has a pixel."""
+        limits, full = self.limits, self._enlarged(place)
         higher = np.count_nonzero(full > limits.threshold + limits.offset)
         wider = np.count_nonzero(full > limits.threshold - limits.offset)
+        if higher < limits.stability * max(1, wider):
+            return None
+        mask = np.zeros(self.frame.size, bool)
+        x0, y0, x1, y1 = self._parts[place] + [0, 0, 1, 1]
         mask[y0:y1, x0:x1] = full > limits.threshold
-        return mask if higher >= limits.stability * max(1, wider) and mask.any() else None
+        return mask if mask.any() else None
 
 
 def _count(masks: Tensor) -> Tensor:
@@ -234,14 +221,23 @@ def _ends(columns: NDArray[np.bool_], rows: NDArray[np.bool_]) -> list[NDArray[n
     return ends
 
 
+def _area(boxes: NDArray[Any]) -> Any:
+    """The areas of boxes (…, 4), from the first pixel to the last."""
+    return (boxes[..., 2:] - boxes[..., :2]).prod(axis=-1)
+
+
+def _common(box: NDArray[Any], boxes: NDArray[Any]) -> Any:
+    """What a box (4,) has in common with boxes (n, 4): areas (n,)."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    return sides.clip(min=0).prod(axis=1)
+
+
 def _overlap(
-    inner: NDArray[np.generic], outer: NDArray[np.generic], box: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """The least IoU (n,) of `box` (4,) with boxes that hold `inner` and lie in `outer` (n, 4)."""
-    sides = np.minimum(inner[:, 2:], box[2:]) - np.maximum(inner[:, :2], box[:2])
-    common = sides.clip(min=0).prod(axis=1).astype(np.float64)
-    areas = (outer[:, 2:] - outer[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
-    return np.asarray(common / (areas - common).clip(min=1e-9), np.float64)
+    inner: NDArray[Any], outer: NDArray[Any], boxes: NDArray[np.float32], least: float
+) -> bool:
+    """Whether a box that holds `inner` and lies in `outer` has a higher IoU with one of `boxes`."""
+    common = _common(inner, boxes)
+    return bool((common > least * (_area(outer) + _area(boxes) - common)).any())
 
 
 def boxes_of(masks: NDArray[np.bool_]) -> NDArray[np.float32]:

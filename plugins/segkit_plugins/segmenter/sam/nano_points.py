@@ -190,9 +190,8 @@ class PointDecoder:
         x = places @ first.weight.permute(0, 2, 3, 1).flatten(1)  # (B, L, 2·2·16)
         x = x.view(count, *seen.quarter.shape).add_(seen.quarter)
         x = F.gelu(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-        x = x.view(count, rows, columns, 2, 2, -1).permute(0, 5, 1, 3, 2, 4)
-        x = x.reshape(count, -1, rows * 2, columns * 2)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.view(count, rows, columns, 2, 2, -1).transpose(2, 3)
+        x = x.reshape(count, rows * 2, columns * 2, -1).permute(0, 3, 1, 2)  # channels last
         x = self.decoder.refine(x).add_(x).permute(0, 2, 3, 1).flatten(1, 2)
         x = x @ second.weight.permute(0, 2, 3, 1).flatten(1)  # (B, 4·L, 2·2·8)
         x = F.gelu(x.view(count, *seen.half.shape).add_(seen.half))
