@@ -21,11 +21,11 @@ from segkit_plugins.segmenter._prompted import Frame
 if TYPE_CHECKING:
     from torch import Tensor
 
-SLACK = 0.05
-"""How much a mask's stability at low resolution may fall short before it is measured in full.
+SLACK = 1.0
+"""How much a mask's stability may grow in full, times the root of its pixels at low resolution.
 
-For a mask of n pixels there, 1 / √n where that is less: it is the border that is rounded. On
-SLACK_NOTE
+Masks that would need more are not enlarged. It is the border that is rounded: on 14 photos of VOC's
+train split, at 100 points each, none of `nano`'s 1,474 masks grew by more than 0.94.
 """
 
 NEAR = 20.0
@@ -35,7 +35,7 @@ LARGEST = 6e4
 """Logits are kept in half precision, whose largest number is a little more."""
 
 SAMPLES = 32
-"""Pixels that are looked at along the shorter side of a mask, to know the least that its box holds."""
+"""Pixels along a mask's shorter side that are looked at, to know what its box holds at least."""
 
 Box = tuple[int, int, int, int]
 
@@ -112,7 +112,7 @@ class Candidates:
         inside = low[:, :rows, :columns]
         higher = _count(inside > limits.threshold + limits.offset)
         wider = _count(inside > limits.threshold - limits.offset).clamp(min=1)
-        slack = wider.float().rsqrt().clamp(max=SLACK)
+        slack = SLACK * wider.float().rsqrt()
         # The last covered row is enlarged with the one beyond it.
         low = low[:, : rows + 1, : columns + 1]
         # A mask without a pixel is no mask, whatever the thresholds.
@@ -197,7 +197,7 @@ class Candidates:
         limits, full = self.limits, self._enlarged(place)
         higher = np.count_nonzero(full > limits.threshold + limits.offset)
         wider = np.count_nonzero(full > limits.threshold - limits.offset)
-        if higher < limits.stability * max(1, wider):
+        if higher < limits.stability * wider:
             return None
         mask = np.zeros(self.frame.size, bool)
         x0, y0, x1, y1 = self._parts[place] + [0, 0, 1, 1]
@@ -242,7 +242,7 @@ def _overlap(
 
 def boxes_of(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(n, 4) first and last x and y of masks (n, H, W) that are not empty."""
-    x0, x1, y0, y1 = _ends(masks.any(axis=1), masks.any(axis=2))
+    x0, x1, y0, y1 = _ends(np.asarray(masks.any(axis=1)), np.asarray(masks.any(axis=2)))
     return np.stack([x0, y0, x1, y1], axis=1).astype(np.float32)
 
 

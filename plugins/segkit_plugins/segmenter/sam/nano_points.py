@@ -133,8 +133,11 @@ class PointDecoder:
         quarter = quarter + first.bias.reshape(1, -1, 1, 1)
         half = half + second.bias.reshape(1, -1, 1, 1)
         position = self.encoder.get_dense_pe()
-        flat = (x[0].flatten(1).T.contiguous() for x in (places, unit, position))
-        return Seen(*flat, folded(quarter[0], 2), folded(half[0], 2))
+        return Seen(
+            *(x[0].flatten(1).T.contiguous() for x in (places, unit, position)),
+            quarter=folded(quarter[0], 2),
+            half=folded(half[0], 2),
+        )
 
     def ask(
         self, points: tuple[Tensor, Tensor], boxes: None = None, masks: None = None
@@ -151,9 +154,7 @@ class PointDecoder:
         rows, columns = encoder.image_embedding_size
         xy = (at[:, 0] + 0.5) * columns / size[1]
         heat = [
-            (-((torch.arange(n, device=at.device) + 0.5 - xy[:, i : i + 1]) ** 2)).div(
-                2 * SIGMA**2
-            )
+            (-((torch.arange(n, device=at.device) + 0.5 - xy[:, i : i + 1]) ** 2)).div(2 * SIGMA**2)
             for i, n in ((0, columns), (1, rows))
         ]
         clicks = (heat[1][:, :, None] + heat[0][:, None, :]).exp()
