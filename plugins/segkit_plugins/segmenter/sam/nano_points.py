@@ -133,11 +133,8 @@ class PointDecoder:
         quarter = quarter + first.bias.reshape(1, -1, 1, 1)
         half = half + second.bias.reshape(1, -1, 1, 1)
         position = self.encoder.get_dense_pe()
-        return Seen(
-            *(x[0].flatten(1).T.contiguous() for x in (places, unit, position)),
-            quarter=folded(quarter[0], 2),
-            half=folded(half[0], 2),
-        )
+        places, unit, position = (x[0].flatten(1).T.contiguous() for x in (places, unit, position))
+        return Seen(places, unit, position, folded(quarter[0], 2), folded(half[0], 2))
 
     def ask(
         self, points: tuple[Tensor, Tensor], boxes: None = None, masks: None = None
