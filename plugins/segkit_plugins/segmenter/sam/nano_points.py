@@ -1,4 +1,4 @@
-"""`nano`'s decoder for prompts of a single point each: the same masks in a seventh of the time.
+"""`nano`'s decoder for prompts of a single point each: the same masks in a third of the time.
 
 A grid of a thousand such prompts has much in common, and `nano`'s two-way transformer is spread
 over four heads of eight channels, so that moving numbers about costs more than multiplying them.
