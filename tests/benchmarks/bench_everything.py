@@ -76,26 +76,42 @@ def memory(what):
     return int(re.search(rf"{what}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / MIB
 
 
+def best_overlaps(masks, others):
+    """The IoU (n,) of each of `masks` with that of `others` that is most like it."""
+    if not len(others):
+        return [0.0] * len(masks)
+    found = []
+    for mask in masks:
+        common = (others & mask).sum(axis=(1, 2))
+        found.append(float((common / np.maximum(1, (others | mask).sum(axis=(1, 2)))).max()))
+    return found
+
+
+def spread_of(ratios):
+    """Minimum, median and maximum, for people."""
+    return f"{min(ratios):.2f} / {statistics.median(ratios):.2f} / {max(ratios):.2f}"
+
+
 def test_nano_finds_what_the_peer_finds_on_ten_photos():
     options = {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.8}
     from segment_anything import SamAutomaticMaskGenerator
 
     step = everything(precision="float32", **options)
-    wanted = matched = 0
-    times, peaks = [], []
+    for work in after_encoding(step, SamAutomaticMaskGenerator(step._sam, 8), photo("coffee")):
+        work()  # what is done once is done before
+    times, processor, peaks, overlaps, counts = [], [], [], [], [0, 0]
     for name in PHOTOS:
         peer = SamAutomaticMaskGenerator(step._sam, **options)
         ours, theirs = after_encoding(step, peer, photo(name))
+        start = time.process_time()
         found, seconds, peak = measured(ours)
+        between = time.process_time()
         others, their_seconds, their_peak = measured(theirs)
+        processor.append((time.process_time() - between) / (between - start))
         times.append(their_seconds / seconds)
-        peaks.append((peak, their_peak))
-        for one in others:
-            mask = one["segmentation"]
-            common = (found.masks & mask).sum(axis=(1, 2))
-            union = (found.masks | mask).sum(axis=(1, 2))
-            matched += bool((common >= 0.95 * union).any())
-        wanted += len(others)
+        peaks.append(peak / max(their_peak, 1))
+        overlaps += best_overlaps([one["segmentation"] for one in others], found.masks)
+        counts = [counts[0] + len(found), counts[1] + len(others)]
         print(
             f"\n{name}: {len(others)} masks, ours {len(found)}; after encoding "
             f"{their_seconds:.1f} s, ours {seconds:.1f} s; memory {their_peak:.0f} MiB, ours "
@@ -103,10 +119,12 @@ def test_nano_finds_what_the_peer_finds_on_ten_photos():
             end="",
         )
     print(
-        f"\nnano, 32x32 points: {matched} of {wanted} masks found at IoU 0.95, "
-        f"{100 * matched / wanted:.1f} % (target ≥ 99); peer over ours "
-        f"{statistics.median(times):.2f} (target ≥ 4); memory, ours over the peer's "
-        f"{statistics.median(p / max(q, 1) for p, q in peaks):.2f} (target ≤ 0.5)"
+        f"\nnano, 32x32 points, minimum / median / maximum: peer over ours {spread_of(times)} "
+        f"(target ≥ 1.5 / ≥ 3), in processor time {spread_of(processor)}; memory, ours over the "
+        f"peer's {spread_of(peaks)} (target median ≤ 0.3, maximum ≤ 0.8)\n"
+        f"{counts[1]} masks, ours {counts[0]}; mean IoU of the peer's with our best "
+        f"{statistics.mean(overlaps):.4f} (target ≥ 0.99), {sum(o >= 0.95 for o in overlaps)} at "
+        f"0.95"
     )
 
 
@@ -141,9 +159,11 @@ def test_time_and_memory_on_vit_b(tmp_path):
             f"{peak:.0f} MiB",
             end="",
         )
+    overlaps = best_overlaps([one["segmentation"] for one in others], found.masks)
     print(
-        f"\npeer over ours {statistics.median(ratios):.2f} (target ≥ 4); memory, ours over the "
-        f"peer's {statistics.median(peaks):.2f} (target ≤ 0.5)"
+        f"\nminimum / median / maximum: peer over ours {spread_of(ratios)} (target ≥ 9.2); memory, "
+        f"ours over the peer's {spread_of(peaks)} (target ≤ 0.5)\nmean IoU of the peer's masks "
+        f"with our best {statistics.mean(overlaps):.4f}"
     )
 
 

@@ -129,7 +129,7 @@ def test_nano_with_rounded_numbers(photos, plain):
 @pytest.fixture(scope="module")
 def small_vit():
     """A SAM of segment-anything's own classes, as a ViT-B but for its size; weights at random."""
-    from segment_anything.modeling import (
+    from segkit_plugins.segmenter.sam.authors.modeling import (
         ImageEncoderViT,
         MaskDecoder,
         PromptEncoder,

@@ -9,11 +9,11 @@ import pytest
 
 from segkit import Catalog, Image, SegkitWarning
 from segkit.running.recipe import make_step
-from segkit_plugins.segmenter.sam.everything import (
-    SamEverything,
-    suppress,
-    without_specks,
-)
+from segkit_plugins.segmenter._prompted import Frame
+from segkit_plugins.segmenter.sam.candidates import Candidates, Limits, boxes_of, cut_off
+from segkit_plugins.segmenter.sam.everything import SamEverything, suppress, without_specks
+from segkit_plugins.segmenter.sam.nano_points import PointDecoder
+from segkit_plugins.segmenter.sam.on_device import DeviceCandidates
 
 CATALOG = Catalog(third_party=False)
 LOOSE = {"points_per_side": 8, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}
@@ -82,6 +82,118 @@ def test_an_image_of_nothing_and_a_tiny_one_get_no_mask_or_some():
         made = step(image=image, encoding=step.encode(image))
         assert made.masks.shape[1:] == size
         assert made.masks.any(axis=(1, 2)).all()
+
+
+# ---- the quick path against the plain one ------------------------------------------------------
+
+
+def blobs(count, side, seed):
+    """Smooth random logits (count, side, side), each with a blob that many others resemble."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(count, 1, 12, 12, generator=generator)
+    bumps = interpolate(noise, (side, side), mode="bicubic")[:, 0]
+    at = torch.rand(count, 4, generator=generator)
+    y, x = (torch.linspace(0, 1, side)[None] - at[:, i : i + 1] for i in (0, 1))
+    spread = 0.02 + 0.3 * at[:, 2:3] ** 2
+    inside = 6 - (y / spread)[:, :, None] ** 2 - (x / spread)[:, None] ** 2
+    return inside.clamp(min=-8) + bumps
+
+
+def plainly(low, quality, frame, limits, crop, whole):
+    """Every candidate in full: masks that are stable, then without duplicates, best first."""
+    full = frame.logits(low)
+    higher = (full > limits.threshold + limits.offset).sum(dim=(1, 2))
+    wider = (full > limits.threshold - limits.offset).sum(dim=(1, 2))
+    masks = (full > limits.threshold).numpy()
+    stable = (higher / wider.clamp(min=1) >= limits.stability).numpy() & masks.any(axis=(1, 2))
+    masks, scores = masks[stable], quality.numpy()[stable]
+    inside = ~cut_off(boxes_of(masks), crop, whole)
+    masks, scores = masks[inside], scores[inside]
+    kept = suppress(boxes_of(masks), scores, limits.overlap)
+    return masks[kept], scores[kept]
+
+
+@pytest.mark.parametrize(
+    ("size", "limits"),
+    [
+        ((375, 500), Limits(0.0, 1.0, 0.6, 0.7)),
+        ((500, 333), Limits(0.0, 0.5, 0.0, 0.4)),
+        ((150, 157), Limits(0.5, 1.0, 0.8, 1.0)),
+        ((24, 31), Limits(0.0, 1.0, 0.0, 0.7)),
+        ((2, 90), Limits(0.0, 1.0, 0.0, 0.7)),
+    ],
+    ids=["photo", "upright", "no suppression", "smaller than the logits", "thin"],
+)
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "a crop"])
+@pytest.mark.parametrize("gathering", [Candidates, DeviceCandidates])
+def test_candidates_that_stay_are_those_of_the_plain_path(size, limits, cut, gathering):
+    import torch
+
+    scale = 320 / max(size)
+    inside = tuple(max(1, int(n * scale + 0.5)) for n in size)
+    frame = Frame(320, (160, 160), inside, size)
+    low = blobs(150, 160, seed=size[0])
+    quality = torch.rand(150, generator=torch.Generator().manual_seed(1))
+    crop = (5, 7, size[1] + 5, size[0] + 7) if cut else (0, 0, size[1], size[0])
+    whole = (size[0] + 40, size[1] + 40) if cut else size
+    candidates = gathering(frame, limits, "cpu")
+    for start in range(0, 150, 40):
+        some = slice(start, start + 40)
+        candidates.add(low[some], quality[some])
+    kept = candidates.best(crop, whole)
+    masks, scores = plainly(low, quality, frame, limits, crop, whole)
+    if not cut:
+        assert len(masks) > 1
+    assert kept.scores.tolist() == scores.tolist()
+    assert (kept.boxes == boxes_of(masks)).all()
+    for bits, mask in zip(kept.bits, masks, strict=True):
+        ours = np.unpackbits(bits, count=mask.size).reshape(size).astype(bool)
+        assert iou(ours, mask) > 0.999
+
+
+def test_few_candidates_are_enlarged_where_most_are_duplicates(monkeypatch):
+    import torch
+
+    frame = Frame(320, (160, 160), (240, 320), (375, 500))
+    low = blobs(1, 160, seed=3).repeat(200, 1, 1) + 0.01 * blobs(200, 160, seed=4)
+    candidates = Candidates(frame, Limits(0.0, 1.0, 0.0, 0.7), "cpu")
+    candidates.add(low, torch.linspace(0, 1, 200))
+    in_full = []
+    mask = Candidates._mask
+    monkeypatch.setattr(
+        Candidates, "_mask", lambda self, place: in_full.append(place) or mask(self, place)
+    )
+    assert len(candidates.best((0, 0, 500, 375), (375, 500)).bits) == 1
+    assert len(in_full) < 10
+
+
+def test_nanos_decoder_for_points_answers_as_the_ordinary_one(photo):
+    import torch
+
+    step = everything()
+    assert isinstance(step._points, PointDecoder)
+    embedding = step.encode(photo)[0].encoding.embedding
+    points = torch.tensor([[[3.0, 5.0]], [[160.5, 100.25]], [[319.0, 239.0]], [[40.0, 200.0]]])
+    answers = []
+    with torch.inference_mode():
+        for decoder in (step._decoder, step._points):
+            seen = decoder.see(embedding)
+            asked = decoder.ask((points, torch.ones(4, 1, dtype=torch.int64)), None, None)
+            tokens, places = decoder.attend(seen, *asked)
+            drawn = decoder.draw(seen, tokens, places, [1, 2, 3])
+            answers.append((drawn, decoder.quality(tokens)))
+    (plain, expected), (drawn, quality) = answers
+    assert plain.abs().max() > 1
+    assert (drawn - plain).abs().max() < 1e-3
+    assert (quality - expected).abs().max() < 1e-4
+
+
+def test_other_models_keep_their_decoder():
+    step = everything(model="nano-2")
+    assert step._points is step._decoder
 
 
 def test_suppression_keeps_the_better_of_two_and_both_that_are_apart():

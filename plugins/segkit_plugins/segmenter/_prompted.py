@@ -159,11 +159,17 @@ class Frame:
         again to the image. Both steps are linear and go row by row and column by column, so two
         small matrices do the same to the last bit of rounding, without the large masks.
         """
+        down, across = self.matrices(low.device)
+        return down @ (low @ across)
+
+    def matrices(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(H, h) and (w, W): what enlarges logits from the left and from the right."""
         side = self.side if self.by_input else None
         rows, columns = zip(self.low, self.inside, self.size, strict=True)
-        down = enlarging(*rows, side, low.device)
-        across = enlarging(*columns, side, low.device, turned=True)
-        return down @ (low @ across)
+        return (
+            enlarging(*rows, side, device),
+            enlarging(*columns, side, device, turned=True),
+        )
 
     def masks(self, low: Tensor, threshold: float = 0.0) -> Tensor:
         """Masks (n, c, H, W) bool of logits (n, c, h, w): where they exceed `threshold`."""

@@ -58,6 +58,13 @@ def decoder_of(sam: Any, dtype: torch.dtype) -> QuickDecoder | OwnDecoder:
     return QuickDecoder(sam, dtype) if ordinary else OwnDecoder(sam)
 
 
+def point_decoder_of(sam: Any, decoder: Any) -> Any:
+    """The quickest decoder for prompts of a single positive point each; else this one."""
+    from segkit_plugins.segmenter.sam import nano, nano_points
+
+    return nano_points.PointDecoder(sam) if type(sam.mask_decoder) is nano.Decoder else decoder
+
+
 class OwnDecoder:
     """The decoder of a `nano`, which is small as it is, step by step and in float32."""
 

@@ -20,18 +20,13 @@ from pydantic import (
 )
 
 from segkit import Image, Masks, SegkitWarning, Segmenter, hookimpl
+from segkit_plugins.segmenter.sam.candidates import Kept, Limits, boxes_of, candidates_for
 from segkit_plugins.segmenter.sam.model import Encoding, SamStep
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
-SLACK = 0.05
-"""How much a mask's stability at low resolution may fall short before it is measured in full."""
-
 NANO_IOU, NANO_STABILITY = 0.5, 0.3
 """What `nano` must promise of a mask, and how stable it must be."""
-
-NEAR = 20.0
-"""Boxes that end this near to a crop's border, in pixels, show objects that it cuts."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +46,16 @@ class Crop:
         return y1 - y0, x1 - x0
 
 
-@dataclass
-class Found:
-    """Masks in one crop. Masks are packed, eight pixels a byte, for there may be thousands."""
-
-    bits: NDArray[np.uint8]
-    """(n, bytes) of masks (H, W) of the crop."""
-    scores: NDArray[np.float32]
-    """(n,) IoU that the model expects."""
-    boxes: NDArray[np.float32]
-    """(n, 4) first and last x and y, in the crop."""
-
-    def take(self, kept: Any) -> Found:
-        """Those at these indices."""
-        return Found(self.bits[kept], self.scores[kept], self.boxes[kept])
-
-
 class SamEverything(SamStep):
     """Masks of everything in an image, best first, by a SAM that is asked at each point of a grid.
 
     The method, the options' names and their defaults are those of segment-anything's
     `SamAutomaticMaskGenerator` (Kirillov et al. 2023, appendix B): three candidates a point; those
     stay that promise a good IoU and are stable under another threshold, without duplicates. Only
-    candidates that promise enough are drawn at all, and only those that are stable at low
-    resolution are enlarged, which is where the time goes. Each mask answers a prompt of its own,
-    and has no class. An image in which nothing is found gets no mask, and the first one is told.
+    candidates that promise enough are drawn at all, and only those are enlarged that are stable at
+    low resolution and no sure duplicate of a better one there; what stays is the same. Each mask
+    answers a prompt of its own, and has no class. An image in which nothing is found gets no mask,
+    and the first one is told.
 
     The bundled `nano` promises less and its edges are softer, so its thresholds are its own. On six
     photographs of COCO that it never saw it makes 13 masks each with them, a third of which meet an
@@ -114,6 +94,7 @@ class SamEverything(SamStep):
     """Holes and islands of fewer pixels are filled and removed."""
 
     _told: bool = PrivateAttr(False)
+    _points: Any = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -126,8 +107,16 @@ class SamEverything(SamStep):
 
     def open(self, device: str) -> None:
         """Load the weights."""
+        from segkit_plugins.segmenter.sam.decoding import point_decoder_of
+
         super().open(device)
+        self._points = point_decoder_of(self._sam, self._decoder)
         self._told = False
+
+    def close(self) -> None:
+        """Drop the weights."""
+        super().close()
+        self._points = None
 
     def encode(self, image: Image) -> tuple[Crop, ...]:  # type: ignore[override]
         """The embeddings of the image and of its crops."""
@@ -195,19 +184,25 @@ class SamEverything(SamStep):
                     if box[0] < box[2] and box[1] < box[3]:  # a tiny image has no such part
                         yield box, layer
 
-    def _search(self, crop: Crop, whole: tuple[int, int]) -> Found:
+    def _search(self, crop: Crop, whole: tuple[int, int]) -> Kept:
         """The masks in one crop, without duplicates, best first."""
         import torch
-        from segment_anything.utils.transforms import ResizeLongestSide
 
-        decoder, frame = self._decoder, self._frame(crop.encoding, crop.size)
+        decoder, frame = self._points, self._frame(crop.encoding, crop.size)
         # Each point stands in the middle of its cell.
         side = max(1, self.points_per_side // self.crop_n_points_downscale_factor**crop.layer)
         at = (np.arange(side) + 0.5) / side
         grid = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2) * crop.size[::-1]
-        points = ResizeLongestSide(frame.side).apply_coords(grid, crop.size)
-        coords = torch.as_tensor(points, dtype=torch.float32, device=self._device)[:, None]
-        parts = []
+        coords = torch.as_tensor(frame.placed(grid), dtype=torch.float32, device=self._device)[
+            :, None
+        ]
+        limits = Limits(
+            self._sam.mask_threshold,
+            self.stability_score_offset,
+            self.stability_score_thresh,
+            self.box_nms_thresh,
+        )
+        candidates = candidates_for(frame, limits, self._device)
         with torch.inference_mode():
             seen = decoder.see(crop.encoding.embedding)
             for some in torch.split(coords, self.points_per_batch):
@@ -216,69 +211,20 @@ class SamEverything(SamStep):
                 quality = decoder.quality(answers)[:, 1:]
                 good = quality > self.pred_iou_thresh if self.pred_iou_thresh else quality > -1
                 wanted = good.any(dim=1)
-                if not wanted.any():
-                    continue
-                low = decoder.draw(seen, answers[wanted], places[wanted], [1, 2, 3])
-                parts.append(self._kept(low[good[wanted]], quality[good], frame))
-        if not parts:
-            empty = np.zeros((0, -(-crop.size[0] * crop.size[1] // 8)), np.uint8)
-            return Found(empty, np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
-        found = Found(
-            np.concatenate([p.bits for p in parts]),
-            np.concatenate([p.scores for p in parts]),
-            np.concatenate([p.boxes for p in parts]),
-        )
-        found = found.take(~cut_off(found.boxes, crop.box, whole))
-        return found.take(suppress(found.boxes, found.scores, self.box_nms_thresh))
-
-    def _kept(self, low: Any, quality: Any, frame: Any) -> Found:
-        """Of logits (n, h, w) and their quality (n,) the masks that are stable, in full size."""
-        from segkit_plugins.segmenter.sam.on_device import boxes_of, packed
-        from segkit_plugins.shared.devices import to_host
-
-        threshold, offset = self._sam.mask_threshold, self.stability_score_offset
-
-        def stability(logits: Any) -> Any:
-            inner = (logits > threshold + offset).sum(dim=(1, 2))
-            outer = (logits > threshold - offset).sum(dim=(1, 2))
-            return inner / outer.clamp(min=1)
-
-        least = self.stability_score_thresh
-        rows, columns = frame.covered
-        hopeful = stability(low[:, :rows, :columns]) >= least - SLACK
-        low, quality = low[hopeful], quality[hopeful]
-        full = frame.logits(low)
-        masks = full > threshold
-        # A mask without a pixel is no mask, whatever the thresholds.
-        stable = (stability(full) >= least) & masks.any(dim=2).any(dim=1)
-        masks = masks[stable]
-        return Found(*to_host(packed(masks), quality[stable], boxes_of(masks)))
+                if wanted.any():
+                    low = decoder.draw(seen, answers[wanted], places[wanted], [1, 2, 3])
+                    candidates.add(low[good[wanted]], quality[good])
+            return candidates.best(crop.box, whole)
 
     def _tidied(
         self, masks: NDArray[np.bool_], scores: NDArray[np.float32]
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Masks without small holes and islands; of new duplicates, one that had none stays."""
-        import torch
-
-        from segkit_plugins.segmenter.sam.on_device import boxes_of
-
         tidy = np.stack([without_specks(m, self.min_mask_region_area) for m in masks])
         changed = (tidy != masks).any(axis=(1, 2))
         least = max(self.box_nms_thresh, self.crop_nms_thresh)
-        kept = suppress(
-            boxes_of(torch.from_numpy(tidy)).numpy(), (~changed).astype(np.float32), least
-        )
+        kept = suppress(boxes_of(tidy), (~changed).astype(np.float32), least)
         return tidy[kept], scores[kept]
-
-
-def cut_off(
-    boxes: NDArray[np.float32], crop: tuple[int, int, int, int], whole: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """(n,): whether a box (n, 4) in a crop ends at its border where the image goes on."""
-    placed = boxes + np.tile(crop[:2], 2).astype(np.float32)
-    at_crop = np.abs(placed - np.array(crop)) <= NEAR
-    at_image = np.abs(placed - np.array([0, 0, whole[1], whole[0]])) <= NEAR
-    return np.asarray((at_crop & ~at_image).any(axis=1), bool)
 
 
 def suppress(
