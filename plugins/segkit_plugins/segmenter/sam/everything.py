@@ -233,6 +233,8 @@ class SamEverything(SamStep):
 
     def _kept(self, low: Any, quality: Any, frame: Any) -> Found:
         """Of logits (n, h, w) and their quality (n,) the masks that are stable, in full size."""
+        import torch
+
         from segkit_plugins.segmenter.sam.on_device import boxes_of, packed
         from segkit_plugins.shared.devices import to_host
 
@@ -250,7 +252,7 @@ class SamEverything(SamStep):
         full = frame.logits(low)
         masks = full > threshold
         # A mask without a pixel is no mask, whatever the thresholds.
-        stable = (stability(full) >= least) & masks.any(dim=2).any(dim=1)
+        stable = (stability(full) >= least) & masks.view(torch.uint8).amax(dim=(1, 2)).bool()
         masks = masks[stable]
         return Found(*to_host(packed(masks), quality[stable], boxes_of(masks)))
 
