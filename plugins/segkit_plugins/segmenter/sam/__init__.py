@@ -16,7 +16,10 @@ CHUNK = 8
 """Prompts decoded at a time; bounds memory, and a few at a time stay in the processor's cache."""
 
 CHUNK_TOGETHER = 64
-"""The same on a GPU, where they may be of several images."""
+"""The same on a GPU, where they may be of several images …"""
+
+PIXELS = 1 << 28
+"""… and fewer of large ones: so many pixels of a candidate each wait there together, 256 MiB."""
 
 
 class Sam(SamStep):
@@ -63,7 +66,10 @@ class Sam(SamStep):
             for image, values in enumerate(inputs)
             for place, prompt in enumerate(values["prompts"])
         ]
-        most = CHUNK_TOGETHER if self._together else CHUNK
+        most = CHUNK
+        if self._together:
+            largest = max(frame.size[0] * frame.size[1] for frame in frames)
+            most = max(CHUNK, min(CHUNK_TOGETHER, PIXELS // largest))
         decoder = self._decoder
         with torch.inference_mode():
             seen = decoder.see(torch.cat([values["encoding"].embedding for values in inputs]))

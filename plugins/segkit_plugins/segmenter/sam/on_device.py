@@ -36,7 +36,8 @@ class DeviceCandidates:
         full = self.frame.logits(low)
         masks = full > limits.threshold
         # A mask without a pixel is no mask, whatever the thresholds.
-        stable = (self._stability(full) >= limits.stability) & masks.any(dim=2).any(dim=1)
+        there = masks.view(torch.uint8).amax(dim=(1, 2)).bool()
+        stable = (self._stability(full) >= limits.stability) & there
         masks = masks[stable]
         if len(masks):
             bits, scores, boxes = to_host(packed(masks), quality[stable], boxes_of(masks))
