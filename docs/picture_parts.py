@@ -31,6 +31,21 @@ from segkit_plugins.shared.pictures import (
     tinted,
 )
 
+NEEDS = {
+    "prompt/detr": "it needs a detector's weights from the hub",
+    "prompt/erase": "the photo shows a single object, and it asks for further ones",
+    "prompt/grounding-dino": "it needs a detector's weights from the hub",
+    "prompt/uncovered": "it asks for nothing, but leaves out what others ask for twice",
+    "prompt/yolo": "it needs a detector in ONNX, and none comes with segkit",
+    "saliency/clip-text": "it needs a CLIP's weights from the hub",
+    "saliency/legrad": "it needs a vision transformer's weights, and none comes with segkit",
+    "segmenter/dpt": "it needs weights from the hub",
+    "saliency/reference": "it needs a DINO's weights from the hub",
+    "segmenter/sam3": "it needs weights from the hub",
+    "segmenter/hf-sam": "it needs weights from the hub",
+}
+"""Plugins that have nothing to show, most of them for want of a download, and why."""
+
 HEIGHT = 190
 """Of a panel, in pixels."""
 CATALOG = Catalog(third_party=False)
