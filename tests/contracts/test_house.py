@@ -117,6 +117,7 @@ WORDS = {
     },
     "core/segkit/running/rounds.py": {"masks": VALUE},
     "core/segkit/running/scoring.py": {"masks": VALUE},
+    "core/segkit/running/shard_runs.py": {"files": LINE},
     "core/segkit/running/second_looks.py": {"masks": VALUE},
     "core/segkit/running/sifting.py": {"masks": VALUE},
     "core/segkit/running/walk.py": {"masks": VALUE},
