@@ -38,6 +38,14 @@ def test_every_plugin_command_kind_and_hook_is_in_the_reference():
             assert f"`{hook}(" in made["reference/hooks.md"]
 
 
+def test_the_readme_names_every_plugin():
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line[:2] == "| "]
+    for kind in KINDS:
+        for entry in CATALOG.entries(kind):
+            (row,) = [row for row in rows if f"| `--{KINDS[kind].flag or kind}` |" in row]
+            assert f"`{entry.name}`" in row, f"README.md's table lacks {kind}/{entry.name}"
+
+
 @pytest.fixture(scope="module")
 def costs():
     return json.loads(make_reference.COSTS.read_text())["plugins"]
