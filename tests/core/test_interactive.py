@@ -225,6 +225,22 @@ def test_a_step_that_cannot_be_opened_says_so_in_its_stage(session, data):
     assert trial.error == "--shut.file is not there; name another one"
 
 
+class Wordy(Seen):
+    name = "wordy"
+
+    def settle(self, classes):
+        if "cat" not in classes.values():
+            raise UsageError("wordy looks for cats alone; name them by --classes cat")
+
+
+def test_a_step_that_cannot_look_for_the_classes_says_so_in_its_stage(session, data):
+    trial = session.trial(recipe(seen=Wordy()), data[0][0])
+    assert kinds(trial) == ["saliency"]
+    assert trial.error == "wordy looks for cats alone; name them by --classes cat"
+    asked = replace(recipe(seen=Wordy()), classes=("cat",))
+    assert session.trial(asked, data[0][0]).error is None
+
+
 def test_a_recipe_that_is_no_plan_is_refused_and_the_session_goes_on(session, data):
     with pytest.raises(PlanError, match="nothing before it makes one"):
         session.trial(recipe(saliency=(), transform=()), data[0][0])

@@ -22,7 +22,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed, classes_of, scores_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Metric, Prompter, Step
-from segkit.running.asked import AskedTruth, classes_for, restrict, vocabulary_of
+from segkit.running.asked import AskedTruth, classes_for, restrict, settle, vocabulary_of
 from segkit.running.calling import Failure, Task
 from segkit.running.graph import Branch, Graph, Node
 from segkit.running.plan import Plan, asks
@@ -274,7 +274,7 @@ class Interactive:
                 try:
                     stack.enter_context(opened([step], self.device))
                     restrict([step], asked)
-                    vocabulary_of([step])
+                    settle([step], classes_for(self.dataset, asked, vocabulary_of([step])))
                     with blamed(step, "could not name its weight files:"):
                         files = step.weight_files().values()
                     weight = sum(path.stat().st_size for path in files)
