@@ -28,16 +28,16 @@ def named(coming):
         yield outcome.recipe, {"name": outcome.name}
 
 
-def names(finished, into=None):
+def kept(outcomes, lines, most, into=None):
+    """The names of the lines that were kept."""
     into = [] if into is None else into
-    for _, line in finished:
-        into.append(line["name"])
+    beside(outcomes, lines, lambda recipe, line: into.append(line["name"]), most)
     return into
 
 
 def test_every_line_comes_in_order():
-    assert names(beside(outcomes(50), named, 4)) == [f"{n}" for n in range(50)]
-    assert names(beside(outcomes(0), named, 4)) == []
+    assert kept(outcomes(50), named, 4) == [f"{n}" for n in range(50)]
+    assert kept(outcomes(0), named, 4) == []
 
 
 def test_lines_are_made_by_another_thread_while_the_work_goes_on():
@@ -55,7 +55,7 @@ def test_lines_are_made_by_another_thread_while_the_work_goes_on():
         worked.set()
         yield Outcome("recipe", "second")
 
-    assert names(beside(work(), lines, 4)) == ["first", "second"]
+    assert kept(work(), lines, 4) == ["first", "second"]
     assert {*makers}.isdisjoint({threading.main_thread()})
     assert len({*makers}) == 1
     assert not makers[0].is_alive()
@@ -73,7 +73,7 @@ def test_no_more_wait_than_there_is_room_for():
             yield outcome.recipe, {"name": outcome.name}
 
     may.release(20)
-    assert len(names(beside(outcomes(20, told), lines, 2))) == 20
+    assert len(kept(outcomes(20, told), lines, 2)) == 20
     # One is being made, two wait, and the next is worked out.
     assert max(behind) <= 4
 
@@ -93,7 +93,7 @@ def test_large_values_are_done_with_before_the_next_image(monkeypatch):
             events.append(f"line {outcome.name}")
             yield outcome.recipe, {"name": outcome.name}
 
-    assert names(beside(work(), lines, 4)) == ["0", "1", "2"]
+    assert kept(work(), lines, 4) == ["0", "1", "2"]
     assert events == ["work 0", "line 0", "work 1", "line 1", "work 2", "line 2"]
 
 
@@ -112,7 +112,7 @@ def test_what_the_work_raises_comes_after_what_was_finished(error):
 
     made = []
     with pytest.raises(type(error)):
-        names(beside(work(), named, 4), made)
+        kept(work(), named, 4, made)
     assert made == ["0", "1", "2", "3", "4"]
 
 
@@ -127,37 +127,36 @@ def test_so_does_what_a_writer_raises_and_nothing_more_is_worked_out():
 
     made = []
     with pytest.raises(OSError, match="full"):
-        names(beside(outcomes(1000, told), lines, 2), made)
+        kept(outcomes(1000, told), lines, 2, made)
     assert made == ["0", "1", "2"]
     assert len(told) < 10
     with pytest.raises(OSError, match="full"):  # of the last image as well
-        [*beside(outcomes(4), lines, 9)]
+        kept(outcomes(4), lines, 9)
 
 
-def test_a_run_that_is_left_drops_what_waits():
-    begun, may, over = threading.Event(), threading.Event(), threading.Event()
-    made = []
-
-    def lines(coming):
-        for outcome in coming:
-            begun.set()
-            assert may.wait(WAIT)
-            made.append(outcome.name)
-            yield outcome.recipe, {"name": outcome.name}
-            over.set()
+def test_a_line_is_kept_while_the_next_image_takes_long():
+    made, there = [], threading.Event()
 
     def work():
         yield Outcome("recipe", "first")
-        assert begun.wait(WAIT)
-        may.set()
-        assert over.wait(WAIT)
-        may.clear()
-        for place in range(9):
-            yield Outcome("recipe", f"{place}")
+        assert there.wait(WAIT)  # it is kept before anything comes of the second
+        yield Outcome("recipe", "second")
 
-    running = beside(work(), lines, 9)
-    assert next(running)[1]["name"] == "first"
-    threading.Timer(0.2, may.set).start()
-    running.close()
-    assert len(made) <= 2
+    def keep(recipe, line):
+        made.append(line["name"])
+        there.set()
+
+    beside(work(), named, keep, 4)
+    assert made == ["first", "second"]
     assert not [t for t in threading.enumerate() if t.name == "segkit-writer"]
+
+
+def test_what_keeping_raises_ends_the_work():
+    told = []
+
+    def keep(recipe, line):
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        beside(outcomes(1000, told), named, keep, 2)
+    assert len(told) < 10

@@ -34,13 +34,13 @@ class Dealt:
         self.classes, self.vocabulary = hands[0].classes, hands[0].vocabulary
         self.workers = ()
 
-    def lines(self, names, done, write):
+    def walk(self, names, done, write):
         for index, name in enumerate(reversed(names)):
             hand = self.hands[index % len(self.hands)]
             skip = {recipe: {*names} - {name} | {*there} for recipe, there in done.items()}
             for recipe, line in hand.lines(names, skip, write):
                 self.calls.append((index % len(self.hands), recipe, line["name"]))
-                yield recipe, line
+                write.keep(recipe, line)
 
 
 class Dealing:
@@ -71,16 +71,21 @@ class Stopping(Dealing):
     @contextmanager
     def opened(self, job, options, observers):
         with super().opened(job, options, observers) as dealt:
-            whole = dealt.lines
+            whole = dealt.walk
 
             def some(names, done, write):
-                for number, line in enumerate(whole(names, done, write)):
-                    if number == self.after:
+                keep = write.keep
+
+                def keep_some(recipe, line):
+                    if len(self.calls) > self.after:
                         self.calls.pop()
                         raise SegkitError("the power went")
-                    yield line
+                    keep(recipe, line)
 
-            dealt.lines = some
+                write.keep = keep_some
+                whole(names, done, write)
+
+            dealt.walk = some
             yield dealt
 
 

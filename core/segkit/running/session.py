@@ -66,9 +66,10 @@ class Session:
         levels = levels_for(len(self.images.names))  # alike in all shards
         self.records = {n: Record(job.folder(n), c, levels) for n, c in contents.items()}
         self.keeper = Keeper(self.records)
-        self.writing = Writing(job, self.records, self.images, self.watch)
+        self.writing = Writing(job, self.records, self.images, self.watch, self._append)
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""
+        self.pace = Pace(len(contents))
         self.totals = {n: Totals(job.plans[n], c, self.classes) for n, c in contents.items()}
 
     def run(self) -> dict[str, Summary]:
@@ -98,12 +99,10 @@ class Session:
                 count = sum(len(record.finished) for record in self.records.values())
                 recipes, images = tuple(self.job.plans), len(self.images)
                 watch.tell("segkit_before_run", recipes=recipes, images=images, done=count)
-                pace = Pace(len(recipes))
-                for recipe, line in there.lines(self.images.names, done, self.writing):
-                    self._append(recipe, line)
-                    pace.add()
+                self.pace = Pace(len(recipes))
+                there.walk(self.images.names, done, self.writing)
                 self.keeper.close()
-                speed = pace.told(there.workers)
+                speed = self.pace.told(there.workers)
             ranks = {name: rank for rank, name in enumerate(self.images.names)}
             for total in self.totals.values():
                 total.order(ranks)
@@ -193,7 +192,8 @@ class Session:
         return is_damaged(folder, line, writers) or not job.is_intact(line)
 
     def _append(self, recipe: str, line: Line) -> None:
-        """Keep a finished line, and tell of it."""
+        """Keep a finished line, and tell of it; in any thread, one at a time."""
+        self.pace.add()
         self.keeper.add(recipe, line)
         self.totals[recipe].add(line)
         context = {"name": line["name"], "recipe": recipe}

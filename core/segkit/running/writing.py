@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from segkit.plugins.observers import Observers
@@ -27,8 +27,11 @@ class Writing:
         records: Mapping[str, Record],
         images: RunImages,
         watch: Observers,
+        keep: Callable[[str, Line], None],
     ) -> None:
         self.job = job
+        self.keep = keep
+        """Takes a recipe and its finished line, and keeps it when its files have reached the disk."""
         self.classes: Mapping[int, str] = {}
         """{id: name} of the run, once the steps are open."""
         self._records = records

@@ -14,7 +14,6 @@ from segkit.running.engines.dispatch import Dispatcher, Seat, Work
 from segkit.running.engines.parcel import Chunk, Item, packed, sameness
 from segkit.running.engines.pool import Pool, RefusalError
 from segkit.running.job import Job, Skip
-from segkit.running.lines import Line
 from segkit.running.options import RunOptions
 from segkit.running.writing import Writing
 
@@ -72,8 +71,8 @@ class _There:
         """What the workers have done so far; see `records.WorkerRecord`."""
         return [seat.told() for seat in self._dispatcher.seats]
 
-    def lines(self, names: Sequence[str], done: Skip, write: Writing) -> Iterator[tuple[str, Line]]:
-        """Each line, as workers finish it."""
+    def walk(self, names: Sequence[str], done: Skip, write: Writing) -> None:
+        """Keep each line, as workers finish it."""
         job, recipes = self._job, tuple(self._job.plans)
         leading = -1
 
@@ -100,7 +99,7 @@ class _There:
         try:
             for recipe, line in self._dispatcher.lines(work):
                 job.led(line)
-                yield recipe, write.sourced(recipe, line)
+                write.keep(recipe, write.sourced(recipe, line))
         except RefusalError as why:
             with write.kept(why.recipe):
                 raise OSError(why.disk, os.strerror(why.disk)) from None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from segkit.plugins.observers import Observers
 from segkit.running.job import Job, Skip
-from segkit.running.lines import Line
 from segkit.running.options import RunOptions
 from segkit.running.writing import Writing
 
@@ -31,14 +30,13 @@ class OpenedJob(Protocol):
         """What each worker has done so far, as summary.json has it; none where there are none."""
         ...
 
-    def lines(self, names: Sequence[str], done: Skip, write: Writing) -> Iterator[tuple[str, Line]]:
-        """Each recipe's line of each image that it has not done, with the recipe's name.
+    def walk(self, names: Sequence[str], done: Skip, write: Writing) -> None:
+        """Give `write.keep` each recipe's line of each image that it has not done.
 
         `names` are those of the images, in the data set's order; `done`: recipe to the names that
-        it has done. Lines come in any order, as they are finished, each once; the session takes one
-        before it asks for the next, and keeps it when its files have reached the disk. What comes
-        of an image goes to the job (`Job.lines`), which makes its lines by `write` in the session's
-        process. Where another process makes them, `write` is told before that begins, for it notes
+        it has done. Lines come in any order, each once and as soon as it is finished, from any
+        thread but one at a time. What comes of an image goes to the job (`Job.lines`), which makes
+        its lines by `write` in the session's process. Where another process makes them, `write` is told before that begins, for it notes
         the image in the folder. An image that cannot be done is a line too, with its `error`; what
         is raised here ends the run, and what was finished stays.
         """

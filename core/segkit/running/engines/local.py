@@ -19,6 +19,7 @@ from segkit.running.lines import Line
 from segkit.running.options import RunOptions
 from segkit.running.walk import Outcome, opened, walk
 from segkit.running.work import Work
+from segkit.running.writing import Writing
 
 
 class Opened:
@@ -70,9 +71,13 @@ class Opened:
         return walk(self.branches, dataset, labels, self._work, self.job.skip(done))
 
     def lines(self, names: Sequence[str], done: Skip, write: Write) -> Iterator[tuple[str, Line]]:
-        """Each finished line with its recipe; files are written beside the next images' work."""
+        """Each finished line with its recipe, made by this thread."""
+        return self.job.lines(self.outcomes(names, done), write)
+
+    def walk(self, names: Sequence[str], done: Skip, write: Writing) -> None:
+        """Keep each finished line; files are written beside the next images' work."""
         make = partial(self.job.lines, write=write)
-        return beside(self.outcomes(names, done), make, self.batches.images)
+        beside(self.outcomes(names, done), make, write.keep, self.batches.images)
 
 
 class Local:
