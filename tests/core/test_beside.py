@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
+from toys import Best, Bright, Flood, Paint, Peak, Right, Squares
 
-from segkit import Heatmap, Image
+from segkit import Counts, Heatmap, Image, Labels, Scores, Truth, plan, run
 from segkit.running import beside as module
 from segkit.running.beside import beside
 from segkit.running.walk import Outcome
@@ -160,3 +162,43 @@ def test_what_keeping_raises_ends_the_work():
     with pytest.raises(OSError, match="full"):
         beside(outcomes(1000, told), named, keep, 2)
     assert len(told) < 10
+
+
+def test_several_large_outcomes_do_not_wait_together(monkeypatch):
+    monkeypatch.setattr(module, "SHARE", 1000)
+    monkeypatch.setattr(module, "TOGETHER", 1000)
+    labels = Labels(np.zeros((10, 10), np.int32))  # 400 bytes: not one of them is large
+    told, behind = [], []
+
+    def work():
+        for place in range(20):
+            told.append(place)
+            yield Outcome("recipe", f"{place}", labels=labels)
+
+    def lines(coming):
+        for place, outcome in enumerate(coming):
+            time.sleep(0.01)
+            behind.append(told[-1] - place)
+            yield outcome.recipe, {"name": outcome.name}
+
+    assert len(kept(work(), lines, 9)) == 20
+    # One is being made, two wait, and the next is worked out.
+    assert max(behind) <= 4
+
+
+def test_a_metric_counts_and_scores_in_one_thread(tmp_path):
+    threads = set()
+
+    class Threaded(Right):
+        def count(self, labels: Labels, truth: Truth) -> Counts:
+            threads.add(threading.current_thread().name)
+            return super().count(labels, truth)
+
+        def score(self, counts: Counts) -> Scores:
+            threads.add(threading.current_thread().name)
+            return super().score(counts)
+
+    steps = plan([Squares(), Bright(), Peak(), Flood(), Best(), Paint(), Threaded()])
+    summary = run({"run": steps}, tmp_path / "out")["run"]
+    assert summary["images"] == 5
+    assert threads == {threading.current_thread().name}

@@ -22,7 +22,7 @@ def hooks():
 
 def test_every_hook_is_documented():
     found = hooks()
-    assert len(found) == 20
+    assert len(found) == 21
     for name, function in found.items():
         text = inspect.getdoc(function) or ""
         assert len(text.split()) >= 4, f"{name} should say when it is called or what it returns"

@@ -20,6 +20,9 @@ from segkit.running.walk import Outcome
 Lines: TypeAlias = Callable[[Iterator[Outcome]], "Iterator[tuple[str, Line]]"]
 """Makes lines of outcomes, with the recipe of each, and writes their files."""
 
+TOGETHER = 4 * SHARE
+"""Bytes that several outcomes may take while they wait: 512 MiB."""
+
 Keep: TypeAlias = Callable[[str, Line], None]
 """Takes a recipe and a line."""
 
@@ -27,9 +30,10 @@ Keep: TypeAlias = Callable[[str, Line], None]
 def beside(outcomes: Iterator[Outcome], lines: Lines, keep: Keep, most: int) -> None:
     """Keep what `lines` makes of the outcomes, while the next of them are worked out here.
 
-    `lines` and `keep` are called by another thread. At most `most` outcomes wait for it; while it
-    has one of large values, no other is worked out. What any of the three raises is raised here:
-    what `outcomes` does when a line of all that was worked out is kept.
+    `lines` and `keep` are called by another thread. At most `most` outcomes wait for it, and fewer
+    where they are large; while it has one of very large values, no other is worked out. What any of
+    the three raises is raised here: what `outcomes` does when a line of all that was worked out is
+    kept.
     """
     writing = _Writing(lines, keep, most)
     try:
@@ -59,7 +63,7 @@ class _Writing:
             self._thread = threading.Thread(target=self._work, name="segkit-writer")
             self._thread.start()
         with self._changed:
-            self._wait(lambda: len(self._outcomes) < self._most)
+            self._wait(lambda: not self._outcomes or self._has_room(outcome))
             self._outcomes.append(outcome)
             self._changed.notify_all()
             if _is_large(outcome):
@@ -81,6 +85,11 @@ class _Writing:
     def _wait(self, ready: Callable[[], bool]) -> None:
         self._changed.wait_for(lambda: self._fault is not None or ready())
         self.check()
+
+    def _has_room(self, outcome: Outcome) -> bool:
+        """Whether one more may wait with those that do."""
+        taken = sum(map(_bytes, (*self._outcomes, outcome)))
+        return len(self._outcomes) < self._most and taken <= TOGETHER
 
     def _work(self) -> None:
         try:
@@ -109,7 +118,17 @@ class _Writing:
 
 def _is_large(outcome: Outcome) -> bool:
     """Whether its values take much memory, or are made anew by steps where they are read."""
-    values = (*outcome.heatmaps, outcome.masks, outcome.candidates)
-    pixels = 0 if outcome.image is None else outcome.image.pixels.nbytes
-    deferred = any(heatmap._is_deferred for heatmap in outcome.heatmaps)
-    return deferred or pixels + waiting_bytes(values) > SHARE
+    return any(heatmap._is_deferred for heatmap in outcome.heatmaps) or _bytes(outcome) > SHARE
+
+
+def _bytes(outcome: Outcome) -> int:
+    """What an outcome's values take in memory."""
+    truth, labels = outcome.truth, outcome.labels
+    arrays = (
+        outcome.image.pixels if outcome.image else None,
+        labels.ids if labels else None,
+        truth.labels.ids if truth else None,
+        truth.instances if truth else None,
+    )
+    waiting = waiting_bytes((*outcome.heatmaps, outcome.masks, outcome.candidates))
+    return waiting + sum(array.nbytes for array in arrays if array is not None)

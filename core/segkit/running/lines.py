@@ -29,7 +29,7 @@ from segkit.running.notes import Findings, shown_in, warm_regions, without_forei
 from segkit.running.plan import Plan
 from segkit.running.walk import Outcome
 from segkit.values.heatmaps import union
-from segkit.values.types import Counts, Masks, Prompts, Scores
+from segkit.values.types import Masks, Prompts, Scores
 from segkit.values.waiting import let_go
 
 Line: TypeAlias = "dict[str, Any]"
@@ -47,12 +47,7 @@ def line_of(
     files: list[str] = []
     counted: dict[str, int] = {}
     seconds = dict(outcome.seconds)
-    scores: Scores = {}
-    if error is None:
-        try:
-            scores = _scores(plan, outcome.counts)
-        except SegkitError as problem:
-            error = str(problem)
+    scores = outcome.scores
     for writer in plan.writers if error is None else ():
         context = {"step": writer, "image": outcome.image}
         watch.tell("segkit_before_step", **context)
@@ -166,15 +161,6 @@ def masks_record(masks: Masks | None) -> list[dict[str, Any]]:
         | ({} if masks.quality is None else {"quality": round(float(masks.quality[i]), 6)})
         for i in range(len(masks))
     ]
-
-
-def _scores(plan: Plan, counts: Mapping[str, Counts]) -> Scores:
-    """Every metric's figures; a metric that counted nothing has none."""
-    scores: Scores = {}
-    for metric in plan.metrics:
-        if counts.get(metric.name):
-            scores |= scores_of(metric, counts[metric.name])
-    return scores
 
 
 class Totals:

@@ -15,7 +15,7 @@ from typing import Any
 
 from segkit.deprecations import SegkitWarning
 from segkit.errors import SegkitError, plugin_code
-from segkit.plugins.contract import blamed, item_of, why_failed
+from segkit.plugins.contract import blamed, item_of, scores_of, why_failed
 from segkit.plugins.steps import Dataset, Step
 from segkit.running.batches import Batches
 from segkit.running.calling import Failure, Task, waiting_bytes
@@ -23,7 +23,7 @@ from segkit.running.graph import Branch
 from segkit.running.pins import check_pins
 from segkit.running.prompting import Asked
 from segkit.running.work import Work
-from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Truth
+from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Outcome:
     """How many masks were judged too weak for `least_quality` of the plan."""
     counts: Mapping[str, Counts] = field(default_factory=dict)
     """Metric name to its counts."""
+    scores: Scores = field(default_factory=dict)
+    """The figures of the metrics that counted something."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Step name to seconds; work that plans share counts for each of them."""
 
@@ -223,6 +225,14 @@ def _outcome(recipe: str, branch: Branch, task: Task) -> Outcome:
     read = Outcome(recipe, task.image.name, image=task.image, truth=task.truth, seconds=seconds)
     if failed is not None:
         return replace(read, error=failed.error)
+    scores: Scores = {}
+    try:
+        for node in branch.metrics:  # by the thread that counts: no step is called by two
+            metric: Any = node.steps[0]
+            if counts[metric.name]:
+                scores |= scores_of(metric, counts[metric.name])
+    except SegkitError as problem:
+        return replace(read, error=str(problem))
     asked = values.get("prompts")
     return replace(
         read,
@@ -233,4 +243,5 @@ def _outcome(recipe: str, branch: Branch, task: Task) -> Outcome:
         labels=values.get("labels"),
         left_out=values.get("left_out", 0),
         counts=counts,
+        scores=scores,
     )
