@@ -35,7 +35,11 @@ def content(folder, formats=FORMATS):
 def timeless(value):
     """Without what depends on the clock."""
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if k not in ("seconds", "modified")}
+        return {
+            k: timeless(v)
+            for k, v in value.items()
+            if k not in ("seconds", "modified", "images_per_second")
+        }
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 

@@ -47,6 +47,8 @@ BLIND = ("center", "random-clicks")
 """The prompters that read no heatmap."""
 LIGHTER = {"sam-everything": {"points_per_side": 3}}
 """Options of segmenters that would take long."""
+FETCHED = ("clip-text", "grounding-dino", "sam3")
+"""What works by a model that has to be fetched first."""
 FEW = ("topk", "components", "topk+adaptive-background")
 """The prompters that meet every saliency method; gradcam meets all of them."""
 
@@ -61,6 +63,7 @@ def needs(kind, name):
     step = CATALOG.load(kind, name)
     fields = step.model_fields
     given = ["weights"] if issubclass(step, Trainable) else []
+    given += ["model"] if name in FETCHED else []
     return given + [n for n, info in fields.items() if info.is_required()]
 
 
@@ -89,7 +92,7 @@ def combinations():
     asked = {s: CATALOG.load("segmenter", s).inputs().all for s in names("segmenter")}
     guided = [s for s, inputs in asked.items() if {"prompts", "heatmap"} & {*inputs}]
     needed = {s: CATALOG.load("selector", s).inputs().required for s in names("selector")}
-    free = [s for s, inputs in needed.items() if not {"prompts", "heatmap"} & {*inputs}]
+    free = [s for s, inputs in needed.items() if not {"prompts", "heatmap", "heatmaps"} & {*inputs}]
     for segmenter in sorted(asked.keys() - guided):
         for selector in ["", *free]:
             chosen = ("", "", "", segmenter, selector)

@@ -88,7 +88,7 @@ def own_plugins() -> list[str]:
 WITHOUT_FILES = ("install", "uninstall", "new-plugin")
 """Commands that take no `--plugin`."""
 
-OTHERS = {"cd", "eval", "labelme", "twine", "mkdocs"}
+OTHERS = {"cd", "eval", "labelme", "twine", "mkdocs", "ray"}
 """Commands that blocks which are not run may name, though they need not be installed."""
 
 
@@ -138,6 +138,7 @@ def test_flags_with_a_dot_exist():
     catalog = Catalog(third_party=False)
     names = [field.replace("_", "-") for field in Settings.model_fields]
     known = {f"--train.{no}{name}" for name in names for no in ("", "no-")}
+    known |= {f"--ray.{name}" for name in ("address", "cpus", "gpus", "chunk")}
     for entry in catalog.entries():
         if entry.kind in KINDS:
             for field in catalog.load_entry(entry).model_fields:

@@ -61,8 +61,8 @@ def test_a_sweep_hashes_a_picture_once(drawn, tmp_path, monkeypatch):
     from segkit.running import sources
 
     calls = []
-    real = sources._digest
-    monkeypatch.setattr(sources, "_digest", lambda *of: calls.append(1) or real(*of))
+    real = sources.digest
+    monkeypatch.setattr(sources, "digest", lambda *of: calls.append(1) or real(*of))
     sweep_plans(
         {n: plan([Drawn(), Light(level=v), Names()]) for n, v in (("x", 5), ("y", 6))},
         tmp_path / "s",

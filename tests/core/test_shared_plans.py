@@ -13,6 +13,8 @@ from toys import Best, Bright, Dice, Dim, Flood, Note, Paint, Peak, Right, Squar
 
 from segkit import UsageError, plan, run
 
+TIMES = ("seconds", "images_per_second")
+
 PROMPTERS = st.one_of(
     st.builds(Peak, dx=st.sampled_from((0, 1, 9))),  # the last is often off the picture
     st.builds(Wander, step=st.integers(1, 3)),
@@ -57,7 +59,7 @@ def contents(folder):
     for name in ("results.jsonl", "summary.json"):
         lines = files[Path(name)].splitlines() if name.endswith("l") else [files[Path(name)]]
         documents = [json.loads(line) for line in lines]
-        files[Path(name)] = [{k: v for k, v in d.items() if k != "seconds"} for d in documents]
+        files[Path(name)] = [{k: v for k, v in d.items() if k not in TIMES} for d in documents]
     return files
 
 

@@ -50,7 +50,8 @@ def _picture(directory: Path, line: ResultLine) -> Path | None:
     files = [Path(f) for f in line.files if isinstance(f, str) and "\0" not in f]
     for wanted in PICTURED:
         for file in files:
-            if file.parts[:1] == (wanted,) and _is_picture(directory / file):
+            inside = file.parts[:1] == (wanted,) and ".." not in file.parts
+            if inside and _is_picture(directory / file):
                 return directory / file
     return None
 

@@ -87,7 +87,7 @@ class SamStep(Segmenter):
 
     def close(self) -> None:
         """Drop the weights."""
-        self._sam = self._decoder = None
+        self._sam = self._decoder = self._dtype = None
 
     def weight_files(self) -> Mapping[str, Path]:
         """The checkpoint, and for `nano-2` its backbone's too."""
