@@ -99,9 +99,10 @@ def test_a_batch_equals_single_calls(resnet):
     _, own = resnet
     images = [noise(60, 80, seed=i) for i in range(3)]
     for name in PEERS:
-        step = opened(name, **own, size=64, target="top:2")
-        batch = step.batch([{"image": image} for image in images])
-        for image, several in zip(images, batch, strict=True):
+        some, target = (images[:2], "top:1") if name == "scorecam" else (images, "top:2")
+        step = opened(name, **own, size=64, target=target)
+        batch = step.batch([{"image": image} for image in some])
+        for image, several in zip(some, batch, strict=True):
             for found, wanted in zip(several, step(image=image), strict=True):
                 assert found.name == wanted.name
                 assert np.abs(found.values - wanted.values).max() < 1e-4
