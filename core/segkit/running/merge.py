@@ -236,8 +236,8 @@ class Merge:
         if damaged := tuple(self.damaged):
             theirs = "its" if len(damaged) == 1 else "their"
             told.append(
-                f"{_counted(damaged, 'image')} left out, for {theirs} files are lost, damaged or lie "
-                f"outside of the run's folder; {_later(directory, damaged)}"
+                f"{_counted(damaged, 'image')} left out, for {theirs} files are lost, damaged or "
+                f"lie outside of the run's folder; {_later(directory, damaged)}"
             )
         if doubled := tuple(self.doubled):
             told.append(f"{_counted(doubled, 'image')} in several of the folders; the first stays")

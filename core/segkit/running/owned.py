@@ -168,7 +168,7 @@ def is_inside(place: Path, folder: Path) -> bool:
 
 
 def is_own(folder: Path, name: str) -> bool:
-    """Whether a name in a folder is a file's of its own: neither `..` nor a link leads out of it."""
+    """Whether a folder has a file of this name of its own: no `..`, no link leads out of it."""
     place = folder / name
     return is_inside(place, folder) and place.is_file()
 

@@ -36,9 +36,10 @@ class OpenedJob(Protocol):
         `names` are those of the images, in the data set's order; `done`: recipe to the names that
         it has done. Lines come in any order, each once and as soon as it is finished, from any
         thread but one at a time. What comes of an image goes to the job (`Job.lines`), which makes
-        its lines by `write` in the session's process. Where another process makes them, `write` is told before that begins, for it notes
-        the image in the folder. An image that cannot be done is a line too, with its `error`; what
-        is raised here ends the run, and what was finished stays.
+        its lines by `write` in the session's process. Where another process makes them, `write` is
+        told before that begins, for it notes the image in the folder. An image that cannot be done
+        is a line too, with its `error`; what is raised here ends the run, and what was finished
+        stays.
         """
         ...
 

@@ -79,6 +79,7 @@ class RayPool:
 
     def __init__(self, address: str, cpus: float, gpus: float, most: int | None) -> None:
         """Raises `UsageError` where no cluster answers, `SegkitError` where none can be started."""
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # read when it is imported
         import ray
 
         self._ray = ray
