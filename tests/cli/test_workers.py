@@ -16,6 +16,7 @@ from engine_toys import files_in, lines_in, stubbed
 from PIL import Image as Picture
 
 from segkit import UsageError
+from segkit.cli.progress import Progress
 from segkit.running.engines import processes
 from segkit.running.engines.dispatch import Dispatcher, Seat, Work
 from segkit.running.engines.parcel import Item
@@ -328,3 +329,14 @@ def test_files_of_images_that_other_workers_are_at_are_their_own(tmp_path):
     record.end({"name": "a", "files": ["masks/a.png"]})
     noted = Ledger.read(record.directory).files
     assert {*files} & noted == {"index.txt"}
+
+
+def test_a_workers_speed_is_shown_once_it_has_one():
+    shown = Progress()
+    shown._start = time.monotonic() - 10
+    for worker in (1, 2):
+        shown.segkit_worker_changed(worker, 0, 0)
+    assert shown._of_workers() == "2 workers"
+    shown.segkit_worker_changed(1, 20, 0)
+    shown.segkit_worker_changed(2, 0, 1)
+    assert shown._of_workers() == "2 workers: 2.0 img/s, 1 death"
