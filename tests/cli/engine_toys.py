@@ -10,6 +10,7 @@ STUB = '''"""A segmenter for tests of engines."""
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 from segkit import Image, Labels, Segmenter, hookimpl
@@ -24,6 +25,8 @@ class Stub(Segmenter):
     """Images at which its process is killed."""
     once: str = ""
     """A file; where it is missing, it is made, and the process is killed."""
+    fetch: str = ""
+    """A file of weights, which `open` makes where it is missing."""
     broken: bool = False
     """Cannot be opened."""
     dies: bool = False
@@ -36,6 +39,12 @@ class Stub(Segmenter):
             raise ValueError("the stub is broken")
         if self.dies:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.fetch and not os.path.exists(self.fetch):
+            with open(self.fetch, "w") as file:
+                file.write("weights")
+
+    def weight_files(self) -> dict[str, Path]:
+        return {"fetched": Path(self.fetch)} if os.path.exists(self.fetch) else {}
 
     def __call__(self, image: Image) -> Labels:
         time.sleep(self.pause)

@@ -4,59 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from merge_toys import (
+    FLAGS,
+    FOUR,
+    SHAPES,
+    WRITE,
+    by_name,
+    content,
+    shards,
+    snapshot,
+    timeless,
+)
 from PIL import Image as Picture
 from reading import results, summary
 
 import segkit as package
 from segkit import Catalog, SegkitWarning
-from segkit.running import beside
+from segkit.running import whole_folder
 from segkit.running.shards import Shard
-
-STEPS = ("--gradcam.model", "shapes", "--gradcam.target", "top:3", "--gradcam.least-share", 0)
-FLAGS = (*STEPS, "--segmenter", "threshold", "--paint.duplicates", 1, "--quiet")
-FORMATS = ("masks", "overlay", "voc", "coco", "yolo", "supervision", "labelme", "label-studio")
-FORMATS += ("parquet",) * (find_spec("pyarrow") is not None)
-WRITE = tuple(word for name in FORMATS[2:] for word in ("--write", name))
-SHAPES = ("--dataset", "shapes", "--shapes.count", 6)
-FOUR = tuple(f"s{i}" for i in (1, 2, 3, 4))
-
-
-def content(folder, formats=FORMATS):
-    """Every file of the formats, by its place; parts are only what these are made of."""
-    files = [p for name in formats for p in (folder / name).rglob("*") if p.is_file()]
-    files = [p for p in files if "parts" not in p.parts]
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
-
-
-def timeless(value):
-    """Without what depends on the clock."""
-    if isinstance(value, dict):
-        return {
-            k: timeless(v)
-            for k, v in value.items()
-            if k not in ("seconds", "modified", "images_per_second")
-        }
-    return [timeless(v) for v in value] if isinstance(value, list) else value
-
-
-def by_name(folder):
-    return {line["name"]: timeless(line) for line in results(folder)}
-
-
-def snapshot(folder):
-    """Every file with its content and time of change."""
-    files = [p for p in folder.rglob("*") if p.is_file()]
-    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
-
-
-def shards(segkit, flags, count=4, command="run"):
-    for number in range(1, count + 1):
-        done = segkit(command, *flags, "--shard", f"{number}/{count}", "-o", f"s{number}")
-        assert (done.code, done.err) == (0, "")
 
 
 @pytest.fixture
@@ -134,7 +102,7 @@ def test_gaps_and_doubles_are_told_and_gaps_filled(segkit, tmp_path):
     assert done.code == 1
     told = done.err.splitlines()
     later = "go on with merged by segkit run --resume, which does them"
-    assert told[0] == f"Warning: not whole: 1 shard (2/4) is missing; {later}"
+    assert told[0] == f"Warning: not whole: 1 shard (2/4) is missing; {later.replace('them', 'it')}"
     assert told[1].startswith(f"Warning: not whole: {len(gone)} image")
     assert gone[0] in told[1]
     assert told[2].endswith("in several of the folders; the first stays")
@@ -154,8 +122,9 @@ def test_what_is_lost_of_a_shard_or_not_finished_is_told(segkit, tmp_path):
         merged = package.merge(["s1", "s2"], "merged")
     assert (merged.damaged, merged.shards, merged.whole) == ((name,), ("2/2",), False)
     said = "\n".join(str(one.message) for one in caught)
-    assert "the run in 's2' has not finished; what it has is in" in said
-    assert f"1 image ({name}) is left out, for files of theirs are missing" in said
+    assert "the run in 's2' (shard 2/2) has not finished; the images that it has" in said
+    assert "shard" not in said.replace("(shard 2/2)", "")  # all its images are there
+    assert f"1 image ({name}) is left out, for its files are lost, damaged or lie" in said
     assert len(results(tmp_path / "merged")) == 5
 
 
@@ -225,7 +194,7 @@ def test_whole_or_not_at_all_and_again(segkit, tmp_path, monkeypatch):
     assert segkit("merge", "s1", "s2", "-o", "merged").code == 130
     assert not (tmp_path / "merged").exists()
     assert not [*tmp_path.glob(".merged*")]
-    monkeypatch.setattr(beside, "_clear", lambda path: None)  # as if it had been killed
+    monkeypatch.setattr(whole_folder, "_clear", lambda path: None)  # as if it had been killed
     count = 0
     assert segkit("merge", "s1", "s2", "-o", "merged").code == 130
     monkeypatch.undo()

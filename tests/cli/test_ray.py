@@ -142,6 +142,13 @@ def test_an_address_that_does_not_answer(folder):
     assert "--ray.address 127.0.0.1:1: no Ray cluster answers there (Connection refused)" in said
 
 
+def test_an_address_of_the_environment_that_does_not_answer(folder, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    code, said = ended(started(stubbed(folder, folder / "none", "--engine", "ray")))
+    assert code == 2
+    assert said.startswith("Error: --ray.address auto: no Ray cluster answers there (Connection")
+
+
 def test_without_ray(segkit, folder, monkeypatch):
     monkeypatch.setattr("segkit.running.engines.ray_pool.find_spec", lambda name: None)
     done = segkit(*stubbed(folder, "out", "--engine", "ray"))

@@ -8,10 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
 from engine_toys import files_in, lines_in, stubbed
+from PIL import Image as Picture
+
+from segkit import UsageError
+from segkit.cli.progress import Progress
+from segkit.running.engines import processes
+from segkit.running.engines.dispatch import Dispatcher, Seat, Work
+from segkit.running.engines.parcel import Item
+from segkit.running.engines.pool import Died, Hello, Made, RefusalError, Refused
+from segkit.running.engines.processes import BOOT, Processes
+from segkit.running.folder import Record
+from segkit.running.ledger import Ledger
+from segkit.values.files import write_file
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals of POSIX")
 
@@ -174,3 +187,156 @@ def test_no_worker_outlives_its_driver(tmp_path, whole, number):
         n: [f for f in line["files"] if f.startswith(("masks/", "overlay/"))]
         for n, line in lines_in(whole).items()
     }
+
+
+def test_a_worker_that_is_started_again_finds_the_weights_that_the_first_has_fetched(
+    segkit, tmp_path
+):
+    weights, once = tmp_path / "weights.pt", tmp_path / "once"
+    flags = ("--stub.fetch", str(weights), "--stub.once", str(once), "--quiet")
+    done = segkit(*stubbed(tmp_path, "out", *TWO, *flags))
+    assert once.exists()  # one has died, and another has taken its place
+    assert "give both the same" not in done.err
+    assert len(lines_in(Path("out"))) == 12
+    assert "stub/fetched" in Path("out/recipe.toml").read_text()
+
+
+def test_standard_input_is_refused_before_a_worker_is_asked(tmp_path):
+    words = ["run", "--files.list", "-", "--segmenter", "threshold", "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "segkit.cli.main", *words, "--paint.duplicates", "1", *TWO]
+    named = f"{tmp_path / 'photo.png'}\n"
+    Picture.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    done = subprocess.run(
+        command, input=named, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert " ".join(done.stderr.split()) == (
+        "Error: --files.list - is standard input, which workers do not have; write the list to a "
+        "file and name that"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+PACKAGE = """
+import sys
+import time
+
+print("importing", flush=True)
+time.sleep(1)
+sys.exit(0)
+"""
+
+
+def test_ctrl_c_while_a_worker_starts_prints_nothing(tmp_path):
+    (tmp_path / "segkit").mkdir()
+    (tmp_path / "segkit/__init__.py").write_text(PACKAGE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BOOT],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
+
+
+def until(pool, kind):
+    """The first event of this kind."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for event in pool.poll(0.2):
+            if isinstance(event, kind):
+                return event
+    raise AssertionError(f"no {kind.__name__} came")
+
+
+class Unreadable:
+    """What cannot be made of its message."""
+
+    def __reduce__(self):
+        return (int, ("no number",))
+
+
+def test_a_message_that_cannot_be_read_is_a_death(monkeypatch):
+    pool = Processes(1)
+    try:
+        pool.start(0)
+        until(pool, Hello)
+        pool.submit(0, Unreadable())
+        assert until(pool, Died).why == "exit 1"
+        words = "import pickle, sys, time; sys.stdout.buffer.write(b'no pickle' * 9); "
+        words += "sys.stdout.flush(); time.sleep(60)"
+        monkeypatch.setattr(processes, "BOOT", words)
+        pool.start(1)
+        assert until(pool, Died).why.startswith("what it said cannot be read: ")
+    finally:
+        pool.close(at_once=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
+def test_a_dead_worker_leaves_nothing_open(monkeypatch):
+    monkeypatch.setattr(processes, "BOOT", "raise SystemExit(3)")
+    pool = Processes(1)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    try:
+        for worker in range(4):
+            pool.start(worker)
+            assert until(pool, Died) == Died(worker, "exit 3")
+            pool.submit(worker, None)  # nobody hears it
+        assert len([*Path("/proc/self/fd").iterdir()]) == before
+    finally:
+        pool.close(at_once=True)
+
+
+class Told:
+    """A pool in which all has happened already."""
+
+    def __init__(self, events):
+        self.events = [events]
+
+    def wanted(self):
+        return 0
+
+    def poll(self, timeout):
+        return self.events.pop()
+
+
+def test_lines_that_came_with_a_refusal_are_kept():
+    made = Made(0, 0, [("run", {"name": "a"})], False)
+    refusal = Refused(1, RefusalError("UsageError", "not like this"))
+    pool = Told([refusal, made])
+    dispatcher = Dispatcher(pool, None, {"segkit": "1"})
+    item = Item(0, "a", "a", ("run",), False)
+    work = Work(iter([item]), 1, (1, 1), lambda chunk: chunk, None)
+    dispatcher.seats = [Seat(1, 0, "ready", flight=deque([work.take(1)])), Seat(2, 1, "alive")]
+    lines = dispatcher.lines(work)
+    assert next(lines) == ("run", {"name": "a"})
+    with pytest.raises(UsageError, match="not like this"):
+        next(lines)
+
+
+def test_files_of_images_that_other_workers_are_at_are_their_own(tmp_path):
+    record = Record(tmp_path / "out", {})
+    record.start()
+    for name in ("a", "b"):
+        record.begin(name)
+    files = ("masks/a.png", "masks/b.png", f"masks/.{'0' * 32}.part", "index.txt")
+    for name in files:
+        write_file(record.directory / name, "x")
+    record.end({"name": "a", "files": ["masks/a.png"]})
+    noted = Ledger.read(record.directory).files
+    assert {*files} & noted == {"index.txt"}
+
+
+def test_a_workers_speed_is_shown_once_it_has_one():
+    shown = Progress()
+    shown._start = time.monotonic() - 10
+    for worker in (1, 2):
+        shown.segkit_worker_changed(worker, 0, 0)
+    assert shown._of_workers() == "2 workers"
+    shown.segkit_worker_changed(1, 20, 0)
+    shown.segkit_worker_changed(2, 0, 1)
+    assert shown._of_workers() == "2 workers: 2.0 img/s, 1 death"

@@ -45,17 +45,19 @@ class Progress:
             self._bar.update(self._task, workers=self._of_workers())
 
     def _of_workers(self) -> str:
-        """`2 workers: 2.6 and 2.4 img/s, 1 death`; of many the slowest and the fastest."""
+        """`2 workers: 2.6, 2.4 img/s, 1 death`; of many the slowest and the fastest."""
         if not self._workers:
             return ""
         spent = max(time.monotonic() - self._start, 1e-6)
-        rates = [images / spent for images, _ in self._workers.values()]
+        rates = [images / spent for images, _ in self._workers.values() if images]
         shown = ", ".join(f"{rate:.1f}" for rate in rates)
         if len(rates) > SHOWN:
             shown = f"{min(rates):.1f} to {max(rates):.1f}"
         dead = sum(deaths for _, deaths in self._workers.values())
         told = f", {dead} death{'s' * (dead > 1)}" * bool(dead)
-        return f"{len(rates)} worker{'s' * (len(rates) > 1)}: {shown} img/s{told}"
+        count = len(self._workers)
+        speed = f": {shown} img/s" * bool(rates)  # it is known from the first chunk on
+        return f"{count} worker{'s' * (count > 1)}{speed}{told}"
 
     @hookimpl
     def segkit_before_run(self, recipes: Sequence[str], images: int, done: int) -> None:
@@ -313,7 +315,8 @@ def print_summary(
         for step, seconds in summary["seconds"].items()
         if seconds / good >= 0.0005
     )
-    console.print(f"seconds per image: {spent}", style="dim")
+    if spent:
+        console.print(f"seconds per image: {spent}", style="dim")
     console.print(f"masks and pictures: {directory}", soft_wrap=True)
     if page is not None:
         console.print(f"report: {page}", soft_wrap=True)

@@ -13,9 +13,9 @@ from segkit.comparing.records import LeaderboardFile
 from segkit.comparing.sweep import FILES, write_leaderboard
 from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
-from segkit.running.folder import disk_error, prepare
+from segkit.running.folder import prepare
 from segkit.running.ledger import Ledger
-from segkit.running.merge import Merge, Merged
+from segkit.running.merge import Merge, Merged, merge_error
 from segkit.running.records import read_results
 from segkit.running.shard_runs import Source
 from segkit.running.whole_folder import made_beside
@@ -145,7 +145,7 @@ def _compare(
             text = make_diagnosis(best_first, board.failed).text()
             write_file(directory / "diagnosis.json", text)
         except OSError as error:
-            raise disk_error(error, directory, board.images) from error
+            raise merge_error(error) from error
 
 
 def _told(

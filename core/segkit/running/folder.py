@@ -26,7 +26,7 @@ from segkit.running.recipe_record import (
     without_joined,
 )
 from segkit.running.records import ResultLine, RunSummary
-from segkit.values.files import write_file
+from segkit.values.files import SCRAP, write_file
 
 
 def check(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
@@ -216,7 +216,14 @@ class Record:
     def end(self, line: Line) -> None:
         """Note what the first image's files have brought beside those that its line names."""
         if self._there is not None:  # what a writer shares between images is there from the first
-            self._ledger.note(files_in(self.directory) - self._there - {*files_named(line)})
+            new = files_in(self.directory) - self._there - {*files_named(line)}
+            others = self._ledger.begun - {line["name"]}  # which other processes are at
+            paths = [PurePosixPath(name) for name in new]
+            self._ledger.note(
+                path.as_posix()
+                for path in paths
+                if path.stem not in others and not SCRAP.fullmatch(path.name)
+            )
             self._there = None
 
     def append(self, lines: Sequence[Line]) -> None:
@@ -246,6 +253,10 @@ class Record:
         else:
             names = files_in(self.directory) - before
         self._ledger.note(names)
+
+    def unwritable(self, error: OSError, finished: int) -> SegkitError:
+        """What to tell when the disk refuses and so many images are finished."""
+        return disk_error(error, self.directory, finished)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json, beside results.jsonl: an empty one where there was no image."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from segkit.running.folder import Record, disk_error
+from segkit.running.folder import Record
 from segkit.running.owned import Line, files_named
 from segkit.values.files import sync_files
 
@@ -68,31 +68,40 @@ class Keeper:
                 self._fault = error
 
     def _keep(self, lot: list[tuple[str, Line]]) -> None:
-        """Files, folders, lines, each when the one before is safe."""
         several: dict[str, list[Line]] = {}
         for recipe, line in lot:
             several.setdefault(recipe, []).append(line)
-        recipe = ""
-        try:
-            files: set[Path] = set()
-            for recipe, lines in several.items():
-                directory = self.records[recipe].directory
-                files |= {directory / name for line in lines for name in files_named(line)}
-            folders = {path.parent for path in files}
-            above = {p for r in several for p in self._above(self.records[r].directory, folders)}
-            sync_files({*files, *(self.records[name].notes for name in several)}, folders | above)
-            self._known |= above
-            for recipe, lines in several.items():
-                self.records[recipe].append(lines)
-            sync_files(self.records[name].results for name in several)
-        except OSError as error:
-            record = self.records[recipe or next(iter(several))]
-            raise disk_error(error, record.directory, record.kept) from error
+        keep([(self.records[recipe], lines) for recipe, lines in several.items()], self._known)
 
-    def _above(self, directory: Path, folders: set[Path]) -> set[Path]:
-        """The folders up to a run's own that were not there before."""
-        between = {p for folder in folders for p in folder.parents if directory in p.parents}
-        return ({directory, directory.parent} | between) - self._known
+
+def keep(several: Sequence[tuple[Record, Sequence[Line]]], known: set[Path]) -> None:
+    """Bring files to the disk, then their folders, then the lines that name them.
+
+    `several`: lines with the folder that they are for; `known`: the folders above the files that
+    have reached the disk, to which those of these files are added.
+
+    Raises `SegkitError` where the disk refuses.
+    """
+    record = several[0][0]
+    try:
+        files: set[Path] = set()
+        for record, lines in several:
+            files |= {record.directory / name for line in lines for name in files_named(line)}
+        folders = {path.parent for path in files}
+        above = {p for record, _ in several for p in _above(record.directory, folders)} - known
+        sync_files({*files, *(record.notes for record, _ in several)}, folders | above)
+        known |= above
+        for record, lines in several:
+            record.append(lines)
+        sync_files(record.results for record, _ in several)
+    except OSError as error:
+        raise record.unwritable(error, record.kept) from error
+
+
+def _above(directory: Path, folders: set[Path]) -> set[Path]:
+    """The folders from those of the files up to a run's own and the one that holds it."""
+    between = {p for folder in folders for p in folder.parents if directory in p.parents}
+    return {directory, directory.parent} | between
 
 
 def closed(keeper: Keeper) -> None:

@@ -24,7 +24,7 @@ from segkit.plugins.finishing import finish, finishes
 from segkit.plugins.named_files import written_by
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Writer
-from segkit.running.folder import UNWRITABLE, Record, disk_error
+from segkit.running.folder import UNWRITABLE, Record
 from segkit.running.notes import Findings, shown_in, warm_regions, without_foreign
 from segkit.running.plan import Plan
 from segkit.running.walk import Outcome
@@ -274,7 +274,7 @@ def end(
                     record.note_finish(partial(_finished, writer, total.finished))
             record.finish(summaries[name])
         except OSError as error:
-            raise disk_error(error, record.directory, total.images) from error
+            raise record.unwritable(error, total.images) from error
     if faults:
         raise faults[0]
     return summaries

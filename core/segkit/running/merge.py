@@ -16,12 +16,12 @@ from segkit.errors import SegkitError, UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import names_of
 from segkit.running.damaged import is_damaged
-from segkit.running.folder import Record, disk_error
+from segkit.running.folder import FULL, Record
+from segkit.running.keeping import keep
 from segkit.running.lines import Line, Summary, Totals, end
-from segkit.running.owned import files_named, is_inside
+from segkit.running.owned import files_named, is_own
 from segkit.running.plan import Plan
 from segkit.running.shard_runs import Source, check_alike
-from segkit.values.files import sync_files
 from segkit.values.spreading import levels_in
 
 LOT = 256
@@ -87,7 +87,8 @@ class Merge:
         self.plan: Plan = sources[0].recipe.build(catalog)
         self.totals = Totals(self.plan, self.content, dict(said.classes))
         self.totals.sought = tuple(said.vocabulary)
-        self.places: dict[str, _Place] = {}
+        self.places: dict[str, tuple[_Place, ...]] = {}
+        """Where the lines of each image stand: those that finished it, or else the first."""
         self.doubled: dict[str, None] = {}
         self.damaged: dict[str, None] = {}
         self.shared: dict[str, Path] = {}
@@ -96,16 +97,15 @@ class Merge:
     def into(self, directory: Path) -> Summary:
         """Make the folder of the one run. Raises `SegkitError`."""
         self._find()
-        record = Record(directory, self.content, levels_in(self.sources[0].directory))
+        record = _MergedRecord(directory, self.content, levels_in(self.sources[0].directory))
         try:
             record.start()
             self._share(record)
             lot: list[Line] = []
+            known: set[Path] = set()
             for name in self._ordered():
-                place = self.places[name]
-                source = self.sources[place.source]
-                line = self._without_exports(source.line(place.offset))
-                if place.ok and is_damaged(source.directory, line, self.plan.writers):
+                source, line = self._whole(name)
+                if line is None:
                     self.damaged[name] = None
                     continue
                 record.begin(name)
@@ -113,24 +113,40 @@ class Merge:
                 lot.append(line)
                 self.totals.add(line)
                 if len(lot) == LOT:
-                    self._keep(record, lot)
-            self._keep(record, lot)
+                    keep([(record, lot)], known)
+                    lot.clear()
+            keep([(record, lot)], known)
         except OSError as error:
-            raise disk_error(error, directory, record.kept) from error
+            raise merge_error(error) from error
         return end({"run": record}, {"run": self.totals}, {})["run"]
 
     def _find(self) -> None:
-        """Where the line of each image is: of several the first that finished it."""
+        """Where the lines of each image are."""
         for number, source in enumerate(self.sources):
             own: dict[str, _Place] = {}  # of two lines of one run the later one holds
             for offset, line in source.lines():
                 own[line.name] = _Place(number, offset, line.ok)
             for name, place in own.items():
-                before = self.places.get(name)
-                if before is not None:
+                before = self.places.get(name, ())
+                if before:
                     self.doubled[name] = None
-                if before is None or (place.ok and not before.ok):
-                    self.places[name] = place
+                if not before or place.ok:
+                    self.places[name] = (*(p for p in before if p.ok), place)
+
+    def _whole(self, name: str) -> tuple[Source, Line | None]:
+        """The line of an image with its run: the first whose files are whole; None: there is none.
+
+        Files outside of a run's folder, to which links lead, are none of its own.
+        """
+        for place in self.places[name]:
+            source = self.sources[place.source]
+            line = self._without_exports(source.line(name, place.offset))
+            if not place.ok or (
+                all(is_own(source.directory, file) for file in files_named(line))
+                and not is_damaged(source.directory, line, self.plan.writers)
+            ):
+                return source, line
+        return source, None
 
     @cached_property
     def listed(self) -> list[str] | None:
@@ -160,8 +176,7 @@ class Merge:
             name: source.directory
             for source in reversed(self.sources)
             for name in source.shared
-            if name.rpartition("/")[0].partition("/")[0] in own
-            and (source.directory / name).is_file()
+            if name.rpartition("/")[0].partition("/")[0] in own and is_own(source.directory, name)
         }
         record.note(self.shared)
         for name, folder in self.shared.items():
@@ -172,18 +187,9 @@ class Merge:
             place = target / name
             if place.exists():  # images of several shards name it
                 self.shared.setdefault(name, source)
-            elif is_inside((source / name).parent, source):
+            elif is_own(source, name):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source / name, place)
-
-    def _keep(self, record: Record, lot: list[Line]) -> None:
-        """Bring these images' files to the disk, then their lines."""
-        files = [record.directory / name for line in lot for name in files_named(line)]
-        folders = {place for path in files for place in (path.parent, path.parent.parent)}
-        sync_files([*files, record.notes], folders)
-        record.append(lot)
-        sync_files([record.results])
-        lot.clear()
 
     # ---- what is to be told --------------------------------------------------------------------
 
@@ -206,23 +212,32 @@ class Merge:
     def notes(self, directory: Path) -> list[str]:
         """What there is to tell, in sentences; `directory`: where the one run is."""
         told = []
-        later = f"go on with {directory} by segkit run --resume, which does them"
         for source in self.sources:
             if source.summary is None:
-                told.append(f"the run in '{source.directory}' has not finished; what it has is in")
-        if shards := self.missing_shards:
-            told.append(f"not whole: {_counted(shards, 'shard')} missing; {later}")
+                shard = f" (shard {source.shard})" * (source.shard is not None)
+                told.append(
+                    f"the run in '{source.directory}'{shard} has not finished; the images that it "
+                    "has finished are merged"
+                )
+        given = {str(source.shard or source.directory) for source in self.sources}
+        if shards := tuple(shard for shard in self.missing_shards if shard not in given):
+            told.append(
+                f"not whole: {_counted(shards, 'shard')} missing; {_later(directory, shards)}"
+            )
         if missing := self.missing:
-            told.append(f"not whole: {_counted(missing, 'image')} missing; {later}")
+            told.append(
+                f"not whole: {_counted(missing, 'image')} missing; {_later(directory, missing)}"
+            )
         if self.listed is None:
             told.append(
                 f"the data set {self.plan.dataset.name} cannot be listed here, so nobody can tell "
                 "whether an image is missing"
             )
         if damaged := tuple(self.damaged):
+            theirs = "its" if len(damaged) == 1 else "their"
             told.append(
-                f"{_counted(damaged, 'image')} left out, for files of theirs are missing or cannot "
-                f"be read; {later}"
+                f"{_counted(damaged, 'image')} left out, for {theirs} files are lost, damaged or "
+                f"lie outside of the run's folder; {_later(directory, damaged)}"
             )
         if doubled := tuple(self.doubled):
             told.append(f"{_counted(doubled, 'image')} in several of the folders; the first stays")
@@ -237,9 +252,34 @@ class Merge:
         for name, folder in self.shared.items():
             now, before = (directory / name).stat(), (folder / name).stat()
             if (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
-                others = (source.directory / name for source in self.sources)
-                if not all(cmp(p, directory / name, False) for p in others if p.is_file()):
+                others = (s.directory for s in self.sources if is_own(s.directory, name))
+                if not all(cmp(place / name, directory / name, False) for place in others):
                     yield name
+
+
+class _MergedRecord(Record):
+    """The folder of the one run, of which nothing stays where the disk refuses."""
+
+    def unwritable(self, error: OSError, finished: int) -> SegkitError:
+        """See `merge_error`."""
+        return merge_error(error)
+
+
+def merge_error(error: OSError) -> SegkitError:
+    """What to tell when a file cannot be read or written while runs are made one."""
+    full = error.errno in FULL
+    reason = "the disk is full" if full else error.strerror or str(error)
+    where = f" ('{error.filename}')" if error.filename is not None else ""
+    return SegkitError(
+        f"the runs could not be merged: {reason}{where}; nothing is left of it: "
+        f"{'make room' if full else 'mend that'} and merge again"
+    )
+
+
+def _later(directory: Path, names: Sequence[str]) -> str:
+    """How what is missing is done."""
+    what = "it" if len(names) == 1 else "them"
+    return f"go on with {directory} by segkit run --resume, which does {what}"
 
 
 def _counted(names: Sequence[str], what: str) -> str:

@@ -142,7 +142,8 @@ def remove_run(directory: Path) -> None:
             _unlink(path for path in paths if path.name not in OWN)
         # What the run is known by goes last: until then, it may be cut off.
         _unlink(path for paths in own.values() for path in paths)
-        _unlink([folder / LEDGER])
+        # A lock in a recipe's folder is that of a process that is gone: ours is in `directory`.
+        _unlink([folder / LEDGER, *[folder / LOCK] * (folder != directory)])
         above = {path for place in own for path in (place, *place.parents)}
         emptied |= {path for path in above if directory in path.parents}
     for path in sorted(emptied, key=lambda p: -len(p.parts)):
@@ -164,6 +165,12 @@ def is_inside(place: Path, folder: Path) -> bool:
     below = Path(os.path.relpath(place, folder))
     real = Path(os.path.realpath(folder), below)
     return os.pardir not in below.parts and os.path.realpath(place) == str(real)
+
+
+def is_own(folder: Path, name: str) -> bool:
+    """Whether a folder has a file of this name of its own: no `..`, no link leads out of it."""
+    place = folder / name
+    return is_inside(place, folder) and place.is_file()
 
 
 def files_in(directory: Path) -> set[str]:

@@ -68,11 +68,23 @@ class Source:
                 "mend that, or leave the folder out"
             ) from None
 
-    def line(self, offset: int) -> Line:
-        """The line that begins at this place."""
-        with (self.directory / "results.jsonl").open("rb") as file:
+    def line(self, name: str, offset: int) -> Line:
+        """The image's line, which begins at this place.
+
+        Raises `UsageError` where it does so no longer: the run has gone on meanwhile.
+        """
+        with (
+            suppress(OSError, ValueError, RecursionError),
+            (self.directory / "results.jsonl").open("rb") as file,
+        ):
             file.seek(offset)
-            return ResultLine.model_validate(json.loads(file.readline())).to_dict()
+            line = ResultLine.model_validate(json.loads(file.readline()))
+            if line.name == name:
+                return line.to_dict()
+        raise UsageError(
+            f"'{self.directory}' has changed while it was merged; wait until its run has ended, "
+            "and merge again"
+        )
 
 
 # ---- what may be merged ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from segkit.errors import SegkitError, UsageError
 from segkit.running.ledger import LEDGER, LOCK, is_empty, is_run
 from segkit.running.lock import check_unowned, owned
 from segkit.running.owned import OWN, files_in, left_in, remove_run
+from segkit.values.files import SCRAP, sync_files
 
 
 @contextmanager
@@ -39,14 +40,18 @@ def made_beside(
             raise
     try:
         if directory.exists():
-            remove_run(directory)
+            with owned(directory):  # by nobody else, who may have begun a run there meanwhile
+                _check_target(directory, sources, overwrite=overwrite)
+                remove_run(directory)
         with suppress(FileNotFoundError):
             directory.rmdir()
         scratch.rename(directory)
-    except OSError as error:
+        sync_files([], [directory.absolute().parent])
+    except (OSError, UsageError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise SegkitError(
-            f"the merged run in '{scratch}' could not be moved to {directory} "
-            f"({error.strerror or error}); move it yourself, or merge again"
+            f"the merged run in '{scratch}' could not be moved to {directory} ({reason}); move it "
+            "yourself, or merge again"
         ) from None
 
 
@@ -70,12 +75,19 @@ def _check_target(directory: Path, sources: Sequence[Path], *, overwrite: bool) 
             asked = "holds no run of segkit" if overwrite else "is not empty; add --overwrite"
             raise UsageError(f"-o {directory} {asked}, or choose another folder")
         check_unowned(directory)
+        several = left_in(directory)
         known = {
             (left.directory / name).relative_to(directory).as_posix()
-            for left in left_in(directory)
-            for name in (*left.files, *OWN, LEDGER)
+            for left in several
+            for name in (*left.files, *OWN, LEDGER, LOCK)
         }
-        if others := sorted(files_in(directory) - known):
+        places = {left.directory / name for left in several for name in ("", *left.places)}
+        others = [
+            name
+            for name in sorted(files_in(directory) - known)
+            if not (SCRAP.fullmatch(Path(name).name) and (directory / name).parent in places)
+        ]
+        if others:
             raise UsageError(
                 f"-o {directory} holds {others[0]}, which is no file of that run; move it, or "
                 "choose another folder"

@@ -31,7 +31,7 @@ class Writing:
     ) -> None:
         self.job = job
         self.keep = keep
-        """Takes a recipe and its finished line; kept when its files have reached the disk."""
+        """Takes a recipe and its line, and keeps it when its files have reached the disk."""
         self.classes: Mapping[int, str] = {}
         """{id: name} of the run, once the steps are open."""
         self._records = records

@@ -17,7 +17,7 @@ from typing import Any
 
 from segkit.deprecations import SegkitWarning
 from segkit.errors import SegkitError, UsageError
-from segkit.running.engines.parcel import Chunk, Item, Parcel, difference
+from segkit.running.engines.parcel import WEIGHTS, Chunk, Item, Parcel, difference
 from segkit.running.engines.pool import Died, Event, Hello, Made, Pool, Ready, Refused
 from segkit.running.lines import Line
 
@@ -83,7 +83,9 @@ class Dispatcher:
         self._changed = changed
         self._pool = pool
         self._parcel = parcel
-        self._same = same
+        self._same = dict(same)
+        self._fetched = False
+        """Whether a worker has said which weights its steps have fetched."""
         self.seats: list[Seat] = []
         self._numbers = count()
         self._start_deaths = 0
@@ -100,7 +102,7 @@ class Dispatcher:
         """
         while True:
             self._staff()
-            for event in self._poll():
+            for event in [*self._poll()]:
                 if isinstance(event, Ready):
                     return event.told
                 assert isinstance(event, Hello | Died)
@@ -142,10 +144,12 @@ class Dispatcher:
             seat.worker, seat.state = next(self._numbers), "asked for"
             self._pool.start(seat.worker)
 
-    def _poll(self) -> list[Event]:
-        """What has happened; workers that come are looked at, and have the parcel."""
-        events = self._pool.poll(POLL)
-        for event in events:
+    def _poll(self) -> Iterator[Event]:
+        """What has happened; workers that come are looked at, and have the parcel.
+
+        Lines come first, so that none is lost where another event ends the run.
+        """
+        for event in sorted(self._pool.poll(POLL), key=lambda event: not isinstance(event, Made)):
             seat = self._seat(event.worker)
             if isinstance(event, Refused):
                 raise event.why if event.why.disk else event.why.error
@@ -156,12 +160,13 @@ class Dispatcher:
                 seat.state = "alive"
                 self._pool.open(seat.worker, self._parcel)
             elif isinstance(event, Ready):
-                self._check(event.told["same"], self._same, seat)
+                self._check_ready(event.told["same"], seat)
                 seat.state, seat.since = "ready", time.monotonic()
                 self._start_deaths = 0
                 self._changed(seat)
             elif isinstance(event, Died):
                 self._buried(event, seat)
+            yield event
         if any(seat.state in ("alive", "ready") for seat in self.seats):
             self._lived = time.monotonic()
         elif time.monotonic() - self._lived > ALONE:
@@ -169,7 +174,14 @@ class Dispatcher:
                 f"there has been no worker for {ALONE:.0f} seconds; finished images are kept: see "
                 "that there are machines, and go on with --resume"
             )
-        return events
+
+    def _check_ready(self, there: Mapping[str, str], seat: Seat) -> None:
+        """The first worker says what steps fetch when they are opened, which is not here."""
+        if not self._fetched:
+            weights = {what: value for what, value in there.items() if what.startswith(WEIGHTS)}
+            self._same = weights | self._same
+            self._fetched = True
+        self._check(there, self._same, seat)
 
     def _check(self, there: Mapping[str, str], here: Mapping[str, str], seat: Seat) -> None:
         why = difference(here, there, seat.host)

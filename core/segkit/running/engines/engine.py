@@ -38,8 +38,8 @@ class OpenedJob(Protocol):
         thread but one at a time. What comes of an image goes to the job (`Job.lines`), which makes
         its lines by `write` in the session's process. Where another process makes them, `write` is
         told before that begins, for it notes the image in the folder. An image that cannot be done
-        is a line too, with its `error`; what
-        is raised here ends the run, and what was finished stays.
+        is a line too, with its `error`; what is raised here ends the run, and what was finished
+        stays.
         """
         ...
 

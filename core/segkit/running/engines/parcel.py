@@ -23,6 +23,9 @@ from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import to_toml, written_out
 from segkit.values.reading import parsed_toml
 
+WEIGHTS = "the weights "
+"""What the words for a weight file begin with; see `sameness`."""
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -48,7 +51,18 @@ class Parcel:
 
 
 def packed(job: Job, options: RunOptions) -> Parcel:
-    """The job for a worker. Raises `UsageError` where a plugin's file cannot be read."""
+    """The job for a worker.
+
+    Raises `UsageError` where a plugin's file cannot be read, or the images are named on standard
+    input, which a worker does not have.
+    """
+    for option in type(job.dataset).model_fields:
+        if getattr(job.dataset, option) == Path("-"):
+            flag = f"--{job.dataset.name}.{option.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} - is standard input, which workers do not have; write the list to a file "
+                "and name that"
+            )
     catalog = options.catalog or Catalog()
     try:
         plugins = {str(path): path.read_bytes() for path in catalog.files}
@@ -124,11 +138,22 @@ def sameness(job: Job, options: RunOptions) -> dict[str, str]:
         for row in record["distributions"]:
             if "sha256" in row:
                 told[f"the plugin file {row['distribution']}.py"] = row["sha256"]
-        for file, digest in record["weights"].items():
-            told[f"the weights {file}"] = f"SHA-256 {digest}"
+        told |= _weights(record)
         text = _text(plan, options).encode("utf-8", "replace")
         told[f"the recipe {name}"] = f"SHA-256 {hashlib.sha256(text).hexdigest()}"
     return told
+
+
+def weights_alike(job: Job, options: RunOptions) -> dict[str, str]:
+    """Those of them that may come to be only when steps are opened, which fetch their weights."""
+    told: dict[str, str] = {}
+    for plan in job.plans.values():
+        told |= _weights(options.content(plan)["record"])
+    return told
+
+
+def _weights(record: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{WEIGHTS}{file}": f"SHA-256 {d}" for file, d in record["weights"].items()}
 
 
 def difference(here: Mapping[str, str], there: Mapping[str, str], where: str) -> str | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import signal
 import sys
 import threading
 import time
 from typing import IO, Any
 
+from segkit.errors import error_line
 from segkit.running.engines.parcel import Chunk, Parcel
 from segkit.running.engines.pool import RefusalError
 from segkit.running.engines.worker import Worker, introduced
@@ -18,7 +18,6 @@ from segkit.running.engines.worker import Worker, introduced
 
 def main() -> None:
     """Work until the driver says that all is done, or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, which ends its workers
     # What plugins print goes to the terminal, not into what the driver reads.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -66,5 +65,9 @@ def _read(pipe: IO[bytes], messages: queue.SimpleQueue[Any]) -> None:
             messages.put(message)
         messages.put(None)
         pipe.read()  # until it has closed its end too
-    except (EOFError, OSError, pickle.UnpicklingError):
+    except (EOFError, OSError):
+        os._exit(1)
+    except Exception as error:  # what it cannot read it cannot do
+        sys.stderr.write(f"a worker cannot read what it is told: {error_line(error)}\n")
+        sys.stderr.flush()
         os._exit(1)

@@ -15,6 +15,7 @@ import sys
 import threading
 from typing import IO, Any
 
+from segkit.errors import error_line
 from segkit.running.engines.parcel import Chunk, Parcel
 from segkit.running.engines.pool import (
     Died,
@@ -27,6 +28,7 @@ from segkit.running.engines.pool import (
 )
 
 BOOT = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # Ctrl-C is the driver's
     "import sys; sys.path[:] = [p for p in sys.path if p]; "
     "from segkit.running.engines.process import main; main()"
 )
@@ -37,6 +39,9 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 PATIENCE = 5.0
 """Seconds that a process has to close its steps when all is done."""
+
+ENDING = 2.0
+"""Seconds after which a process whose words break off has not ended by itself."""
 
 
 class Processes:
@@ -84,16 +89,21 @@ class Processes:
             events.append(self._events.get(timeout=timeout))
             while True:
                 events.append(self._events.get_nowait())
-        return [event for event in events if event.worker not in self._ended]
+        events = [event for event in events if event.worker not in self._ended]
+        for event in events:
+            if isinstance(event, Died):
+                self.kill(event.worker)
+        return events
 
     def kill(self, worker: int) -> None:
-        """Kill the process."""
+        """Kill the process, if it has not ended, and forget it."""
         self._ended.add(worker)
         process = self._processes.pop(worker, None)
         if process is not None:
             process.kill()
             process.wait()
             _close(process)
+        self._listeners = [listener for listener in self._listeners if listener.is_alive()]
 
     def close(self, *, at_once: bool) -> None:
         """End all of them; they have a moment for it, unless `at_once` says otherwise."""
@@ -117,19 +127,30 @@ class Processes:
             listener.join(PATIENCE)
 
     def _send(self, worker: int, message: Any) -> None:
-        pipe = _pipe(self._processes[worker].stdin)
+        process = self._processes.get(worker)
+        if process is None:
+            return  # it has died, which is told with what it has said before
         with contextlib.suppress(OSError):  # it has just died, which its thread tells
-            pickle.dump(message, pipe)
-            pipe.flush()
+            pickle.dump(message, _pipe(process.stdin))
+            _pipe(process.stdin).flush()
 
     def _listen(self, worker: int, process: subprocess.Popen[bytes]) -> None:
         """Pass on what a process says, and in the end how it ended."""
-        ends = (EOFError, OSError, pickle.UnpicklingError)
-        with _pipe(process.stdout) as pipe, contextlib.suppress(*ends):
-            while True:
-                what, told = pickle.load(pipe)
-                self._events.put(_event(worker, what, told))
-        self._events.put(Died(worker, exit_words(process.wait())))
+        why = ""
+        with _pipe(process.stdout) as pipe, contextlib.suppress(EOFError, OSError):
+            try:
+                while True:
+                    what, told = pickle.load(pipe)
+                    self._events.put(_event(worker, what, told))
+            except (EOFError, OSError):
+                raise
+            except Exception as error:  # cut off by its end, or nothing that can be read here
+                try:
+                    process.wait(ENDING)
+                except subprocess.TimeoutExpired:
+                    why = f"what it said cannot be read: {error_line(error)}"
+                    process.kill()
+        self._events.put(Died(worker, why or exit_words(process.wait())))
 
 
 def _event(worker: int, what: str, told: Any) -> Event:

@@ -194,14 +194,14 @@ def connect(address: str) -> None:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    where = "auto" if address == "auto" else address
+    named = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     try:
         with _signals_kept():
-            if address not in ("auto", "local"):
-                _answers(address)
+            if named not in ("", "auto", "local"):
+                _answers(named)
             if address != "local":
                 try:
-                    ray.init(address=where, **quiet)
+                    ray.init(address=address, **quiet)
                     return
                 except ConnectionError:
                     if address != "auto" or os.environ.get("RAY_ADDRESS"):

@@ -19,7 +19,7 @@ from segkit.plugins.contract import classes_of, has_truth, item_of, names_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset
 from segkit.running.engines.local import Local, Opened
-from segkit.running.engines.parcel import Chunk, Item, Parcel, sameness, unpacked
+from segkit.running.engines.parcel import Chunk, Item, Parcel, sameness, unpacked, weights_alike
 from segkit.running.engines.pool import RefusalError
 from segkit.running.folder import UNWRITABLE
 from segkit.running.ledger import LEDGER
@@ -59,6 +59,7 @@ class Worker:
             same = sameness(job, options)
             opening = Local().opened(job, options, Observers())
             self._opened = self._stack.enter_context(opening)
+            same |= weights_alike(job, options)
         except SegkitError as error:
             raise RefusalError.of(error) from None
         except Exception as error:
