@@ -207,6 +207,10 @@ class Record:
         write_file(self.directory / "recipe.toml", text, sync=True)
         return aside
 
+    def close(self) -> None:
+        """Let go of the files that are open."""
+        self._ledger.close()
+
     def begin(self, image: str) -> None:
         """Note that an image's files are about to be written."""
         self._ledger.begin(image)

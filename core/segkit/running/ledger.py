@@ -124,6 +124,12 @@ class Ledger:
             self.recipes.update(new)
             self._append({"recipes": new})
 
+    def close(self) -> None:
+        """Let go of the file until there is something to note again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
     def _append(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
             self._file = file = self.path.open("a+b", buffering=0)

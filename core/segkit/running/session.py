@@ -79,7 +79,11 @@ class Session:
         `SegkitError` if the folder can no longer be written. What was finished before is kept.
         """
         with owned(self.job.directory):
-            return self._run()
+            try:
+                return self._run()
+            finally:
+                for record in self.records.values():
+                    record.close()
 
     def _run(self) -> dict[str, Summary]:
         self._check()
