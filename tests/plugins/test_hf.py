@@ -180,6 +180,17 @@ def test_a_network_that_fails_costs_one_image(folder, monkeypatch):
     data.close()
 
 
+@needs_datasets
+def test_a_row_that_is_not_there_costs_no_other(folder):
+    data = HuggingFace(path=str(folder), streaming=True, count=9)
+    data._length = data._rows and 9  # as a card that says too many
+    assert data[0][0].name == "train-000000"
+    with pytest.raises(BadImageError, match=r"has no row 7; give a smaller --hf\.count"):
+        data[7]
+    assert data[2][0].name == "train-000002"
+    data.close()
+
+
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'segkit\[datasets\]'"):

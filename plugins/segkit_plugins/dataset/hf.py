@@ -152,6 +152,7 @@ class HuggingFace(Dataset):
                 self._stream = index + 1, rows
                 return dict(row)
         except StopIteration:
+            self._stream = None
             raise BadImageError(
                 f"{self.path} {self.split} has no row {index}; give a smaller --hf.count"
             ) from None
