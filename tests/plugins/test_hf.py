@@ -181,6 +181,20 @@ def test_a_network_that_fails_costs_one_image(folder, monkeypatch):
 
 
 @needs_datasets
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_column_that_nobody_asked_for_may_be_unreadable(rows, tmp_path, streaming):
+    columns = {
+        "image": list(map(png, rows[0])),
+        "thumb": [{"bytes": b"no image", "path": None}] * 5,
+    }
+    kinds = datasets.Features({"image": datasets.Image(), "thumb": datasets.Image()})
+    datasets.Dataset.from_dict(columns, kinds).to_parquet(tmp_path / "set/train.parquet")
+    data = HuggingFace(path=str(tmp_path / "set"), streaming=streaming)
+    assert np.array_equal(data[3][0].pixels, rows[0][3])
+    data.close()
+
+
+@needs_datasets
 def test_a_row_that_is_not_there_costs_no_other(folder):
     data = HuggingFace(path=str(folder), streaming=True, count=9)
     data._length = data._rows and 9  # as a card that says too many

@@ -183,7 +183,12 @@ class HuggingFace(Dataset):
                     f"{self.path}; {did_you_mean(column, pictures, near)}"
                 )
             rows = rows.cast_column(column, datasets.Image(decode=False))
-        return rows
+        if self.title and columns and self.title not in columns:
+            near = did_you_mean(self.title, list(columns), "see the data set's page")
+            raise UsageError(f"--hf.title {self.title} is no column of {self.path}; {near}")
+        # Others may hold what cannot be read.
+        wanted = [name for name in (self.image, self.mask, self.title) if name]
+        return rows.select_columns(list(dict.fromkeys(wanted)))
 
     def _loaded(self, datasets: Any) -> Any:
         """What the library makes of the options. Raises `UsageError`."""
@@ -238,9 +243,6 @@ class HuggingFace(Dataset):
             names: Sequence[str] = [f"{split}-{i:06d}" for i in range(self._length)]
         elif self.streaming:
             raise UsageError("--hf.title needs all rows at once; leave out --hf.streaming")
-        elif self.title not in self._rows.column_names:
-            near = did_you_mean(self.title, self._rows.column_names, "see the data set's page")
-            raise UsageError(f"--hf.title {self.title} is no column of {self.path}; {near}")
         else:
             texts = self._rows.select_columns([self.title])[: self._length][self.title]
             names = unique_names([f"{str(t).replace('/', '_') or 'image'}.x" for t in texts])
