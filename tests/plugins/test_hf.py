@@ -183,15 +183,36 @@ def test_a_network_that_fails_costs_one_image(folder, monkeypatch):
 @needs_datasets
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_column_that_nobody_asked_for_may_be_unreadable(rows, tmp_path, streaming):
+    bad = {"bytes": b"no image", "path": None}
     columns = {
         "image": list(map(png, rows[0])),
-        "thumb": [{"bytes": b"no image", "path": None}] * 5,
+        "thumb": [bad] * 5,
     }
     kinds = datasets.Features({"image": datasets.Image(), "thumb": datasets.Image()})
     datasets.Dataset.from_dict(columns, kinds).to_parquet(tmp_path / "set/train.parquet")
     data = HuggingFace(path=str(tmp_path / "set"), streaming=streaming)
     assert np.array_equal(data[3][0].pixels, rows[0][3])
     data.close()
+
+
+@needs_datasets
+def test_images_inside_archives_and_far_away(rows, tmp_path):
+    import zipfile
+
+    import pyarrow.parquet
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("0.png", png(rows[0][0])["bytes"])
+    paths = [f"zip://0.png::{tmp_path}/a.zip", "zip://0.png::https://host.invalid/a.zip"]
+    columns = {"image": [{"bytes": None, "path": path} for path in paths]}
+    kinds = datasets.Features({"image": datasets.Image()})
+    (tmp_path / "set").mkdir()
+    table = datasets.Dataset.from_dict(columns, kinds).data.table
+    pyarrow.parquet.write_table(table, tmp_path / "set/train.parquet")
+    data = HuggingFace(path=str(tmp_path / "set"))
+    assert np.array_equal(data[0][0].pixels, rows[0][0])
+    with pytest.raises(BadImageError, match=r"not on this machine; add --hf\.download to fetch it"):
+        data[1]
 
 
 @needs_datasets

@@ -29,6 +29,7 @@ from segkit import (
 )
 from segkit_plugins.dataset._decoding import decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
+from segkit_plugins.dataset._remote import fetch, is_address
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 
@@ -131,6 +132,13 @@ class HuggingFace(Dataset):
         content = cell.get("bytes") if isinstance(cell, dict) else None
         path = cell.get("path") if isinstance(cell, dict) else None
         name = self.names[index]
+        if not isinstance(content, bytes) and isinstance(path, str) and is_address(path):
+            # Such as zip://photo.png::/folder/train.zip.
+            if is_address(path.rpartition("::")[2]) and not self.download:
+                raise BadImageError(
+                    f"'{where}' is at '{path}', not on this machine; add --hf.download to fetch it"
+                )
+            content = fetch(path)
         if isinstance(content, bytes):
             if column == self.image:
                 return decode_image(content, where, name)
