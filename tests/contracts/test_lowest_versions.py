@@ -44,6 +44,12 @@ def test_every_requirement_has_one_lower_bound():
         assert operators.count(">=") == 1, requirement
 
 
+def test_no_datasets_that_runs_a_data_sets_script():
+    """Before 4 `load_dataset` ran Python files that lay in a folder."""
+    (line,) = PROJECT["optional-dependencies"]["datasets"]
+    assert not Requirement(line).specifier.contains("3.6.0")
+
+
 @pytest.fixture
 def uv():
     found = shutil.which("uv", path=Path(sys.executable).parent) or shutil.which("uv")

@@ -220,6 +220,18 @@ def test_a_folder_of_masks_that_is_not_there_is_said_before_work_begins(photos, 
         _ = Files(paths=(str(photos),), masks=tmp_path / "masks").names
 
 
+def test_a_line_that_is_not_there_is_told_with_its_list_and_number(photos, tmp_path):
+    chosen = tmp_path / "list.txt"
+    there = next(p for p in sorted(photos.iterdir()) if p.is_file())
+    chosen.write_text(f"{there}\n\n{photos}/nope.jpg\n")
+    with pytest.raises(UsageError) as info:
+        _ = Files(list=chosen).names
+    assert str(info.value) == (
+        f"--files.list {chosen} names {photos}/nope.jpg (line 3), which is not there; drop the "
+        "line or check the name"
+    )
+
+
 # ---- lists that are none ------------------------------------------------------------------------
 
 

@@ -58,6 +58,19 @@ def test_maps_equal_pytorch_grad_cams(resnet, similar, strength):
     assert np.abs(found.values - other.values).max() > 0.01
 
 
+def test_a_sure_classifier_has_the_map_of_the_scores_that_differ():
+    """Beside a score 25 above all others their probabilities add up to less than 1e-10."""
+    step = opened()
+    raw = [25.0, 0.3, -0.4, 0.1, *[-2.0] * (len(step._classifier.names) - 4)]
+    scores = torch.tensor(raw, requires_grad=True)
+    step._difference(scores, 0).backward()
+    exact = torch.tensor(raw, dtype=torch.float64, requires_grad=True)
+    likes = exact[[1, 3, 2]]
+    (likes.exp() / likes.exp().sum() * (exact[0] - likes)).sum().backward()
+    assert scores.grad[0].item() == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(scores.grad.double(), exact.grad, atol=1e-4)
+
+
 def test_without_strength_it_is_grad_cam(resnet):
     _, own = resnet
     image = noise(50, 70)

@@ -180,6 +180,52 @@ def test_a_network_that_fails_costs_one_image(folder, monkeypatch):
     data.close()
 
 
+@needs_datasets
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_column_that_nobody_asked_for_may_be_unreadable(rows, tmp_path, streaming):
+    bad = {"bytes": b"no image", "path": None}
+    columns = {
+        "image": list(map(png, rows[0])),
+        "thumb": [bad] * 5,
+    }
+    kinds = datasets.Features({"image": datasets.Image(), "thumb": datasets.Image()})
+    datasets.Dataset.from_dict(columns, kinds).to_parquet(tmp_path / "set/train.parquet")
+    data = HuggingFace(path=str(tmp_path / "set"), streaming=streaming)
+    assert np.array_equal(data[3][0].pixels, rows[0][3])
+    data.close()
+
+
+@needs_datasets
+def test_images_inside_archives_and_far_away(rows, tmp_path):
+    import zipfile
+
+    import pyarrow.parquet
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("0.png", png(rows[0][0])["bytes"])
+    paths = [f"zip://0.png::{tmp_path}/a.zip", "zip://0.png::https://host.invalid/a.zip"]
+    columns = {"image": [{"bytes": None, "path": path} for path in paths]}
+    kinds = datasets.Features({"image": datasets.Image()})
+    (tmp_path / "set").mkdir()
+    table = datasets.Dataset.from_dict(columns, kinds).data.table
+    pyarrow.parquet.write_table(table, tmp_path / "set/train.parquet")
+    data = HuggingFace(path=str(tmp_path / "set"))
+    assert np.array_equal(data[0][0].pixels, rows[0][0])
+    with pytest.raises(BadImageError, match=r"not on this machine; add --hf\.download to fetch it"):
+        data[1]
+
+
+@needs_datasets
+def test_a_row_that_is_not_there_costs_no_other(folder):
+    data = HuggingFace(path=str(folder), streaming=True, count=9)
+    data._length = data._rows and 9  # as a card that says too many
+    assert data[0][0].name == "train-000000"
+    with pytest.raises(BadImageError, match=r"has no row 7; give a smaller --hf\.count"):
+        data[7]
+    assert data[2][0].name == "train-000002"
+    data.close()
+
+
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'segkit\[datasets\]'"):

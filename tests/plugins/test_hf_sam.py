@@ -109,6 +109,15 @@ def test_masks_equal_those_of_the_models_own_pipeline(kind, case, folders, steps
 
 
 @pytest.mark.parametrize("kind", ALL)
+def test_square_photos_are_enlarged_as_the_model_does(kind, folders, steps, photos):
+    image = Image(photos["wide"].pixels[:280, :280], "square")
+    prompt, several = CASES["point"]
+    made = answer(steps[kind], image, prompt)
+    masks, *_ = peers(kind, folders[kind], image, prompt, several)
+    assert np.mean(np.array(list(made.masks)) != masks) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ALL)
 def test_mask_prompts_equal_the_models_own(kind, folders, steps, photos):
     for image in photos.values():
         first = answer(steps[kind], image, CASES["point"][0]).take([2])

@@ -197,6 +197,40 @@ def test_archives_at_addresses(memory):
         _ = WebDataset(shards=("memory://photos/gone.tar",)).names
 
 
+@needs_fsspec
+@pytest.mark.parametrize("packed", [False, True])
+def test_archives_at_a_store_that_fails_for_a_while(memory, quick, monkeypatch, packed):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz" if packed else "w") as tar:
+        for i in range(3):
+            info, photo = tarfile.TarInfo(f"{i}.png"), png()
+            info.size = len(photo)
+            tar.addfile(info, io.BytesIO(photo))
+    name = "a.tar.gz" if packed else "a.tar"
+    memory.pipe(f"/photos/{name}", content.getvalue())
+    kind = type(memory.open(f"/photos/{name}"))
+    whole, left = kind.read, [0]
+
+    def fails(self, *args):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise ConnectionError("slow down")
+        return whole(self, *args)
+
+    monkeypatch.setattr(kind, "read", fails)
+    data = WebDataset(shards=(f"memory://photos/{name}",))
+    left[0] = 3
+    assert list(data.names) == ["0", "1", "2"]
+    left[0] = 3
+    assert data[1][0].name == "1"
+    assert quick == [0.5, 1, 2] * 2
+    data.close()
+    left[0] = 4
+    with pytest.raises(BadImageError, match=r"cannot be read \(slow down\)"):
+        data[0]
+    assert data[0][0].name == "0"
+
+
 @pytest.fixture(scope="module")
 def s3():
     """The address of a bucket on a server of this machine."""

@@ -157,6 +157,51 @@ def test_a_packed_archive_that_is_cut(tmp_path):
     assert data[1][0].name == "1"
 
 
+def resized(path, name, said):
+    """Give a member's header another size field, with a checksum that fits."""
+    with tarfile.open(path) as tar:
+        place = tar.getmember(name).offset
+    content = bytearray(path.read_bytes())
+    content[place + 124 : place + 136] = said.ljust(12, b"\0")
+    content[place + 148 : place + 156] = b" " * 8
+    content[place + 148 : place + 156] = b"%06o\0 " % sum(content[place : place + 512])
+    path.write_bytes(content)
+    return place
+
+
+@pytest.mark.parametrize("said", [b"-0000001000", b"-0000000100", b"no number"])
+def test_a_damaged_header_is_told_and_what_is_before_it_is_used(tmp_path, said):
+    path = tmp_path / "a.tar"
+    write(path, [f for i in range(4) for f in sample(f"{i}")])
+    place = resized(path, "2.png", said)
+    data = WebDataset(shards=(str(path),))
+    with pytest.warns(SegkitWarning) as told:
+        assert list(data.names) == ["0", "1"]
+    assert str(told[0].message) == (
+        f"'{path}' is cut off (its header at byte {place} is damaged); it gives 2 images, the last "
+        "of which is 1; copy it again for the others"
+    )
+    write(path, sample("0"))
+    resized(path, "0.png", said)
+    with pytest.raises(UsageError, match="is no tar archive that can be read"):
+        _ = WebDataset(shards=(str(path),)).names
+
+
+def test_a_packed_archive_that_is_damaged_in_the_middle(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    write(path, [f for i in range(4) for f in sample(f"{i}")], "w:gz")
+    content = bytearray(path.read_bytes())
+    place = len(content) * 5 // 8
+    content[place : place + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    data = WebDataset(shards=(str(path),), image="png")
+    with pytest.warns(SegkitWarning, match="is cut off"):
+        names = list(data.names)
+    assert names[:2] == ["0", "1"]
+    assert data[0][0].name == "0"
+    assert data[1][0].name == "1"
+
+
 def test_a_run_over_a_cut_archive_keeps_the_images_before_it(tmp_path):
     path = tmp_path / "a.tar"
     write(path, [f for i in range(3) for f in sample(f"{i}")])
@@ -239,6 +284,14 @@ def test_no_image_is_read_to_start_and_it_can_be_pickled(tars, monkeypatch):
     data = WebDataset(shards=(f"{tars}/*.tar",))
     assert len(data.names) == 6
     assert len(pickle.loads(pickle.dumps(data)).names) == 6
+
+
+def test_it_can_be_pickled_once_an_image_was_read(tars):
+    data = WebDataset(shards=(f"{tars}/*.tar",))
+    wanted = data[4][0]
+    other = pickle.loads(pickle.dumps(data))
+    assert np.array_equal(other[4][0].pixels, wanted.pixels)
+    assert np.array_equal(data[4][0].pixels, wanted.pixels)
 
 
 def test_reading_in_order_opens_each_archive_once(tars, monkeypatch):

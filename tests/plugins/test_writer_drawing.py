@@ -80,3 +80,15 @@ def test_a_strip_is_as_wide_as_its_panels():
     small, large = np.zeros((20, 30, 3), np.uint8), np.zeros((50, 300, 3), np.uint8)
     strip = pictures.side_by_side([Panel("a", small), Panel("b", large, {1: "cat"})])
     assert strip.size == (200 + 300 + 3 * GAP, 50 + CAPTION + 2 * GAP)
+
+
+def test_a_large_id_takes_no_memory_for_those_below_it():
+    import tracemalloc
+
+    ids = np.zeros((20, 40), np.int32)
+    ids[5:9, 5:9], ids[12:15, 5:9] = 20_000_000, 3
+    tracemalloc.start()
+    assert pictures._present(ids) == [3, 20_000_000]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 20

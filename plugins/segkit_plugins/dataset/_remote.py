@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from segkit import BadImageError, MissingExtraError, UsageError
 from segkit_plugins.dataset._decoding import SUFFIXES
@@ -99,10 +99,37 @@ def fetch(address: str) -> bytes:
 
 
 def open_address(address: str) -> IO[bytes]:
-    """A file at an address that can be read from any place. Raises `OSError`."""
+    """A file at an address that can be read from any place; each read is tried again.
+
+    Raises `OSError`, or what its kind of store raises.
+    """
     system, path = _system(address)
-    opened: IO[bytes] = again(lambda: system.open(path, "rb"))
-    return opened
+    return cast("IO[bytes]", _Patient(again(lambda: system.open(path, "rb"))))
+
+
+class _Patient:
+    """A file that is read again, from the same place, where a read fails."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        place = self._file.tell()
+
+        def read() -> bytes:
+            self._file.seek(place)
+            return bytes(self._file.read(size))
+
+        return again(read)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> _Patient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def again(work: Callable[[], T]) -> T:

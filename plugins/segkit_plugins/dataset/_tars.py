@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
@@ -12,8 +14,12 @@ _FILES = b"0\x00"
 """The types of header that are plain files; tarfile reads all others."""
 
 
+DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What gzip raises where a packed archive is cut off or damaged."""
+
+
 class CutOffError(Exception):
-    """An archive ends before it should; what came before it is sound."""
+    """An archive ends before it should or is damaged; what came before it is sound."""
 
 
 class Member(NamedTuple):
@@ -29,8 +35,8 @@ def members(file: IO[bytes], size: int | None) -> Iterator[Member]:
     """The files in an archive, in order, their contents left out; `size`: its bytes, if known.
 
     Plain headers are read here, since `tarfile` takes 80 µs for one; it does all others. Raises
-    `CutOffError` where the archive ends too soon, after what is whole in it and a member whose
-    content is cut off, and `tarfile.ReadError` where there is no archive.
+    `CutOffError` where the archive ends too soon or a header is damaged, after what is whole before
+    it and a member whose content is cut off, and `tarfile.ReadError` where there is no archive.
     """
     slow: tarfile.TarFile | None = None
     place = 0
@@ -51,8 +57,9 @@ def members(file: IO[bytes], size: int | None) -> Iterator[Member]:
         else:
             slow = slow or _tarfile(file)
             info = _special(slow, file, place)
-            if info is None:
-                return
+            # The archive's end, of zeros, does not come this far.
+            if info is None or info.size < 0 or slow.offset <= place:
+                raise _damaged(place)
             following = slow.offset
             if not info.isreg():
                 place = following
@@ -69,8 +76,13 @@ def _tarfile(file: IO[bytes]) -> tarfile.TarFile:
     return tarfile.open(fileobj=file, mode="r:")
 
 
+def _damaged(place: int) -> Exception:
+    said = f"its header at byte {place} is damaged"
+    return CutOffError(said) if place else tarfile.ReadError(said)
+
+
 def _special(slow: tarfile.TarFile, file: IO[bytes], place: int) -> tarfile.TarInfo | None:
-    """What `tarfile` makes of the header here; None at the archive's end."""
+    """What `tarfile` makes of the header here; None if nothing."""
     file.seek(place)
     slow.offset, slow.firstmember = place, None  # type: ignore[attr-defined]
     try:
@@ -91,7 +103,7 @@ def _plain(header: bytes, place: int) -> Member | None:
         size = int(length.strip(b" \0") or b"0", 8)
     except ValueError:
         return None
-    if said != sum(header) - sum(checksum) + 8 * 32:
+    if size < 0 or said != sum(header) - sum(checksum) + 8 * 32:
         return None
     name = header[:100].partition(b"\0")[0]
     if header[263:265] == b"00" and (prefix := header[345:500].partition(b"\0")[0]):
@@ -111,7 +123,10 @@ class Reader:
         self._open: tuple[int, IO[bytes]] | None = None
 
     def read(self, archive: int, start: int, size: int) -> bytes:
-        """What a member holds. Raises `CutOffError` where the archive ends before it, `OSError`."""
+        """What a member holds.
+
+        Raises `CutOffError` where the archive ends before it or is damaged, `OSError`.
+        """
         if self._open is None or self._open[0] != archive:
             self.close()
             self._open = archive, self._opener(archive)
@@ -119,8 +134,8 @@ class Reader:
         try:
             file.seek(start)
             content = file.read(size)
-        except EOFError:
-            content = b""
+        except DAMAGES as error:
+            raise CutOffError(str(error)) from None
         if len(content) < size:
             raise CutOffError(f"it has {len(content)} of {size} bytes")
         return content

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from glob import has_magic
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import IO, Any
@@ -116,13 +117,19 @@ class Files(Dataset):
                     "the data set 'files' has no images; name a photo, folder or pattern"
                 )
             return _all_named(self.paths)
-        listed = lines_of(self.list)
+        lines = lines_of(self.list)
+        listed = [line for line in lines if line.strip()]
         if not listed:
             raise UsageError(
                 f"--files.list {self.list} names no image; write one a line, by its file or its "
                 "name"
             )
-        names = _all_named(self.paths or listed)
+        try:
+            names = _all_named(self.paths or listed)
+        except UsageError:
+            if not self.paths:
+                _check_lines(lines, self.list)
+            raise
         return _named(names, listed, self.list) if self.paths else names
 
     @cached_property
@@ -140,6 +147,17 @@ def _all_named(sources: Sequence[str]) -> dict[Path | str, str]:
             places |= dict.fromkeys(find_images([as_path(one) for one in some]))
     names = unique_names([str(stem_of(p)) if isinstance(p, str) else p for p in places])
     return dict(zip(places, names, strict=True))
+
+
+def _check_lines(lines: Sequence[str], where: Path) -> None:
+    """Raise `UsageError` for the first line that names a file which is not there."""
+    for number, line in enumerate(lines, 1):
+        path = Path(as_path(line)).expanduser()
+        if line.strip() and not is_address(line) and not path.exists() and not has_magic(line):
+            raise UsageError(
+                f"--files.list {where} names {line} (line {number}), which is not there; drop the "
+                "line or check the name"
+            )
 
 
 def _named(
@@ -175,7 +193,7 @@ def _piped() -> tuple[str, ...]:
 
 
 def lines_of(source: Path) -> tuple[str, ...]:
-    """The lines of a file, or of standard input for -, without empty ones.
+    """The lines of a file, or of standard input for -; some may be empty.
 
     Raises `UsageError` if it cannot be read.
     """
@@ -211,8 +229,7 @@ def _lines(file: IO[bytes], source: Path) -> Iterator[str]:
                 "its file or its name"
             )
         text = os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r"))
-        if text.strip():
-            yield text
+        yield text
 
 
 @hookimpl

@@ -29,6 +29,7 @@ from segkit import (
 )
 from segkit_plugins.dataset._decoding import decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
+from segkit_plugins.dataset._remote import fetch, is_address
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 
@@ -131,6 +132,13 @@ class HuggingFace(Dataset):
         content = cell.get("bytes") if isinstance(cell, dict) else None
         path = cell.get("path") if isinstance(cell, dict) else None
         name = self.names[index]
+        if not isinstance(content, bytes) and isinstance(path, str) and is_address(path):
+            # Such as zip://photo.png::/folder/train.zip.
+            if is_address(path.rpartition("::")[2]) and not self.download:
+                raise BadImageError(
+                    f"'{where}' is at '{path}', not on this machine; add --hf.download to fetch it"
+                )
+            content = fetch(path)
         if isinstance(content, bytes):
             if column == self.image:
                 return decode_image(content, where, name)
@@ -152,6 +160,7 @@ class HuggingFace(Dataset):
                 self._stream = index + 1, rows
                 return dict(row)
         except StopIteration:
+            self._stream = None
             raise BadImageError(
                 f"{self.path} {self.split} has no row {index}; give a smaller --hf.count"
             ) from None
@@ -182,7 +191,12 @@ class HuggingFace(Dataset):
                     f"{self.path}; {did_you_mean(column, pictures, near)}"
                 )
             rows = rows.cast_column(column, datasets.Image(decode=False))
-        return rows
+        if self.title and columns and self.title not in columns:
+            near = did_you_mean(self.title, list(columns), "see the data set's page")
+            raise UsageError(f"--hf.title {self.title} is no column of {self.path}; {near}")
+        # Others may hold what cannot be read.
+        wanted = [name for name in (self.image, self.mask, self.title) if name]
+        return rows.select_columns(list(dict.fromkeys(wanted)))
 
     def _loaded(self, datasets: Any) -> Any:
         """What the library makes of the options. Raises `UsageError`."""
@@ -237,9 +251,6 @@ class HuggingFace(Dataset):
             names: Sequence[str] = [f"{split}-{i:06d}" for i in range(self._length)]
         elif self.streaming:
             raise UsageError("--hf.title needs all rows at once; leave out --hf.streaming")
-        elif self.title not in self._rows.column_names:
-            near = did_you_mean(self.title, self._rows.column_names, "see the data set's page")
-            raise UsageError(f"--hf.title {self.title} is no column of {self.path}; {near}")
         else:
             texts = self._rows.select_columns([self.title])[: self._length][self.title]
             names = unique_names([f"{str(t).replace('/', '_') or 'image'}.x" for t in texts])

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from segkit import (
 from segkit_plugins.dataset._decoding import SUFFIXES, decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
 from segkit_plugins.dataset._remote import as_path, find_addresses, is_address, open_address
-from segkit_plugins.dataset._tars import CutOffError, Reader, members
+from segkit_plugins.dataset._tars import DAMAGES, CutOffError, Reader, members
 from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
 from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import first_line
@@ -115,6 +115,12 @@ class WebDataset(Dataset):
         """The archive, if it is on this machine."""
         tar = self._tars[self._index.tars[index]]
         return (tar,) if isinstance(tar, Path) else ()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """What is pickled: all but the archive that is open."""
+        state = super().__getstate__()
+        private = {**state["__pydantic_private__"], "_reading": None}
+        return {**state, "__pydantic_private__": private}
 
     def close(self) -> None:
         """Close the archive that is open."""
@@ -206,7 +212,9 @@ class WebDataset(Dataset):
                         parts[suffix] = member.start, member.size
                 except CutOffError as error:
                     cut = error
-                except EOFError as error:  # of a packed one
+                except DAMAGES as error:
+                    if not key and not isinstance(error, EOFError):
+                        raise
                     cut = CutOffError(str(error))
         except (UsageError, MissingExtraError):
             raise

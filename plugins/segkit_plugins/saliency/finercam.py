@@ -57,8 +57,9 @@ class FinerCAM(ClassActivationMap):
         others = away.argsort(stable=True)[1 : self.similar + 1]
         if not len(others):
             return own
-        likely = scores.softmax(dim=0)[others]
-        return (likely * (own - self.strength * scores[others])).sum() / (likely.sum() + 1e-9)
+        # Among each other: beside a sure class their probabilities are too small to divide by.
+        share = scores[others].softmax(dim=0)
+        return (share * (own - self.strength * scores[others])).sum()
 
 
 @hookimpl

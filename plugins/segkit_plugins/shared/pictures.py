@@ -83,7 +83,10 @@ def tinted(photo: RGB, ids: NDArray[np.integer], edges: NDArray[np.bool_]) -> RG
 
 def _present(ids: NDArray[np.integer]) -> list[int]:
     """The ids of a class map but for the background's, in their order."""
-    present: list[int] = np.flatnonzero(np.bincount(ids.ravel())).tolist()
+    # Counting is quicker than sorting, and takes 8 bytes for each id below the largest.
+    few = ids.max() < 1 << 16
+    found = np.flatnonzero(np.bincount(ids.ravel())) if few else np.unique(ids)
+    present: list[int] = found.tolist()
     return [i for i in present if i != BACKGROUND]
 
 

@@ -31,6 +31,8 @@ class Encoding:
     """The model's own arguments: tensors, or lists of them, of one image on the step's device."""
     inside: tuple[int, int]
     """(h, w) that the resized image covers in the model's input; less than its side: padded."""
+    padded: bool
+    """Whether the model pads what is not square; it then enlarges masks in two steps."""
 
 
 class HfSam(Segmenter):
@@ -113,7 +115,7 @@ class HfSam(Segmenter):
         pixels = to_device(given["pixel_values"], self._device)
         # Only models that pad say how much of their input is the image.
         whole = [pixels.shape[-2:]] * len(images)
-        inside = given.get("reshaped_input_sizes", whole)
+        inside, pads = given.get("reshaped_input_sizes", whole), "reshaped_input_sizes" in given
         dtype = dtype_of(self.precision, self._device)
         with torch.inference_mode(), rounding(dtype, self._device):
             found = self._network.get_image_embeddings(pixels)
@@ -124,6 +126,7 @@ class HfSam(Segmenter):
             Encoding(
                 {k: _each(v, lambda t, i=i: t[i : i + 1].float()) for k, v in features.items()},
                 (int(rows), int(columns)),
+                pads,
             )
             for i, (rows, columns) in enumerate(inside)
         ]
@@ -179,7 +182,7 @@ class HfSam(Segmenter):
             side, low = self._side, logits.shape[-2:]
             frames = [
                 # Models that do not pad enlarge in one step.
-                Frame(side, low, e.inside, size, by_input=e.inside != (side, side))
+                Frame(side, low, e.inside, size, by_input=e.padded)
                 for e, size in about
                 for _ in range(count)
             ]
