@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
+from starting import started
 
 from segkit.running.lock import LOCK, Owner
 from segkit.values.files import SCRAP
@@ -65,16 +64,6 @@ def arguments(command, plugin, out, *more):
     return [command, *flags]
 
 
-def started(*words, **how):
-    return subprocess.Popen(
-        [sys.executable, "-m", "segkit.cli.main", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **how,
-    )
-
-
 def until(there, process, seconds=60):
     """Wait until something is there; what the process said if it ends before."""
     end = time.monotonic() + seconds
@@ -101,12 +90,6 @@ def names(out):
     return [json.loads(line)["name"] for line in results(out).read_text().splitlines()]
 
 
-def heeding():
-    """A background job of a shell has SIGINT ignored, and one behind nohup SIGHUP."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize(
     "command", [GOES_ON[0], *(pytest.param(c, marks=pytest.mark.slow) for c in GOES_ON[1:])]
@@ -115,7 +98,7 @@ def test_a_signal_ends_it_with_a_sentence_and_it_goes_on(segkit, tmp_path, plugi
     if number != signal.SIGTERM and command != "run":
         pytest.skip("the commands share what catches the others")
     out = tmp_path / "out"
-    process = started(*arguments(command, plugin, out), preexec_fn=heeding)
+    process = started(*arguments(command, plugin, out))
     until(lambda: count(out) >= 2, process)
     process.send_signal(number)
     told = process.communicate(timeout=60)[1]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from engine_toys import files_in, lines_in, stubbed
 from PIL import Image as Picture
+from starting import started
 
 from segkit import UsageError
 from segkit.cli.progress import Progress
@@ -126,15 +127,6 @@ def test_flags_that_do_not_fit(segkit, tmp_path, flags, sentence):
     assert sentence in " ".join(done.err.split())
 
 
-def started(words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "segkit.cli.main", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def children_of(pid):
     """The processes that another one has started, by the system's own list."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
@@ -164,7 +156,7 @@ def _is_zombie(pid):
 def test_no_worker_outlives_its_driver(tmp_path, whole, number):
     out = tmp_path / "out"
     words = stubbed(tmp_path, out, *TWO, "--stub.pause", "0.15")
-    process = started(words)
+    process = started(*words)
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if out.is_dir() and (out / "results.jsonl").exists():
@@ -180,7 +172,7 @@ def test_no_worker_outlives_its_driver(tmp_path, whole, number):
         assert "Stopped; finished images are kept" in said
     kept = lines_in(out)
     assert kept
-    again = started([*words, "--resume", "--quiet"])
+    again = started(*words, "--resume", "--quiet")
     again.communicate(timeout=120)
     lines = lines_in(out)
     assert {n: line["files"] for n, line in lines.items()} == {
