@@ -189,10 +189,12 @@ def test_a_damaged_header_is_told_and_what_is_before_it_is_used(tmp_path, said):
 
 def test_a_packed_archive_that_is_damaged_in_the_middle(tmp_path):
     path = tmp_path / "a.tar.gz"
-    write(path, [f for i in range(4) for f in sample(f"{i}")], "w:gz")
+    # Of a size at which nothing of the third is read ahead with the first two.
+    noise = np.random.default_rng(0).integers(0, 256, (4, 300, 300, 3), np.uint8)
+    write(path, [(f"{i}.png", png(noise[i])) for i in range(4)], "w:gz")
     content = bytearray(path.read_bytes())
     place = len(content) * 5 // 8
-    content[place : place + 40] = b"\xff" * 40
+    content[place : place + 80_000] = b"\xff" * 80_000
     path.write_bytes(content)
     data = WebDataset(shards=(str(path),), image="png")
     with pytest.warns(SegkitWarning, match="is cut off"):

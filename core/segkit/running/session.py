@@ -69,7 +69,6 @@ class Session:
         self.writing = Writing(job, self.records, self.images, self.watch, self._append)
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""
-        self.pace = Pace(len(contents))
         self.totals = {n: Totals(job.plans[n], c, self.classes) for n, c in contents.items()}
 
     def run(self) -> dict[str, Summary]:

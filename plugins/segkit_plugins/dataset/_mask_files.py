@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -29,7 +30,7 @@ MaskValues = Literal["auto", "object", "ids"]
 _LOOKED_AT = 50
 
 
-class MaskMeaning:
+class MaskMeaning(ABC):
     """What the values of masks mean, and the truth that they make; see `MaskFolder`."""
 
     def __init__(self, class_names: Sequence[str] = (), values: MaskValues = "auto") -> None:
@@ -37,9 +38,9 @@ class MaskMeaning:
         self.class_names = tuple(class_names)
         self.values = values
 
+    @abstractmethod
     def looked_at(self) -> Iterator[NDArray[np.int32]]:
         """The masks (H, W) by which `auto` tells; at most 50 are asked for."""
-        raise NotImplementedError
 
     @cached_property
     def one_object(self) -> bool:

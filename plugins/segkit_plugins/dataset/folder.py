@@ -16,7 +16,7 @@ from segkit import (
     unique_names,
 )
 from segkit_plugins.dataset._mask_files import MaskFolder, MaskValues
-from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
+from segkit_plugins.shared.name_tables import object_class_names
 
 
 class Folder(Dataset):
@@ -75,8 +75,7 @@ class Folder(Dataset):
     @cached_property
     def _named(self) -> tuple[str, ...]:
         """The class names, read from their file if they are in one."""
-        names = class_names(self.class_names)
-        return names[1:] if names and names[0].lower() == BACKGROUND_NAME else names
+        return object_class_names(self.class_names)
 
 
 @hookimpl

@@ -30,7 +30,7 @@ from segkit import (
 from segkit_plugins.dataset._decoding import decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
 from segkit_plugins.dataset._remote import fetch, is_address
-from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
+from segkit_plugins.shared.name_tables import object_class_names
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 
 _LOCK = threading.Lock()
@@ -260,9 +260,7 @@ class HuggingFace(Dataset):
 
     @cached_property
     def _meaning(self) -> MaskMeaning:
-        names = class_names(self.class_names)
-        named = names[1:] if names and names[0].lower() == BACKGROUND_NAME else names
-        return _Masks(self, named)
+        return _Masks(self, object_class_names(self.class_names))
 
 
 class _Masks(MaskMeaning):

@@ -33,7 +33,7 @@ from segkit_plugins.dataset._decoding import SUFFIXES, decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
 from segkit_plugins.dataset._remote import as_path, find_addresses, is_address, open_address
 from segkit_plugins.dataset._tars import DAMAGES, CutOffError, Reader, members
-from segkit_plugins.shared.name_tables import BACKGROUND_NAME, class_names
+from segkit_plugins.shared.name_tables import object_class_names
 from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import first_line
 
@@ -256,9 +256,7 @@ class WebDataset(Dataset):
 
     @cached_property
     def _meaning(self) -> MaskMeaning:
-        names = class_names(self.class_names)
-        named = names[1:] if names and names[0].lower() == BACKGROUND_NAME else names
-        return _Masks(self, named)
+        return _Masks(self, object_class_names(self.class_names))
 
 
 class _Masks(MaskMeaning):

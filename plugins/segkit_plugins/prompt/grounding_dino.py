@@ -18,7 +18,7 @@ from segkit_plugins.shared.hub_models import (
     load_network,
     load_processor,
     load_tokenizer,
-    read_settings,
+    model_type,
     weight_files,
 )
 from segkit_plugins.shared.texts import check_texts
@@ -185,10 +185,7 @@ class GroundingDino(Prompter):
 
 def _check_kind(asked: str, folder: Path) -> None:
     """Refuse a folder that holds no Grounding DINO."""
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UsageError(f"{asked} has no config.json; give a folder as save_pretrained writes it")
-    kind = str(read_settings(config).get("model_type"))
+    kind = model_type(folder, asked)
     if kind.replace("_", "-") not in KINDS:
         raise UsageError(
             f"{asked} is of type {kind}, and {' or '.join(KINDS)} is wanted; choose another model, "

@@ -15,7 +15,7 @@ from segkit_plugins.shared.hub import model_folder
 from segkit_plugins.shared.hub_models import (
     load_network,
     load_tokenizer,
-    read_settings,
+    model_type,
     weight_files,
 )
 from segkit_plugins.shared.name_tables import folded
@@ -247,10 +247,7 @@ def _enlarged(likely: Any, size: tuple[int, int]) -> NDArray[np.float32]:
 
 def _check_kind(asked: str, folder: Path) -> None:
     """Refuse a folder that holds no CLIP with both halves."""
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UsageError(f"{asked} has no config.json; give a folder as save_pretrained writes it")
-    kind = read_settings(config).get("model_type")
+    kind = model_type(folder, asked)
     if kind == "clip_vision_model":
         raise UsageError(
             f"{asked} has no text half, so no text can be looked for; give a whole CLIP, such as "

@@ -23,7 +23,7 @@ from segkit import (
 from segkit_plugins.saliency._examples import Example, examples_by_class, examples_of
 from segkit_plugins.saliency._maps import as_heat
 from segkit_plugins.shared.hub import model_folder
-from segkit_plugins.shared.hub_models import load_network, read_settings, weight_files
+from segkit_plugins.shared.hub_models import load_network, model_type, weight_files
 from segkit_plugins.shared.name_tables import folded
 
 KINDS = ("dinov2", "dinov2_with_registers", "dinov3_vit")
@@ -180,10 +180,7 @@ class Reference(Saliency):
 
 def _check_kind(asked: str, folder: Path) -> None:
     """Refuse a folder that holds no DINO."""
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UsageError(f"{asked} has no config.json; give a folder as save_pretrained writes it")
-    kind = str(read_settings(config).get("model_type"))
+    kind = model_type(folder, asked)
     if kind not in KINDS:
         raise UsageError(
             f"{asked} is of type {kind}, and one of {', '.join(KINDS)} is wanted; choose another "

@@ -16,7 +16,7 @@ from segkit_plugins.shared.hub_models import (
     load_network,
     load_processor,
     load_tokenizer,
-    read_settings,
+    model_type,
     weight_files,
 )
 from segkit_plugins.shared.texts import check_texts
@@ -153,10 +153,7 @@ class Sam3(Segmenter):
 
 def _check_kind(asked: str, folder: Path) -> None:
     """Refuse a folder that holds no SAM 3 that reads texts."""
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UsageError(f"{asked} has no config.json; give a folder as save_pretrained writes it")
-    kind = str(read_settings(config).get("model_type"))
+    kind = model_type(folder, asked)
     if kind == "sam3_tracker":
         raise UsageError(
             f"{asked} has no text half, so no text can be looked for; ask it by points and boxes, "

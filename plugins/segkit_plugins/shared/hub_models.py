@@ -53,6 +53,18 @@ def _parts(asked: str, folder: Path, index: Path) -> tuple[Path, ...]:
     return tuple(folder / part for part in parts)
 
 
+def model_type(folder: Path, asked: str) -> str:
+    """The type of model in transformers that a folder holds; 'None' where it does not say.
+
+    `asked`: the option and its value. Raises `UsageError` where there is no config.json, or none
+    that can be read.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UsageError(f"{asked} has no config.json; give a folder as save_pretrained writes it")
+    return str(read_settings(config).get("model_type"))
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """What a JSON file holds. Raises `UsageError` if it is no JSON object."""
     try:

@@ -324,6 +324,12 @@ def class_names(given: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
+def object_class_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The same of the ids from 1 on: a list that begins with the background's name has it for 0."""
+    names = class_names(given)
+    return names[1:] if names and names[0].lower() == BACKGROUND_NAME else names
+
+
 def numbered(
     names: Mapping[int, str],
     classes: Mapping[int, str] | None,
