@@ -151,6 +151,39 @@ def test_what_is_gathered_is_packed_when_it_grows(stack, monkeypatch):
     assert MaskStack(SIZE).done().shape == (0, *SIZE)
 
 
+def test_many_that_are_expected_are_packed_from_the_first_on(stack, monkeypatch):
+    monkeypatch.setattr(bitmaps, "DENSE", stack[:4].nbytes)
+    monkeypatch.setattr(waiting, "IN_MEMORY", 4 * 4)
+    few, many = MaskStack(SIZE, expected=4), MaskStack(SIZE, expected=5)
+    in_memory, in_file = RowStack(expected=4), RowStack(expected=5)
+    for gathered in (few, many):
+        gathered.add(stack[:1])
+    for rows in (in_memory, in_file):
+        rows.add(np.ones((1, 1, 1), np.float32))
+    assert isinstance(few.done(), np.ndarray)
+    assert isinstance(many.done(), PackedMasks)
+    assert isinstance(in_memory.done(), np.ndarray)
+    assert isinstance(in_file.done(), Rows)
+
+
+def test_no_array_stays_of_each_mask_that_is_gathered(stack, monkeypatch):
+    """Small arrays that stay where large ones come and go would leave holes in the memory."""
+    monkeypatch.setattr(bitmaps, "DENSE", 0)
+    monkeypatch.setattr(bitmaps, "BLOCK", 4000)  # some 30 masks, and none of them is larger
+    gathered = MaskStack(SIZE)
+    gathered.add(stack)
+    arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+    tracemalloc.start()
+    for _ in range(100):
+        gathered.add(stack[:6])
+    kept = tracemalloc.take_snapshot().filter_traces([arrays]).traces
+    tracemalloc.stop()
+    assert 0 < len(kept) < 40
+    assert np.array_equal(gathered.done().unpacked(), np.concatenate([stack, *[stack[:6]] * 100]))
+    gathered.add(stack[:1])  # and it goes on
+    assert gathered.done()[-1].tolist() == stack[0].tolist()
+
+
 def test_parts_of_either_form_are_united(stack, nothing_fits):
     logits = np.random.default_rng(1).normal(size=(9, 4, 5)).astype(np.float32)
     whole = Masks(stack, **values(9, logits=logits))

@@ -19,6 +19,9 @@ from segkit.memory import HostMemory, shown
 DENSE = 1 << 28
 """Masks of one image that take more bytes than this as bool arrays are packed: 256 MiB."""
 
+BLOCK = 1 << 20
+"""Bytes of bits that a `MaskStack` keeps together: 1 MiB."""
+
 
 def large(nbytes: int) -> bool:
     """Whether masks of so many bytes are packed."""
@@ -220,11 +223,48 @@ class PackedMasks(Sequence[Any]):
         )
 
 
+class _Block:
+    """Bits of masks in one piece of memory, until all masks are there.
+
+    Between two masks a segmenter makes and drops arrays of megabytes. A small array of each mask's
+    own would lie among those and stay, and leave holes that the next large ones do not fit into:
+    100 KiB of memory for a mask of a few hundred bytes.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._bits = np.empty(nbytes, np.uint8)
+        self._end = 0
+        self._within: list[tuple[int, int, int, tuple[int, int], int]] = []
+
+    def has_room(self, bitmap: Bitmap) -> bool:
+        """Whether its bits go in."""
+        return self._end + bitmap.bits.size <= len(self._bits)
+
+    def add(self, bitmap: Bitmap) -> None:
+        """Take a mask in."""
+        rows, columns = bitmap.bits.shape
+        end = self._end + rows * columns
+        self._bits[self._end : end] = bitmap.bits.ravel()
+        # No array is kept, not even an empty one.
+        own = (bitmap.top, bitmap.left, bitmap.width, (rows, columns), bitmap.area)
+        self._within.append(own)
+        self._end = end
+
+    def bitmaps(self) -> Iterator[Bitmap]:
+        """The masks, each with bits of its own."""
+        start = 0
+        for top, left, width, (rows, columns), area in self._within:
+            end = start + rows * columns
+            bits = self._bits[start:end].reshape(rows, columns).copy()
+            yield Bitmap(top, left, width, bits, area)
+            start = end
+
+
 class MaskStack:
     """Masks of one image gathered block by block: an array, or packed where they are many.
 
-    `expected`: how many blocks will come. While they come, what all will take is worked out from
-    what the first ones took.
+    `expected`: how many blocks will come. Where they are so many, masks are packed from the first
+    on; and while they come, what all will take is worked out from what the first ones took.
     """
 
     def __init__(self, size: tuple[int, int], expected: int = 0) -> None:
@@ -233,7 +273,8 @@ class MaskStack:
         self._blocks = 0
         self._count = 0
         self._dense: list[NDArray[np.bool_]] = []
-        self._packed: list[Bitmap] | None = None
+        self._packing: list[_Block] | None = [] if self._is_large(expected) else None
+        self._packed: list[Bitmap] = []
         self._bytes = 0
 
     def add(self, masks: NDArray[np.bool_]) -> None:
@@ -243,25 +284,30 @@ class MaskStack:
         """
         self._blocks += 1
         self._count += len(masks)
-        if self._packed is None:
-            self._dense.append(masks)
-            self._bytes += masks.nbytes
-            if not large(self._bytes):
-                return
-            self._packed, self._bytes = [], 0
+        self._dense.append(masks)
+        if self._packing is None and self._is_large(self._count):
+            self._packing = []
+        if self._packing is not None:
             blocks, self._dense = self._dense, []
-        else:
-            blocks = [masks]
-        for block in blocks:
-            new = [*map(Bitmap.of, block)]
-            self._packed += new
-            self._bytes += sum(b.bits.nbytes for b in new)
-        self._look_ahead()
+            for block in blocks:
+                for mask in block:
+                    self._pack(mask, self._packing)
+            self._look_ahead()
+
+    def _pack(self, mask: NDArray[np.bool_], blocks: list[_Block]) -> None:
+        bitmap = Bitmap.of(mask)
+        if not blocks or not blocks[-1].has_room(bitmap):
+            blocks.append(_Block(max(BLOCK, bitmap.bits.nbytes)))
+        blocks[-1].add(bitmap)
+        self._bytes += bitmap.bits.nbytes
+
+    def _is_large(self, count: int) -> bool:
+        return large(count * self.size[0] * self.size[1])
 
     def _look_ahead(self) -> None:
-        """Refuse what would not fit, whenever the blocks have doubled."""
+        """Refuse what would not fit, whenever the blocks have doubled and are not a few."""
         blocks = self._blocks
-        if blocks < self._expected and blocks & (blocks - 1) == 0:
+        if blocks < self._expected and blocks & (blocks - 1) == 0 and self._is_large(self._count):
             total = self._expected / blocks
             more = int(self._bytes * (total - 1))
             need = "another {} of memory even when they are packed"
@@ -269,7 +315,9 @@ class MaskStack:
 
     def done(self) -> NDArray[np.bool_] | PackedMasks:
         """All masks: (n, H, W) bool, or packed."""
-        if self._packed is not None:
+        if self._packing is not None:
+            while self._packing:  # one at a time, so that there is no second copy of all
+                self._packed += self._packing.pop(0).bitmaps()
             return PackedMasks(self.size, self._packed)
         if not self._dense:
             return np.zeros((0, *self.size), bool)

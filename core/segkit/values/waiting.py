@@ -114,9 +114,13 @@ class Rows:
 
 
 class RowStack:
-    """Rows gathered block by block: an array, or in a file where they are many."""
+    """Rows gathered block by block: an array, or in a file where they are many.
 
-    def __init__(self) -> None:
+    `expected`: how many blocks will come. Where they are so many, the first lies in the file too.
+    """
+
+    def __init__(self, expected: int = 0) -> None:
+        self._expected = expected
         self._blocks: list[NDArray[np.float32]] = []
         self._bytes = 0
         self._places: list[tuple[_File, int]] = []
@@ -130,7 +134,7 @@ class RowStack:
         check_finite("Masks", "logits", block)
         self._blocks.append(block)
         self._bytes += block.nbytes
-        if self._file is None and self._bytes > IN_MEMORY:
+        if self._file is None and max(self._bytes, self._expected * block.nbytes) > IN_MEMORY:
             self._file = _File()
         if self._file is not None:
             blocks, self._blocks = self._blocks, [block[:0]]  # an empty one: it has the shape

@@ -88,10 +88,11 @@ class Gathering:
     def __init__(self, prompts: Prompts, size: tuple[int, int]) -> None:
         """`size`: (H, W) of the image."""
         self.prompts, self.size = prompts, size
-        self._masks = MaskStack(size, sum(not prompt.empty for prompt in prompts))
-        self._logits = RowStack()
-        # As numbers: small arrays of torch's that stay among its large ones, which go, would leave
-        # holes in the memory that no other large one fits into, a quarter of a MiB a prompt.
+        expected = sum(not prompt.empty for prompt in prompts)
+        self._masks = MaskStack(size, expected)
+        self._logits = RowStack(expected)
+        # As numbers: small arrays that stay where large ones come and go leave holes in the memory
+        # that no other large one fits into, a quarter of a MiB a prompt.
         self._scores: list[float] = []
         self._places: list[int] = []
 
