@@ -163,6 +163,20 @@ def plan(paths):
     return Recipe({**parts, **steps}).build(Catalog(third_party=False))
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar", "cached", "reference"])
+def test_no_address_is_reached_by_way_of_another(kind):
+    """The other may be a device, which is read without end, or templates, which are run."""
+    place = "/dev/zero"
+    said = r"^'.*::.*' reaches one address by way of another \('::'\), which is not done; name the"
+    for dataset in (
+        Files(paths=(f"{kind}://a.jpg::{place}",)),
+        Files(paths=(f"{kind}://photos::file://{place}",)),
+        WebDataset(shards=(f"{kind}://a-{{0..1}}.tar::{place}",)),
+    ):
+        with pytest.raises(UsageError, match=said):
+            _ = dataset.names
+
+
 @needs_fsspec
 def test_a_run_over_addresses_goes_on_and_sees_what_has_changed(memory, quick, tmp_path):
     memory.pipe("/photos/bad.png", b"no image")

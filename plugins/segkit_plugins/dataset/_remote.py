@@ -49,6 +49,7 @@ def find_addresses(address: str, suffixes: frozenset[str] = SUFFIXES) -> list[st
     One with a suffix of these is a file, and not asked for. Raises `UsageError` where there are
     none or the other side does not answer, `MissingExtraError` without fsspec.
     """
+    _check_single(address)
     magic = any(letter in address.partition("://")[2] for letter in "*[")
     if not magic and stem_of(address).suffix.lower() in suffixes:
         return [address]
@@ -144,8 +145,22 @@ def again(work: Callable[[], T]) -> T:
     return work()
 
 
+def _check_single(address: str) -> None:
+    """Refuse, with `UsageError`, what fsspec takes for several addresses, one by way of the other.
+
+    The last of them may be a pipe or a device of this machine, which is read without end; or a
+    table of references, whose templates are programs.
+    """
+    if "::" in address:
+        raise UsageError(
+            f"'{address}' reaches one address by way of another ('::'), which is not done; name "
+            "the files themselves, and unpack archives"
+        )
+
+
 def _system(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path in it."""
+    _check_single(address)
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:
