@@ -27,7 +27,8 @@ from segkit.comparing.robustness_records import Robustness
 from segkit.comparing.sweep import Shown, sweep_plans
 from segkit.reporting import write_report
 from segkit.running.options import RunOptions
-from segkit.running.records import ResultLine, RunSummary, read_results
+from segkit.running.records import ResultLine, RunSummary
+from segkit.running.result_lines import ResultLines
 
 KEPT = Path(__file__).parent / "run_files"
 
@@ -117,9 +118,9 @@ def test_what_was_written_is_read_and_written_alike(name):
 
 def test_lines_are_read_and_written_alike():
     for path in KEPT.glob("*.jsonl"):
-        results = read_results(path)
+        results = ResultLines(path)
         assert results.unreadable == 0
-        assert "".join(line.text() for line in results.lines.values()) == path.read_text()
+        assert "".join(line.text() for line in results.values()) == path.read_text()
 
 
 LINE = {"name": "a", "status": "ok", "error": None, "scores": {"iou": 1, "dice": 1.0}}
@@ -141,7 +142,7 @@ def test_a_line_is_written_again_as_it_came(tmp_path, more):
     """Names that are no text, numbers of either kind, keys of a version to come."""
     text = json.dumps(LINE | more) + "\n"
     (tmp_path / "results.jsonl").write_text(text)
-    (line,) = read_results(tmp_path / "results.jsonl").lines.values()
+    (line,) = ResultLines(tmp_path / "results.jsonl").values()
     assert line.text() == text
 
 
@@ -168,8 +169,8 @@ def test_going_on_keeps_keys_of_a_version_to_come(tmp_path):
 def test_a_line_with_foreign_values_counts_as_unreadable(tmp_path, foreign):
     path = tmp_path / "results.jsonl"
     path.write_text(f"{json.dumps(LINE | foreign)}\n{json.dumps(LINE)}\n")
-    results = read_results(path)
-    assert list(results.lines) == ["a"]
+    results = ResultLines(path)
+    assert list(results) == ["a"]
     assert results.unreadable == 1
 
 

@@ -64,7 +64,8 @@ def test_no_file_is_opened_to_see_whether_it_has_changed(photos, monkeypatch):
     assert list(data.names) == ["a", "b", "c"]
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("io.open", refuse)
-    assert [source["size"] > 0 for source in RunImages.of(data).sources] == [True] * 3
+    images = RunImages(data)
+    assert [images.stamp(name)["size"] > 0 for name in "abc"] == [True] * 3
 
 
 # ---- names -------------------------------------------------------------------------------------

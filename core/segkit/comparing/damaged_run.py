@@ -243,14 +243,13 @@ class DamageJob(Job):
         pictures = [one["picture"] for one in several if one.get("picture")]
         return all(is_intact(self.directory / picture) for picture in pictures)
 
-    def start(self, finished: Mapping[str, Mapping[str, Line]]) -> None:
+    def start(self, finished: Iterator[Line]) -> None:
         """Say what was asked for; see whether there are pictures of an image that is finished."""
         try:
             write_file(self.directory / "robustness.toml", self.text)
         except OSError as error:
             raise disk_error(error, self.directory, 0) from error
-        done = (line for lines in finished.values() for line in lines.values())
-        if any("picture" in entry for line in done for entry in line.get("robustness", ())):
+        if any("picture" in entry for line in finished for entry in line.get("robustness", ())):
             self.example = NO_EXAMPLE
         if self._pictured and self.example is None:
             levels = range(1, self.levels + 1)

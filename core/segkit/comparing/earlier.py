@@ -18,7 +18,8 @@ from segkit.plugins.steps import Metric
 from segkit.running.job import Job
 from segkit.running.options import RunOptions
 from segkit.running.recipe import Recipe, make_step
-from segkit.running.records import Lines, read_results
+from segkit.running.records import Lines
+from segkit.running.result_lines import ResultLines
 
 
 @dataclass
@@ -53,7 +54,7 @@ def earlier_recipes(job: Job, options: RunOptions, results: Mapping[str, Lines])
         try:
             recipe = Recipe.load(job.folder(name) / "recipe.toml")
             metrics = _metrics(recipe, options.catalog or Catalog())
-            lines = read_results(job.folder(name) / "results.jsonl").lines
+            lines = ResultLines(job.folder(name) / "results.jsonl")
         except (SegkitError, OSError) as error:
             earlier.skipped.append({"recipe": name, "reason": str(error)})
             continue

@@ -16,7 +16,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.running.folder import prepare
 from segkit.running.ledger import Ledger
 from segkit.running.merge import Merge, Merged, merge_error
-from segkit.running.records import read_results
+from segkit.running.result_lines import ResultLines
 from segkit.running.shard_runs import Source
 from segkit.running.whole_folder import made_beside
 from segkit.values.files import write_file
@@ -127,7 +127,7 @@ def _compare(
     merges: dict[str, Merge], before: LeaderboardFile, directory: Path, *, diagnosed: bool
 ) -> None:
     """Write the leaderboard, which shows what that of a shard does, and the diagnosis."""
-    results = {n: read_results(directory / "recipes" / n / "results.jsonl").lines for n in merges}
+    results = {n: dict(ResultLines(directory / "recipes" / n / "results.jsonl")) for n in merges}
     options = {r.recipe: {k: str(v) for k, v in r.options.items()} for r in before.rows}
     board = make_leaderboard(
         results,

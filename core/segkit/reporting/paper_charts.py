@@ -178,10 +178,7 @@ def _losses(recipes: Sequence[RecipeLosses]) -> Drawing:
 
 def _distribution(folder: Folder, rank: str) -> Drawing | None:
     """How many images have which figure, recipe by recipe."""
-    values = [
-        (run.name, [line.scores[rank] for line in run.lines.values() if rank in line.scores])
-        for run in folder.runs
-    ]
+    values = [(run.name, [*run.overview.column(rank)]) for run in folder.runs]
     charts, low, high = histograms(values)
     if not charts:
         return None

@@ -36,7 +36,7 @@ def figures_of(folder: Folder, metrics: Iterable[type[Metric]]) -> Mapping[str, 
     board = folder.leaderboard
     names = dict.fromkeys(board.metrics if board else ())
     for run in folder.runs:
-        names |= dict.fromkeys(name for line in run.lines.values() for name in line.scores)
+        names |= dict.fromkeys(run.overview.figures)
     metrics = list(metrics)
     figures = defaultdict(Figure, {name: figure_of(metrics, name) for name in names})
     for run in folder.runs:

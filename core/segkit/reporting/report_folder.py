@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,12 @@ from segkit.comparing.records import ComparisonModel, Diagnosis, LeaderboardFile
 from segkit.comparing.robustness_records import Robustness
 from segkit.errors import UsageError, shortened
 from segkit.kinds import MAIN_FIGURE
+from segkit.reporting.charts import finite
+from segkit.reporting.overview import BARE, Overview
 from segkit.reporting.recipe_words import recipe_in_words
 from segkit.running.recipe import Recipe
-from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
+from segkit.running.records import ResultLine, RunSummary, read_summary
+from segkit.running.result_lines import ResultLines
 
 MOST = 1 << 20
 """So many bytes of a recipe are shown at most."""
@@ -35,7 +38,7 @@ class Run:
     directory: Path
     name: str
     """The recipe's name; that of a run alone is its folder's."""
-    lines: dict[str, ResultLine] = field(default_factory=dict)
+    lines: Mapping[str, ResultLine] = field(default_factory=dict)
     """Image name to its line of results.jsonl; of two lines the later one."""
     unreadable: int = 0
     """How many lines of results.jsonl make no sense."""
@@ -50,10 +53,10 @@ class Run:
         """Read a folder that holds results.jsonl. Raises `UsageError` if that cannot be read."""
         path = directory / "results.jsonl"
         try:
-            results = read_results(path)
+            lines = ResultLines(path)
         except OSError as error:
             raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from None
-        run = cls(directory, directory.resolve().name, results.lines, results.unreadable)
+        run = cls(directory, directory.resolve().name, lines, lines.unreadable)
         run.summary = read_summary(directory)
         with contextlib.suppress(OSError, UnicodeDecodeError, UsageError):  # the page tells it
             path = directory / "recipe.toml"
@@ -62,31 +65,36 @@ class Run:
             run.recipe = Recipe.load(path)
         return run
 
-    @property
-    def failed(self) -> list[ResultLine]:
-        """The lines of the images that failed."""
-        return [line for line in self.lines.values() if not line.ok]
-
     @cached_property
+    def overview(self) -> Overview:
+        """What all lines come to."""
+        return Overview.of(self.lines)
+
+    @property
     def makes_masks(self) -> bool:
         """Whether an image without masks is one in which nothing was found."""
         empty = self.summary is not None and self.summary.empty
-        return bool(empty or any(line.masks for line in self.lines.values()))
+        return bool(empty or self.overview.any_masks)
+
+    def standing(self, name: str, rank: str) -> float | None:
+        """What an image is ordered by: its figure `rank`, or else how good its masks are.
+
+        That is as a judge says, or else the least of their scores: 0 if it has none, None where no
+        step makes masks. None too for an image without a line.
+        """
+        place = self.places.get(name)
+        if place is None:
+            return None
+        if rank:
+            column = self.overview.figures.get(rank)
+            return None if column is None else finite(column[place])
+        sure = self.overview.sureness[place]
+        return (0.0 if self.makes_masks else None) if sure == BARE else finite(sure)
 
     @cached_property
-    def quality(self) -> dict[str, float]:
-        """Image to how good a judge holds its masks for; empty where none took part."""
-        lines = self.lines.values()
-        return {line.name: float(line.quality) for line in lines if line.quality is not None}
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Step to seconds over all images, from the lines, so that it is there at any time."""
-        total: dict[str, float] = {}
-        for line in self.lines.values():
-            for step, spent in line.seconds.items():
-                total[step] = total.get(step, 0) + spent
-        return total
+    def places(self) -> dict[str, int]:
+        """Image name to its place in the columns."""
+        return {name: place for place, name in enumerate(self.lines)}
 
     @property
     def words(self) -> str:
@@ -108,6 +116,8 @@ class Folder:
     robustness: Robustness | None = None
     problems: list[str] = field(default_factory=list)
     """What could not be read, in sentences."""
+    chosen: Sequence[str] | None = None
+    """The names of the only images that are shown one by one; None: all are."""
 
     @classmethod
     def read(cls, directory: Path) -> Folder:
@@ -136,17 +146,20 @@ class Folder:
         problems += _unreadable(directory, runs)
         return cls(directory, runs, not alone, board, diagnosis, robustness, problems)
 
-    @property
-    def images(self) -> list[str]:
-        """The names of all images, in the order in which they were done."""
+    @cached_property
+    def images(self) -> Sequence[str]:
+        """The names of the images that are shown, in the order in which they were done."""
+        return self.all_images if self.chosen is None else self.chosen
+
+    @cached_property
+    def all_images(self) -> list[str]:
+        """The names of all images, likewise."""
         return list(dict.fromkeys(name for run in self.runs for name in run.lines))
 
     @property
     def rank(self) -> str:
         """The score by which images are worse or better: the leaderboard's, or else the IoU."""
-        known = dict.fromkeys(
-            score for run in self.runs for line in run.lines.values() for score in line.scores
-        )
+        known = dict.fromkeys(score for run in self.runs for score in run.overview.figures)
         wanted = [self.leaderboard.metric] if self.leaderboard else []
         return next((score for score in (*wanted, MAIN_FIGURE, *known) if score in known), "")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,18 @@ from urllib.parse import quote
 from segkit.kinds import MASK_WRITER, PICTURE_WRITER
 from segkit.plugins.figures import Figure
 from segkit.reporting.charts import finite
+from segkit.reporting.overview import mask_figure
 from segkit.reporting.pictures import STRIP, Album
 from segkit.reporting.report_folder import Folder, Run
 from segkit.reporting.templating import figure
-from segkit.running.records import MaskRecord, ResultLine
+from segkit.running.records import ResultLine
 from segkit.values.images import SUFFIXES
 
 PICTURED = (PICTURE_WRITER, MASK_WRITER)
 """The folders whose pictures are shown; of an image with several the first one's."""
+
+SHOWN = 10_000
+"""So many images are in the page one by one, so that it stays one that opens."""
 
 NAMED = 3
 """So many classes are named on a card."""
@@ -34,14 +38,23 @@ Files = Mapping[str, Mapping[int, Path]]
 """Image name to place of the run to its picture's file."""
 
 
+def with_shown_images(folder: Folder, rank: str) -> Folder:
+    """The folder with the images that the page has room for: of many the most telling ones."""
+    if len(folder.images) <= SHOWN:
+        return folder
+    chosen = {*most_telling(folder, folder.images, rank)[:SHOWN]}
+    return replace(folder, chosen=[name for name in folder.images if name in chosen])
+
+
 def picture_files(folder: Folder) -> dict[str, dict[int, Path]]:
     """Image name to place of the run to its overlay, or else its mask."""
     files: dict[str, dict[int, Path]] = {}
     for place, run in enumerate(folder.runs):
-        for line in run.lines.values():
-            file = _picture(run.directory, line)
+        lines = run.lines
+        for name in lines if folder.chosen is None else folder.chosen:
+            file = _picture(run.directory, lines[name]) if name in lines else None
             if file is not None:
-                files.setdefault(line.name, {})[place] = file
+                files.setdefault(name, {})[place] = file
     return files
 
 
@@ -64,19 +77,14 @@ def _is_picture(path: Path) -> bool:
 
 
 def most_telling(folder: Folder, names: Iterable[str], rank: str) -> list[str]:
-    """Names in the order in which their pictures get room.
+    """Names in the order in which they, or their pictures, get room.
 
     In turn the worst, the best, the most differing between recipes by the figure `rank`, or where
     there is none by the masks' quality or scores; last those without either.
     """
     names = list(names)
     values = {
-        name: [
-            value
-            for run in folder.runs
-            if (line := run.lines.get(name)) is not None
-            and (value := standing(run, line, rank)) is not None
-        ]
+        name: [value for run in folder.runs if (value := run.standing(name, rank)) is not None]
         for name in names
     }
     rated = [name for name in names if values[name]]
@@ -88,30 +96,7 @@ def most_telling(folder: Folder, names: Iterable[str], rank: str) -> list[str]:
     return list(dict.fromkeys(n for n in (*turns, *names) if n is not None))
 
 
-def standing(run: Run, line: ResultLine, rank: str) -> float | None:
-    """What an image is ordered by: its figure `rank`, or else its masks' quality or scores."""
-    return finite(line.scores.get(rank)) if rank else sureness(run, line)
-
-
 # ---- what is said of masks --------------------------------------------------------------------
-
-
-def mask_figure(mask: MaskRecord) -> float:
-    """How good a mask is: as a judge says, or else the segmenter's own score."""
-    return float(mask.score if mask.quality is None else mask.quality)
-
-
-def sureness(run: Run, line: ResultLine) -> float | None:
-    """How good an image's masks are: as a judge says, or else the least of their scores.
-
-    0 if it has none, None where no step makes masks.
-    """
-    if line.quality is not None:
-        return finite(line.quality)
-    scores = [mask_figure(mask) for mask in line.masks if mask.pixels]
-    if scores:
-        return finite(min(scores))
-    return 0.0 if line.ok and run.makes_masks else None
 
 
 def found_in(run: Run, line: ResultLine) -> str:
@@ -158,8 +143,7 @@ def cards(folder: Folder, album: Album, files: Files, rank: str, lower: bool) ->
     first = folder.runs[0] if folder.runs else None
 
     def order(name: str) -> tuple[bool, float]:
-        line = first.lines.get(name) if first else None
-        value = standing(first, line, rank) if first and line else None
+        value = first.standing(name, rank) if first else None
         return value is None, (value or 0) * (-1 if rank and lower else 1)
 
     done = {name: place for place, name in enumerate(folder.images)}
@@ -215,7 +199,7 @@ def script_data(
             by_run.append(
                 {
                     "rank": finite(line.scores.get(rank)),
-                    "sure": sureness(run, line),
+                    "sure": run.standing(name, ""),
                     "found": found_in(run, line),
                     "scores": " · ".join(
                         f"{name} {figure(value, figures[name].unit)}"

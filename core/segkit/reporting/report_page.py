@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from segkit.comparing.records import Estimate, RecipeLosses
@@ -30,6 +32,7 @@ from segkit.reporting.report_gallery import (
     picture_files,
     reviewed_by,
     script_data,
+    with_shown_images,
 )
 from segkit.reporting.report_robustness import robustness_section, settings
 from segkit.reporting.templating import json_in_page, style_and_script, template
@@ -37,6 +40,9 @@ from segkit.running.notes import DOUBTFUL
 
 WORST = 20
 """How many of a diagnosis's worst images are listed."""
+
+FAILED = 1000
+"""So many of the images that failed are listed with why; results.jsonl has all."""
 
 RECIPES = 50
 """Of so many recipes, the best ones, pictures and distributions stand in the page."""
@@ -48,7 +54,7 @@ FALL = 300
 def make_page(folder: Folder, catalog: Catalog) -> str:
     """The page's text."""
     rank = folder.rank
-    shown = replace(folder, runs=folder.runs[:RECIPES])
+    shown = with_shown_images(replace(folder, runs=folder.runs[:RECIPES]), rank)
     metrics = metrics_of(folder, catalog)
     figures = figures_of(folder, metrics)
     files = picture_files(shown)
@@ -68,6 +74,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         curves=curves(board.rows, board.metric) if board else [],
         images=len(folder.images),
         failed=_failed(folder),
+        failures=len({name for run in folder.runs for name in run.overview.failed}),
         empty=run.summary.empty if run and run.summary else 0,
         notes=run.summary.notes if run and run.summary else [],
         waiting=[run.name for run in folder.runs if run.summary is None],
@@ -76,8 +83,8 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         details=run.summary.class_details if run and run.summary else {},
         meanings=_meanings(folder, metrics),
         histograms=histograms([(run.name, _ranked(run, rank)) for run in shown.runs]),
-        qualities=histograms([(run.name, [*run.quality.values()]) for run in shown.runs]),
-        judged=any(run.quality for run in folder.runs),
+        qualities=histograms([(run.name, run.overview.quality) for run in shown.runs]),
+        judged=any(not math.isnan(q) for run in folder.runs for q in run.overview.quality),
         doubtful=DOUBTFUL,
         trust=[one for one in diagnosis.trust if one.judged] if diagnosis else [],
         rank=rank,
@@ -100,7 +107,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
 
 
 def _ranked(run: Run, rank: str) -> list[float]:
-    return [line.scores[rank] for line in run.lines.values() if rank in line.scores]
+    return [*run.overview.column(rank)]
 
 
 def _scores(run: Run | None, metrics: Mapping[type[Metric], str]) -> list[tuple[str, float, str]]:
@@ -125,10 +132,15 @@ def _meaning(score: str, metrics: Mapping[type[Metric], str]) -> str:
 
 
 def _failed(folder: Folder) -> list[tuple[str, str, str]]:
-    """Image, recipes, and why; a sentence that several recipes share stands once."""
+    """Image, recipes, and why; a sentence that several recipes share stands once.
+
+    Of many images the first `FAILED`.
+    """
+    names = dict.fromkeys(name for run in folder.runs for name in run.overview.failed)
+    listed = {*islice(names, FAILED)}
     recipes: dict[tuple[str, str], list[str]] = {}
     for run in folder.runs:
-        for line in run.failed:
+        for line in (run.lines[name] for name in run.overview.failed if name in listed):
             recipes.setdefault((line.name, str(line.error)), []).append(run.name)
     everyone = len(folder.runs)
     return [
@@ -147,7 +159,7 @@ def _falls(folder: Folder, scale: Scale) -> list[tuple[RecipeLosses, list[Fall]]
 def _seconds(folder: Folder) -> dict[str, Any]:
     """Steps in the order in which they ran, and what each took: a run's in all, or an image."""
     tables = [
-        {step: spent / len(run.lines) for step, spent in run.seconds.items()} if run.lines else {}
+        {step: spent / (len(run.lines) or 1) for step, spent in run.overview.seconds.items()}
         for run in folder.runs
     ]
     steps = list(dict.fromkeys(step for table in tables for step in table))

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,7 +26,7 @@ from segkit.running.recipe_record import (
     without_joined,
 )
 from segkit.running.records import ResultLine, RunSummary
-from segkit.values.files import SCRAP, write_file
+from segkit.values.files import SCRAP, json_lines, write_file, writing
 
 
 def check(directory: Path, *, resume: bool = False, overwrite: bool = False) -> bool:
@@ -111,8 +111,8 @@ class Record:
         self.directory = directory
         self.levels = levels
         self.results = directory / "results.jsonl"
-        self.finished: dict[str, Line] = {}
-        """Image name to its line, for the images that need no second run."""
+        self.finished: set[str] = set()
+        """The names of the images that need no second run."""
         record = {**recipe.get("record", {}), "ledger": LEDGER}
         self._recipe = {**recipe, "record": record}
         self._ledger = Ledger(directory)
@@ -155,14 +155,17 @@ class Record:
             return  # of a run of segkit 0.1.0 it is not known what a crash has left
         new = {*images} - left.ledger.begun
         for folder in sorted({*writers} | left.folders):
-            for file in sorted(files_in(self.directory / folder)):
-                name = f"{folder}/{file}"
-                taken = folder not in left.folders or PurePosixPath(file).stem in new
-                if taken and name not in left.files:
-                    raise UsageError(
-                        f"-o {self.directory}: {self.directory / name} is no file of this run, and "
-                        "could be written over; move it, or choose another folder"
-                    )
+            others = (
+                f"{folder}/{file}"
+                for file in files_in(self.directory / folder)
+                if folder not in left.folders or PurePosixPath(file).stem in new
+            )
+            name = min((name for name in others if name not in left.files), default=None)
+            if name is not None:
+                raise UsageError(
+                    f"-o {self.directory}: {self.directory / name} is no file of this run, and "
+                    "could be written over; move it, or choose another folder"
+                )
 
     def note_weights(self, tables: Mapping[str, Any], *, resume: bool) -> None:
         """Record the weight files once more; steps fetch some of them when they are opened.
@@ -177,7 +180,7 @@ class Record:
 
     def start(
         self,
-        finished: Mapping[str, Line] | None = None,
+        finished: Iterable[Line] = (),
         left: Collection[str] = (),
         *,
         resume: bool = False,
@@ -185,8 +188,8 @@ class Record:
     ) -> Path | None:
         """Make the folder, or take up the run that is there.
 
-        `finished`: its lines that stay, with no need to be done again; `left`: the files of others.
-        Those are moved to the folder that is given back.
+        `finished`: its lines that stay, with no need to be done again; `left`: the files of others,
+        known when these are told. Those are moved to the folder that is given back.
 
         Raises `UsageError` if the folder is not empty and neither `resume` nor `overwrite` is
         asked for, or if it cannot be made.
@@ -196,16 +199,22 @@ class Record:
             self.directory, resume=resume, overwrite=overwrite, files=OWN, levels=self.levels
         )
         if there:
-            self.finished = dict(finished or {})
-            self.kept = len(self.finished)
             if self.results.exists():
-                kept = map(ResultLine.model_validate, self.finished.values())
-                write_file(self.results, "".join(line.text() for line in kept), sync=True)
+                with writing(self.results, sync=True) as file:
+                    for line in finished:
+                        file.write(ResultLine.model_validate(line).text().encode())
+                        self.finished.add(line["name"])
+            self.kept = len(self.finished)
             aside = self._set_aside(left)
         self._ledger = Ledger.open(self.directory)
         text = to_toml(self._recipe).encode("utf-8", "replace").decode()
         write_file(self.directory / "recipe.toml", text, sync=True)
         return aside
+
+    def lines(self) -> Iterator[Line]:
+        """Each line that results.jsonl holds by now, as far as it can be read."""
+        with contextlib.suppress(OSError):
+            yield from json_lines(self.results)
 
     def close(self) -> None:
         """Let go of the files that are open."""
@@ -215,12 +224,13 @@ class Record:
         """Note that an image's files are about to be written."""
         self._ledger.begin(image)
         if not self._compared:
-            self._compared, self._there = True, files_in(self.directory)
+            self._compared, self._there = True, {*files_in(self.directory)}
 
     def end(self, line: Line) -> None:
         """Note what the first image's files have brought beside those that its line names."""
         if self._there is not None:  # what a writer shares between images is there from the first
-            new = files_in(self.directory) - self._there - {*files_named(line)}
+            there, own = self._there, files_named(line)
+            new = [f for f in files_in(self.directory) if f not in there and f not in own]
             others = self._ledger.begun - {line["name"]}  # which other processes are at
             paths = [PurePosixPath(name) for name in new]
             self._ledger.note(
@@ -248,14 +258,14 @@ class Record:
 
         These are the paths that it gives back, or, where it gives none, the files that are new.
         """
-        before = files_in(self.directory)
+        before = {*files_in(self.directory)}
         returned = finish(self.directory)
         if isinstance(returned, (tuple, list)) and all(
             isinstance(p, (str, Path)) for p in returned
         ):
             names = {os.path.relpath(p, self.directory).replace(os.sep, "/") for p in returned}
         else:
-            names = files_in(self.directory) - before
+            names = {name for name in files_in(self.directory) if name not in before}
         self._ledger.note(names)
 
     def unwritable(self, error: OSError, finished: int) -> SegkitError:

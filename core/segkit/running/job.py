@@ -22,7 +22,8 @@ from segkit.running.asked import classes_for
 from segkit.running.graph import Branch, Graph
 from segkit.running.lines import Line
 from segkit.running.plan import Plan
-from segkit.running.records import Lines, read_results
+from segkit.running.records import Lines
+from segkit.running.result_lines import ResultLines
 from segkit.running.walk import Outcome
 from segkit.values.types import Image, Truth
 
@@ -91,7 +92,7 @@ class Job:
         ranks = {name: rank for rank, name in enumerate(names_of(self.dataset))}
         results: dict[str, Lines] = {}
         for recipe in self.plans:
-            lines = read_results(self.folder(recipe) / "results.jsonl").lines
+            lines = ResultLines(self.folder(recipe) / "results.jsonl")
             names = sorted(lines, key=lambda name: (ranks.get(name, len(ranks)), name))
             results[recipe] = {name: lines[name] for name in names}
         return results
@@ -125,8 +126,8 @@ class Job:
         """Whether what the job itself has written of a finished image is still there."""
         return True
 
-    def start(self, finished: Mapping[str, Mapping[str, Line]]) -> None:
-        """The folders are made; `finished`: recipe to image name to line, of an earlier run."""
+    def start(self, finished: Iterator[Line]) -> None:
+        """The folders are made; `finished`: the lines of an earlier run, read when asked for."""
 
     def lines(self, outcomes: Iterator[Outcome], write: Write) -> Iterator[tuple[str, Line]]:
         """Each finished line with its recipe, as the outcomes come."""

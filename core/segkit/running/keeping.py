@@ -17,6 +17,9 @@ from segkit.running.folder import Record
 from segkit.running.owned import Line, files_named
 from segkit.values.files import sync_files
 
+WAITING = 8192
+"""So many lines may wait for the disk; whoever brings more of them waits too."""
+
 PAUSE = 0.2
 """Seconds that it gathers lines, unless it is to end."""
 
@@ -27,6 +30,7 @@ class Keeper:
     def __init__(self, records: Mapping[str, Record]) -> None:
         self.records = records
         self._waiting: deque[tuple[str, Line]] = deque()
+        self._room = threading.Semaphore(WAITING)
         self._known: set[Path] = set()
         """Folders that have reached the disk, and their own folders."""
         self._ending = threading.Event()
@@ -39,7 +43,9 @@ class Keeper:
 
         Raises `SegkitError` where the disk has refused an earlier one.
         """
+        self._room.acquire()
         if self._fault is not None:
+            self._room.release()  # for the next one, who is to hear of it too
             raise self._fault
         self._waiting.append((recipe, line))
         self._changed.set()
@@ -66,6 +72,8 @@ class Keeper:
                 self._keep(lot)
             except Exception as error:  # told by the thread that adds and closes
                 self._fault = error
+            if lot:
+                self._room.release(len(lot))
 
     def _keep(self, lot: list[tuple[str, Line]]) -> None:
         several: dict[str, list[Line]] = {}

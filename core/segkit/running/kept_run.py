@@ -22,7 +22,8 @@ from segkit.running.kept import kept_values
 from segkit.running.ledger import is_run
 from segkit.running.lines import write_files
 from segkit.running.recipe import Recipe, make_step
-from segkit.running.records import ResultLine, RunSummary, read_results
+from segkit.running.records import ResultLine, RunSummary
+from segkit.running.result_lines import ResultLines
 from segkit.running.walk import Outcome
 from segkit.values.images import read_image
 from segkit.values.types import Image
@@ -56,7 +57,7 @@ class KeptRun:
         try:
             text = (directory / "summary.json").read_text(encoding="utf-8")
             summary = RunSummary.model_validate_json(text)
-            lines = read_results(directory / "results.jsonl").lines
+            lines = dict(ResultLines(directory / "results.jsonl"))
         except (OSError, ValueError):
             raise UsageError(
                 f"the run in '{directory}' has not finished; go on with it by segkit run --resume"

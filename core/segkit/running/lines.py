@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
@@ -190,10 +190,10 @@ class Totals:
         _add(self.seconds, line["seconds"])
         self.findings.add(self.plan, line)
 
-    def order(self, ranks: Mapping[str, int]) -> None:
-        """Have images in this order, whatever that was in which they were done."""
+    def order(self, place: Callable[[str], int]) -> None:
+        """Have images in the order of their places, whatever that was in which they were done."""
         for names in (self.finished, *self.findings.lists):
-            names.sort(key=ranks.__getitem__)
+            names.sort(key=place)
 
     def summary(self, faults: list[SegkitError]) -> Summary:
         """What summary.json holds; what a metric does wrong is left out, and goes to `faults`."""
@@ -215,9 +215,7 @@ class Totals:
         return {
             "images": self.images,
             "failed": self.failed,
-            "empty": len(self.findings.empty),
-            "empty_images": self.findings.empty,
-            **self.findings.judged(),
+            **self.findings.told(),
             "notes": self.findings.notes(self.plan, self.classes, self.sought, foreign),
             "scores": without_foreign(scores, foreign),
             "figures": figures,

@@ -54,7 +54,7 @@ class Merged:
         return not (self.shards or self.missing or self.damaged)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Place:
     """Where the line of an image stands."""
 

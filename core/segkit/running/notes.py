@@ -19,6 +19,9 @@ from segkit.values.types import BACKGROUND, VOID, Heatmap, Labels, Scores
 NAMED = 3
 """So many images or classes are named in a sentence."""
 
+LISTED = 10_000
+"""So many images summary.json names of a sort; results.jsonl has all."""
+
 DOUBTFUL = 0.5
 """An image is doubtful whose masks are judged worse."""
 
@@ -47,8 +50,10 @@ class Findings:
     """Those with more separate warm regions than masks."""
     names: set[str] = field(default_factory=set)
     """The classes that the class maps show."""
-    quality: dict[str, float] = field(default_factory=dict)
-    """Image to how good a judge holds its masks for."""
+    judged: int = 0
+    """How many images a judge has looked at."""
+    doubted: dict[str, float] = field(default_factory=dict)
+    """The images that it doubts, to how good it holds their masks for."""
     left_out: int = 0
     """How many masks were judged too weak."""
 
@@ -60,24 +65,25 @@ class Findings:
     @property
     def doubtful(self) -> list[str]:
         """The images that a judge doubts, the most doubtful first."""
-        doubted = [name for name, quality in self.quality.items() if quality < DOUBTFUL]
-        return sorted(doubted, key=lambda name: (self.quality[name], name))
+        return sorted(self.doubted, key=lambda name: (self.doubted[name], name))
 
-    def judged(self) -> dict[str, Any]:
-        """What summary.json holds of it; nothing where no judge takes part."""
-        if not self.quality:
-            return {}
-        doubtful = self.doubtful
-        names = {"doubtful": len(doubtful), "doubtful_images": doubtful}
-        return names | ({"left_out": self.left_out} if self.left_out else {})
+    def told(self) -> dict[str, Any]:
+        """What summary.json holds of it; of the doubts nothing where no judge takes part."""
+        told = {"empty": len(self.empty), "empty_images": self.empty[:LISTED]}
+        if not self.judged:
+            return told
+        names = {"doubtful": len(self.doubted), "doubtful_images": self.doubtful[:LISTED]}
+        return told | names | ({"left_out": self.left_out} if self.left_out else {})
 
     def add(self, plan: Plan, line: Mapping[str, Any]) -> None:
         """Look at one line."""
         if line["status"] != "ok":
             return
         name = line["name"]
-        if line.get("quality") is not None:
-            self.quality[name] = line["quality"]
+        if (quality := line.get("quality")) is not None:
+            self.judged += 1
+            if quality < DOUBTFUL:
+                self.doubted[name] = quality
         self.left_out += line.get("left_out", 0)
         masks = [mask for mask in line.get("masks", ()) if mask.get("pixels")]
         if plan.segmenter is not None and not masks:
@@ -125,7 +131,7 @@ class Findings:
             )
         if doubtful := self.doubtful:
             notes.append(
-                f"{len(doubtful)} of {len(self.quality)} look doubtful (quality under "
+                f"{len(doubtful)} of {self.judged} look doubtful (quality under "
                 f"{DOUBTFUL:g}): {_first(doubtful)}"
             )
         return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,9 +19,9 @@ from segkit.running.ledger import (
     older_recipes,
     record_of,
 )
-from segkit.running.records import read_results
+from segkit.running.made_files import MadeFiles
+from segkit.running.result_lines import ResultLines
 from segkit.values.files import SCRAP
-from segkit.values.spreading import subfolder
 
 Line = dict[str, Any]
 """An image's line of results.jsonl."""
@@ -46,10 +46,10 @@ class Left:
         return Ledger.read(self.directory)
 
     @cached_property
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> ResultLines:
         """Image name to its line of results.jsonl. Raises `UsageError` if it cannot be read."""
         try:
-            return read_lines(self.directory / "results.jsonl")
+            return ResultLines(self.directory / "results.jsonl")
         except OSError as error:
             raise UsageError(
                 f"'{self.directory / 'results.jsonl'}' cannot be read "
@@ -57,36 +57,24 @@ class Left:
             ) from None
 
     @cached_property
-    def files(self) -> set[str]:
+    def files(self) -> MadeFiles:
         """The files that the run has made, without its recipes' folders.
 
         Relative to the folder, with `/`. Of images that a crash has cut off, the files of the same
         sort that finished ones have; where none has finished, what its writers' folders hold of
         them.
         """
-        made = set(older_files(self.directory) if self.ledger is None else self.ledger.files)
-        levels = 0 if self.ledger is None else self.ledger.levels
-        sorts = set()
-        for name, line in self.lines.items():
-            own = subfolder(name, levels)
-            for file in files_named(line):
-                made.add(file)
-                folder, slash, last = file.rpartition("/")
-                if last.startswith(name):
-                    place = folder + slash
-                    spread = levels if levels and place.endswith("/" + own) else 0
-                    sorts.add(
-                        (place.removesuffix(own) if spread else place, spread, last[len(name) :])
-                    )
-        begun = self.ledger.begun if self.ledger is not None else set()
-        cut_off = begun - self.lines.keys()
-        if cut_off and not sorts:
-            return made | self._of_images(cut_off)
-        return made | {
-            f"{folder}{subfolder(name, spread)}{name}{rest}"
-            for name in cut_off
-            for folder, spread, rest in sorts
-        }
+        lines, ledger = self.lines, self.ledger
+        others = older_files(self.directory) if ledger is None else ledger.files
+        levels = 0 if ledger is None else ledger.levels
+        cut_off = {name for name in (ledger.begun if ledger else ()) if name not in lines}
+        named = ((name, files_named({"files": line.files})) for name, line in lines.items())
+        files = MadeFiles(lines, named, others, levels)
+        if files.has_sorts:
+            files.add_cut_off(cut_off)
+        elif cut_off:
+            files.add(self._of_images(cut_off))
+        return files
 
     def _of_images(self, names: Collection[str]) -> set[str]:
         """What the folders of the run's writers hold of these images."""
@@ -106,12 +94,12 @@ class Left:
     @cached_property
     def folders(self) -> set[str]:
         """The folders in it that have files of the run."""
-        return {file.partition("/")[0] for file in self.files if "/" in file}
+        return {folder.partition("/")[0] for folder in self.files.folders} - {""}
 
     @cached_property
     def places(self) -> set[str]:
         """The folders in it, however deep, that hold files of the run; relative to it."""
-        folders = {file.rpartition("/")[0] for file in self.files if "/" in file}
+        folders = self.files.folders - {""}
         return {f for f in folders if is_inside(self.directory / f, self.directory)}
 
 
@@ -133,18 +121,19 @@ def remove_run(directory: Path) -> None:
     emptied: set[Path] = set()
     for left in several:
         folder = left.directory
-        own: dict[Path, list[Path]] = {folder: []}
-        for path in (folder / name for name in left.files):
-            own.setdefault(path.parent, []).append(path)
-        own = {place: paths for place, paths in own.items() if is_inside(place, folder)}
-        for place, paths in own.items():
-            _unlink(path for path in place.glob(".*") if SCRAP.fullmatch(path.name))
-            _unlink(path for path in paths if path.name not in OWN)
+        places = {"", *left.places}
+        for place in places:
+            _unlink(path for path in (folder / place).glob(".*") if SCRAP.fullmatch(path.name))
+        own = (file for file in left.files if file.rpartition("/")[0] in places)
+        _unlink(folder / file for file in own if file.rpartition("/")[2] not in OWN)
         # What the run is known by goes last: until then, it may be cut off.
-        _unlink(path for paths in own.values() for path in paths)
+        left.lines.close()
+        last = (f"{place}/{name}".lstrip("/") for place in places for name in OWN)
+        _unlink(folder / file for file in last if file in left.files)
         # A lock in a recipe's folder is that of a process that is gone: ours is in `directory`.
         _unlink([folder / LEDGER, *[folder / LOCK] * (folder != directory)])
-        above = {path for place in own for path in (place, *place.parents)}
+        inside = (folder / place for place in places)
+        above = {path for place in inside for path in (place, *place.parents)}
         emptied |= {path for path in above if directory in path.parents}
     for path in sorted(emptied, key=lambda p: -len(p.parts)):
         with contextlib.suppress(OSError):  # something of the user's is in it
@@ -173,13 +162,11 @@ def is_own(folder: Path, name: str) -> bool:
     return is_inside(place, folder) and place.is_file()
 
 
-def files_in(directory: Path) -> set[str]:
+def files_in(directory: Path) -> Iterator[str]:
     """Every file below a folder; relative to it, with `/`. Links are listed, not followed."""
-    found: set[str] = set()
     for folder, _, names in os.walk(directory):
         below = os.path.relpath(folder, directory).replace(os.sep, "/") + "/"
-        found.update(names if below == "./" else (below + name for name in names))
-    return found
+        yield from names if below == "./" else (below + name for name in names)
 
 
 def files_named(line: Mapping[str, Any]) -> list[str]:
@@ -201,8 +188,3 @@ def _is_name(name: str) -> bool:
         return False
     inside = not name.startswith("/") and b".." not in parts
     return inside and "\0" not in name and max(map(len, parts)) <= LONGEST
-
-
-def read_lines(path: Path) -> dict[str, Line]:
-    """Image name to its line of results.jsonl, as a run works on it; see `records.read_results`."""
-    return {name: line.to_dict() for name, line in read_results(path).lines.items()}

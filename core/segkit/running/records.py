@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -184,38 +183,6 @@ Lines = Mapping[str, ResultLine]
 """Image name to its line."""
 
 
-@dataclass
-class Results:
-    """What results.jsonl holds."""
-
-    lines: dict[str, ResultLine] = field(default_factory=dict)
-    """Image name to its line; of two lines the later one."""
-    unreadable: int = 0
-    """How many lines make no sense: they were cut off, or are none of ours."""
-
-
-def read_results(path: Path) -> Results:
-    """Read results.jsonl, which need not be there; lines that make no sense are counted.
-
-    Raises `OSError` where it cannot be read.
-    """
-    results = Results()
-    try:
-        content = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return results
-    # Only \n ends a line: names may hold what str.splitlines takes for an end.
-    for text in content.split("\n"):
-        if text.strip():
-            try:
-                line = ResultLine.model_validate(json.loads(text))
-            except (ValueError, RecursionError):
-                results.unreadable += 1
-            else:
-                results.lines[line.name] = line
-    return results
-
-
 # ---- summary.json -----------------------------------------------------------------------------
 
 
@@ -281,11 +248,11 @@ class RunSummary(RewrittenModel):
     empty: int = 0
     """Those that were finished and have no mask, where a step makes masks."""
     empty_images: list[str] = []
-    """Their names."""
+    """Their names; of many the first 10,000 in the data set's order."""
     doubtful: int = 0
     """Those that a judge doubts, where there is one; those without a mask are among them."""
     doubtful_images: list[str] = []
-    """Their names, the most doubtful first."""
+    """Their names, the most doubtful first; of many the first 10,000."""
     left_out: int = 0
     """How many masks were judged too weak for `least_quality`."""
     notes: list[str] = []

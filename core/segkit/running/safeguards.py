@@ -10,6 +10,7 @@ from typing import NoReturn
 from segkit.errors import UsageError
 from segkit.plugins.steps import Dataset, Step
 from segkit.running.ledger import is_empty
+from segkit.running.made_files import MadeFiles
 from segkit.running.owned import Left
 from segkit.running.sources import RunImages
 
@@ -43,29 +44,28 @@ def keep_apart(
         raise UsageError(
             f"-o {directory} cannot be read: {error.strerror}; choose another folder"
         ) from None
-    files = {os.path.join(_real(run.directory), name) for run in left for name in run.files}  # noqa: PTH118
+    made = [(_real(run.directory), run.files) for run in left]
     for step in steps:
         for flag, path in _named_by(step):
             if isinstance(step, Dataset) and folder.holds(path):
                 _refuse(directory, f"{flag} {path} lies in that folder")
-            if isinstance(step, Dataset) and folder.is_itself(path) and not any(images.files):
+            if isinstance(step, Dataset) and folder.is_itself(path) and not images.any_files:
                 _refuse(directory, f"{flag} {path} is that folder")  # its files are not known
-            real = _real(path)
-            if real in files or any(file.startswith(real + os.sep) for file in files):
+            if any(_touches(_real(path), *files) for files in made):
                 _refuse(directory, f"{flag} {path} has files of the run in that folder")
     if folder.link is not None:
         link, path = folder.link
         _refuse(directory, f"{link} in that folder is a link to '{path}', which the run reads")
-    for place, several in enumerate(images.files):
-        for index, path in enumerate(several):
-            if folder.holds_file(path, link=path in images.links):
-                if resume and index == 0 and _real(path) in files:
+    for place in range(len(images.names)):
+        for index, (path, is_link) in enumerate(images.files(place)):
+            if folder.holds_file(path, link=is_link):
+                if resume and index == 0 and any(_is_one(_real(path), *files) for files in made):
                     images.left_out.add(place)
                     break
                 role = "the truth" if index else "the image"
                 _refuse(directory, f"{role} {path} lies in that folder")
     if images.left_out - images.elsewhere and not len(images):
-        _refuse(directory, f"all images are files of that run, such as {images.files[0][0]}")
+        _refuse(directory, f"all images are files of that run, such as {next(images.files(0))[0]}")
     if folder.leads_out is not None:
         link, path = folder.leads_out
         _refuse(directory, f"{link} is a link to '{path}', which the run does not own")
@@ -74,6 +74,20 @@ def keep_apart(
 def _refuse(directory: Path, problem: str) -> NoReturn:
     raise UsageError(
         f"-o {directory}: {problem}, so the run could write over it; choose another folder"
+    )
+
+
+def _is_one(real: str, folder: str, files: MadeFiles) -> bool:
+    """Whether a file is one of those that a run has made in a folder."""
+    inside = real.startswith(folder + os.sep)
+    return inside and real[len(folder) + 1 :].replace(os.sep, "/") in files
+
+
+def _touches(real: str, folder: str, files: MadeFiles) -> bool:
+    """The same, or whether a folder holds one of them, however deep."""
+    holders = (os.path.join(folder, *below.split("/")).rstrip(os.sep) for below in files.folders)  # noqa: PTH118
+    return _is_one(real, folder, files) or any(
+        holder == real or holder.startswith(real + os.sep) for holder in holders
     )
 
 
@@ -119,16 +133,19 @@ class _Folder:
                 self.leads_out = place, real
         self.link: tuple[Path, Path] | None = None
         """A link in them to a file that is read, and that file."""
-        read = {(s.st_dev, s.st_ino): path for path, s in images.known.items() if s is not None}
-        hard = any(s is not None and s.st_nlink > 1 for s in images.known.values())
+        links: dict[tuple[int, int] | None, list[Path]] = {}
         for entry in (entry for place in places for entry in _entries(place)):
             symbolic = entry.is_symlink()
             if symbolic and entry.is_dir():
                 self._whole.add(_identity(Path(entry.path)))
-            elif symbolic or (hard and entry.is_file()):
-                path = read.get(_identity(Path(entry.path)) or (0, 0))
-                if path is not None and _real(path.parent) != _real(Path(entry.path).parent):
-                    self.link = Path(entry.path), path
+            elif symbolic or (images.linked and entry.is_file() and entry.stat().st_nlink > 1):
+                links.setdefault(_identity(Path(entry.path)), []).append(Path(entry.path))
+        links.pop(None, None)
+        for index in range(len(images.names)) if links else ():
+            for path, _ in images.files(index):
+                for link in links.get(_identity(path), ()):
+                    if _real(path.parent) != _real(link.parent):
+                        self.link = link, path
 
     def holds(self, path: Path) -> bool:
         """Whether a file or a folder lies where the run may write, or leads there."""

@@ -35,7 +35,8 @@ from segkit.running.folder import disk_error
 from segkit.running.kept import keeps_masks, kept_values
 from segkit.running.lock import owned
 from segkit.running.recipe import make_step
-from segkit.running.records import ResultLine, RunSummary, read_results, read_summary
+from segkit.running.records import ResultLine, RunSummary, read_summary
+from segkit.running.result_lines import ResultLines
 from segkit.running.sources import RunImages
 from segkit.running.walk import opened
 from segkit.values.files import write_file
@@ -119,22 +120,22 @@ def _score_run(
             f"figures need a truth, and the data set {dataset.name} has none; choose one with "
             "truth, or name its masks"
         )
-    results, summary = read_results(directory / "results.jsonl"), read_summary(directory)
+    lines, summary = ResultLines(directory / "results.jsonl"), read_summary(directory)
     if summary is None:
         raise UsageError(
             f"the run in '{directory}' has not finished (no summary.json that can be read); go on "
             "with it by --resume first"
         )
-    if not any(map(keeps_masks, results.lines.values())):
+    if not any(map(keeps_masks, lines.values())):
         raise UsageError(
             f"'{directory}' keeps no masks, as after --write none; run it again with --write "
             f"{MASK_WRITER}"
         )
-    scored = _Scoring(directory, dataset, metrics, asked, catalog).of(results.lines)
+    scored = _Scoring(directory, dataset, metrics, asked, catalog).of(lines)
     if not scored.images:
         first = next(iter(scored.left_out.values()))
         raise UsageError(f"none of the images in '{directory}' could be scored: {first}")
-    _write(directory, results.lines, summary, scored)
+    _write(directory, lines, summary, scored)
     return scored
 
 
@@ -154,7 +155,7 @@ class _Scoring(Scored):
         self.makes_masks = False
         self.directory = directory
         self.metrics = metrics
-        self.images_of = RunImages.of(dataset)
+        self.images_of = RunImages(dataset)
         self.classes = classes_for(dataset, asked)
         self.truth = AskedTruth.of(dataset, asked, classes_of(dataset))
         self.counts: dict[str, Counter[str]] = {}
@@ -166,7 +167,7 @@ class _Scoring(Scored):
     def of(self, lines: Mapping[str, ResultLine]) -> _Scoring:
         """Score each finished image."""
         self.makes_masks = any(line.masks for line in lines.values())
-        self.images_of.rename([{name: line.to_dict() for name, line in lines.items()}])
+        self.images_of.rename([lines])
         places = {name: place for place, name in enumerate(self.images_of.names)}
         with opened([self.dataset, *self.metrics], "cpu"):
             for name, line in lines.items():

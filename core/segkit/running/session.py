@@ -8,7 +8,7 @@ keeps the folder: only a session appends to results.jsonl. `run`, `sweep`, `diag
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ class Session:
         # To start again wins over going on.
         self.options = replace(options, resume=options.resume and not options.overwrite)
         # First: a folder without images leaves no trace.
-        self.images = RunImages.of(job.dataset, options.shard)
+        self.images = RunImages(job.dataset, options.shard)
         self.classes = job.classes(self.options.classes)
         self.watch = Observers(self.options.observers)
         contents = {name: self.options.content(plan) for name, plan in job.plans.items()}
@@ -98,7 +98,7 @@ class Session:
                 self._note_weights()
                 self._start()
                 skipped = self.images.skipped
-                done = {n: {*r.finished} | skipped for n, r in self.records.items()}
+                done = {n: r.finished | skipped for n, r in self.records.items()}
                 count = sum(len(record.finished) for record in self.records.values())
                 recipes, images = tuple(self.job.plans), len(self.images)
                 watch.tell("segkit_before_run", recipes=recipes, images=images, done=count)
@@ -106,9 +106,8 @@ class Session:
                 there.walk(self.images.names, done, self.writing)
                 self.keeper.close()
                 speed = self.pace.told(there.workers)
-            ranks = {name: rank for rank, name in enumerate(self.images.names)}
             for total in self.totals.values():
-                total.order(ranks)
+                total.order(self.images.place)
             summaries = end(self.records, self.totals, speed)
         except BaseException as error:
             closed(self.keeper)
@@ -158,7 +157,7 @@ class Session:
         try:
             self._make()
         except OSError as error:
-            kept = sum(len(record.finished) for record in self.records.values())
+            kept = sum(line.get("status") == "ok" for line in self._lines())
             raise disk_error(error, self.job.directory, kept) from error
 
     def _make(self) -> None:
@@ -172,21 +171,28 @@ class Session:
         read = reader_of(job.dataset)
         aside = []
         for recipe, record in self.records.items():
-            finished: dict[str, Line] = {}
+            there = self._left.pop(record.directory, None)
+            lines: Iterable[Line] = ()
             left: set[str] = set()
-            there = self._left.get(record.directory)
             if self.options.resume and there is not None and there.lines:
                 written = record.results.stat().st_mtime
                 damaged = partial(self._is_damaged, recipe)
-                known = there.lines
-                finished, left = self.images.finished(known, written, read, job.needs, damaged)
-            aside.append(record.start(finished, left, **how))
+                lines = self.images.finished(there.lines, left, written, read, job.needs, damaged)
+            aside.append(record.start(self._counted(recipe, lines), left, **how))
         for sentence in self.images.told(aside):
             warnings.warn(sentence, SegkitWarning, stacklevel=6)
-        job.start({recipe: record.finished for recipe, record in self.records.items()})
-        for recipe, record in self.records.items():
-            for line in record.finished.values():
-                self.totals[recipe].add(line)
+        self._left.clear()
+        job.start(self._lines())
+
+    def _lines(self) -> Iterator[Line]:
+        """The lines that the folders of all recipes hold by now."""
+        return (line for record in self.records.values() for line in record.lines())
+
+    def _counted(self, recipe: str, lines: Iterable[Line]) -> Iterator[Line]:
+        """The lines that stay, each added to the totals."""
+        for line in lines:
+            self.totals[recipe].add(line)
+            yield line
 
     def _is_damaged(self, recipe: str, line: Line) -> bool:
         """Whether files of a finished image are lost, so that it is done again."""
@@ -198,8 +204,9 @@ class Session:
         """Keep a finished line, and tell of it; in any thread, one at a time."""
         self.pace.add()
         self.keeper.add(recipe, line)
-        self.totals[recipe].add(line)
-        context = {"name": line["name"], "recipe": recipe}
+        name = self.images.own_name(line["name"])
+        self.totals[recipe].add(line | {"name": name})
+        context = {"name": name, "recipe": recipe}
         if line["error"] is None:
             self.watch.tell("segkit_after_image", result=line, **context)
         else:

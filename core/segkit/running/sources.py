@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from functools import cached_property, lru_cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from segkit.plugins.named_files import files_of
 from segkit.plugins.steps import Dataset
 from segkit.running.calling import Failure
 from segkit.running.owned import Line, files_named
+from segkit.running.records import ResultLine
+from segkit.running.result_lines import ResultLines
 from segkit.running.shards import Shard
 from segkit.running.walk import read_task
 from segkit.values.image_names import distinct, folded
@@ -37,58 +39,59 @@ KEYS = ("counts", "seconds")
 SHOWN = 3
 """So many names stand in a sentence."""
 
+SHARED = 1024
+"""So many of the last files, or images, are known whole."""
 
-@dataclass
+MISSING = -1
+
+
 class RunImages:
-    """The images of a data set, as one run has them."""
+    """The images of a data set, as one run has them.
 
-    dataset: Dataset
-    names: list[str]
-    """Each image's name in this run."""
-    files: list[tuple[Path, ...]]
-    """The files that each comes from, its own first, then those of its truth; empty: none."""
-    sources: list[Line | None]
-    """What is known of these files; None where there is none."""
-    known: dict[Path, os.stat_result | None]
-    """What the disk says of each of the files; None where there is no such file."""
-    links: set[Path]
-    """Those that are symbolic links."""
-    left_out: set[int] = field(default_factory=set)
-    """Those that are files of the very run, such as a pattern finds."""
-    elsewhere: frozenset[int] = frozenset()
-    """Those of other shards."""
-    _told: dict[str, dict[str, None]] = field(default_factory=dict)
-    """Verdict to the names of its images; a key of `_SENTENCES`."""
-    _hashes: dict[str, Line] = field(default_factory=dict)
+    Of their files sizes and times are kept, as numbers; paths the data set tells again.
+    """
 
-    @classmethod
-    def of(cls, dataset: Dataset, shard: Shard | None = None) -> RunImages:
+    def __init__(self, dataset: Dataset, shard: Shard | None = None) -> None:
         """All images of a data set under its own names; files are looked up, not read.
 
         Where a run does a `shard` alone, the others are known, but not its own.
 
         That is before the first is read, so whatever changes from then on is found later.
         """
-        names = names_of(dataset)
-        files = [files_of(dataset, i) for i in range(len(names))]
-        known: dict[Path, os.stat_result | None] = {}
-        links: set[Path] = set()
-        for path in (path for several in files for path in several):
-            if path not in known:  # many images may have one file of annotations
-                known[path] = _status(path, links)
-        stamps = {path: _stamp(path, status) for path, status in known.items()}
-        sources: list[Line | None] = [
-            stamps[several[0]]
-            | ({"truth": [stamps[path] for path in several[1:]]} if several[1:] else {})
-            if several
-            else None
-            for several in files
-        ]
-        run = cls(dataset, names, files, sources, known, links)
-        if shard is not None:
-            others = (i for i, name in enumerate(names) if not shard.holds(name))
-            run.elsewhere = frozenset(others)
-        return run
+        self.dataset = dataset
+        self.names = names_of(dataset)
+        """Each image's name in this run."""
+        self._starts = array("q", [0])
+        """Where the files of each image begin among all, and where the last one's end."""
+        self._sizes = array("q")
+        """Bytes of each file; `MISSING` where there is none."""
+        self._modified = array("d")
+        """When each was changed, in seconds."""
+        self._links = bytearray()
+        """Whether each is a symbolic link."""
+        self.linked = False
+        """Whether any file has several names on its disk (hard links)."""
+        self._look_up()
+        self.left_out: set[int] = set()
+        """Those that are files of the very run, such as a pattern finds."""
+        others = (i for i, n in enumerate(self.names) if shard is not None and not shard.holds(n))
+        self.elsewhere = frozenset(others)
+        """Those of other shards."""
+        self._told: dict[str, dict[str, None]] = {}
+        """Verdict to the names of its images; a key of `_SENTENCES`."""
+        self._hashes: dict[str, Line] = {}
+        """Those of the last images that come from no file, for their other recipes."""
+
+    def _look_up(self) -> None:
+        status = lru_cache(SHARED)(_status)  # many images may have one file of annotations
+        for place in range(len(self.names)):
+            for path in files_of(self.dataset, place):
+                size, modified, is_link, names = status(os.fspath(path))
+                self._sizes.append(size)
+                self._modified.append(modified)
+                self._links.append(is_link)
+                self.linked |= names > 1
+            self._starts.append(len(self._sizes))
 
     def __len__(self) -> int:
         return len(self.names) - len(self.absent)
@@ -103,32 +106,79 @@ class RunImages:
         """The places of those that the run does not do."""
         return self.elsewhere | self.left_out if self.left_out else self.elsewhere
 
+    def own_name(self, name: str) -> str:
+        """The same name as it stands among all, so that whoever keeps it needs no memory for it."""
+        return self.names[self.place(name)]
+
+    def place(self, name: str) -> int:
+        """Where the image of this name stands among all."""
+        return self._places[name]
+
+    @property
+    def any_files(self) -> bool:
+        """Whether any image comes from a file."""
+        return bool(self._sizes)
+
+    def files(self, place: int) -> Iterator[tuple[Path, bool]]:
+        """The files that the image at a place comes from, each with whether it is a link.
+
+        Its own comes first, then those of its truth.
+        """
+        several = range(self._starts[place], self._starts[place + 1])
+        paths = files_of(self.dataset, place) if several else ()
+        for path, index in zip(paths, several, strict=False):
+            yield path, bool(self._links[index])
+
     def source(self, name: str, image: Image | None, truth: Truth | None) -> Line:
         """What a line of results.jsonl keeps of where its image came from."""
         known = self.stamp(name)
         if known is None:
             known = self._hashes.get(name) or digest(image, truth)
             self._hashes[name] = known
+            if len(self._hashes) > SHARED:
+                del self._hashes[next(iter(self._hashes))]
         return known
+
+    def has_files(self, name: str) -> bool:
+        """Whether an image comes from files."""
+        place = self._places[name]
+        return self._starts[place] < self._starts[place + 1]
 
     def stamp(self, name: str) -> Line | None:
         """What is known of an image's files from the start; None for one that comes from none."""
-        return self.sources[self._places[name]]
+        return self.stamp_at(self._places[name])
+
+    def stamp_at(self, place: int) -> Line | None:
+        """The same of the image at a place."""
+        stamps = [
+            {
+                "path": os.path.abspath(path),  # noqa: PTH100 - keeps symbolic links
+                "size": None if self._sizes[index] == MISSING else self._sizes[index],
+                "modified": None if self._sizes[index] == MISSING else self._modified[index],
+            }
+            for index, (path, _) in enumerate(self.files(place), self._starts[place])
+        ]
+        if not stamps:
+            return None
+        return stamps[0] | ({"truth": stamps[1:]} if stamps[1:] else {})
 
     # ---- going on ------------------------------------------------------------------------------
 
-    def rename(self, before: Iterable[Mapping[str, Line]]) -> None:
+    def rename(self, before: Iterable[Mapping[str, ResultLine]]) -> None:
         """Give the images the names that they had: image name to line, for each recipe's folder."""
+        several = [*before]
+        if self._are_named(several):
+            return
         named: dict[str, str] = {}
-        lines: dict[str, Line] = {}
-        for recipe_lines in before:
+        known: dict[str, str | None] = {}
+        for recipe_lines in several:
             paths = {name: _path(line) for name, line in recipe_lines.items()}
             times = Counter(paths.values())
             for name, path in paths.items():
-                lines.setdefault(name, recipe_lines[name])
+                known.setdefault(name, path)
                 if path is not None and times[path] == 1:
                     named.setdefault(path, name)
-        now = [source["path"] if source else None for source in self.sources]
+        now = [self._path_at(place) for place in range(len(self.names))]
         absent = self.absent
         mine = [i not in absent for i in range(len(now))]
         times = Counter(path for path, own in zip(now, mine, strict=True) if own)
@@ -138,8 +188,8 @@ class RunImages:
         ]
         taken = {name for name in names if name is not None}
         for i, name in enumerate(self.names):
-            if mine[i] and names[i] is None and name in lines and name not in taken:
-                path = _path(lines[name])
+            if mine[i] and names[i] is None and name in known and name not in taken:
+                path = known[name]
                 if path is None or times[path] != 1:  # no other image of today has had that name
                     names[i] = name
                     taken.add(name)
@@ -151,40 +201,62 @@ class RunImages:
         self.names = [name for name in names if name is not None]
         self.__dict__.pop("_places", None)  # it was that of the names before
 
+    def _are_named(self, before: Sequence[Mapping[str, ResultLine]]) -> bool:
+        """Whether all have the names that they had, as a rule: then none needs to be looked for."""
+        absent = self.absent
+        known = bytearray(len(self.names))
+        for lines in before:
+            for name, line in lines.items():
+                place = self._places.get(name)
+                if place is None or place in absent or _path(line) != self._path_at(place):
+                    return False
+                known[place] = 1
+        return all(known) or len({*map(folded, self.names)}) == len(self.names)
+
+    def _path_at(self, place: int) -> str | None:
+        path = next(self.files(place), None)
+        return None if path is None else os.path.abspath(path[0])  # noqa: PTH100
+
     def finished(
         self,
-        lines: Mapping[str, Line],
+        lines: ResultLines,
+        left: set[str],
         written: float,
         read: Read,
         needs: str | None = None,
         damaged: Callable[[Line], bool] = lambda line: False,
-    ) -> tuple[dict[str, Line], set[str]]:
-        """The lines of images that need not be done again, and the files that other lines leave.
+    ) -> Iterator[Line]:
+        """The lines of images that need not be done again.
+
+        When they are all told, `left` has the files of images that are gone or have changed, as far
+        as no other line names them, and the file of lines may be replaced.
 
         `written`: when these lines were last written, in seconds. `read` is asked for images that
         have to be compared by their pixels. A line without the key `needs` is not finished, and
         neither is one whose files are `damaged`.
         """
-        kept: dict[str, Line] = {}
-        left: set[str] = set()
         absent = self.absent
-        for name, line in lines.items():
+        gone: set[str] = set()
+        for name, result in lines.items():
+            line = result.to_dict()
             place = self._places.get(name)
             if place is None or place in absent:
-                verdict = "gone"
+                verdict, source = "gone", None
             elif line.get("status") != "ok" or not {*KEYS, *[needs] * bool(needs)} <= line.keys():
                 continue
             else:
                 verdict, source = self._compared(line, place, written, read)
-                if verdict in ("same", "unproved") and damaged(line):
-                    verdict = "damaged"
-                elif verdict in ("same", "unproved"):
-                    kept[name] = line | {"source": source}
-            if verdict not in ("same", "unproved", "damaged"):
-                left.add(name)
-            self._told.setdefault(verdict, {})[name] = None
-        stay = {f for name, line in lines.items() if name not in left for f in files_named(line)}
-        return kept, {f for name in left for f in files_named(lines[name])} - stay
+            same = verdict in ("same", "unproved")
+            if same and damaged(line):
+                verdict = "damaged"
+            elif same:
+                yield line | {"name": self.own_name(name), "source": source}
+            else:
+                gone.add(name)
+            if verdict in _SENTENCES:
+                self._told.setdefault(verdict, {})[name] = None
+        left |= _files_left(lines, gone)
+        lines.close()
 
     def told(self, aside: Iterable[Path | None]) -> list[str]:
         """What a user should know of a run that goes on; `aside`: where files were moved to."""
@@ -208,7 +280,7 @@ class RunImages:
         self, line: Line, place: int, written: float, read: Read
     ) -> tuple[str, Line | None]:
         """What is to be said of a finished line, and the source of its image as it is today."""
-        before, now = line.get("source"), self.sources[place]
+        before, now = line.get("source"), self.stamp_at(place)
         if not isinstance(before, dict):  # of segkit 0.1.0
             if now is not None and self._stems[_stem(now)] > 1:
                 return "unclear", now
@@ -224,7 +296,7 @@ class RunImages:
     def _stems(self) -> Counter[str]:
         """How many images have each stem."""
         absent = self.absent
-        there = [s for i, s in enumerate(self.sources) if i not in absent]
+        there = (self.stamp_at(i) for i in range(len(self.names)) if i not in absent)
         return Counter(_stem(source) for source in there if source is not None)
 
     @cached_property
@@ -254,9 +326,17 @@ _SENTENCES = {
 """Verdict to what is said of one image, and of several."""
 
 
-def _path(line: Line) -> str | None:
-    source = line.get("source")
-    return source.get("path") if isinstance(source, dict) else None
+def _files_left(lines: ResultLines, gone: Collection[str]) -> set[str]:
+    """The files of the lines of these images, as far as none of the others names them."""
+    files = {f for name in gone for f in files_named(lines[name].to_dict())}
+    if files:
+        others = (line for name, line in lines.items() if name not in gone)
+        files.difference_update(f for line in others for f in files_named(line.to_dict()))
+    return files
+
+
+def _path(line: ResultLine) -> str | None:
+    return (line.source or {}).get("path")
 
 
 def _stem(source: Line) -> str:
@@ -282,23 +362,16 @@ def _at_once(before: float | None, now: float | None) -> bool:
     return abs(before - now) < 2 and (before % 1 == 0 or now % 1 == 0)
 
 
-def _status(path: Path, links: set[Path]) -> os.stat_result | None:
+def _status(path: str) -> tuple[int, float, bool, int]:
+    """A file's size, time of change, whether it is a link, and how many names it has."""
+    is_link = False
     try:
-        status = path.lstat()
-        if not stat.S_ISLNK(status.st_mode):
-            return status
-        links.add(path)
-        return path.stat()
+        status = os.lstat(path)
+        if is_link := stat.S_ISLNK(status.st_mode):
+            status = os.stat(path)  # noqa: PTH116 - there are many
     except OSError:  # said when its turn comes
-        return None
-
-
-def _stamp(path: Path, status: os.stat_result | None) -> Line:
-    return {
-        "path": os.path.abspath(path),  # noqa: PTH100 - keeps symbolic links
-        "size": None if status is None else status.st_size,
-        "modified": None if status is None else status.st_mtime,
-    }
+        return MISSING, 0.0, is_link, 0
+    return status.st_size, status.st_mtime, is_link, status.st_nlink
 
 
 def digest(image: Image | None, truth: Truth | None) -> Line:
@@ -314,9 +387,9 @@ def digest(image: Image | None, truth: Truth | None) -> Line:
 
 def _sha256(*arrays: NDArray[Any]) -> str:
     digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data)
+    for values in arrays:
+        digest.update(repr(values.shape).encode())
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from segkit.errors import SegkitError, UsageError
 from segkit.running.ledger import LEDGER, LOCK, is_empty, is_run
 from segkit.running.lock import check_unowned, owned
-from segkit.running.owned import OWN, files_in, left_in, remove_run
+from segkit.running.owned import OWN, Left, files_in, left_in, remove_run
 from segkit.values.files import SCRAP, sync_files
 
 
@@ -76,26 +76,30 @@ def _check_target(directory: Path, sources: Sequence[Path], *, overwrite: bool) 
             raise UsageError(f"-o {directory} {asked}, or choose another folder")
         check_unowned(directory)
         several = left_in(directory)
-        known = {
-            (left.directory / name).relative_to(directory).as_posix()
-            for left in several
-            for name in (*left.files, *OWN, LEDGER, LOCK)
-        }
+        below = [(left, left.directory.relative_to(directory).as_posix()) for left in several]
         places = {left.directory / name for left in several for name in ("", *left.places)}
         others = [
             name
-            for name in sorted(files_in(directory) - known)
-            if not (SCRAP.fullmatch(Path(name).name) and (directory / name).parent in places)
+            for name in files_in(directory)
+            if not any(_is_of(left, name, place) for left, place in below)
+            and not (SCRAP.fullmatch(Path(name).name) and (directory / name).parent in places)
         ]
         if others:
             raise UsageError(
-                f"-o {directory} holds {others[0]}, which is no file of that run; move it, or "
+                f"-o {directory} holds {min(others)}, which is no file of that run; move it, or "
                 "choose another folder"
             )
     except OSError as error:
         raise UsageError(
             f"-o {directory} cannot be read: {error.strerror}; choose another folder"
         ) from None
+
+
+def _is_of(left: Left, name: str, place: str) -> bool:
+    """Whether a file is one of a run in the folder `place`."""
+    own = name if place == "." else name.removeprefix(f"{place}/")
+    inside = place == "." or own != name
+    return inside and (own in left.files or own in (*OWN, LEDGER, LOCK))
 
 
 def _clear(scratch: Path) -> None:

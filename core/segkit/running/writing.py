@@ -60,7 +60,7 @@ class Writing:
 
     def has_files(self, name: str) -> bool:
         """Whether an image comes from files, so that its line needs no hash of its pixels."""
-        return self._images.stamp(name) is not None
+        return self._images.has_files(name)
 
     def sourced(self, recipe: str, line: Line) -> Line:
         """A line that was made elsewhere, with what was known of its image's files from the start.

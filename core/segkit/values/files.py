@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from segkit.values.reading import check_file
 
@@ -36,12 +36,20 @@ def write_file(path: str | Path, content: str | bytes, *, sync: bool = False) ->
 
     Raises `OSError` where the file cannot be written (disk full); then nothing is left behind.
     """
+    with writing(path, sync=sync) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, *, sync: bool = False) -> Iterator[BinaryIO]:
+    """The same for what is written piece by piece: the file is there when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with part.open("xb") as file:  # never through a link that somebody has laid there
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
@@ -52,7 +60,6 @@ def write_file(path: str | Path, content: str | bytes, *, sync: bool = False) ->
         with contextlib.suppress(OSError):
             part.unlink()
         raise
-    return path
 
 
 def sync_files(paths: Iterable[Path], folders: Iterable[Path] = ()) -> None:
