@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from segkit.plugins.weights import Weights as Weights
     from segkit.reporting.describe import Description as Description
     from segkit.result import Result as Result
+    from segkit.running.engines.choosing import engine as engine
     from segkit.running.merge import Merged as Merged
     from segkit.running.plan import Plan as Plan
     from segkit.running.plan import plan as plan
@@ -117,6 +118,7 @@ _HOME = {
     "pipeline": ("Pipeline",),
     "reporting.describe": ("Description",),
     "result": ("Result",),
+    "running.engines.choosing": ("engine",),
     "running.merge": ("Merged",),
     "running.plan": ("Plan", "plan"),
     "running.recipe": ("Recipe",),

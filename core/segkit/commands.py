@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,6 +35,7 @@ from segkit.plugins.steps import Dataset, Perturbation, Step
 from segkit.reporting import write_report
 from segkit.reporting.describe import Description
 from segkit.reporting.describe_page import files_asked_for, write_description_files
+from segkit.running.engines.choosing import EngineLike
 from segkit.running.merge import Merged
 from segkit.running.options import RunOptions, device_named
 from segkit.running.plan import Plan
@@ -109,6 +110,8 @@ def sweep(
     resume: bool = False,
     overwrite: bool = False,
     observers: Iterable[object] = (),
+    engine: EngineLike = None,
+    shard: str | None = None,
 ) -> Leaderboard:
     """Compare pipelines on one data set in one run; what they have in common is computed once.
 
@@ -120,7 +123,7 @@ def sweep(
     Raises `UsageError` where nothing can be compared, for a figure that no metric gives, for seeds
     that are fewer than two or change nothing, and for a folder that cannot be used.
     """
-    how = _how(chunk, resume, overwrite, observers)
+    how = _How(chunk, resume, overwrite, observers, engine, shard)
     with _compared(pipelines, dataset, directory, metrics, how) as asked:
         shown = Shown(sort_by)
         if seeds is None:
@@ -139,13 +142,15 @@ def diagnose(
     resume: bool = False,
     overwrite: bool = False,
     observers: Iterable[object] = (),
+    engine: EngineLike = None,
+    shard: str | None = None,
 ) -> Diagnosis:
     """Say where pipelines lose their IoU: to selection, prompt (saliency, placement), segmenter.
 
     As `segkit diagnose` does; the arguments are those of `sweep`. Raises `PlanError` for a data set
     without truth, and where no pipeline asks a segmenter by prompts.
     """
-    how = _how(chunk, resume, overwrite, observers)
+    how = _How(chunk, resume, overwrite, observers, engine, shard)
     with _compared(pipelines, dataset, directory, metrics, how) as asked:
         return diagnose_plans(asked.plans, asked.directory, asked.options, Shown(sort_by))
 
@@ -163,6 +168,8 @@ def robustness(
     resume: bool = False,
     overwrite: bool = False,
     observers: Iterable[object] = (),
+    engine: EngineLike = None,
+    shard: str | None = None,
 ) -> Robustness:
     """Say what pipelines bear: their figures under damage to images or prompts, level by level.
 
@@ -172,7 +179,7 @@ def robustness(
     """
     if not isinstance(levels, int) or not 1 <= levels <= 50:
         raise UsageError(f"levels should be a whole number from 1 to 50, but is {levels!r}")
-    how = _how(chunk, resume, overwrite, observers)
+    how = _How(chunk, resume, overwrite, observers, engine, shard)
     with _compared(pipelines, dataset, directory, metrics, how) as asked:
         steps = _perturbations(asked.catalog, perturbations)
         figure = sort_by or (metrics[0].name if metrics else None)
@@ -211,11 +218,21 @@ class _Compared:
     catalog: Catalog
 
 
-def _how(
-    chunk: int | None, resume: bool, overwrite: bool, observers: Iterable[object]
-) -> dict[str, Any]:
-    """The part of `RunOptions` that is not the pipelines' own."""
-    return {"chunk": chunk, "resume": resume, "overwrite": overwrite, "observers": observers}
+@dataclass(frozen=True)
+class _How:
+    """How pipelines are run, beside what is their own."""
+
+    chunk: int | None
+    resume: bool
+    overwrite: bool
+    observers: Iterable[object]
+    engine: EngineLike
+    shard: str | None
+
+    def options(self, pipeline: Pipeline) -> RunOptions:
+        """The whole of it for a pipeline."""
+        how = {name: getattr(self, name) for name in ("chunk", "resume", "overwrite", "observers")}
+        return pipeline._run_options(self.engine, self.shard, how)
 
 
 @contextmanager
@@ -224,7 +241,7 @@ def _compared(
     dataset: Dataset,
     directory: str | Path | None,
     metrics: Sequence[Step] | None,
-    how: Mapping[str, Any],
+    how: _How,
 ) -> Iterator[_Compared]:
     """The pipelines as plans; when they have run, the report of a folder that is kept."""
     several = {"pipeline": pipelines} if isinstance(pipelines, Pipeline) else dict(pipelines)
@@ -241,7 +258,7 @@ def _compared(
         for name, pipeline in several.items()
     }
     with tempfile.TemporaryDirectory() as scratch:
-        options = replace(first._options, **how)
+        options = how.options(first)
         yield _Compared(plans, Path(directory or scratch), options, first.catalog)
         if directory is not None:
             write_report(Path(directory), first.catalog)

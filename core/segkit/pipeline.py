@@ -26,6 +26,7 @@ from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Dataset, Step
 from segkit.reporting import write_report
 from segkit.result import Result
+from segkit.running.engines.choosing import EngineLike, engine_of
 from segkit.running.engines.local import Local, Opened
 from segkit.running.given import Given, Picture
 from segkit.running.job import Job
@@ -34,6 +35,7 @@ from segkit.running.plan import Plan, asks
 from segkit.running.recipe import Part, Recipe, check_settings
 from segkit.running.recipe_files import recipe_file, starting_recipe
 from segkit.running.session import Session
+from segkit.running.shards import Shard
 from segkit.running.walk import Outcome, opened
 from segkit.values.images import find_images
 from segkit.values.types import Truth
@@ -176,14 +178,15 @@ class Pipeline:
         resume: bool = False,
         overwrite: bool = False,
         observers: Iterable[object] = (),
+        engine: EngineLike = None,
+        shard: str | None = None,
     ) -> dict[str, Any]:
         """Run over a data set as `segkit run` does, and return summary.json.
 
         The other arguments are those of `segkit.run`.
         """
-        options = replace(
-            self._options, chunk=chunk, resume=resume, overwrite=overwrite, observers=observers
-        )
+        how = {"chunk": chunk, "resume": resume, "overwrite": overwrite, "observers": observers}
+        options = self._run_options(engine, shard, how)
         plans = {"run": self.plan(dataset, write=True)}
         summary = Session(Job(plans, Path(directory), nested=False), options).run()["run"]
         write_report(Path(directory), self.catalog)
@@ -192,8 +195,20 @@ class Pipeline:
     @property
     def _options(self) -> RunOptions:
         """How it is run: the recipe's settings on its device."""
-        recipe, device = self.recipe, device_named(self.device)
+        return self._options_on(device_named(self.device))
+
+    def _options_on(self, device: str) -> RunOptions:
+        recipe = self.recipe
         return RunOptions(recipe.seed, device, recipe.classes, catalog=self.catalog)
+
+    def _run_options(
+        self, engine: EngineLike, shard: str | None, how: Mapping[str, Any]
+    ) -> RunOptions:
+        """The same for a run by an engine; `how`: what else `RunOptions` has."""
+        walks = engine_of(engine)
+        # What a worker's machine has is seen there.
+        options = self._options if walks is None else self._options_on(self.device)
+        return replace(options, engine=walks, shard=Shard.of(shard), **how)
 
     def close(self) -> None:
         """Drop the loaded models; the next call loads them again."""

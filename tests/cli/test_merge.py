@@ -141,6 +141,17 @@ def test_other_recipes_are_refused_with_what_differs(segkit, tmp_path):
     assert segkit("run", *SHAPES, *FLAGS, "--shard", "2/3", "-o", "third").code == 0
     done = segkit("merge", "s1", "third", "-o", "merged")
     assert "'third' is shard 2/3, 's1' is shard 1/2" in done.err
+    for prompt, options in (("topk", ()), ("topk+maxmin", ("--topk.k", "3"))):
+        flags = (*SHAPES, "--gradcam.model", "shapes", "--prompt", prompt, *options)
+        path = prompt.partition("+")[2] or prompt
+        assert (
+            segkit("run", *flags, "--segmenter", "grabcut", "--shard", "2/2", "-o", path).code == 0
+        )
+    done = segkit("merge", "topk", "maxmin", "-o", "merged")
+    assert done.err == (
+        "Error: 'maxmin' was run with --prompt topk+maxmin, 'topk' with topk; only shards of one "
+        "recipe can be merged\n"
+    )
     recipe = tmp_path / "s2/recipe.toml"
     recipe.write_text(recipe.read_text().replace('numpy = "', 'numpy = "9'))
     done = segkit("merge", "s1", "s2", "-o", "merged")

@@ -192,6 +192,7 @@ def test_a_killed_run_goes_on_where_it_was(segkit, tmp_path):
     path.write_text(kept[0] + kept[1][:30])
     done = segkit("run", *flags, "-o", "cut", "--resume")
     assert done.code == 0
+    assert done.err.splitlines()[0] == "kept 1 of 4 images"
     assert "2/4" in done.err
     assert "1/4" not in done.err
     assert summary(tmp_path / "cut")["scores"] == summary(tmp_path / "whole")["scores"]

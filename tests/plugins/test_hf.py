@@ -158,7 +158,43 @@ def test_nothing_is_fetched_unasked_and_no_network_is_a_sentence(monkeypatch):
     assert not asked
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)  # what no network looks like
     with pytest.raises(UsageError, match="check name and network; what was fetched before works"):
-        _ = HuggingFace(path="owner/name", download=True).names
+        _ = HuggingFace(path="owner/name", revision="main", download=True).names
+
+
+@needs_datasets
+def test_what_is_fetched_is_named_by_its_commit(monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: pytest.fail("asked"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    sentence = (
+        "--hf.download needs the commit of owner/name that is meant, for a run that goes on and "
+        "other machines have to fetch the same; add --hf.revision COMMIT"
+    )
+    for streaming in (False, True):
+        with pytest.raises(UsageError) as caught:
+            _ = HuggingFace(path="owner/name", download=True, streaming=streaming).names
+        assert str(caught.value) == sentence
+
+
+@needs_datasets
+def test_another_split_of_what_has_one_alone(rows, tmp_path):
+    made(rows).save_to_disk(tmp_path / "plain")
+    made(rows).to_parquet(tmp_path / "set/test.parquet")
+    theirs = datasets.load_dataset(str(tmp_path / "set"), split="test")
+    theirs.save_to_disk(tmp_path / "test")
+    told = {"plain": "one data set without splits", "test": "the split test alone"}
+    for name, which in told.items():
+        path = str(tmp_path / name)
+        assert len(HuggingFace(path=path)) == 5
+        for split in ("val", "train[:2]"):
+            with pytest.raises(UsageError) as caught:
+                _ = HuggingFace(path=path, split=split).names
+            assert str(caught.value) == (
+                f"--hf.split {split} is not in {path}, which holds {which}; leave it out"
+            )
+    assert len(HuggingFace(path=str(tmp_path / "test"), split="test")) == 5
 
 
 @needs_datasets

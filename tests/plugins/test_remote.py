@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from segkit import BadImageError, Catalog, MissingExtraError, Recipe, UsageError, run
+import segkit
+from segkit import BadImageError, Catalog, MissingExtraError, Pipeline, Recipe, UsageError, run
+from segkit.cli.main import main
 from segkit.running.recipe import Part
 from segkit_plugins.dataset import _remote
 from segkit_plugins.dataset.files import Files
@@ -285,3 +287,60 @@ def test_a_bucket(s3, tmp_path, quick):
         _ = Files(paths=("s3://no-such-bucket/*.png",)).names
     summary = run({"run": plan((f"{address}/one",))}, tmp_path / "out")["run"]
     assert (summary["images"], summary["failed"]) == (2, 0)
+
+
+# ---- a run's folder ----------------------------------------------------------------------------
+
+SENTENCE = (
+    "s3://bucket/run is an address, and a run's folder has to be on a disk, where lines are "
+    "appended and the folder is locked; give a folder, and copy it there and back by the store's "
+    "own tool, such as aws s3 sync"
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda data: Pipeline(segmenter="threshold").run(data, "s3://bucket/run"),
+        lambda data: segkit.sweep(Pipeline(segmenter="threshold"), data, "s3://bucket/run"),
+        lambda data: segkit.diagnose(Pipeline(), data, "s3://bucket/run"),
+        lambda data: segkit.robustness(Pipeline(), data, "s3://bucket/run"),
+        lambda data: segkit.merge(["part"], "s3://bucket/run"),
+        lambda data: segkit.merge(["s3://bucket/run"], "out"),
+    ],
+)
+def test_a_folder_at_an_address_is_refused(tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        make(segkit.dataset("shapes", count=2))
+    assert str(caught.value) == SENTENCE
+    assert not [*tmp_path.iterdir()]
+
+
+def test_commands_refuse_it_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in ("run", "sweep", "diagnose", "robustness"):
+        with pytest.raises(SystemExit, match="2"):
+            main([command, "--dataset", "shapes", "-o", "s3://bucket/run"])
+        assert SENTENCE in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit, match="2"):
+        main(["export", "s3://bucket/run", "--write", "coco"])
+    assert SENTENCE in " ".join(capsys.readouterr().err.split())
+    assert not [*tmp_path.iterdir()]
+
+
+@needs_fsspec
+def test_a_run_goes_on_where_it_has_been_copied_to(tmp_path):
+    data, system = segkit.dataset("shapes", count=4, size=64), fsspec.filesystem("memory")
+    pipeline = Pipeline(segmenter="threshold", options={"gradcam.model": "shapes"})
+    for part in ("1/2", "2/2"):
+        pipeline.run(data, tmp_path / part[0], shard=part)
+        system.put(str(tmp_path / part[0]), f"/parts/{part[0]}", recursive=True)
+    try:
+        system.get("/parts", str(tmp_path / "back"), recursive=True)
+    finally:
+        system.rm("/parts", recursive=True)
+    before = (tmp_path / "back/1/results.jsonl").read_bytes()
+    pipeline.run(data, tmp_path / "back/1", shard="1/2", resume=True)
+    assert (tmp_path / "back/1/results.jsonl").read_bytes() == before  # nothing is done again
+    assert segkit.merge([tmp_path / "back/1", tmp_path / "back/2"], tmp_path / "all").whole

@@ -146,8 +146,7 @@ def _shard(params: Mapping[str, Any]) -> Shard | None:
     """What --shard means. Raises `UsageError`."""
     from segkit.running.shards import Shard
 
-    text = params.get("shard")  # not all commands have it
-    return None if text is None else Shard.parse(text)
+    return Shard.of(params.get("shard"))  # not all commands have it
 
 
 @contextmanager

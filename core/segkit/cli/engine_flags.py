@@ -12,8 +12,6 @@ from segkit.errors import UsageError
 if TYPE_CHECKING:
     from segkit.running.engines.engine import Engine
 
-ENGINES = ("local", "workers", "ray")
-
 OF_RAY = {"ray_address": "--ray.address", "ray_cpus": "--ray.cpus", "ray_gpus": "--ray.gpus"} | {
     "ray_chunk": "--ray.chunk"
 }
@@ -26,7 +24,7 @@ def engine_options() -> list[click.Option]:
     return [
         option(
             ["--engine"],
-            type=click.Choice(ENGINES),
+            type=click.Choice(("local", "workers", "ray")),
             default="local",
             help="Who walks the images: this process, workers on this machine, or a cluster by "
             "Ray. [local]",
@@ -84,20 +82,16 @@ def engine_of(params: Mapping[str, Any]) -> Engine | None:
             f"--trace shows the steps of this process, and with --engine {name} they work in "
             "others; leave out one of them"
         )
-    count = _workers(params["workers"])
-    if name == "ray":
-        from segkit.running.engines.ray_pool import ray_engine
+    from segkit.running.engines.choosing import engine
 
-        return ray_engine(
-            address=params["ray_address"] or "auto",
-            cpus=params["ray_cpus"] or 1,
-            gpus=params["ray_gpus"] or 0,
-            chunk=params["ray_chunk"],
-            workers=count,
-        )
-    from segkit.running.engines.workers import workers_engine
-
-    return workers_engine(count)
+    return engine(
+        name,
+        workers=_workers(params["workers"]),
+        address=params["ray_address"] or None,
+        cpus=params["ray_cpus"],
+        gpus=params["ray_gpus"],
+        chunk=params["ray_chunk"],
+    )
 
 
 def _workers(text: str | None) -> int | None:

@@ -61,10 +61,13 @@ class Progress:
 
     @hookimpl
     def segkit_before_run(self, recipes: Sequence[str], images: int, done: int) -> None:
-        """Show the bar."""
+        """Say what is kept of an earlier run, and show the bar."""
         self._recipes = len(recipes)
         self._total, self._done, self._before = images * len(recipes), done, done
         self._start = time.monotonic()
+        if done:
+            what = "images" if len(recipes) == 1 else f"results of {len(recipes)} recipes"
+            self._console.print(f"kept {done} of {self._total} {what}", highlight=False)
         if not self._console.is_terminal:
             return
         from rich import progress

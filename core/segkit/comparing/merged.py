@@ -15,6 +15,7 @@ from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
 from segkit.running.folder import prepare
 from segkit.running.ledger import Ledger
+from segkit.running.lock import check_on_disk
 from segkit.running.merge import Merge, Merged, merge_error
 from segkit.running.result_lines import ResultLines
 from segkit.running.shard_runs import Source
@@ -42,6 +43,8 @@ def merge_shards(
     if not directories:
         raise UsageError("there is nothing to merge; name the folders of the shards")
     places: set[str] = set()
+    for path in (*directories, output):
+        check_on_disk(path)
     for path in directories:
         if (place := os.path.realpath(path)) in places:
             raise UsageError(f"the folder '{path}' is named twice; name each once")

@@ -22,6 +22,7 @@ from segkit.running.owned import OWN, Left, Line, files_in, files_named, is_insi
 from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import (
     comparable,
+    differing,
     to_toml,
     without_joined,
 )
@@ -308,12 +309,11 @@ class Record:
                 "same, or choose another folder"
             )
         self._check_same_weights(earlier)
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                raise UsageError(
-                    f"--resume: {self.directory} was run with {key} = {before.get(key)!r}, now it "
-                    f"is {now.get(key)!r}; ask for the same, or choose another folder"
-                )
+        if (difference := differing(before, now)) is not None:
+            raise UsageError(
+                f"--resume: {self.directory} was run with {difference[0]}, now it is "
+                f"{difference[1]}; ask for the same, or choose another folder"
+            )
 
     def _set_aside(self, files: Collection[str]) -> Path | None:
         """Move files of images that are gone or have changed to a folder, and give that back."""

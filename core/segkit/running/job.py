@@ -21,6 +21,7 @@ from segkit.plugins.steps import Dataset, Step
 from segkit.running.asked import classes_for
 from segkit.running.graph import Branch, Graph
 from segkit.running.lines import Line
+from segkit.running.lock import check_on_disk
 from segkit.running.plan import Plan
 from segkit.running.records import Lines
 from segkit.running.result_lines import ResultLines
@@ -61,8 +62,9 @@ class Job:
         `files`: what will be written into `directory` beside the recipes' own files.
 
         Raises `UsageError` for no plans, plans of different data sets, and names that cannot be a
-        folder's.
+        folder's, and for an address in place of the folder.
         """
+        check_on_disk(directory)
         datasets = [plan.dataset for plan in plans.values()]
         if not datasets:
             raise UsageError("there is nothing to run; give at least one plan")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -32,6 +33,9 @@ _held: dict[str, tuple[int, int, int]] = {}
 """Real path of each folder that this process owns: its process, thread, and how many times."""
 
 _own = threading.Lock()
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
+"""What an address begins with; a path has made one slash of its two."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,21 @@ def started(pid: int) -> str:
     return done.stdout.strip()
 
 
+def check_on_disk(directory: Path) -> None:
+    """Refuse, with `UsageError`, an address such as s3://bucket/run in place of a folder.
+
+    An object store can neither append a line nor keep a lock, so a run there could lose images.
+    """
+    match = _ADDRESS.match(str(directory))
+    if match is not None:
+        address = f"{match[1]}://{str(directory)[match.end() :].lstrip('/')}"
+        raise UsageError(
+            f"{shortened(address)} is an address, and a run's folder has to be on a disk, where "
+            "lines are appended and the folder is locked; give a folder, and copy it there and "
+            "back by the store's own tool, such as aws s3 sync"
+        )
+
+
 @contextmanager
 def owned(directory: Path) -> Iterator[None]:
     """Own a run's folder, which is made if it is not there, for as long as this is open.
@@ -99,8 +118,10 @@ def owned(directory: Path) -> Iterator[None]:
     Who owns it may own it again. A folder of other files is left alone: nobody writes there. One
     that has been made for this and is still empty goes again.
 
-    Raises `UsageError` where another process, or another thread, owns it, or it cannot be written.
+    Raises `UsageError` where another process, or another thread, owns it, or it cannot be written,
+    and for an address.
     """
+    check_on_disk(directory)
     key, me = os.path.realpath(directory), (os.getpid(), threading.get_ident())
     with _own:
         pid, thread, times = _held.get(key, (*me, 0))

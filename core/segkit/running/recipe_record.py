@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segkit.kinds import BUNDLED, IN_RECIPES, KINDS
+from segkit.kinds import BUNDLED, IN_RECIPES, KINDS, flag_of
 from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import blamed
 from segkit.plugins.steps import Step
@@ -145,6 +145,25 @@ def comparable(recipe: Recipe) -> dict[str, Any]:
             place = part.name if len(parts) == 1 else f"{part.name}[{index}]"
             flat |= {f"{place}.{option}": value for option, value in part.options.items()}
     return {key: _written(value) for key, value in flat.items()}
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What two flattened recipes differ in: it with the first's value, and the other's; None: not.
+
+    Steps come before their options, which differ because of them: `--prompt topk`, `maxmin`.
+    """
+    for key in sorted(before.keys() | now.keys(), key=lambda key: (key not in KINDS, key)):
+        first, second = before.get(key), now.get(key)
+        if first != second and key in KINDS:
+            return f"--{flag_of(key)} {_step_names(first)}", _step_names(second)
+        if first != second:
+            return f"{key} = {first!r}", repr(second)
+    return None
+
+
+def _step_names(names: Sequence[str] | None) -> str:
+    """As a flag has them: those behind a plus make one prompt together with what is before."""
+    return ",".join(names or ["none"]).replace(",+", "+")
 
 
 def without_joined(recipe: Recipe, earlier: Recipe) -> Recipe:

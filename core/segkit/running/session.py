@@ -19,6 +19,7 @@ from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
 from segkit.running.asked import check_ids
 from segkit.running.damaged import is_damaged
+from segkit.running.engines.choosing import EngineLike, engine_of
 from segkit.running.engines.engine import Engine
 from segkit.running.engines.local import Local
 from segkit.running.folder import (
@@ -37,6 +38,7 @@ from segkit.running.owned import Left, left_in
 from segkit.running.pins import recorded_pins
 from segkit.running.plan import Plan
 from segkit.running.safeguards import keep_apart
+from segkit.running.shards import Shard
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.writing import UnwritableError, Writing
 from segkit.values.files import clear_scrap
@@ -232,19 +234,32 @@ def run(
     overwrite: bool = False,
     catalog: Catalog | None = None,
     observers: Iterable[object] = (),
+    engine: EngineLike = None,
+    shard: str | None = None,
 ) -> dict[str, Summary]:
     """Run plans over their data set and return each one's summary by its name.
 
     A single plan's folder is `directory` itself, several plans' are `directory/recipes/NAME`.
     `classes` are names for the class ids 1, 2, … in place of the data set's; `chunk` images are
     worked on together (by default 4, on a GPU 16); `catalog` tells where plugins came from;
-    `observers` are objects with watching hooks.
+    `observers` are objects with watching hooks; `engine`, who walks the images: `"local"`,
+    `"workers"`, `"ray"`, or one with options (`segkit.engine`); `shard`, such as `"2/8"`, does the
+    2nd of 8 parts of the images alone (see `segkit.merge`).
 
-    Raises `UsageError` for plans of different data sets or a folder that cannot be used, what
-    opening a step raises, and `SegkitError` if the folder can no longer be written. What was
-    finished before is kept in any case.
+    Raises `UsageError` for plans of different data sets, a folder that cannot be used, and what
+    is no engine or shard; what opening a step raises, and `SegkitError` if the folder can no longer
+    be written. What was finished before is kept in any case.
     """
     options = RunOptions(
-        seed, device, tuple(classes), chunk, resume, overwrite, catalog, tuple(observers)
+        seed,
+        device,
+        tuple(classes),
+        chunk,
+        resume,
+        overwrite,
+        catalog,
+        tuple(observers),
+        shard=Shard.of(shard),
+        engine=engine_of(engine),
     )
     return Session(Job(plans, Path(directory), nested=len(plans) > 1), options).run()

@@ -16,7 +16,7 @@ from segkit.running.lines import Line
 from segkit.running.lock import check_unowned
 from segkit.running.owned import files_named
 from segkit.running.recipe import Recipe, read_toml
-from segkit.running.recipe_record import comparable
+from segkit.running.recipe_record import comparable, differing
 from segkit.running.records import ResultLine, RunSummary, read_summary
 from segkit.running.shards import Shard
 from segkit.values.spreading import levels_in
@@ -87,6 +87,10 @@ class Source:
         )
 
 
+CLASSES = "classes of the run"
+"""What a sentence calls them; they are known of finished runs."""
+
+
 # ---- what may be merged ------------------------------------------------------------------------
 
 
@@ -108,7 +112,7 @@ def settings_of(source: Source) -> dict[str, Any]:
         if "sha256" in row:
             settings[f"file {row.get('distribution')}"] = row["sha256"]
     if source.summary is not None:
-        settings["classes of the run"] = dict(source.summary.classes)
+        settings[CLASSES] = dict(source.summary.classes)
     return settings
 
 
@@ -122,15 +126,15 @@ def check_alike(sources: Sequence[Source]) -> None:
     first = sources[0]
     before = settings_of(first)
     for other in sources[1:]:
-        now = settings_of(other)
-        for key in sorted(before.keys() | now.keys()):
-            known = other.summary is not None and first.summary is not None
-            if before.get(key) != now.get(key) and (known or key != "classes of the run"):
-                raise UsageError(
-                    f"'{other.directory}' was run with {key} = {now.get(key)!r}, "
-                    f"'{first.directory}' with {before.get(key)!r}; only shards of one recipe can "
-                    "be merged"
-                )
+        theirs, ours = settings_of(other), dict(before)
+        if first.summary is None or other.summary is None:  # it has yet to find its classes
+            for settings in (theirs, ours):
+                settings.pop(CLASSES, None)
+        if (difference := differing(theirs, ours)) is not None:
+            raise UsageError(
+                f"'{other.directory}' was run with {difference[0]}, '{first.directory}' with "
+                f"{difference[1]}; only shards of one recipe can be merged"
+            )
         if (first.shard and first.shard.count) != (other.shard and other.shard.count):
             raise UsageError(
                 f"'{other.directory}' is {_shard_words(other)}, '{first.directory}' is "

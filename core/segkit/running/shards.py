@@ -31,6 +31,11 @@ class Shard:
             )
         return cls(number, count)
 
+    @classmethod
+    def of(cls, text: str | None) -> Shard | None:
+        """The same where a shard is asked for at all."""
+        return None if text is None else cls.parse(str(text))
+
     def holds(self, name: str) -> bool:
         """Whether the image of this name is in it.
 

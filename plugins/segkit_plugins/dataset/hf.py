@@ -33,6 +33,9 @@ from segkit_plugins.dataset._remote import fetch, is_address
 from segkit_plugins.shared.name_tables import object_class_names
 from segkit_plugins.shared.sentences import did_you_mean, first_line
 
+ANSWER = 10.0
+"""Seconds that the hub has to say which commit is its latest."""
+
 _LOCK = threading.Lock()
 """Threads that read ahead take turns at a stream."""
 
@@ -41,10 +44,10 @@ class HuggingFace(Dataset):
     """A split of a data set as the library `datasets` loads it, with a column of images.
 
     `path` is a folder (of images, Parquet, Arrow, WebDataset …, or one that `save_to_disk` has
-    left), or a name of the hub. Nothing is fetched unless `download` says so, and no code of a data
-    set's is run. With `streaming` rows come one after the other, from the folder or over the
-    network, and nothing is copied into the cache. Images are called by the split and their number,
-    from 0.
+    left), or a name of the hub. Nothing is fetched unless `download` says so, which needs the
+    `revision` that is meant, and no code of a data set's is run. With `streaming` rows come one
+    after the other, from the folder or over the network, and nothing is copied into the cache.
+    Images are called by the split and their number, from 0.
     """
 
     name = "hf"
@@ -56,10 +59,11 @@ class HuggingFace(Dataset):
     """Which of its configurations, where it has several."""
 
     split: str = "train"
-    """Which split, such as validation, or train[:1000]."""
+    """Which split, such as validation, or train[:1000]; a folder that `save_to_disk` has left of a
+    single data set has no other."""
 
     revision: str | None = None
-    """Which commit, tag or branch of the hub's."""
+    """Which commit, tag or branch of the hub's; needed with `download`."""
 
     image: str = "image"
     """The column of images."""
@@ -206,8 +210,12 @@ class HuggingFace(Dataset):
                 saved = datasets.load_from_disk(str(folder))
                 if isinstance(saved, datasets.DatasetDict):
                     saved = saved[self.split]
+                else:
+                    self._check_split(str(saved.split or ""))
                 return saved.to_iterable_dataset() if self.streaming else saved
             source = str(folder) if folder.exists() else self.path
+            if self.download and self.revision is None and not folder.exists():
+                raise UsageError(self._unpinned())
             return datasets.load_dataset(
                 source,
                 self.config,
@@ -215,6 +223,8 @@ class HuggingFace(Dataset):
                 revision=self.revision,
                 streaming=self.streaming,
             )
+        except UsageError:
+            raise
         except Exception as error:
             if not folder.exists() and not self.download:
                 advice = "check the path, or add --hf.download to fetch it from Hugging Face"
@@ -225,6 +235,26 @@ class HuggingFace(Dataset):
             raise UsageError(
                 f"--hf.path {self.path} cannot be loaded ({first_line(error)}); {advice}"
             ) from error
+
+    def _check_split(self, own: str) -> None:
+        """Raise `UsageError` where another split is asked of a folder that has one alone."""
+        if self.split not in (own, type(self).model_fields["split"].default):
+            which = f"the split {own} alone" if own else "one data set without splits"
+            raise UsageError(
+                f"--hf.split {self.split} is not in {self.path}, which holds {which}; leave it out"
+            )
+
+    def _unpinned(self) -> str:
+        """Why nothing is fetched: the hub's data sets change, and a run has to keep to one."""
+        commit = "COMMIT"
+        with suppress(Exception):  # it only spares the user a look at the hub
+            from huggingface_hub import HfApi
+
+            commit = HfApi().dataset_info(self.path, timeout=ANSWER).sha or commit
+        return (
+            f"--hf.download needs the commit of {self.path} that is meant, for a run that goes on "
+            f"and other machines have to fetch the same; add --hf.revision {commit}"
+        )
 
     @cached_property
     def _length(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from segkit.plugins.contract import names_of
 from segkit.plugins.observers import Observers
 from segkit.running.engines.dispatch import Dispatcher, Seat, Work
-from segkit.running.engines.parcel import Chunk, Item, packed, sameness
+from segkit.running.engines.parcel import Chunk, Item, packed, sameness, with_plugins
 from segkit.running.engines.pool import Pool, RefusalError
 from segkit.running.job import Job, Skip
 from segkit.running.options import RunOptions
@@ -32,6 +32,7 @@ class Dispatched:
     @contextmanager
     def opened(self, job: Job, options: RunOptions, observers: Observers) -> Iterator[_There]:
         """Have workers open the steps; from then on, they come and go as the pool has it."""
+        options = replace(options, catalog=with_plugins(job, options.catalog))
         parcel, same = packed(job, options), sameness(job, options)
 
         def changed(seat: Seat) -> None:

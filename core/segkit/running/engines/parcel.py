@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segkit.errors import UsageError
+from segkit.errors import PluginError, UsageError
 from segkit.kinds import OBSERVER
 from segkit.plugins.catalog import Catalog
 from segkit.running.job import Job
@@ -48,6 +49,26 @@ class Parcel:
     third_party: bool
     folder: str
     """The folder that relative paths start from."""
+
+
+def with_plugins(job: Job, catalog: Catalog | None) -> Catalog:
+    """A catalog that knows where each step's class came from, though another has made the step.
+
+    Raises `UsageError` for a class that no plugin is, such as one of a script: no worker has it.
+    """
+    catalog = catalog or Catalog()
+    steps = [step for plan in job.plans.values() for step in (plan.dataset, *plan.steps)]
+    for step in [*steps, *job.steps]:
+        if catalog.origin(type(step)) is None:
+            with suppress(UsageError, PluginError):
+                catalog.load(step.kind, step.name)
+        if catalog.origin(type(step)) is None:
+            raise UsageError(
+                f"{step.name} is the class {type(step).__name__} of {type(step).__module__} and no "
+                "plugin, which workers could not find; give its file by --plugin (from Python "
+                "Pipeline(catalog=segkit.Catalog(files=…)) and its name), or leave out the engine"
+            )
+    return catalog
 
 
 def packed(job: Job, options: RunOptions) -> Parcel:
