@@ -16,6 +16,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.running.folder import prepare
 from segkit.running.ledger import Ledger
 from segkit.running.merge import Merge, Merged, merge_error
+from segkit.running.protocols import read_protocols
 from segkit.running.records import read_results
 from segkit.running.shard_runs import Source
 from segkit.running.whole_folder import made_beside
@@ -136,6 +137,7 @@ def _compare(
         options=options,
         words={row.recipe: row.words for row in before.rows},
         skipped=[{"recipe": one.recipe, "reason": one.reason} for one in before.skipped],
+        protocols={name: read_protocols(directory / "recipes" / name) for name in merges},
         seed=next(iter(merges.values())).sources[0].recipe.seed,
     )
     write_leaderboard(directory, board)

@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from segkit.deprecations import SegkitWarning
+from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.figures import figure_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
 from segkit.running.asked import check_ids
@@ -36,6 +38,7 @@ from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
 from segkit.running.pins import recorded_pins
 from segkit.running.plan import Plan
+from segkit.running.protocols import difference, goes_on, read_protocols
 from segkit.running.safeguards import keep_apart
 from segkit.running.sources import RunImages, reader_of
 from segkit.running.writing import UnwritableError, Writing
@@ -180,6 +183,7 @@ class Session:
                 damaged = partial(self._is_damaged, recipe)
                 known = there.lines
                 finished, left = self.images.finished(known, written, read, job.needs, damaged)
+                self._check_protocol(recipe, new=len(finished) < len(self.images))
             aside.append(record.start(finished, left, **how))
         for sentence in self.images.told(aside):
             warnings.warn(sentence, SegkitWarning, stacklevel=6)
@@ -187,6 +191,21 @@ class Session:
         for recipe, record in self.records.items():
             for line in record.finished.values():
                 self.totals[recipe].add(line)
+
+    def _check_protocol(self, recipe: str, *, new: bool) -> None:
+        """Refuse to count `new` images otherwise than those that `segkit score` has counted."""
+        total, folder = self.totals[recipe], self.records[recipe].directory
+        total.before = read_protocols(folder)
+        metrics = self.job.plans[recipe].metrics
+        now = total.protocols({name: figure_of(metrics, name) for name in total.before})
+        for name, protocol in now.items():
+            before = total.before[name]
+            if new and not goes_on(before, protocol):
+                raise UsageError(
+                    f"--resume: {name} in '{folder}' was scored otherwise than this run counts it "
+                    f"({difference(before, protocol)}); choose another folder, or run it anew by "
+                    "--overwrite"
+                )
 
     def _is_damaged(self, recipe: str, line: Line) -> bool:
         """Whether files of a finished image are lost, so that it is done again."""

@@ -15,11 +15,15 @@ from segkit.running.ledger import Ledger, is_run
 from segkit.running.lines import Line
 from segkit.running.lock import check_unowned
 from segkit.running.owned import files_named
+from segkit.running.protocols import in_words
 from segkit.running.recipe import Recipe, read_toml
 from segkit.running.recipe_record import comparable
 from segkit.running.records import ResultLine, RunSummary, read_summary
 from segkit.running.shards import Shard
 from segkit.values.spreading import levels_in
+
+PROTOCOL = "the protocol of"
+"""What a setting's name begins with that says how a figure was counted."""
 
 
 class Source:
@@ -109,6 +113,8 @@ def settings_of(source: Source) -> dict[str, Any]:
             settings[f"file {row.get('distribution')}"] = row["sha256"]
     if source.summary is not None:
         settings["classes of the run"] = dict(source.summary.classes)
+        for figure, protocol in source.summary.protocol.items():
+            settings[f"{PROTOCOL} {figure}"] = in_words(protocol)
     return settings
 
 
@@ -124,8 +130,7 @@ def check_alike(sources: Sequence[Source]) -> None:
     for other in sources[1:]:
         now = settings_of(other)
         for key in sorted(before.keys() | now.keys()):
-            known = other.summary is not None and first.summary is not None
-            if before.get(key) != now.get(key) and (known or key != "classes of the run"):
+            if before.get(key) != now.get(key) and not _unsaid(key, first, other):
                 raise UsageError(
                     f"'{other.directory}' was run with {key} = {now.get(key)!r}, "
                     f"'{first.directory}' with {before.get(key)!r}; only shards of one recipe can "
@@ -136,6 +141,17 @@ def check_alike(sources: Sequence[Source]) -> None:
                 f"'{other.directory}' is {_shard_words(other)}, '{first.directory}' is "
                 f"{_shard_words(first)}; only shards of one division can be merged"
             )
+
+
+def _unsaid(key: str, *sources: Source) -> bool:
+    """Whether it is not known of one of them: it has not finished, or an earlier segkit ran it.
+
+    A figure that one of the shards lacks, for it has no image with truth, differs in nothing.
+    """
+    if key.startswith(PROTOCOL):
+        figure = key.removeprefix(f"{PROTOCOL} ")
+        return any(s.summary is None or figure not in s.summary.protocol for s in sources)
+    return key == "classes of the run" and any(s.summary is None for s in sources)
 
 
 def _shard_words(source: Source) -> str:
