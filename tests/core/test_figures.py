@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from toys import Best, Bright, Flood, Paint, Peak, Squares
@@ -189,12 +190,12 @@ def test_the_summary_tells_what_each_figure_is(tmp_path):
     summary = run({"r": plan(steps)}, tmp_path / "o")["r"]
     assert list(summary["figures"]) == list(summary["scores"])
     assert summary["figures"] == {
-        "iou": {"lower_is_better": False, "unit": "", "by_name": False},
-        "distance": {"lower_is_better": True, "unit": "px", "by_name": False},
-        "distance-relative": {"lower_is_better": True, "unit": "", "by_name": False},
-        "class-away-cat": {"lower_is_better": True, "unit": "px", "by_name": False},
-        "class-away-background": {"lower_is_better": False, "unit": "", "by_name": False},
-        "spread": {"lower_is_better": False, "unit": "px²", "by_name": False},
+        "iou": asdict(Figure()),
+        "distance": asdict(PX),
+        "distance-relative": asdict(Figure(lower_is_better=True)),
+        "class-away-cat": asdict(PX),
+        "class-away-background": asdict(Figure()),
+        "spread": asdict(Figure(unit="px²")),
     }
     written = json.loads((tmp_path / "o" / "summary.json").read_text())
     assert written["figures"] == summary["figures"]

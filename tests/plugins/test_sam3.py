@@ -10,7 +10,7 @@ import tiny_clips
 import tiny_sams
 from gradcams import noise
 
-from segkit import Catalog, UsageError
+from segkit import BadValueError, Catalog, Prompt, Prompts, UsageError
 from segkit.running.recipe import make_step
 
 torch = pytest.importorskip("torch")
@@ -32,8 +32,9 @@ def opened(model, **options):
     return step
 
 
-def answer(step, image, classes):
-    return step(image=image, encoding=step.encode(image), classes=classes)
+def answer(step, image, classes, *prompts):
+    asked = {"prompts": Prompts(prompts)} if prompts else {}
+    return step(image=image, encoding=step.encode(image), classes=classes, **asked)
 
 
 def why(model):
@@ -42,23 +43,34 @@ def why(model):
     return str(error.value)
 
 
-def by_library(model, folder, image, text):
+def by_library(model, folder, image, text, boxes=None):
     """Scores (queries,) and probabilities (queries, H, W), the picture and text as given."""
-    processor = transformers.Sam3Processor(
-        transformers.Sam3ImageProcessor.from_pretrained(folder), tiny_clips.tokenizer()
-    )
-    inputs = processor(images=image.pixels.copy(), text=text, return_tensors="pt")
-    with torch.no_grad():
-        told = model(
-            pixel_values=inputs["pixel_values"],
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-        )
+    told, _ = told_by_library(model, folder, image, text, boxes)
     scores = 1 / (1 + torch.exp(-told.pred_logits[0])) / (1 + torch.exp(-told.presence_logits[0]))
     likely = torch.nn.functional.interpolate(
         1 / (1 + torch.exp(-told.pred_masks)), image.size, mode="bilinear", align_corners=False
     )
     return scores.numpy(), likely[0].numpy()
+
+
+def told_by_library(model, folder, image, text, boxes=None):
+    """What the model says of picture, text and example boxes, and its own processor."""
+    processor = transformers.Sam3Processor(
+        transformers.Sam3ImageProcessor.from_pretrained(folder), tiny_clips.tokenizer()
+    )
+    examples = {} if boxes is None else {"input_boxes": [boxes]}
+    inputs = processor(images=image.pixels.copy(), text=text, return_tensors="pt", **examples)
+    with torch.no_grad():
+        return model(**{k: v for k, v in inputs.items() if k != "original_sizes"}), processor
+
+
+def instances_by_library(model, folder, image, text, boxes=None, confidence=0.0):
+    """Masks (n, H, W), boxes (n, 4) and scores (n,) as the library's own processor gives them."""
+    told, processor = told_by_library(model, folder, image, text, boxes)
+    (seen,) = processor.post_process_instance_segmentation(
+        told, threshold=confidence, mask_threshold=0.5, target_sizes=[image.size]
+    )
+    return seen["masks"].numpy().astype(bool), seen["boxes"].numpy(), seen["scores"].numpy()
 
 
 def test_masks_and_scores_are_the_librarys(sam):
@@ -80,6 +92,72 @@ def test_masks_and_scores_are_the_librarys(sam):
         unsure = np.abs(likely - 0.4) < 1e-4
         assert np.array_equal(mask.pixels[~unsure], (likely > 0.4)[~unsure])
     assert len(answer(opened(folder, confidence=0, most=3), image, CLASSES)) == 3
+
+
+def test_boxes_are_examples_beside_the_text(sam):
+    """All boxes of one text go to the model together; each is answered where it lies."""
+    model, folder = sam
+    image = noise(50, 70, seed=2)
+    asked = [(5, 4, 29, 39), (30, 10, 60, 45)]
+    edges = [[left, top, right + 1, bottom + 1] for left, top, right, bottom in asked]
+    masks, boxes, scores = instances_by_library(model, folder, image, "zebra", edges)
+    _, _, alone = instances_by_library(model, folder, image, "zebra")
+    assert np.abs(scores - alone).max() > 1e-3  # the examples count
+    prompts = [Prompt(box=box, name="Zebra") for box in asked]
+    found = answer(opened(folder, confidence=0), image, CLASSES, *prompts)
+    assert found.names == ("zebra", "zebra")
+    assert found.prompt.tolist() == [0, 1]
+    wanted = torch.tensor(edges, dtype=torch.float32)
+    best = box_iou(torch.from_numpy(boxes), wanted).argmax(dim=0).tolist()
+    for mask, i in zip(found, best, strict=True):
+        assert mask.score == pytest.approx(float(scores[i]), abs=1e-5)
+        assert (mask.pixels == masks[i]).mean() > 0.999
+
+
+def box_iou(one, other):
+    from torchvision.ops import box_iou
+
+    return box_iou(one, other)
+
+
+def test_points_choose_among_the_instances_of_a_text(sam):
+    model, folder = sam
+    image = noise(50, 70, seed=2)
+    masks, _, scores = instances_by_library(model, folder, image, "red car")
+    flat = masks.reshape(len(masks), -1)
+    first = int(flat.sum(axis=0).argmax())
+    on = flat[:, first]
+    dropped = (flat & on[:, None]).sum(axis=0)
+    second = int(np.flatnonzero((0 < dropped) & (dropped < on.sum()))[0])
+    beside = flat[:, second]
+    points = [divmod(place, 70)[::-1] for place in (first, second)]
+    prompt = Prompt(points=points, signs=[True, False], name="red car")
+    found = answer(opened(folder, confidence=0), image, CLASSES, prompt)
+    wanted = sorted(scores[on & ~beside].tolist(), reverse=True)
+    assert found.scores.tolist() == pytest.approx(wanted, abs=1e-5)
+    assert {*found.prompt.tolist()} == {0}
+    # One without a name asks for each class; one whose name is no class asks for that.
+    nameless = answer(opened(folder, confidence=0), image, CLASSES, Prompt(points=points[:1]))
+    assert {*nameless.names} <= {*CLASSES.values()}
+    assert len(nameless) >= on.sum()
+    other = answer(opened(folder, confidence=0), image, CLASSES, Prompt(points[:1], name="dog"))
+    assert {*other.names} == {"dog"}
+
+
+def test_a_prompt_that_means_no_instance_has_no_mask_and_a_mask_is_no_prompt(sam):
+    _, folder = sam
+    image = noise(50, 70, seed=2)
+    step = opened(folder, confidence=1)
+    assert len(answer(step, image, CLASSES, Prompt(box=(0, 0, 9, 9), name="zebra"))) == 0
+    empty = step(image=image, encoding=step.encode(image), prompts=Prompts(), classes=CLASSES)
+    assert len(empty) == 0
+    low = np.zeros((256, 256), np.float32)
+    with pytest.raises(BadValueError) as error:
+        answer(step, image, CLASSES, Prompt(points=[(3, 3)], mask=low))
+    assert str(error.value) == (
+        "sam3 takes points and boxes beside a text, and no mask; choose another prompter, such as "
+        "--prompt box, or --segmenter hf-sam, which takes masks"
+    )
 
 
 def test_nothing_is_found_where_nothing_is_sure_or_asked(sam):
@@ -139,3 +217,26 @@ def test_in_a_run_classes_have_ids_in_the_order_asked(sam, tmp_path, capsys):
     assert summary["classes"] == {"1": "zebra", "2": "red car"}
     (line,) = (tmp_path / "r" / "results.jsonl").read_text(encoding="utf-8").splitlines()
     assert {mask["name"] for mask in json.loads(line)["masks"]} == {"zebra", "red car"}
+
+
+def test_in_a_run_a_prompters_boxes_are_examples(sam, tmp_path, capsys):
+    from segkit.cli.main import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                *("run", "--dataset", "shapes", "--shapes.count", "1", "--shapes.size", "48"),
+                *("--gradcam.model", "shapes", "--prompt", "box", "--prompt", "topk"),
+                *("--segmenter", "sam3", "--sam3.model", sam[1], "--sam3.confidence", "0"),
+                *("--quiet", "-o", str(tmp_path / "r")),
+            ]
+        )
+    assert stop.value.code == 0, capsys.readouterr().err
+    (line,) = (tmp_path / "r" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    told = json.loads(line)
+    assert len(told["prompts"]) == 2
+    assert 1 <= len(told["masks"]) <= 2
+    assert {mask["prompt"] for mask in told["masks"]} <= {0, 1}
+    assert {mask["name"] for mask in told["masks"]} <= {
+        prompt["name"] for prompt in told["prompts"]
+    }

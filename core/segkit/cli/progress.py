@@ -11,12 +11,15 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segkit.cli.console import Console
 from segkit.cli.terminal import sentence
 from segkit.errors import error_line
 from segkit.plugins.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from segkit.running.protocols import Protocols
 
 SHOWN = 4
 """So many workers are shown one by one."""
@@ -295,6 +298,14 @@ def figure_table(figures: Mapping[str, Any], scores: Mapping[str, float]) -> Any
     return table
 
 
+def print_protocol(console: Console, protocols: Protocols) -> None:
+    """How the figures that tell classes apart were counted, in one line."""
+    from segkit.running.protocols import caption
+
+    if text := caption(protocols):
+        console.print(text, style="dim")
+
+
 def print_summary(
     summary: Mapping[str, Any], directory: Path, page: Path | None, recipe: str
 ) -> None:
@@ -308,6 +319,10 @@ def print_summary(
     console.print(f"{', '.join(counts)} · {recipe}")
     if summary["figures"]:
         console.print(figure_table(summary["figures"], summary["scores"]))
+        from segkit.running.records import Protocol
+
+        protocols = summary.get("protocol", {}).items()
+        print_protocol(console, {n: Protocol.model_validate(p) for n, p in protocols})
         if failed:
             console.print("failed images are left out of the figures")
     for note in summary["notes"]:

@@ -108,10 +108,13 @@ def _metrics(recipe: Recipe, catalog: Catalog, *, asked: bool) -> list[Metric]:
 
 
 def _told(scored: Scored) -> dict[str, Any]:
+    from segkit.running.protocols import to_dicts
+
     return {
         "images": scored.images,
         "scores": scored.scores,
         "figures": scored.figures,
+        **({"protocol": to_dicts(scored.protocol)} if scored.protocol else {}),
         "left_out": scored.left_out,
         "notes": scored.notes,
     }
@@ -120,12 +123,13 @@ def _told(scored: Scored) -> dict[str, Any]:
 def _print(name: str, scored: Scored) -> None:
     """The figures, and what is left out."""
     from segkit.cli.console import Console
-    from segkit.cli.progress import figure_table
+    from segkit.cli.progress import figure_table, print_protocol
 
     console = Console()
     many = f"{scored.images} image{'s' * (scored.images != 1)} scored"
     console.print(f"{name}: {many}" if name else many)
     console.print(figure_table(scored.figures, scored.scores))
+    print_protocol(console, scored.protocol)
     for note in scored.notes:
         console.print(note)
     if scored.left_out:

@@ -27,6 +27,7 @@ MOST = 12
 def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) -> None:
     """The recipes, best first, and what can be said about them."""
     from segkit.reporting.chain import common_chain
+    from segkit.running.protocols import caption
 
     console = Console()
     many = len(board.rows)
@@ -39,13 +40,15 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
     if chain:
         console.print(chain, style="dim")
     console.print(_leaderboard_table(board))
+    if counted := caption(board.protocol, _shown(board)):
+        console.print(counted, style="dim")
     verdicts = board.verdicts()
     for sentence in verdicts[:MOST]:
         console.print(sentence)
     if len(verdicts) > MOST:
         console.print(f"… and {len(verdicts) - MOST} more in leaderboard.json")
-    if board.caution:
-        console.print(board.caution, style="dim")
+    for note in filter(None, (board.caution, *board.notes)):
+        console.print(note, style="dim")
     if board.failed:
         console.print(f"{len(board.failed)} images failed and are left out for all recipes")
     for one in board.skipped:
@@ -55,9 +58,7 @@ def print_leaderboard(board: Leaderboard, directory: Path, page: Path | None) ->
 
 def _leaderboard_table(board: Leaderboard) -> Table:
     """A row a recipe: the figure that it is sorted by with its reach, two others, the time."""
-    made = [metric for row in board.rows for metric in row.scores]
-    first = [metric for metric in SHOWN_FIGURES if metric in made]
-    extras = [m for m in dict.fromkeys([*first, *made]) if m != board.metric][:2]
+    extras = [metric for metric in _shown(board) if metric != board.metric]
     units = {metric: figure.unit for metric, figure in board.figures.items() if figure.unit}
     heads = {metric: f"{metric} ({unit})" for metric, unit in units.items()}
     table = Table(box=None, pad_edge=False)
@@ -82,6 +83,14 @@ def _leaderboard_table(board: Leaderboard) -> Table:
         cells += [_figure(row.scores.get(metric)) for metric in extras]
         table.add_row(*cells, f"{sum(row.seconds.values()):.2f}")
     return table
+
+
+def _shown(board: Leaderboard) -> list[str]:
+    """The figures that the table has room for: the one that it is sorted by, and two more."""
+    made = [metric for row in board.rows for metric in row.scores]
+    first = [metric for metric in SHOWN_FIGURES if metric in made]
+    extras = [m for m in dict.fromkeys([*first, *made]) if m != board.metric][:2]
+    return [board.metric, *extras] if board.metric else extras
 
 
 def print_diagnosis(diagnosis: Diagnosis, directory: Path, page: Path | None) -> None:

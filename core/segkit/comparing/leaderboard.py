@@ -7,7 +7,7 @@ How sure that is comes from `segkit.comparing.statistics`. A column is a field o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import combinations, pairwise
@@ -23,11 +23,12 @@ from segkit.comparing.statistics import (
     interval,
     permutation_p,
 )
-from segkit.errors import MissingExtraError
+from segkit.errors import MissingExtraError, UsageError
 from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.figures import Figure
 from segkit.plugins.steps import Metric
-from segkit.running.records import Lines, ResultLine
+from segkit.running.protocols import Agreement, Protocols, agreement
+from segkit.running.records import Lines, Protocol, ResultLine
 from segkit.values.showing import counted, listed
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Leaderboard:
     """Each figure of the rows to whether less of it is better, and its unit."""
     seeds: Sequence[int] = ()
     """The figures are means over these; empty: of one seed."""
+    protocol: Mapping[str, Protocol] = field(default_factory=dict)
+    """Figure that tells classes apart to how all rows were counted, as far as they say."""
+    notes: Sequence[str] = ()
+    """Which figures are not compared, for rows were counted otherwise, and which do not say how."""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""
@@ -116,6 +121,8 @@ class Leaderboard:
             rows=self.rows,
             pairs=self.pairs,
             caution=self.caution,
+            **({"protocol": dict(self.protocol)} if self.protocol else {}),
+            **({"notes": tuple(self.notes)} if self.notes else {}),
             failed={image: list(recipes) for image, recipes in self.failed.items()},
             skipped=tuple(Skipped(**combination) for combination in self.skipped),
         )
@@ -144,13 +151,16 @@ def make_leaderboard(
     options: Mapping[str, Mapping[str, str]] | None = None,
     words: Mapping[str, str] | None = None,
     skipped: Sequence[Mapping[str, str]] = (),
+    protocols: Mapping[str, Protocols] | None = None,
     seed: int = 0,
 ) -> Leaderboard:
     """Compare recipes: `results` are the lines of each one's results.jsonl by image.
 
     Only images that all recipes finished count, for a recipe that fails on hard images would
     look good. `options` and `words` describe the recipes. They are sorted by the figure `sort_by`
-    (left out: iou), or by the first that there is if no recipe has it.
+    (left out: iou), or by the first that there is if no recipe has it. A figure that recipes have
+    counted otherwise (`protocols`: recipe to what its summary says; None: nothing is looked at)
+    is on none of the rows; `UsageError` where they should be sorted by it.
     """
     common = common_images(results)
     drawn = {
@@ -169,7 +179,14 @@ def make_leaderboard(
         )
         for name, lines in results.items()
     }
-    return ranked(rows, drawn, sort_by=sort_by, failed=failed_in(results), skipped=skipped)
+    return ranked(
+        rows,
+        drawn,
+        sort_by=sort_by,
+        failed=failed_in(results),
+        skipped=skipped,
+        protocols=protocols,
+    )
 
 
 def ranked(
@@ -179,6 +196,7 @@ def ranked(
     sort_by: str | None = None,
     failed: Mapping[str, Sequence[str]],
     skipped: Sequence[Mapping[str, str]] = (),
+    protocols: Mapping[str, Protocols] | None = None,
 ) -> Leaderboard:
     """The leaderboard of these rows, best first, with each pair of them compared.
 
@@ -187,6 +205,14 @@ def ranked(
     declared: dict[str, Figure] = {}
     for recipe in drawn.values():
         declared |= recipe.declared
+    agreed = Agreement() if protocols is None else agreement(protocols, declared)
+    if sort_by in agreed.refused:
+        raise UsageError(
+            f"recipes cannot be compared by {sort_by}, for {agreed.refused[sort_by]}; sort by "
+            "another figure, such as iou, or count them alike (segkit score, or a run anew)"
+        )
+    declared = {name: own for name, own in declared.items() if name not in agreed.refused}
+    rows = {name: _without(row, agreed.refused) for name, row in rows.items()}
     figure = next((f for f in (sort_by or MAIN_FIGURE, *declared) if f in declared), "")
     lower = figure in declared and declared[figure].lower_is_better
     sign = -1 if lower else 1
@@ -210,7 +236,17 @@ def ranked(
         skipped=skipped,
         missed=sort_by if sort_by and sort_by != figure else "",
         figures=declared,
+        protocol=agreed.protocols,
+        notes=agreed.notes,
     )
+
+
+def _without(row: Row, figures: Container[str]) -> Row:
+    """The row without these figures."""
+    scores = {name: score for name, score in row.scores.items() if name not in figures}
+    seeds = {name: spread for name, spread in row.seeds.items() if name not in figures}
+    changed = {"scores": scores, **({"seeds": seeds} if row.seeds else {})}
+    return row if len(scores) == len(row.scores) else row.model_copy(update=changed)
 
 
 def common_images(results: Mapping[str, Lines]) -> list[str]:

@@ -17,6 +17,7 @@ from segkit.running.folder import prepare
 from segkit.running.ledger import Ledger
 from segkit.running.lock import check_on_disk
 from segkit.running.merge import Merge, Merged, merge_error
+from segkit.running.protocols import read_protocols
 from segkit.running.result_lines import ResultLines
 from segkit.running.shard_runs import Source
 from segkit.running.whole_folder import made_beside
@@ -139,6 +140,7 @@ def _compare(
         options=options,
         words={row.recipe: row.words for row in before.rows},
         skipped=[{"recipe": one.recipe, "reason": one.reason} for one in before.skipped],
+        protocols={name: read_protocols(directory / "recipes" / name) for name in merges},
         seed=next(iter(merges.values())).sources[0].recipe.seed,
     )
     write_leaderboard(directory, board)

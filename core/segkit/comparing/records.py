@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from segkit.kinds import MAIN_FIGURE
-from segkit.running.records import FileModel, Number
+from segkit.running.records import FileModel, Number, Protocol
 from segkit.values.showing import counted
 
 
@@ -139,6 +139,12 @@ class LeaderboardFile(ComparisonModel):
     """Every pair, the better recipe's place first, then the worse one's."""
     caution: str = ""
     """What to keep in mind; mostly empty."""
+    protocol: dict[str, Protocol] = {}
+    """Figure that tells classes apart to how all rows were counted; not there where there is none,
+    or no row says."""
+    notes: tuple[str, ...] = ()
+    """Which figures are not compared, for rows were counted otherwise, and which rows do not say
+    how; not there where there is nothing to tell."""
     failed: dict[str, list[str]] = {}
     """Image to the recipes that failed on it."""
     skipped: tuple[Skipped, ...] = ()

@@ -36,6 +36,7 @@ from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.owned import remove_run
 from segkit.running.plan import Plan
+from segkit.running.protocols import Protocols, read_protocols
 from segkit.running.recipe import MADE
 from segkit.running.records import Lines
 
@@ -104,6 +105,7 @@ def _sweep_seeds(
         shown=shown,
         words={name: plan.words for name, plan in plans.items()},
         same_images=not drawn_data,
+        protocols={name: read_protocols(jobs[seeds[0]].folder(name)) for name in plans},
     )
     write_leaderboard(directory, board)
     return board
@@ -160,6 +162,7 @@ def make_seed_leaderboard(
     shown: Shown | None = None,
     words: Mapping[str, str] | None = None,
     same_images: bool,
+    protocols: Mapping[str, Protocols] | None = None,
 ) -> Leaderboard:
     """Compare recipes by their means over seeds: `results` are seed to recipe to lines by image.
 
@@ -205,6 +208,7 @@ def make_seed_leaderboard(
         sort_by=shown.sort_by,
         failed={image: list(recipes) for image, recipes in failed.items()},
         skipped=shown.skipped,
+        protocols=protocols,
     )
     return replace(board, seeds=tuple(results))
 

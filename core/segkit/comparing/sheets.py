@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from segkit.comparing.records import Estimate, LeaderboardFile, Spread
+from segkit.running.protocols import caption
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a text begins with that a spreadsheet takes for a formula."""
@@ -44,11 +45,14 @@ def leaderboard_table(board: LeaderboardFile) -> tuple[list[str], list[list[obje
     """Heads and rows: of each recipe its name, each figure with its interval, seconds, failures.
 
     Seconds are those of an image. Over several seeds the deviation over them stands behind each
-    interval.
+    interval. Behind all of it stands how figures that tell classes apart were counted, where there
+    are any.
     """
     figures = list(dict.fromkeys(name for row in board.rows for name in row.scores))
     parts = ("", "_low", "_high", *(["_seeds_sd"] if board.seeds else []))
     heads = ["recipe", *(name + part for name in figures for part in parts), "seconds", "failed"]
+    counted = caption(board.protocol)
+    heads += ["protocol"] if counted else []
     rows: list[list[object]] = []
     for row in board.rows:
         cells: list[object] = [row.recipe]
@@ -57,7 +61,8 @@ def leaderboard_table(board: LeaderboardFile) -> tuple[list[str], list[list[obje
             cells += [score.mean, score.low, score.high]
             if board.seeds:
                 cells.append(row.seeds.get(name, Spread()).deviation)
-        rows.append([*cells, sum(row.seconds.values()), row.failed])
+        cells += [sum(row.seconds.values()), row.failed, *([counted] if counted else [])]
+        rows.append(cells)
     return heads, rows
 
 

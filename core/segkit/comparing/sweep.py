@@ -19,13 +19,14 @@ from segkit.comparing.leaderboard import Leaderboard, make_leaderboard
 from segkit.errors import PlanError, UsageError
 from segkit.kinds import IN_RECIPES
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.figures import claims_of, metric_of
+from segkit.plugins.figures import claims_of, figure_of, metric_of
 from segkit.running.folder import disk_error
 from segkit.running.job import Job
 from segkit.running.ledger import noted_files
 from segkit.running.lock import owned
 from segkit.running.options import RunOptions
 from segkit.running.plan import Plan
+from segkit.running.protocols import read_protocols, reads_truth, told_apart
 from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import comparable
 from segkit.running.session import Session
@@ -181,6 +182,7 @@ def compare(job: Job, options: RunOptions, shown: Shown) -> Leaderboard:
         options={**there.labels, **shown.labels},
         words={**there.words, **{name: plan.words for name, plan in plans.items()}},
         skipped=[*shown.skipped, *there.skipped],
+        protocols={name: read_protocols(job.folder(name)) for name in (*plans, *there.lines)},
         seed=options.seed,
     )
     try:
@@ -221,8 +223,18 @@ def as_before(plans: Mapping[str, Plan], directory: Path, options: RunOptions) -
 
 
 def check_figure(plans: Mapping[str, Plan], name: str) -> None:
-    """Refuse a figure that no metric of the plans makes, before anything is run."""
+    """Refuse a figure that no metric of the plans makes, before anything is run.
+
+    So is one that tells classes apart, where only some of the plans are told those of each image.
+    """
     metrics = [metric for plan in plans.values() for metric in plan.metrics]
+    apart = told_apart({own: reads_truth(plan.steps) for own, plan in plans.items()})
+    if apart and figure_of(metrics, name).background is not None:
+        raise UsageError(
+            f"--sort {name}: '{apart[0]}' is told which classes each image shows and '{apart[1]}' "
+            f"is not, so they do not compare by {name}; sort by another figure, such as iou, or "
+            "run them apart"
+        )
     if metrics and metric_of(metrics, name) is None:
         known = dict.fromkeys(figure for metric in metrics for figure in claims_of(metric))
         raise UsageError(

@@ -29,6 +29,11 @@ class Figure:
     by_name: bool = False
     """Whether it compares classes by their names, so that it says nothing where no class that was
     found has a name of the truth's; a run then gives no such figure."""
+    background: bool | None = None
+    """Of a figure that tells classes apart, whether background is one of them; None: it tells none
+    apart. Such a figure has a protocol (see `running.protocols`)."""
+    resolution: str = ""
+    """At which size pixels are counted, such as '448 px'; empty: at the truth's own."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.lower_is_better, bool):
@@ -37,8 +42,15 @@ class Figure:
             )
         if not isinstance(self.by_name, bool):
             raise BadValueError(f"Figure.by_name should be True or False, not {self.by_name!r}")
-        if not isinstance(self.unit, str):
-            raise BadValueError(f"Figure.unit should be a text such as 'px', not {self.unit!r}")
+        if not (self.background is None or isinstance(self.background, bool)):
+            raise BadValueError(
+                f"Figure.background should be True, False or None, not {self.background!r}"
+            )
+        for name, example in (("unit", "px"), ("resolution", "448 px")):
+            if not isinstance(text := getattr(self, name), str):
+                raise BadValueError(
+                    f"Figure.{name} should be a text such as '{example}', not {text!r}"
+                )
 
 
 def figure_of(metrics: Iterable[Metric | type[Metric]], name: str) -> Figure:

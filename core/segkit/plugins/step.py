@@ -85,6 +85,15 @@ class Step(BaseModel):
         """
         return ()
 
+    @property
+    def reads_truth(self) -> bool:
+        """Whether, as its options are, it reads the image's truth, and so is told its classes.
+
+        The figures of such a run do not compare with those of one that is not told. Here: whether
+        its work asks for `truth` without a default.
+        """
+        return "truth" in type(self).inputs().required
+
     def settle(self, classes: Mapping[int, str]) -> None:
         """The run's classes {id: name}, called once, after `open` and `restrict`, before any image.
 

@@ -18,6 +18,9 @@ from segkit.plugins.figures import Figure
 from segkit.reporting.chain import common_chain
 from segkit.reporting.report_board import shown_first
 from segkit.reporting.report_folder import Folder, Run
+from segkit.running.protocols import Protocols, in_words
+from segkit.running.protocols import caption as protocol_line
+from segkit.running.records import RunSummary
 
 COLUMNS = 3
 """So many figures stand in a table for a page, where none are named."""
@@ -65,9 +68,7 @@ def tables_of(
             scores = run.summary.scores
             _check(columns, scores)
             shown = list(columns) or list(scores)
-            yield from _written(
-                _scores(run, figures, shown), csv_text(("figure", "value"), scores.items())
-            )
+            yield from _written(_scores(run, figures, shown), _scores_csv(run.summary))
     if folder.runs:
         yield "images.csv", _images(folder)
 
@@ -120,6 +121,7 @@ def _leaderboard(board: LeaderboardFile, figures: Figures, shown: Sequence[str])
     caption += ". Bold: the best of a column."
     if alike:
         caption += f" †: not distinguishable from the first by {board.metric}."
+    caption += _counted(board.protocol, shown)
     return Table("leaderboard", caption, heads, rows)
 
 
@@ -143,6 +145,7 @@ def _pairs(board: LeaderboardFile, figures: Figures) -> Table:
     )
     if board.seeds:
         caption += " Seeds: under how many the better one is better."
+    caption += _counted(board.protocol, [board.metric])
     return Table("pairs", caption, heads, rows, words=2)
 
 
@@ -152,7 +155,25 @@ def _scores(run: Run, figures: Figures, shown: Sequence[str]) -> Table:
     rows = [[Cell(_head(name, figures[name])), Cell(_short(values[name]))] for name in shown]
     finished = run.summary.images - run.summary.failed
     caption = f"{run.words} on {finished} image{'' if finished == 1 else 's'}."
+    caption += _counted(run.summary.protocol, shown)
     return Table("scores", caption, ["figure", "value"], rows)
+
+
+def _scores_csv(summary: RunSummary) -> str:
+    """One row a figure; how it was counted stands behind its value, where any figure says."""
+    protocols = summary.protocol
+    heads = ["figure", "value", *(["protocol"] if protocols else [])]
+    rows: list[list[object]] = [[name, value] for name, value in summary.scores.items()]
+    for row in rows if protocols else ():
+        own = protocols.get(str(row[0]))
+        row.append(None if own is None else in_words(own))
+    return csv_text(heads, rows)
+
+
+def _counted(protocols: Protocols, shown: Sequence[str]) -> str:
+    """A sentence on how those of the shown figures were counted that tell classes apart."""
+    text = protocol_line(protocols, shown)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def _images(folder: Folder) -> str:

@@ -11,6 +11,7 @@ from segkit.kinds import SHOWN_FIGURES
 from segkit.reporting.chain import common_chain
 from segkit.reporting.charts import WHISKER, finite, scale_of, whisker
 from segkit.reporting.report_folder import Folder
+from segkit.running.protocols import caption
 
 BESIDE = 6
 """So many figures stand beside the one that recipes are sorted by."""
@@ -73,6 +74,7 @@ def board_section(folder: Folder) -> dict[str, Any] | None:
         "seeds": ", ".join(map(str, board.seeds)),
         "tables": _tables(board),
         "pairs": told_pairs(board),
+        "protocol": caption(board.protocol),
     }
 
 

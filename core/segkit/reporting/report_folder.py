@@ -21,6 +21,7 @@ from segkit.kinds import MAIN_FIGURE
 from segkit.reporting.charts import finite
 from segkit.reporting.overview import BARE, Overview
 from segkit.reporting.recipe_words import recipe_in_words
+from segkit.running.protocols import difference
 from segkit.running.recipe import Recipe
 from segkit.running.records import ResultLine, RunSummary, read_summary
 from segkit.running.result_lines import ResultLines
@@ -144,6 +145,7 @@ class Folder:
             order = [recipe.recipe for recipe in robustness.recipes]
         runs = _ordered([Run.read(path) for path in ([directory] if alone else inside)], order)
         problems += _unreadable(directory, runs)
+        problems += _rescored(runs, board)
         return cls(directory, runs, not alone, board, diagnosis, robustness, problems)
 
     @cached_property
@@ -185,6 +187,20 @@ def _unreadable(directory: Path, runs: Sequence[Run]) -> list[str]:
             sentences.append(
                 f"{run.unreadable} {lines} of {path} could not be read and {are} left out."
             )
+    return sentences
+
+
+def _rescored(runs: Sequence[Run], board: LeaderboardFile | None) -> list[str]:
+    """For each figure that a recipe has counted otherwise since the leaderboard was made."""
+    sentences = []
+    for figure, protocol in (board.protocol if board else {}).items():
+        for run in runs:
+            own = run.summary.protocol.get(figure) if run.summary else None
+            if own is not None and own != protocol:
+                sentences.append(
+                    f"{figure} of {run.name} was counted otherwise since the leaderboard was made "
+                    f"({difference(protocol, own)}); the leaderboard's figures are the former ones."
+                )
     return sentences
 
 

@@ -37,6 +37,7 @@ from segkit.reporting.report_gallery import (
 from segkit.reporting.report_robustness import robustness_section, settings
 from segkit.reporting.templating import json_in_page, style_and_script, template
 from segkit.running.notes import DOUBTFUL
+from segkit.running.protocols import caption
 
 WORST = 20
 """How many of a diagnosis's worst images are listed."""
@@ -79,6 +80,7 @@ def make_page(folder: Folder, catalog: Catalog) -> str:
         notes=run.summary.notes if run and run.summary else [],
         waiting=[run.name for run in folder.runs if run.summary is None],
         figures=figures,
+        protocol=caption(run.summary.protocol) if run and run.summary else "",
         scores=_scores(run, metrics),
         details=run.summary.class_details if run and run.summary else {},
         meanings=_meanings(folder, metrics),

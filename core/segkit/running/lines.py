@@ -19,7 +19,7 @@ from segkit.plugins.contract import (
     scores_of,
     why_failed,
 )
-from segkit.plugins.figures import figure_of
+from segkit.plugins.figures import Figure, figure_of
 from segkit.plugins.finishing import finish, finishes
 from segkit.plugins.named_files import written_by
 from segkit.plugins.observers import Observers
@@ -27,6 +27,8 @@ from segkit.plugins.steps import Writer
 from segkit.running.folder import UNWRITABLE, Record
 from segkit.running.notes import Findings, shown_in, warm_regions, without_foreign
 from segkit.running.plan import Plan
+from segkit.running.protocols import Protocols, goes_on, protocols_of, reads_truth, to_dicts
+from segkit.running.records import Protocol
 from segkit.running.walk import Outcome
 from segkit.values.heatmaps import union
 from segkit.values.types import Masks, Prompts, Scores
@@ -172,6 +174,8 @@ class Totals:
         self.classes = classes
         self.sought: Sequence[str] = ()
         """The classes that the steps are limited to."""
+        self.before: Protocols = {}
+        """By which protocols lines were counted that an earlier run has left."""
         self.findings = Findings()
         self.finished: list[str] = []
         """The names of the images that did not fail."""
@@ -195,10 +199,16 @@ class Totals:
         for names in (self.finished, *self.findings.lists):
             names.sort(key=place)
 
+    def protocols(self, figures: Mapping[str, Figure]) -> dict[str, Protocol]:
+        """By which protocol each of these figures that tells classes apart is counted now."""
+        listed = bool(self.content.get("run", {}).get("classes"))
+        told = reads_truth(self.plan.steps)
+        return protocols_of(figures, self.classes, listed=listed, told=told)
+
     def summary(self, faults: list[SegkitError]) -> Summary:
         """What summary.json holds; what a metric does wrong is left out, and goes to `faults`."""
         scores: Scores = {}
-        figures: dict[str, dict[str, Any]] = {}
+        figures: dict[str, Figure] = {}
         details = {}
         all_counts = {name: sums.totals for name, sums in self._counts.items()}
         for metric in self.plan.metrics:
@@ -207,10 +217,16 @@ class Totals:
                 with _collected(faults):
                     own = scores_of(metric, counts)
                     scores |= own
-                    figures |= {name: asdict(figure_of([metric], name)) for name in own}
+                    figures |= {name: figure_of([metric], name) for name in own}
                 with _collected(faults):
                     if metric_details := details_of(metric, counts, self.classes):
                         details[metric.name] = metric_details
+        protocols = self.protocols(figures)
+        protocols |= {
+            name: own
+            for name, own in self.before.items()
+            if name in protocols and not goes_on(own, protocols[name])
+        }
         foreign = self.findings.foreign(self.plan, self.classes, [*scores])
         return {
             "images": self.images,
@@ -218,7 +234,8 @@ class Totals:
             **self.findings.told(),
             "notes": self.findings.notes(self.plan, self.classes, self.sought, foreign),
             "scores": without_foreign(scores, foreign),
-            "figures": figures,
+            "figures": {name: asdict(figure) for name, figure in figures.items()},
+            **({"protocol": to_dicts(protocols)} if protocols else {}),
             "details": {**details, "counts": all_counts},
             "seconds": {step: round(spent, 4) for step, spent in self.seconds.items()},
             "plan": dict(self.content),

@@ -87,6 +87,7 @@ class Merge:
         self.plan: Plan = sources[0].recipe.build(catalog)
         self.totals = Totals(self.plan, self.content, dict(said.classes))
         self.totals.sought = tuple(said.vocabulary)
+        self.totals.before = said.protocol
         self.places: dict[str, tuple[_Place, ...]] = {}
         """Where the lines of each image stand: those that finished it, or else the first."""
         self.doubled: dict[str, None] = {}

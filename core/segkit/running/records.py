@@ -239,6 +239,20 @@ class WorkerRecord(RewrittenModel):
     """Seconds that it was ready and had nothing to do."""
 
 
+class Protocol(RewrittenModel):
+    """How a figure that tells classes apart was counted; see `running.protocols`."""
+
+    asked: str
+    """Whose classes the steps were asked for: `data set`, `list` (`--classes`), `image` (they were
+    told the classes of each image's truth), or `unnamed` (no class has a name)."""
+    classes: list[str] = []
+    """The classes of the run, in the order of their ids."""
+    background: bool
+    """Whether background is a class of the figure."""
+    resolution: str = "truth"
+    """At which size pixels are counted: `truth`, its own, or as the metric says."""
+
+
 class RunSummary(RewrittenModel):
     """summary.json: a recipe's figures over all images."""
 
@@ -261,6 +275,9 @@ class RunSummary(RewrittenModel):
     """Figure to its value; without those by name where no name that was found is known."""
     figures: dict[str, Figure] = {}
     """Figure to whether less is better, and its unit, as its metric declares."""
+    protocol: dict[str, Protocol] = {}
+    """Figure that tells classes apart to how it was counted; not there where there is none, and in
+    summaries before 0.2."""
     details: Annotated[dict[str, Any], BeforeValidator(_object)] = {}
     """Metric to what it tells beside its figures; under `counts` the counts of all metrics."""
     seconds: dict[str, Number] = {}

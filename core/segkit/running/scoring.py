@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,10 @@ from segkit.running.asked import AskedTruth, classes_for
 from segkit.running.folder import disk_error
 from segkit.running.kept import keeps_masks, kept_values
 from segkit.running.lock import owned
-from segkit.running.recipe import make_step
-from segkit.running.records import ResultLine, RunSummary, read_summary
+from segkit.running.plan import ENDS
+from segkit.running.protocols import protocols_of, reads_truth, to_dicts
+from segkit.running.recipe import Recipe, make_step
+from segkit.running.records import Protocol, ResultLine, RunSummary, read_summary
 from segkit.running.result_lines import ResultLines
 from segkit.running.sources import RunImages
 from segkit.running.walk import opened
@@ -55,6 +58,8 @@ class Scored:
     """Figure to its value over these images; those of the metrics at hand."""
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Figure to how it is to be read."""
+    protocol: dict[str, Protocol] = field(default_factory=dict)
+    """Figure that tells classes apart to how it was counted."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Image to why it has none."""
     notes: list[str] = field(default_factory=list)
@@ -163,6 +168,8 @@ class _Scoring(Scored):
         self.changed: dict[str, ResultLine] = {}
         self.names: set[str] = set()
         self.dataset = dataset
+        self.listed = bool(asked)
+        self.told = _was_told(directory, catalog or Catalog())
 
     def of(self, lines: Mapping[str, ResultLine]) -> _Scoring:
         """Score each finished image."""
@@ -242,6 +249,9 @@ class _Scoring(Scored):
             for name, value in scores_of(metric, counts).items():
                 figure = figure_of([metric], name)
                 self.figures[name] = asdict(figure)
+                self.protocol |= protocols_of(
+                    {name: figure}, self.classes, listed=self.listed, told=self.told
+                )
                 if figure.by_name and foreign:
                     left.append(name)
                 else:
@@ -255,6 +265,19 @@ class _Scoring(Scored):
             )
 
 
+def _was_told(directory: Path, catalog: Catalog) -> bool:
+    """Whether a step of the run was told the classes of each image; no where its plugin is gone."""
+    with suppress(SegkitError):
+        recipe = Recipe.load(directory / "recipe.toml")
+        parts = [(kind, p) for kind, several in recipe.parts.items() for p in several]
+        for kind, part in parts:
+            if kind not in ("dataset", *ENDS) and reads_truth(
+                [make_step(catalog, kind, part.name, part.options)]
+            ):
+                return True
+    return False
+
+
 def _write(
     directory: Path, lines: Mapping[str, ResultLine], summary: RunSummary, scored: _Scoring
 ) -> None:
@@ -265,6 +288,8 @@ def _write(
     details |= {**scored.details, "counts": {**details.get("counts", {}), **counts}}
     content["scores"] = {**content.get("scores", {}), **scored.scores}
     content["figures"] = {**content.get("figures", {}), **scored.figures}
+    if scored.protocol:
+        content["protocol"] = {**content.get("protocol", {}), **to_dicts(scored.protocol)}
     content["details"] = details
     now = {**lines, **scored.changed}
     try:

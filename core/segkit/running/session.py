@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from segkit.deprecations import SegkitWarning
+from segkit.errors import UsageError
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.figures import figure_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
 from segkit.running.asked import check_ids
@@ -37,6 +39,7 @@ from segkit.running.options import RunOptions
 from segkit.running.owned import Left, left_in
 from segkit.running.pins import recorded_pins
 from segkit.running.plan import Plan
+from segkit.running.protocols import difference, goes_on, read_protocols
 from segkit.running.safeguards import keep_apart
 from segkit.running.shards import Shard
 from segkit.running.sources import RunImages, reader_of
@@ -180,6 +183,7 @@ class Session:
                 written = record.results.stat().st_mtime
                 damaged = partial(self._is_damaged, recipe)
                 lines = self.images.finished(there.lines, left, written, read, job.needs, damaged)
+                lines = self._protocol_checked(recipe, lines)
             aside.append(record.start(self._counted(recipe, lines), left, **how))
         for sentence in self.images.told(aside):
             warnings.warn(sentence, SegkitWarning, stacklevel=6)
@@ -195,6 +199,29 @@ class Session:
         for line in lines:
             self.totals[recipe].add(line)
             yield line
+
+    def _protocol_checked(self, recipe: str, lines: Iterable[Line]) -> Iterator[Line]:
+        """The lines that stay; in the end refuse to count others otherwise than these."""
+        count = 0
+        for line in lines:
+            count += 1
+            yield line
+        self._check_protocol(recipe, new=count < len(self.images))
+
+    def _check_protocol(self, recipe: str, *, new: bool) -> None:
+        """Refuse to count `new` images otherwise than those that `segkit score` has counted."""
+        total, folder = self.totals[recipe], self.records[recipe].directory
+        total.before = read_protocols(folder)
+        metrics = self.job.plans[recipe].metrics
+        now = total.protocols({name: figure_of(metrics, name) for name in total.before})
+        for name, protocol in now.items():
+            before = total.before[name]
+            if new and not goes_on(before, protocol):
+                raise UsageError(
+                    f"--resume: {name} in '{folder}' was scored otherwise than this run counts it "
+                    f"({difference(before, protocol)}); choose another folder, or run it anew by "
+                    "--overwrite"
+                )
 
     def _is_damaged(self, recipe: str, line: Line) -> bool:
         """Whether files of a finished image are lost, so that it is done again."""

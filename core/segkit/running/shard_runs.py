@@ -15,11 +15,15 @@ from segkit.running.ledger import Ledger, is_run
 from segkit.running.lines import Line
 from segkit.running.lock import check_unowned
 from segkit.running.owned import files_named
+from segkit.running.protocols import in_words
 from segkit.running.recipe import Recipe, read_toml
 from segkit.running.recipe_record import comparable, differing
 from segkit.running.records import ResultLine, RunSummary, read_summary
 from segkit.running.shards import Shard
 from segkit.values.spreading import levels_in
+
+PROTOCOL = "the protocol of"
+"""What a setting's name begins with that says how a figure was counted."""
 
 
 class Source:
@@ -113,6 +117,8 @@ def settings_of(source: Source) -> dict[str, Any]:
             settings[f"file {row.get('distribution')}"] = row["sha256"]
     if source.summary is not None:
         settings[CLASSES] = dict(source.summary.classes)
+        for figure, protocol in source.summary.protocol.items():
+            settings[f"{PROTOCOL} {figure}"] = in_words(protocol)
     return settings
 
 
@@ -127,9 +133,10 @@ def check_alike(sources: Sequence[Source]) -> None:
     before = settings_of(first)
     for other in sources[1:]:
         theirs, ours = settings_of(other), dict(before)
-        if first.summary is None or other.summary is None:  # it has yet to find its classes
-            for settings in (theirs, ours):
-                settings.pop(CLASSES, None)
+        for key in theirs.keys() | ours.keys():
+            if _unsaid(key, first, other):
+                theirs.pop(key, None)
+                ours.pop(key, None)
         if (difference := differing(theirs, ours)) is not None:
             raise UsageError(
                 f"'{other.directory}' was run with {difference[0]}, '{first.directory}' with "
@@ -140,6 +147,17 @@ def check_alike(sources: Sequence[Source]) -> None:
                 f"'{other.directory}' is {_shard_words(other)}, '{first.directory}' is "
                 f"{_shard_words(first)}; only shards of one division can be merged"
             )
+
+
+def _unsaid(key: str, *sources: Source) -> bool:
+    """Whether it is not known of one of them: it has not finished, or an earlier segkit ran it.
+
+    A figure that one of the shards lacks, for it has no image with truth, differs in nothing.
+    """
+    if key.startswith(PROTOCOL):
+        figure = key.removeprefix(f"{PROTOCOL} ")
+        return any(s.summary is None or figure not in s.summary.protocol for s in sources)
+    return key == CLASSES and any(s.summary is None for s in sources)
 
 
 def _shard_words(source: Source) -> str:

@@ -17,7 +17,7 @@ class Accuracy(Metric):
     """
 
     name = "accuracy"
-    figures = {"accuracy": Figure(by_name=True)}
+    figures = {"accuracy": Figure(by_name=True, background=True)}
 
     def count(self, truth: Truth, labels: Labels) -> Counts:
         """{'accuracy': pixels that are right, 'pixels': pixels that are not void}."""

@@ -18,7 +18,7 @@ class ClassAccuracy(OfConfusion):
     """
 
     name = "class-accuracy"
-    figures = {"class-accuracy": Figure()}
+    figures = {"class-accuracy": Figure(background=True)}
 
     def each(self, totals: Totals) -> Pixels:
         """(K,): (TP + TN) / (TP + TN + FP + FN) of each class."""

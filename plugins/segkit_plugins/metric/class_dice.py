@@ -18,7 +18,7 @@ class ClassDice(OfClasses):
     """
 
     name = "class-dice"
-    figures = {"class-dice": Figure(by_name=True)}
+    figures = {"class-dice": Figure(by_name=True, background=False)}
 
     def ratio(self, overlap: Overlap) -> float:
         """2 |right| / (|predicted| + |true|)."""

@@ -19,7 +19,7 @@ class ClassHitRate(OfPoints):
     """
 
     name = "class-hit-rate"
-    figures = {"class-hit-rate": Figure(), "class-hit-rate-background": Figure()}
+    figures = {"class-hit-rate": Figure(background=False), "class-hit-rate-background": Figure()}
 
     def count(
         self, prompts: Prompts, truth: Truth, classes: Mapping[int, str] | None = None

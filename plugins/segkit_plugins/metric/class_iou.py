@@ -18,7 +18,7 @@ class ClassIoU(OfClasses):
     """
 
     name = "class-iou"
-    figures = {"class-iou": Figure(by_name=True)}
+    figures = {"class-iou": Figure(by_name=True, background=False)}
 
     def ratio(self, overlap: Overlap) -> float:
         """|right| / |predicted ∪ true|."""

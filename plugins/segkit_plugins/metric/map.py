@@ -50,7 +50,7 @@ class MeanAveragePrecision(Metric):
 
     name = "map"
     joins = False
-    figures = dict.fromkeys(FIGURES, Figure(by_name=True))
+    figures = dict.fromkeys(FIGURES, Figure(by_name=True, background=False))
 
     by_class: bool = True
     """Whether a match must have the object's class; else all objects are of one class."""

@@ -18,7 +18,7 @@ class MeanClassDice(OfConfusion):
     """
 
     name = "mean-class-dice"
-    figures = {"mean-class-dice": Figure()}
+    figures = {"mean-class-dice": Figure(background=True)}
 
     def each(self, totals: Totals) -> Pixels:
         """(K,): 2 TP / (2 TP + FP + FN) of each class."""

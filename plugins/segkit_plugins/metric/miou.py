@@ -20,7 +20,7 @@ class MeanIoU(PerImage):
     """
 
     name = "miou"
-    figures = {"miou": Figure(by_name=True)}
+    figures = {"miou": Figure(by_name=True, background=True)}
 
     def count(self, truth: Truth, labels: Labels) -> Counts:
         """{'miou': the image's mean IoU in [0, 1], 'images': 1}, both 0 if all is void."""

@@ -20,7 +20,7 @@ class VocMeanIoU(OfConfusion):
     """
 
     name = "voc-miou"
-    figures = {"voc-miou": Figure(by_name=True)}
+    figures = {"voc-miou": Figure(by_name=True, background=True)}
 
     def each(self, totals: Totals) -> Pixels:
         """(K,): TP / (TP + FP + FN) of each class."""

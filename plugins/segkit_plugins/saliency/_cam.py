@@ -165,6 +165,11 @@ class ClassActivationMap(Saliency):
         wanted = self._classifier.wanted
         return () if wanted is None else tuple(wanted.outputs)
 
+    @property
+    def reads_truth(self) -> bool:
+        """Whether the target is the truth's classes."""
+        return self.target == "truth"
+
     def close(self) -> None:
         """Drop the classifier."""
         self._classifier = None

@@ -1,16 +1,26 @@
-"""Masks of all instances of whatever is named in words: SAM 3."""
+"""Masks of all instances of whatever is named in words, or of those that prompts mean: SAM 3."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, PrivateAttr
 
-from segkit import Image, Masks, MissingExtraError, Segmenter, UsageError, hookimpl
+from segkit import (
+    BadValueError,
+    Image,
+    Masks,
+    MissingExtraError,
+    Prompt,
+    Prompts,
+    Segmenter,
+    UsageError,
+    hookimpl,
+)
 from segkit_plugins.shared.hub import model_folder
 from segkit_plugins.shared.hub_models import (
     load_network,
@@ -19,6 +29,7 @@ from segkit_plugins.shared.hub_models import (
     model_type,
     weight_files,
 )
+from segkit_plugins.shared.name_tables import folded
 from segkit_plugins.shared.texts import check_texts
 
 KINDS = ("sam3", "sam3_video")
@@ -28,6 +39,17 @@ TOKENS = 32
 """A text's length; shorter ones are filled up, longer ones cut."""
 
 
+class Instance(NamedTuple):
+    """What SAM 3 has found of a text."""
+
+    pixels: NDArray[np.bool_]
+    """(H, W)."""
+    score: float
+    edges: NDArray[np.float32]
+    """Left, top, right, bottom edge (4,) in pixels, from 0 to the image's size."""
+    text: str
+
+
 class Sam3(Segmenter):
     """Masks of all instances of the classes that are asked for in words, the surest first.
 
@@ -35,9 +57,15 @@ class Sam3(Segmenter):
     car,person"` says what to look for; left out, it is what the data set's classes are called. Each
     class is asked for on its own, on one encoding of the image. A mask's score is the probability
     of its query times that of the class being in the image at all; masks of a score under
-    `confidence` are dropped. No prompts are read: each mask answers one of its own, and is named.
+    `confidence` are dropped. Without prompts each mask answers one of its own, and is named.
 
-    For SAM 3 asked by points and boxes see `hf-sam`.
+    With a prompter (`--prompt box`, `--prompt grounding-dino`) each prompt is answered by the
+    instances that it means. Its name is the text, or else each class is tried. The boxes of all
+    prompts with one text are shown to the model beside it, as examples of what is meant, and a box
+    is answered by the instance whose box overlaps it most. SAM 3's detector takes no points: a
+    prompt's points choose, they lie on the instance if they are positive and beside it if not.
+
+    For SAM 3 asked by points and boxes alone, without a text, see `hf-sam`.
     """
 
     name = "sam3"
@@ -107,33 +135,56 @@ class Sam3(Segmenter):
             )
 
     def __call__(
-        self, image: Image, encoding: Any, classes: Mapping[int, str] | None = None
+        self,
+        image: Image,
+        encoding: Any,
+        prompts: Prompts | None = None,
+        classes: Mapping[int, str] | None = None,
     ) -> Masks:
-        """Masks (n, H, W), their scores and classes, the surest first."""
+        """Masks (n, H, W), their scores and classes, the surest first, or prompt by prompt.
+
+        Raises `BadValueError` for a prompt that is a mask.
+        """
+        texts = tuple((classes or {}).values())
+        if prompts is None:
+            found = [one for text in texts for one in self._instances(image, encoding, text)]
+            found.sort(key=lambda one: -one.score)
+            return _as_masks(image, found[: self.most], range(len(found)))
+        answers: list[tuple[int, Instance]] = []
+        for text, places in _asked(prompts, texts).items():
+            boxes = [box for i in places if (box := prompts[i].box) is not None]
+            instances = self._instances(image, encoding, text, boxes)
+            answers += [(i, one) for i in places for one in _meant(prompts[i], instances)]
+        answers.sort(key=lambda answer: -answer[1].score)
+        answers = sorted(answers[: self.most], key=lambda answer: answer[0])
+        return _as_masks(image, [one for _, one in answers], [place for place, _ in answers])
+
+    def _instances(
+        self, image: Image, encoding: Any, text: str, boxes: Sequence[NDArray[Any]] = ()
+    ) -> list[Instance]:
+        """All that is found of a text, with boxes (4,) in pixels as examples of it."""
         import torch
 
-        masks: list[NDArray[np.bool_]] = []
-        scores: list[float] = []
-        names: list[str] = []
-        for name in (classes or {}).values():
-            text, mask = self._text(name)
-            with torch.inference_mode():
-                told = self._model(vision_embeds=encoding, text_embeds=text, attention_mask=mask)
-                (seen,) = self._processor.post_process_instance_segmentation(
-                    told, self.confidence, self.mask_threshold, target_sizes=[image.size]
-                )
-            masks += [*seen["masks"].cpu().numpy().astype(bool)]
-            scores += seen["scores"].float().tolist()
-            names += [name] * len(seen["scores"])
-        order = np.argsort(-np.asarray(scores), kind="stable")[: self.most]
-        if not len(order):
-            return Masks.none(image.size)
-        return Masks(
-            np.stack([masks[i] for i in order]),
-            np.asarray(scores, np.float32)[order],
-            np.arange(len(order)),
-            tuple(names[i] for i in order),
-        )
+        features, mask = self._text(text)
+        examples: dict[str, Any] = {}
+        if boxes:
+            height, width = image.size
+            edges = np.stack([_edges(box) for box in boxes]) / [width, height, width, height]
+            first, last = np.split(edges, 2, axis=1)
+            middles = np.hstack([(first + last) / 2, last - first])[None]
+            shown = torch.from_numpy(middles.astype(np.float32)).to(self._model.device)
+            examples["input_boxes"] = shown
+            examples["input_boxes_labels"] = torch.ones_like(shown[..., 0], dtype=torch.long)
+        with torch.inference_mode():
+            told = self._model(
+                vision_embeds=encoding, text_embeds=features, attention_mask=mask, **examples
+            )
+            (seen,) = self._processor.post_process_instance_segmentation(
+                told, self.confidence, self.mask_threshold, target_sizes=[image.size]
+            )
+        parts = (seen["masks"].cpu().numpy().astype(bool), seen["scores"].float().tolist())
+        around = seen["boxes"].float().cpu().numpy()
+        return [Instance(*one, text) for one in zip(*parts, around, strict=True)]
 
     def _text(self, text: str) -> tuple[Any, Any]:
         """What the model makes of a text, and which of its tokens count."""
@@ -149,6 +200,66 @@ class Sam3(Segmenter):
                 )
             self._read[text] = features, given["attention_mask"]
         return self._read[text]
+
+
+def _asked(prompts: Prompts, texts: Sequence[str]) -> dict[str, list[int]]:
+    """Text to the places of the prompts that mean it. Raises `BadValueError` for a mask."""
+    own = {folded(text): text for text in texts}
+    asked: dict[str, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        if prompt.mask is not None:
+            raise BadValueError(
+                "sam3 takes points and boxes beside a text, and no mask; choose another prompter, "
+                "such as --prompt box, or --segmenter hf-sam, which takes masks"
+            )
+        if prompt.empty:
+            continue
+        name = prompt.name
+        for text in texts if name is None else (own.get(folded(name), name),):
+            asked.setdefault(text, []).append(place)
+    return asked
+
+
+def _meant(prompt: Prompt, instances: Sequence[Instance]) -> list[Instance]:
+    """The instances that a prompt means: its points lie so, and of these its box overlaps one."""
+    held = [one for one in instances if _lies_so(prompt, one.pixels)]
+    if prompt.box is None or not held:
+        return held
+    overlaps = [_overlap(_edges(prompt.box), one.edges) for one in held]
+    best = int(np.argmax(overlaps))
+    return [held[best]] if overlaps[best] > 0 else []
+
+
+def _lies_so(prompt: Prompt, pixels: NDArray[np.bool_]) -> bool:
+    """Whether every positive point lies on the mask (H, W), and no negative one does."""
+    height, width = pixels.shape
+    x, y = np.floor(prompt.points + 0.5).astype(int).T.clip(0, [[width - 1], [height - 1]])
+    return np.array_equal(pixels[y, x], prompt.signs)
+
+
+def _edges(box: NDArray[Any]) -> NDArray[np.float64]:
+    """The edges of a box (4,) that holds its first and its last pixel."""
+    return np.asarray(box, np.float64) + np.array([0, 0, 1, 1])
+
+
+def _overlap(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Intersection over union of two boxes (4,) by their edges."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    both = float(sides.clip(0).prod())
+    areas = [float((box[2:] - box[:2]).clip(0).prod()) for box in (one, other)]
+    return both / (sum(areas) - both) if both else 0.0
+
+
+def _as_masks(image: Image, instances: Sequence[Instance], places: Sequence[int]) -> Masks:
+    """The instances as masks that answer the prompts of these places."""
+    if not instances:
+        return Masks.none(image.size)
+    return Masks(
+        np.stack([one.pixels for one in instances]),
+        np.asarray([one.score for one in instances], np.float32),
+        np.asarray(places[: len(instances)]),
+        tuple(one.text for one in instances),
+    )
 
 
 def _check_kind(asked: str, folder: Path) -> None:

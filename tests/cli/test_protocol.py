@@ -1,0 +1,94 @@
+"""How figures of classes were counted, on the terminal, and where runs of other ways meet."""
+
+from __future__ import annotations
+
+import pytest
+from reading import summary
+
+from segkit import Catalog
+from segkit.running.recipe import make_step
+from segkit.running.scoring import score_run
+
+RUN = ("--dataset", "shapes", "--shapes.count", 4, "--shapes.size", 64, "--gradcam.model", "shapes")
+LIGHT = (*RUN, "--segmenter", "grabcut", "--prompt", "topk", "--metric", "class-iou")
+
+
+def scored_otherwise(folder, count=4):
+    """Score a run for one class of the data set's alone."""
+    catalog = Catalog(third_party=False)
+    data = make_step(catalog, "dataset", "shapes", {"count": count, "size": 64})
+    metric = make_step(catalog, "metric", "class-iou", {})
+    return score_run(folder, data, [metric], ["circle"], catalog)
+
+
+def test_run_and_score_say_how_figures_were_counted(segkit, tmp_path):
+    done = segkit("run", *LIGHT, "-o", "out")
+    assert done.code == 0, done.err
+    counted = "class-iou: the data set's 5 classes"
+    assert counted in done.out
+    assert "without background, at the truth's size" in " ".join(done.out.split())
+    own = summary(tmp_path / "out")["protocol"]["class-iou"]
+    assert (own["asked"], own["background"]) == ("data set", False)
+    scored = segkit("score", "out", "--metric", "voc-miou")
+    assert "voc-miou: the data set's 5 classes" in scored.out
+    assert {*summary(tmp_path / "out")["protocol"]} == {"class-iou", "voc-miou"}
+    assert '"protocol"' in segkit("score", "out", "--json").out
+
+
+def test_a_sweep_says_how_and_what_is_not_compared(segkit):
+    sweep = ("sweep", *RUN, "--segmenter", "grabcut", "--metric", "iou,class-iou", "-o", "s")
+    done = segkit(*sweep[:-2], "--prompt", "topk,maxmin", "--sort", "class-iou", "-o", "s")
+    assert done.code == 0, done.err
+    assert "class-iou: the data set's 5 classes" in done.out
+    told = ("--prompt", "topk", "--gradcam.target", "truth,predicted")
+    refused = segkit(*sweep[:-2], *told, "--sort", "class-iou", "-o", "t")
+    assert refused.code == 2
+    assert "is told which classes each image shows" in " ".join(refused.err.split())
+    beside = segkit(*sweep[:-2], *told, "--sort", "iou", "-o", "t")
+    assert beside.code == 0, beside.err
+    assert "class-iou: not compared, for" in " ".join(beside.out.split())
+
+
+def test_a_score_of_a_run_that_was_told_says_so(segkit, tmp_path):
+    run = ("run", *LIGHT[:-2], "--metric", "none", "--gradcam.target", "truth", "-o", "out")
+    assert segkit(*run, "--quiet").code == 0
+    done = segkit("score", "out", "--metric", "class-iou")
+    assert "class-iou: each image's own of 5 classes" in done.out, done.err
+    assert summary(tmp_path / "out")["protocol"]["class-iou"]["asked"] == "image"
+
+
+def test_shards_that_were_scored_otherwise_are_not_merged(segkit, tmp_path):
+    for number in (1, 2):
+        done = segkit("run", *LIGHT, "--shard", f"{number}/2", "-o", f"s{number}", "--quiet")
+        assert done.code == 0, done.err
+    scored_otherwise(tmp_path / "s2")
+    done = segkit("merge", "s1", "s2", "-o", "whole")
+    assert done.code == 2
+    words = " ".join(done.err.split())
+    assert "'s2' was run with the protocol of class-iou = " in words
+    assert "only shards of one recipe can be merged" in words
+    scored_otherwise(tmp_path / "s1")
+    assert segkit("merge", "s1", "s2", "-o", "whole").code == 0
+    assert summary(tmp_path / "whole")["protocol"]["class-iou"]["asked"] == "list"
+
+
+def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit, tmp_path):
+    assert segkit("run", *LIGHT, "-o", "out", "--quiet").code == 0
+    scored_otherwise(tmp_path / "out")
+    again = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
+    assert again.code == 0, again.err  # nothing is left to count
+    assert summary(tmp_path / "out")["protocol"]["class-iou"]["asked"] == "list"
+    lines = (tmp_path / "out/results.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "out/results.jsonl").write_text("".join(lines[:2]))
+    done = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
+    assert done.code == 2
+    words = " ".join(done.err.split())
+    assert "class-iou in 'out' was scored otherwise than this run counts it" in words
+    assert "choose another folder, or run it anew by --overwrite" in words
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "class-accuracy", "mean-class-dice", "miou"])
+def test_means_over_classes_count_background(metric):
+    step = make_step(Catalog(third_party=False), "metric", metric, {})
+    assert step.figures[metric].background is True
