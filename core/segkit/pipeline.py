@@ -59,8 +59,9 @@ class Pipeline:
     Steps are named as on the command line, `options` as its flags (`{"topk.k": 3}`); what is left
     out is the command line's default. `recipe`, to start from, is the name of one that comes with
     segkit, a file or a `Recipe`. Models are loaded at the first picture; `close()`, or the end of a
-    `with` block, drops them. `trust_torchscript` lets a recipe's file name a TorchScript, which is
-    a program and can do all that you may.
+    `with` block, drops them. With `tile`, saliency methods and segmenters see larger pictures in
+    tiles of that side, which `overlap` by so many pixels. `trust_torchscript` lets a recipe's file
+    name a TorchScript, which is a program and can do all that you may.
 
     Raises `UsageError` and `PluginError` as the command line does.
     """
@@ -80,6 +81,8 @@ class Pipeline:
         seed: int | None = None,
         rounds: int | None = None,
         least_quality: float | None = None,
+        tile: int | None = None,
+        overlap: int | None = None,
         classes: Sequence[str] | None = None,
         trust_torchscript: bool = False,
         device: str = "auto",
@@ -101,7 +104,7 @@ class Pipeline:
         else:
             start = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe_file(recipe))
         given: dict[str, Any] = {"seed": seed, "rounds": rounds, "least_quality": least_quality}
-        given["classes"] = classes
+        given |= {"tile": tile, "overlap": overlap, "classes": classes}
         given["trust_torchscript"] = trust_torchscript or None
         given = {key: value for key, value in given.items() if value is not None}
         check_settings(given, "the pipeline")

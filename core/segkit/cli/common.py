@@ -53,6 +53,18 @@ def common_options() -> list[click.Option]:
             help="Leave masks that --judge holds for worse out of labels and files, 0 to 1. [0]",
         ),
         option(
+            ["--tile"],
+            type=click.IntRange(0),
+            metavar="SIDE",
+            help="See larger images in tiles of this side, in pixels; 0: as a whole. [0]",
+        ),
+        option(
+            ["--overlap"],
+            type=click.IntRange(0),
+            metavar="PX",
+            help="By how many pixels tiles overlap. [an eighth of --tile]",
+        ),
+        option(
             ["--split"],
             type=click.FloatRange(0, 1, min_open=True, max_open=True),
             metavar="SHARE",
@@ -96,8 +108,8 @@ def plugin_options() -> list[click.Option]:
 
 
 def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
-    """The recipe with --seed, --rounds, --least-quality and --classes, where they are given."""
-    names = ("seed", "rounds", "least_quality")
+    """The recipe with --seed, --rounds, --classes and what is like them, where they are given."""
+    names = ("seed", "rounds", "least_quality", "tile", "overlap")
     settings: dict[str, Any] = {k: params[k] for k in names if params[k] is not None}
     if params["classes"] is not None:
         settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))

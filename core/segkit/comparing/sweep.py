@@ -246,7 +246,9 @@ def _key(plan: Plan) -> str:
     """What makes two plans the same."""
     steps = [*plan.steps, plan.dataset]
     groups = [[p.key() for p in group] for group in plan.prompters]
-    return json.dumps([[s.key() for s in steps], groups, plan.refines and plan.rounds])
+    return json.dumps(
+        [[s.key() for s in steps], groups, plan.refines and plan.rounds, repr(plan.tiles)]
+    )
 
 
 def _short(name: str) -> str:

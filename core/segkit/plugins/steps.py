@@ -107,11 +107,27 @@ class Saliency(Step):
 
     Inputs: `image`; `classes` {id: name} of the data set; `truth` (only for targets that are
     asked to be the true class). Makes one `Heatmap`, or a tuple of one or more.
+
+    With `--tile` a large image is seen in tiles. Where `stretches` says that heat is relative to
+    the picture, what is looked for is settled by the heatmaps of the whole image, made smaller, and
+    heat of different tiles compares by an optional method:
+
+    - `part(self, image, heatmaps, classes) -> Sequence[ndarray]`: for a tile, one map (h, w) for
+      each of the whole image's `heatmaps`, of their classes, float32 from 0, at any resolution, on
+      a scale that is the same for all tiles. The maps are blended and then stretched to [0, 1].
+
+    Without it a tile is asked as an image is, and its heat is no hotter than that of the whole
+    image is there.
     """
 
     kind = "saliency"
     takes = ("image", "classes", "truth")
     gives = (Heatmap, tuple[Heatmap, ...])
+    extras = {"part": ("image", "heatmaps", "classes")}
+    stretches: ClassVar[bool] = True
+    """Whether heat is relative to the picture, as where the hottest pixel is always 1. False: a
+    value says the same in each picture, so that tiles' heatmaps of one class are blended as they
+    are; the classes are those of all tiles."""
 
 
 class Transform(Step):

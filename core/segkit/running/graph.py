@@ -15,6 +15,7 @@ from itertools import takewhile
 
 from segkit.plugins.steps import Perturbation, Segmenter, Step
 from segkit.running.plan import Plan, after_segmenters, again_of, made_by
+from segkit.running.tiles import Tiles
 from segkit.values.types import Masks
 
 
@@ -32,6 +33,8 @@ class Node:
     """For the role `refine`: at most this many rounds of segmentation."""
     level: float = 0.0
     """For the role `perturb`: how strong the damage is."""
+    tiles: Tiles | None = None
+    """How it cuts large images, where it asks saliency methods or segmenters; None: not."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,13 @@ class Graph:
             values |= self._refined(plan, plan.segmenter, loop, values)
             after = after[len(loop) :]
         elif plan.segmenter:
-            values["masks"] = values["candidates"] = self._segment(plan.segmenter, values)
+            values["masks"] = values["candidates"] = self._segment(plan.segmenter, values, plan)
             if plan.judge:
                 judged = self._made(plan.judge, "masks", values, plan)
                 values["masks"] = values["candidates"] = judged
                 after = after[1:]
         if plan.labeller:
-            values["labels"] = self._segment(plan.labeller, values)
+            values["labels"] = self._segment(plan.labeller, values, plan)
         choosing = tuple(takewhile(lambda step: type(step).output() is Masks, after))
         for step in choosing:
             values["masks"] = self._made(step, "masks", values, plan)
@@ -116,7 +119,7 @@ class Graph:
         """Each saliency method's heatmaps, transformed; those of several in a row."""
         rows: dict[str, Node] = {}
         for index, saliency in enumerate(plan.saliencies):
-            heat = self._node("saliency", (saliency,), {})
+            heat = self._node("saliency", (saliency,), {}, tiles=plan.tiles)
             for transform in plan.transforms:
                 heat = self._node("transform", (transform,), {"heatmaps": heat})
             rows[str(index)] = heat
@@ -125,7 +128,10 @@ class Graph:
     def _made(self, step: Step, value: str, values: Mapping[str, Node], plan: Plan) -> Node:
         """What a step behind the segmenter makes."""
         needs = _read(values, {*_names(step)} | ({"masks"} & {value}))
-        return self._node(f"make_{value}", (step,), needs | self._encoding(plan, step))
+        needs |= self._encoding(plan, step)
+        return self._node(
+            f"make_{value}", (step,), needs, tiles=plan.tiles if "encoding" in needs else None
+        )
 
     def _encoding(self, plan: Plan, *steps: Step) -> dict[str, Node]:
         """The segmenter's encoding, where one of the steps asks for it and there is one."""
@@ -133,13 +139,13 @@ class Graph:
         encodes = plan.segmenter is not None and hasattr(plan.segmenter, "encode")
         if not (wanted and encodes and plan.segmenter):
             return {}
-        return {"encoding": self._node("encode", (plan.segmenter,), {})}
+        return {"encoding": self._node("encode", (plan.segmenter,), {}, tiles=plan.tiles)}
 
-    def _segment(self, segmenter: Segmenter, values: Mapping[str, Node]) -> Node:
+    def _segment(self, segmenter: Segmenter, values: Mapping[str, Node], plan: Plan) -> Node:
         needs = _read(values, _names(segmenter))
         if "encoding" in _names(segmenter):
-            needs["encoding"] = self._node("encode", (segmenter,), {})
-        return self._node("segment", (segmenter,), needs)
+            needs["encoding"] = self._node("encode", (segmenter,), {}, tiles=plan.tiles)
+        return self._node("segment", (segmenter,), needs, tiles=plan.tiles)
 
     def _refined(
         self, plan: Plan, segmenter: Segmenter, after: tuple[Step, ...], values: Mapping[str, Node]
@@ -152,7 +158,7 @@ class Graph:
         if "look" in again:
             loop = [*plan.saliencies, *plan.transforms, *loop]
         needs = _read(values, names | {"prompts"}) | self._encoding(plan, segmenter, *after)
-        result = self._node("refine", tuple(loop), needs, plan.rounds)
+        result = self._node("refine", tuple(loop), needs, plan.rounds, tiles=plan.tiles)
         return {
             "prompts": self._node("refined_prompts", (), {"result": result}),
             "masks": self._node("refined_masks", (), {"result": result}),
@@ -166,12 +172,14 @@ class Graph:
         needs: Mapping[str, Node],
         rounds: int = 1,
         level: float = 0.0,
+        tiles: Tiles | None = None,
     ) -> Node:
         same = tuple(self.steps.setdefault(step.key(), step) for step in steps)
         read = sorted((name, need.key) for name, need in needs.items())
-        content = repr((role, rounds, level, [s.key() for s in steps], read))
+        content = repr((role, rounds, level, tiles, [s.key() for s in steps], read))
         key = hashlib.sha256(content.encode()).hexdigest()
-        return self._nodes.setdefault(key, Node(role, same, dict(needs), key, rounds, level))
+        node = Node(role, same, dict(needs), key, rounds, level, tiles)
+        return self._nodes.setdefault(key, node)
 
 
 def _names(step: Step) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from segkit.plugins.steps import (
     Transform,
     Writer,
 )
+from segkit.running.tiles import Tiles
 from segkit.values.types import Heatmap, Labels, Masks, Prompts
 
 VALUES: Mapping[Any, tuple[str, ...]] = {
@@ -83,6 +84,8 @@ class Plan:
     """At most this many rounds of segmentation where a prompter refines; 1: none."""
     least_quality: float = 0.0
     """Masks that are judged worse are left out of all that follows the selection; 0: none."""
+    tiles: Tiles | None = None
+    """How saliency methods and segmenters are shown large images; None: as a whole."""
     others: tuple[Step, ...] = ()
     """Steps of the kinds behind the segmenters that have no field of their own."""
 
@@ -159,13 +162,16 @@ def plan(
     defaults: Iterable[Step] = (),
     rounds: int = 3,
     least_quality: float = 0.0,
+    tile: int = 0,
+    overlap: int | None = None,
 ) -> Plan:
     """Order the steps by kind and check that each gets what it asks for.
 
     A sequence of prompters in place of a step makes one prompt of theirs (`a+b`). `defaults` are
     metrics and writers that nobody asked for: they join in, but do not count as readers when a
     value that nobody reads is looked for. Masks of less than `least_quality`, which needs a judge,
-    are left out.
+    are left out. With a `tile` saliency methods and segmenters see images whose longer side has
+    more pixels in tiles of that side, which overlap by `overlap`, by default an eighth of it.
 
     Raises `UsageError`: no or two data sets, two steps of a kind that takes one; `PlanError`: a
     step whose input nothing makes, a value that nothing reads, steps that do not go together.
@@ -194,10 +200,12 @@ def plan(
         writers=tuple(kinds.get("writer", ())),  # type: ignore[arg-type]
         rounds=rounds,
         least_quality=least_quality,
+        tiles=Tiles.of(tile, overlap),
         others=tuple(s for k in AFTER if k not in FIELDS for s in kinds.get(k, ())),
     )
     _check_inputs(chosen)
     _check_readers(chosen)
+    _check_tiles(chosen)
     if least_quality and chosen.judge is None:
         raise PlanError(
             f"--least-quality {least_quality:g} goes by what a judge says of each mask, and there "
@@ -209,6 +217,16 @@ def plan(
         metrics=(*chosen.metrics, *(s for s in extra if isinstance(s, Metric))),
         writers=(*chosen.writers, *(s for s in extra if isinstance(s, Writer))),
     )
+
+
+def _check_tiles(chosen: Plan) -> None:
+    """Refuse tiles where a step behind the segmenter cannot do without the image's encoding."""
+    for step in after_segmenters(chosen) if chosen.tiles else ():
+        if "encoding" in asks(step).required:
+            raise PlanError(
+                f"{step.name} needs the 'encoding' of the whole image, and with --tile there are "
+                f"those of tiles; leave out --tile or --{flag_of(step.kind)} {step.name}"
+            )
 
 
 def check_least_quality(least: float) -> None:

@@ -49,7 +49,7 @@ from segkit.running.plan import AFTER, Plan, asks, missing_input, plan
 from segkit.values.reading import parsed_toml, read_text
 from segkit.values.types import Masks
 
-SETTINGS = ("seed", "rounds", "classes", "least_quality")
+SETTINGS = ("seed", "rounds", "classes", "least_quality", "tile", "overlap")
 """What stands under `[run]`."""
 
 LONGEST = 1 << 24
@@ -95,6 +95,10 @@ class Recipe:
     rounds: int = 3
     least_quality: float = 0.0
     """Masks that a judge holds for worse are left out of labels and files; 0: none."""
+    tile: int = 0
+    """The side of the tiles in which saliency methods and segmenters see large images; 0: none."""
+    overlap: int | None = None
+    """By how many pixels tiles overlap; None: an eighth of their side."""
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
     pins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -180,6 +184,8 @@ class Recipe:
             seed=settings.get("seed", 0),
             rounds=settings.get("rounds", 3),
             least_quality=float(settings.get("least_quality", 0.0)),
+            tile=settings.get("tile", 0),
+            overlap=settings.get("overlap"),
             classes=tuple(settings.get("classes", ())),
         )
 
@@ -236,7 +242,8 @@ class Recipe:
             *groups,
             *[*segmenters, *after, *metrics, *writers],
         ]
-        finished = partial(plan, steps, rounds=self.rounds, least_quality=self.least_quality)
+        settings = ("rounds", "least_quality", "tile", "overlap")
+        finished = partial(plan, steps, **{name: getattr(self, name) for name in settings})
         built = finished(defaults=self._extras(catalog, finished()))
         for step in held:
             check_pins(step)
@@ -298,8 +305,8 @@ def joining_metrics(catalog: Catalog, values: Collection[str]) -> list[Metric]:
 
 
 def check_settings(settings: Mapping[str, Any], where: str) -> None:
-    """Raise `UsageError` for what can be no seed, number of rounds, least quality or classes."""
-    for key, least in (("seed", 0), ("rounds", 1)):
+    """Raise `UsageError` for what can be no seed, rounds, tile, least quality or classes."""
+    for key, least in (("seed", 0), ("rounds", 1), ("tile", 0), ("overlap", 0)):
         value = settings.get(key, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UsageError(

@@ -14,6 +14,7 @@ from segkit.plugins.steps import Step
 from segkit.running.pins import file_hash, recorded_pins
 from segkit.running.plan import Plan
 from segkit.running.recipe import Recipe
+from segkit.running.tiles import Tiles
 
 
 def recorded(
@@ -49,6 +50,8 @@ def written_out(
     run = {"seed": seed, "rounds": plan.rounds, "classes": list(classes)}
     if plan.least_quality:
         run["least_quality"] = plan.least_quality
+    if plan.tiles:
+        run |= {"tile": plan.tiles.side, "overlap": plan.tiles.overlap}
     content: dict[str, Any] = {"run": run}
     for kind in IN_RECIPES:
         content[kind] = []
@@ -139,6 +142,8 @@ def comparable(recipe: Recipe) -> dict[str, Any]:
     flat: dict[str, Any] = {"seed": recipe.seed, "rounds": recipe.rounds}
     flat["classes"] = list(recipe.classes)
     flat["least_quality"] = recipe.least_quality
+    tiles = Tiles.of(recipe.tile, recipe.overlap)
+    flat["tile"] = f"{tiles.side}, overlap {tiles.overlap}" if tiles else 0
     for kind, parts in recipe.parts.items():
         flat[kind] = [f"+{p.name}" if p.merge else p.name for p in parts]
         for index, part in enumerate(parts):

@@ -19,6 +19,7 @@ from segkit.running.graph import Node
 from segkit.running.masking import alone, grouped, make_masks, segment, together
 from segkit.running.prompting import Asked, Heatmaps, Span, joined
 from segkit.running.rounds import refine
+from segkit.running.tiling import Tiling
 from segkit.values.types import Masks
 
 UNJUDGED = (
@@ -26,7 +27,7 @@ UNJUDGED = (
 )
 
 
-class Work(Caller):
+class Work(Tiling):
     """Evaluates nodes."""
 
     def evaluate(self, node: Node, tasks: Sequence[Task]) -> None:

@@ -225,7 +225,7 @@ class ClassActivationMap(Saliency):
         """The heatmaps of images that go through the network together."""
         classifier = self._classifier
         pixels = classifier.batch([values["image"].pixels for values in inputs])
-        looks = [(view, *classifier.look(view.pixels)) for view in self._views(pixels)]
+        looks = self._looks(pixels)
         probabilities = looks[0][1].detach().softmax(1).cpu().numpy()
         targets = [
             self._targets(row, values.get("truth"), values.get("classes"))
@@ -236,10 +236,7 @@ class ClassActivationMap(Saliency):
         for turn in range(most):  # the first class of every image, then the second …
             rows = [i for i, own in enumerate(targets) if turn < len(own)]
             outputs = [targets[i][turn][0] for i in rows]
-            maps = [
-                view.upright(self.explain(Seen(view.pixels, scores, activations, rows, outputs)))
-                for view, scores, activations in looks
-            ]
+            maps = self._maps(looks, rows, outputs)
             for place, i in enumerate(rows):
                 output, name = targets[i][turn]
                 low, size = mean_map([m[place] for m in maps]), inputs[i]["image"].size
@@ -253,6 +250,35 @@ class ClassActivationMap(Saliency):
         return [
             tuple(own) or (Heatmap(np.zeros(values["image"].size, np.float32), None, 0.0),)
             for own, values in zip(heatmaps, inputs, strict=True)
+        ]
+
+    def part(self, image: Image, heatmaps: tuple[Heatmap, ...]) -> tuple[NDArray[np.float32], ...]:
+        """The method's maps of a tile, not stretched, for the classes of the whole image."""
+        classifier = self._classifier
+        looks = self._looks(classifier.batch([image.pixels]))
+        probabilities = looks[0][1].detach().softmax(1).cpu().numpy()[0]
+        maps = []
+        for heatmap in heatmaps:
+            outputs = () if heatmap.name is None else classifier.named(heatmap.name)
+            if outputs:
+                output = self._likeliest(outputs, probabilities)
+                low = mean_map([m[0] for m in self._maps(looks, [0], [output])])
+                maps.append(low.detach().float().cpu().numpy())
+            else:
+                maps.append(np.zeros((1, 1), np.float32))
+        return tuple(maps)
+
+    def _looks(self, pixels: Any) -> list[tuple[_View, Any, Any]]:
+        """The views of a batch, with the class scores and the layer's activations of each."""
+        return [(view, *self._classifier.look(view.pixels)) for view in self._views(pixels)]
+
+    def _maps(
+        self, looks: Sequence[tuple[_View, Any, Any]], rows: Sequence[int], outputs: Sequence[int]
+    ) -> list[Any]:
+        """Of each view maps (n, h, w): one for each of the rows and its class."""
+        return [
+            view.upright(self.explain(Seen(view.pixels, scores, activations, rows, outputs)))
+            for view, scores, activations in looks
         ]
 
     def explain(self, seen: Seen) -> Any:

@@ -48,6 +48,7 @@ class ClipText(Saliency):
     """
 
     name = "clip-text"
+    stretches = False
 
     model: str = "openai/clip-vit-base-patch16"
     """A folder as save_pretrained writes it, with tokenizer, or a name of the Hugging Face hub that

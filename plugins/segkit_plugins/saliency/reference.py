@@ -134,17 +134,33 @@ class Reference(Saliency):
         import torch
 
         with torch.inference_mode():
-            patches = self._patches(image.pixels)
-            taken = 0 if self._against is None else (patches @ self._against.T).amax(dim=-1)
             heatmaps = []
-            for name, feature in self._features.items():
-                hot = (patches @ feature - taken).clamp(min=0)
+            for name, hot in self._likeness(image).items():
                 score = min(float(hot.max()), 1.0)
                 if score >= self.least:
                     heatmaps.append(Heatmap(as_heat(hot, image.size), name, score))
         heatmaps.sort(key=lambda heatmap: -heatmap.score)
         none = Heatmap(np.zeros(image.size, np.float32), None, 0.0)
         return tuple(heatmaps) or (none,)
+
+    def part(self, image: Image, heatmaps: tuple[Heatmap, ...]) -> tuple[NDArray[np.float32], ...]:
+        """The likeness of a tile's patches to the classes of the whole image, not stretched."""
+        import torch
+
+        with torch.inference_mode():
+            likeness = self._likeness(image)
+            nothing = np.zeros((1, 1), np.float32)
+            return tuple(
+                likeness[h.name].float().cpu().numpy() if h.name in likeness else nothing
+                for h in heatmaps
+            )
+
+    def _likeness(self, image: Image) -> dict[str, Any]:
+        """Class to a map (rows, columns): how much like it each patch is, from 0."""
+        patches = self._patches(image.pixels)
+        taken = 0 if self._against is None else (patches @ self._against.T).amax(dim=-1)
+        own = self._features.items()
+        return {name: (patches @ feature - taken).clamp(min=0) for name, feature in own}
 
     def _mean(self, examples: Sequence[Example]) -> Any:
         """(D,) of length 1: the mean feature of the patches under the masks."""

@@ -222,7 +222,7 @@ def _flags(recipe: Recipe, plan: Plan, catalog: Catalog) -> list[str] | None:
                 if flag is None:
                     return None
                 words += flag
-    settings = {"seed": 0, "rounds": 3, "least_quality": 0.0}
+    settings = {"seed": 0, "rounds": 3, "least_quality": 0.0, "tile": 0, "overlap": None}
     for name, default in settings.items():
         value = getattr(recipe, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}"] if value != default else []
