@@ -28,6 +28,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.entries import Entry
 from segkit.plugins.steps import INTERFACES
 from segkit.values import types
+from segkit_plugins import saliency
 
 DOCS = Path(__file__).parent
 SOURCES = DOCS.parent / "plugins"
@@ -168,6 +169,12 @@ def names_page() -> list[str]:
         value = getattr(segkit, name)
         own = inspect.isclass(value) or inspect.isfunction(value) or name == "hookimpl"
         text = (inspect.getdoc(value) or "") if own and name != "hookimpl" else constant_doc(name)
+        out.append(f"| `{name}` | {cell(text.split(chr(10) * 2)[0])} |")
+    out += ["", "## To build a saliency method on", "", "`from segkit_plugins.saliency import NAME`;"]
+    out += ["[Write a saliency method](../write/saliency.md#on-a-network-that-segkit-loads) says how."]
+    out += ["", "| name | what it is |", "|---|---|"]
+    for name in saliency.__all__:
+        text = inspect.getdoc(getattr(saliency, name)) or ""
         out.append(f"| `{name}` | {cell(text.split(chr(10) * 2)[0])} |")
     return out
 

@@ -9,11 +9,13 @@ import typing
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 
 import segkit
 from segkit.kinds import KINDS
 from segkit.plugins import hookspecs
 from segkit.plugins.steps import INTERFACES
+from segkit_plugins import saliency
 
 FILE = Path(__file__).with_suffix(".txt")
 
@@ -24,7 +26,10 @@ def public_names() -> str:
         "plugin API": [f"{hookspecs.OLDEST_API} to {hookspecs.API_VERSION}"],
         "hooks": hooks(),
         "kinds": [line for kind in KINDS for line in kind_lines(kind)],
-        "names": [line for name in segkit.__all__ for line in name_lines(name)],
+        "names": [line for name in segkit.__all__ for line in name_lines(segkit, name)],
+        "names of segkit_plugins.saliency": [
+            line for name in saliency.__all__ for line in name_lines(saliency, name)
+        ],
     }
     return "\n".join(f"# {title}\n\n" + "\n".join(lines) + "\n" for title, lines in parts.items())
 
@@ -45,9 +50,9 @@ def kind_lines(kind: str) -> Iterator[str]:
     yield from members(cls)
 
 
-def name_lines(name: str) -> Iterator[str]:
+def name_lines(module: ModuleType, name: str) -> Iterator[str]:
     """A public name: its signature, or its value; a class with what it adds to its base."""
-    thing = getattr(segkit, name)
+    thing = getattr(module, name)
     if name in {cls.__name__ for cls in INTERFACES.values()}:
         yield f"{name}: see kind {thing.kind}"
     elif inspect.isclass(thing):

@@ -100,7 +100,7 @@ def test_the_network_is_left_as_it_was(vit):
     with torch.no_grad():
         before = network(pixels)
     transformer = transformer_of(network)
-    _, tokens = transformer.attend(pixels)
+    tokens = transformer.attend(pixels).tokens
     with torch.no_grad():
         assert torch.allclose(network(pixels), before, atol=1e-6)
         assert torch.allclose(network.head(network.norm(tokens[-1])[:, 0]), before, atol=1e-5)
@@ -122,9 +122,9 @@ def test_torchvisions_transformers_attend_as_they_do_alone():
         need_weights=True,
         average_attn_weights=False,
     )
-    attention, left = transformer_of(network).attend(pixels)
-    assert torch.allclose(attention[0], wanted, atol=1e-6)
-    score = network.heads(network.encoder.ln(left[-1][:, 0]))
+    attended = transformer_of(network).attend(pixels)
+    assert torch.allclose(attended.weights[0], wanted, atol=1e-6)
+    score = network.heads(network.encoder.ln(attended.tokens[-1][:, 0]))
     assert torch.allclose(score, network(pixels), atol=1e-5)
 
 

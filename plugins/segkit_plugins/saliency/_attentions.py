@@ -13,20 +13,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from segkit_plugins.saliency._layers import MOST_OTHER_TOKENS
+from segkit_plugins.saliency._attended import Attended
 from segkit_plugins.saliency._tables import Grouped
 
 
 class KeptAttention(TorchFunctionMode):
-    """Within this context self-attention is worked out step by step, and its weights are kept.
+    """Within this context self-attention is worked out step by step; its parts are kept.
 
-    They are leaves: what follows depends on them, and their own making is cut off.
+    Gradients with respect to the weights can be asked for: the network's parameters are frozen, so
+    those of the first call are where its graph begins.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.weights: list[Tensor] = []
         """(B, heads, n, n), one for each call in the order of the calls."""
+        self.keys: list[Tensor] = []
+        """(B, heads, n, d), likewise."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:
@@ -54,8 +57,11 @@ class KeptAttention(TorchFunctionMode):
             likeness = likeness.masked_fill(~attn_mask.to(likeness.device), -math.inf)
         elif attn_mask is not None:
             likeness = likeness + attn_mask
-        weights = likeness.softmax(dim=-1).detach().requires_grad_()
+        weights = likeness.softmax(dim=-1)
+        if not weights.requires_grad:
+            weights.requires_grad_()
         self.weights.append(weights)
+        self.keys.append(key)
         return weights @ value
 
     def _heads(
@@ -85,17 +91,20 @@ class KeptAttention(TorchFunctionMode):
 
 @dataclass(frozen=True)
 class Transformer:
-    """The parts of a vision transformer that classifies."""
+    """The parts of a vision transformer."""
 
     network: nn.Module
     blocks: tuple[nn.Module, ...]
     classify: Callable[[Tensor], Tensor]
-    """Class scores (B, K) of one token for each image, (B, C), as a block leaves it."""
+    together: Callable[[Tensor], Tensor] | None
+    """What is made of the network's scores, where it is asked for other classes than its own."""
+    read: slice
 
-    def attend(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Each block's attention (B, heads, n, n), a leaf, and the tokens that it leaves (B, n, C).
+    def attend(self, pixels: Tensor, gradients: bool = True) -> Attended:
+        """What it makes of pixels (B, 3, S, S).
 
-        Raises `LookupError` where there is not one attention over all tokens for each block.
+        Without `gradients` none can be asked for, which saves memory. Raises `LookupError` where
+        there is not one attention over all tokens for each block.
         """
         tokens: list[Tensor] = []
         kept = KeptAttention()
@@ -103,19 +112,20 @@ class Transformer:
         def note(_: nn.Module, __: Any, output: Any) -> None:
             tokens.append(output)
 
-        with ExitStack() as hooks, torch.enable_grad():
+        with ExitStack() as hooks, torch.set_grad_enabled(gradients):
             for block in self.blocks:
                 handle = block.register_forward_hook(note)
                 hooks.callback(handle.remove)
             with kept:
-                self.network(pixels)
+                scores = self.network(pixels)
+            scores = scores if self.together is None else self.together(scores)
         pairs = zip(kept.weights, tokens, strict=False)
         whole = all(
             w.dim() == 4 and w.shape[0] == len(t) and w.shape[-1] == t.shape[1] for w, t in pairs
         )
         if not whole or not len(kept.weights) == len(tokens) == len(self.blocks):
             raise LookupError("its blocks do not attend to all tokens of the picture")
-        return kept.weights, tokens
+        return Attended(kept.weights, kept.keys, tokens, scores, self.classify, self.read)
 
 
 def transformer_of(network: nn.Module) -> Transformer:
@@ -124,10 +134,13 @@ def transformer_of(network: nn.Module) -> Transformer:
     own: Any = network.network if isinstance(network, Grouped) else network
     if isinstance(getattr(own, "encoder", None), nn.Module) and hasattr(own, "heads"):
         blocks, norms, head = getattr(own.encoder, "layers", ()), [own.encoder.ln], own.heads
+        read = slice(0, 1)
     elif hasattr(own, "blocks") and hasattr(own, "norm") and hasattr(own, "head"):
         if getattr(own, "attn_pool", None) is not None or hasattr(own, "head_dist"):
             raise LookupError("its score is not that of one mean token")
         blocks, norms, head = own.blocks, [own.norm, getattr(own, "fc_norm", None)], own.head
+        patches = slice(getattr(own, "num_prefix_tokens", 1), None)
+        read = patches if getattr(own, "global_pool", "token") == "avg" else slice(0, 1)
     else:
         raise LookupError("it has no blocks of attention with a head behind them")
     for module in own.modules():
@@ -140,17 +153,4 @@ def transformer_of(network: nn.Module) -> Transformer:
         scores: Tensor = head(token)
         return scores if together is None else together(scores)
 
-    return Transformer(own, tuple(blocks), classify)
-
-
-def laid_out(tokens: Tensor) -> Tensor:
-    """A value for each token (B, n) as the map (B, h, w) of the square picture's patches.
-
-    Raises `LookupError` where the tokens are no such picture and some others before it.
-    """
-    count = tokens.shape[1]
-    side = math.isqrt(count)
-    others = count - side**2
-    if side < 2 or others > MOST_OTHER_TOKENS:
-        raise LookupError("its tokens are no square of patches")
-    return tokens[:, others:].reshape(len(tokens), side, side)
+    return Transformer(own, tuple(blocks), classify, together, read)

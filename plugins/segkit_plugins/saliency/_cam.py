@@ -7,16 +7,14 @@ more than that, `explain`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from segkit import (
     BACKGROUND,
@@ -25,14 +23,14 @@ from segkit import (
     Heatmap,
     Image,
     PluginError,
-    Saliency,
     Truth,
     Weights,
 )
-from segkit_plugins.saliency._maps import as_heat, mean_map
+from segkit_plugins.saliency._maps import Layer, as_heat, mean_map
+from segkit_plugins.saliency._network_step import NetworkSaliency
 
 if TYPE_CHECKING:
-    from segkit_plugins.saliency._networks import ClassifierOptions
+    from segkit_plugins.saliency._layers import Look
 
 CHUNK = 16
 """Images in one forward pass; bounds memory."""
@@ -41,7 +39,7 @@ PIXELS = 1 << 27
 """With more pixels than this together, 512 MiB, an image's heatmaps wait at the layer's size."""
 
 
-class ClassActivationMap(Saliency):
+class ClassActivationMap(NetworkSaliency):
     """Where a classifier sees a class, from one layer and the gradient of the class's score.
 
     The whole image is resized to the network's square input, without cropping, so that the heatmap
@@ -60,21 +58,9 @@ class ClassActivationMap(Saliency):
     (the five generated shapes; ships too), torchvision:NAME or timm:NAME with a checkpoint, or a
     TorchScript file (a program: use files that you trust; of a recipe it takes
     --trust-torchscript)."""
-    checkpoint: Path | None = None
-    """Weights of a torchvision or timm model, or of an efficientnet-lite0 of your own: a state_dict
-    in .pth or .safetensors."""
-    pretrained: bool = False
-    """Let torchvision or timm download its ImageNet weights, if they are not there already.
-    timm:NAME@REVISION is a certain state of the hub's."""
-    sha256: str = Field("", pattern="^([0-9a-f]{64})?$")
-    """The hash that the model's one weight file must have, 64 hexadecimal digits; left out: any."""
     class_names: tuple[str, ...] = ()
     """The model's classes in the order of its outputs, or one file with a name a line; left out:
     ImageNet's where there are 1000 outputs, else class-0, class-1 …"""
-    mean: tuple[float, ...] = ()
-    """Three means that RGB in [0, 1] is normalised by; left out: the model's, else ImageNet's."""
-    std: tuple[float, ...] = ()
-    """Three deviations, likewise."""
     layer: str = ""
     """The layer to look at, by its dotted name; left out: the last block of convolutions, or of a
     vision transformer the first norm of its last block; list prints the candidates."""
@@ -87,14 +73,12 @@ class ClassActivationMap(Saliency):
     """Classes to look for in place of the model's own: voc (20), coco (80) or cat-dog for a model
     of ImageNet's classes, or a file with a line 'model's class,wanted class' for each. The heatmap
     of a wanted class is that of all its model's classes together."""
-    least_probability: float = Field(0.2, ge=0, le=1)
+    least_probability: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Classes of a table (or of --classes) that are less probable than this are not in the image,
     unless the target names them."""
-    least_share: float = Field(0.2, ge=0, le=1)
+    least_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     """With top:N, a class with less than this share of the likeliest one's probability is left
     out."""
-    size: PositiveInt | None = None
-    """Side of the network's input, in pixels; left out: the model's own."""
     flip: bool = False
     """Average the map with that of the mirrored image."""
     scales: tuple[float, ...] = ()
@@ -110,20 +94,6 @@ class ClassActivationMap(Saliency):
         if count != target and (not count.isdecimal() or int(count) < 1):
             raise ValueError("after top: comes how many classes, such as top:3")
         return target
-
-    @field_validator("mean", "std")
-    @classmethod
-    def _check_channels(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if len(values) not in (0, 3):
-            raise ValueError("give three numbers, for red, green and blue")
-        return values
-
-    @field_validator("std")
-    @classmethod
-    def _check_deviations(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if any(v <= 0 for v in values):
-            raise ValueError("deviations should be greater than 0")
-        return values
 
     @field_validator("scales")
     @classmethod
@@ -145,7 +115,7 @@ class ClassActivationMap(Saliency):
         """
         from segkit_plugins.saliency._classifiers import load
 
-        self._classifier = load(self._classifier_options(), device)
+        self._classifier = load(self._network_options(), device)
 
     def restrict(self, names: Sequence[str]) -> None:
         """Look for these classes alone, where the classifier or a table knows any of them.
@@ -155,9 +125,34 @@ class ClassActivationMap(Saliency):
         from segkit_plugins.saliency._classifiers import check_target
         from segkit_plugins.saliency._tables import restricted
 
-        options = self._classifier_options()
+        options = self._network_options()
         self._classifier = restricted(options, self._classifier, names)
         check_target(options, self._classifier)
+
+    @property
+    def network(self) -> Any:
+        """The frozen network, once it is open: normalised pixels (B, 3, S, S) → scores (B, K)."""
+        return self._classifier.network
+
+    def find_layers(self) -> Sequence[Layer]:
+        """The layers of the open network that give a map, in the order in which they finish."""
+        from segkit_plugins.saliency._layers import layers_of
+
+        wanted = self._classifier.wanted
+        own = self._classifier if wanted is None else wanted.own
+        return layers_of(own.network, own.empty())
+
+    def look_at(self, layer: str, option: str) -> Look:
+        """How to look at another layer than `layer` of the open network, by its dotted name.
+
+        What is returned makes of pixels (B, 3, S, S) the scores (B, K) and the layer's map
+        (B, C, h, w), a leaf that they depend on; two parts of a `Seen`. Raises `UsageError`, which
+        speaks of `option`, for a layer that is not there or gives no map.
+        """
+        from segkit_plugins.saliency._classifiers import look_into
+
+        flag = f"--{self.name}.{option.replace('_', '-')}"
+        return look_into(self._network_options(), self._classifier, layer, flag)
 
     @property
     def vocabulary(self) -> Sequence[str]:
@@ -173,28 +168,6 @@ class ClassActivationMap(Saliency):
     def close(self) -> None:
         """Drop the classifier."""
         self._classifier = None
-
-    def programs(self) -> Mapping[str, Path]:
-        """The TorchScript file, if the model is one."""
-        family, _, name = self.model.partition(":")
-        known = self.model in ("efficientnet-lite0", "shapes") or (
-            family in ("torchvision", "timm") and name
-        )
-        file = not known and os.path.isfile(self.model)  # noqa: PTH113 - long names are none
-        return {"model": Path(self.model)} if file else {}
-
-    def weight_files(self) -> Mapping[str, Path]:
-        """The classifier's weights."""
-        from segkit_plugins.saliency._networks import files
-
-        return files(self._classifier_options())
-
-    def _classifier_options(self) -> ClassifierOptions:
-        """The options of this step that its classifier depends on."""
-        from segkit_plugins.saliency._networks import ClassifierOptions
-
-        own = {field.name: getattr(self, field.name) for field in fields(ClassifierOptions)[1:]}
-        return ClassifierOptions(self.name, **own)
 
     @classmethod
     def known_weights(cls) -> tuple[Weights, ...]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from segkit import UsageError
 from segkit_plugins.saliency._layers import Look, default_layer, layers_of, look_at
 from segkit_plugins.saliency._networks import IMAGENET, ClassifierOptions, Model, model_of
-from segkit_plugins.saliency._tables import Wanted, grouped, looked_up, tabled
+from segkit_plugins.saliency._tables import Wanted, grouped, looked_together, looked_up, tabled
 from segkit_plugins.shared import lite0
 from segkit_plugins.shared.devices import to_device
 from segkit_plugins.shared.reading import read_text
@@ -47,7 +47,11 @@ class Classifier:
 
     def prepared(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Pixels (H, W, 3) as the network's input (3, size, size), normalised."""
-        return _prepared(pixels, self.size, self.mean, self.std)
+        return prepared_pixels(pixels, self.size, self.mean, self.std)
+
+    def empty(self) -> Tensor:
+        """A black picture as the network's input (1, 3, size, size)."""
+        return self.prepared(np.zeros((self.size, self.size, 3), np.uint8))[None]
 
     def batch(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Pictures (H, W, 3) of any sizes as the network's input (B, 3, size, size)."""
@@ -105,7 +109,8 @@ def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _prepared(pixels: NDArray[np.uint8], size: int, mean: Tensor, std: Tensor) -> Tensor:
+def prepared_pixels(pixels: NDArray[np.uint8], size: int, mean: Tensor, std: Tensor) -> Tensor:
+    """Pixels (H, W, 3) as a network's input (3, size, size), normalised, on the means' device."""
     picture = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
     if picture.shape[-2:] != (size, size):
         # In bytes and on the CPU: for large pictures 30 times as fast as in floats.
@@ -117,13 +122,21 @@ def _prepared(pixels: NDArray[np.uint8], size: int, mean: Tensor, std: Tensor) -
 # ---- from a step's options to a classifier -----------------------------------------------------
 
 
-def load(options: ClassifierOptions, device: str) -> Classifier:
-    """The classifier that a step's options describe, on the device, tried on an empty picture.
+@dataclass(frozen=True)
+class Fed:
+    """What a network is fed with, and what it has made of an empty picture."""
 
-    Raises `UsageError` for an unknown model, layer, table or target, for missing, damaged,
-    dangerous or unfit weights, and for names that do not match the outputs, and with the list of
-    layers if that was asked for; `MissingExtraError` where timm is not installed.
-    """
+    size: int
+    mean: Tensor
+    std: Tensor
+    picture: Tensor
+    """(1, 3, size, size), normalised."""
+    scores: Tensor
+    """(1, K)."""
+
+
+def fed_network(options: ClassifierOptions, device: str) -> tuple[Model, Fed]:
+    """The network that the options name, frozen on the device and tried. Raises as `load` does."""
     model = model_of(options)
     network = model.network.to(device).eval()
     if model.channels_last:
@@ -135,8 +148,20 @@ def load(options: ClassifierOptions, device: str) -> Classifier:
         torch.tensor(v, device=device).view(3, 1, 1)
         for v in (options.mean or model.mean, options.std or model.std)
     )
-    picture = _prepared(np.zeros((size, size, 3), np.uint8), size, mean, std)[None]
-    scores = _try_network(options, network, picture)
+    picture = prepared_pixels(np.zeros((size, size, 3), np.uint8), size, mean, std)[None]
+    return model, Fed(size, mean, std, picture, _try_network(options, network, picture))
+
+
+def load(options: ClassifierOptions, device: str) -> Classifier:
+    """The classifier that a step's options describe, on the device, tried on an empty picture.
+
+    Raises `UsageError` for an unknown model, layer, table or target, for missing, damaged,
+    dangerous or unfit weights, and for names that do not match the outputs, and with the list of
+    layers if that was asked for; `MissingExtraError` where timm is not installed.
+    """
+    model, fed = fed_network(options, device)
+    network, size, mean, std = model.network, fed.size, fed.mean, fed.std
+    picture, scores = fed.picture, fed.scores
     names = _names(options, model, scores.shape[1])
     if options.layer == "list":
         raise UsageError(_listed(options, network, picture, model.layer))
@@ -193,14 +218,31 @@ def _look(
             f"{options.as_given('model')} has no map of convolutions near its end to look at; "
             f"choose a layer with {flag} ('list' shows what there is), or another model"
         )
+    return _tried_look(network, layer, picture, scores, flag, f"{flag} list shows them")
+
+
+def _tried_look(
+    network: nn.Module, layer: str, picture: Tensor, scores: Tensor, flag: str, advice: str
+) -> Look:
+    """A look at a layer that `flag` names. Raises `UsageError` if it cannot be had."""
     try:
         look = look_at(network, layer)
         _try_look(look, picture, scores)
     except LookupError as error:
         known = (known.name for known in layers_of(network, picture))
-        advice = did_you_mean(layer, known, f"{flag} list shows them")
-        raise UsageError(f"{flag} {layer}: {error}; {advice}") from None
+        raise UsageError(f"{flag} {layer}: {error}; {did_you_mean(layer, known, advice)}") from None
     return look
+
+
+def look_into(options: ClassifierOptions, classifier: Classifier, layer: str, flag: str) -> Look:
+    """A look at another layer of a classifier, with its scores. Raises `UsageError` as above."""
+    own = classifier if classifier.wanted is None else classifier.wanted.own
+    picture = own.empty()
+    with torch.no_grad():
+        scores = own.network(picture)
+    advice = f"--{options.step}.layer list shows them"
+    look = _tried_look(own.network, layer, picture, scores, flag, advice)
+    return look if classifier.wanted is None else looked_together(look, classifier.network)
 
 
 def _try_look(look: Look, picture: Tensor, wanted: Tensor) -> None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from segkit_plugins.saliency._maps import MOST_OTHER_TOKENS, Layer
 from segkit_plugins.saliency._scripted import ScriptedLayer
 
 Look: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -26,9 +26,6 @@ Look: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 depend on. Raises `LookupError` with the reason where the layer gives no such map."""
 
 NO_MAP = "it gives no map (images, channels, height, width)"
-
-MOST_OTHER_TOKENS = 16
-"""Tokens that are no patches: a class token, registers."""
 
 FIRST_NORMS = ("norm1", "ln_1", "layernorm_before", "layer_norm1")
 """What the first normalisation of a transformer's block is called; its last one is where token
@@ -120,23 +117,6 @@ def _scripted(network: nn.Module, path: str) -> Look:
             return layer.after(leaf.clone(), passed), leaf
 
     return look
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer that gives a map of features."""
-
-    name: str
-    channels: int
-    size: tuple[int, int]
-    """(h, w) of the map."""
-    done: float
-    """Share of the network's single operations that are done when it is."""
-    convolves: bool
-    """Whether it has a convolution of its own."""
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.channels} channels, {self.size[1]}×{self.size[0]})"
 
 
 def layers_of(network: nn.Module, picture: Tensor) -> list[Layer]:

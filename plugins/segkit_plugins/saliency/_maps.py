@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,27 @@ from numpy.typing import NDArray
 
 FLAT = 1e-5
 """A map whose values differ by no more than this share is the same everywhere, but for rounding."""
+
+
+MOST_OTHER_TOKENS = 16
+"""Tokens that are no patches: a class token, registers."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that gives a map of features."""
+
+    name: str
+    channels: int
+    size: tuple[int, int]
+    """(h, w) of the map."""
+    done: float
+    """Share of the network's single operations that are done when it is."""
+    convolves: bool
+    """Whether it has a convolution of its own."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.channels} channels, {self.size[1]}×{self.size[0]})"
 
 
 def channel_weighted(activations: Any, gradients: Any) -> Any:

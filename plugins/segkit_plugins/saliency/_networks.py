@@ -48,6 +48,8 @@ class ClassifierOptions:
     table: str | None = None
     size: int | None = None
     scales: tuple[float, ...] = ()
+    head: bool = True
+    """Whether it has to classify; else what follows a transformer's blocks is left away."""
 
     @property
     def names_a_class(self) -> bool:
@@ -180,7 +182,7 @@ def _torchvision(options: ClassifierOptions, name: str) -> Model:
         network: nn.Module = models.get_model(name, weights=None, num_classes=count, **settings)
         return network
 
-    network = _filled(build, path, f"torchvision's {name}")
+    network = _filled(build, path, f"torchvision's {name}", options.head)
     preset = weights.transforms()
     return Model(
         network,
@@ -254,7 +256,7 @@ def _timm(options: ClassifierOptions, name: str) -> Model:
         return network
 
     if options.checkpoint:
-        network = _filled(build, options.checkpoint, f"timm's {name}")
+        network = _filled(build, options.checkpoint, f"timm's {name}", options.head)
     elif options.pretrained:
         try:
             from huggingface_hub import hf_hub_download
@@ -264,7 +266,7 @@ def _timm(options: ClassifierOptions, name: str) -> Model:
         except Exception as error:  # whatever the hub's client raises
             raise UsageError(_not_fetched(options, "the Hugging Face hub", error)) from None
         _check_pinned(options, path)
-        network = _filled(build, path, f"timm's {name}")
+        network = _filled(build, path, f"timm's {name}", options.head)
     else:
         raise UsageError(_needs_weights(options))
     config = timm.data.resolve_model_data_config(network)
@@ -299,8 +301,10 @@ def _torchscript(options: ClassifierOptions) -> Model:
     return Model(network)
 
 
-def _filled(build: Callable[[int], nn.Module], path: Path, what: str) -> nn.Module:
-    """A network for as many classes as the weights have, with these weights."""
+def _filled(
+    build: Callable[[int], nn.Module], path: Path, what: str, head: bool = True
+) -> nn.Module:
+    """A network with these weights, for as many classes as they have or without its head."""
     tensors = load_torch(path)
     network = build(IMAGENET)
     wanted = network.state_dict()
@@ -309,6 +313,11 @@ def _filled(build: Callable[[int], nn.Module], path: Path, what: str) -> nn.Modu
             if not any(k.startswith(prefix) for k in wanted):
                 tensors = {k.removeprefix(prefix): v for k, v in tensors.items()}
             break
+    if not head and _behead(network):
+        left_out = wanted.keys() - network.state_dict().keys()
+        tensors = {k: v for k, v in tensors.items() if k not in left_out}
+        fill(network, tensors, path, what)
+        return network
     counts = {
         tensors[k].shape[0]
         for k, v in wanted.items()
@@ -321,6 +330,17 @@ def _filled(build: Callable[[int], nn.Module], path: Path, what: str) -> nn.Modu
         network = build(counts.pop())
     fill(network, tensors, path, what)
     return network
+
+
+def _behead(network: Any) -> bool:
+    """Have a transformer give its features in place of class scores; whether that can be done."""
+    if hasattr(network, "reset_classifier"):
+        network.reset_classifier(0)
+    elif hasattr(network, "heads"):
+        network.heads = nn.Identity()
+    else:
+        return False
+    return True
 
 
 # ---- sentences ----------------------------------------------------------------------------------

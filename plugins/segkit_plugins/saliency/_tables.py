@@ -16,7 +16,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from segkit_plugins.shared.sentences import did_you_mean
 
 if TYPE_CHECKING:
     from segkit_plugins.saliency._classifiers import Classifier
+    from segkit_plugins.saliency._layers import Look
     from segkit_plugins.saliency._networks import ClassifierOptions
 
 LOOKED_UP = ("coco", "voc")
@@ -153,17 +154,20 @@ def grouped(classifier: Classifier, outputs: Mapping[str, tuple[int, ...]]) -> C
     """The classifier asked for these classes, as far as an output shows them."""
     known = {name: group for name, group in outputs.items() if group}
     network = Grouped(classifier.network, [*known.values()], len(classifier.names))
-    look = classifier.look
+    look = looked_together(classifier.look, network)
+    wanted = Wanted(classifier, outputs)
+    return replace(classifier, network=network, look=look, names=tuple(known), wanted=wanted)
+
+
+def looked_together(look: Look, network: Any) -> Look:
+    """A look at a classifier's layer, with the scores that a `Grouped` network makes of its own."""
 
     def look_together(pixels: Tensor) -> tuple[Tensor, Tensor]:
         scores, activations = look(pixels)
         with torch.enable_grad():
             return network.together(scores), activations
 
-    wanted = Wanted(classifier, outputs)
-    return replace(
-        classifier, network=network, look=look_together, names=tuple(known), wanted=wanted
-    )
+    return look_together
 
 
 def _outputs(classifier: Classifier, sources: Mapping[str, int | None]) -> tuple[int, ...]:

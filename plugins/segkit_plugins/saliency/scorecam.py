@@ -47,7 +47,7 @@ class ScoreCAM(ClassActivationMap):
             )
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             masks = (masks - low) / (high - low + 1e-8)  # a flat channel hides all
-            kept.append(self._classifier.network(pixels * masks)[:, target])
+            kept.append(self.network(pixels * masks)[:, target])
         weights = torch.cat(kept).softmax(dim=0)
         return (weights[:, None, None] * channels).sum(dim=0).relu()
 
