@@ -28,6 +28,7 @@ from segkit import (
     unique_names,
 )
 from segkit_plugins.dataset._decoding import decode_image, decode_mask
+from segkit_plugins.dataset._hf_folder import check_near, check_tables, is_saved
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
 from segkit_plugins.dataset._remote import fetch, is_address
 from segkit_plugins.shared.name_tables import object_class_names
@@ -202,11 +203,14 @@ class HuggingFace(Dataset):
         """What the library makes of the options. Raises `UsageError`."""
         folder = Path(self.path).expanduser()
         try:
-            if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+            if is_saved(folder):
+                check_tables(folder)
                 saved = datasets.load_from_disk(str(folder))
                 if isinstance(saved, datasets.DatasetDict):
                     saved = saved[self.split]
                 return saved.to_iterable_dataset() if self.streaming else saved
+            if folder.is_dir() and not self.download:
+                check_near(folder)
             source = str(folder) if folder.exists() else self.path
             return datasets.load_dataset(
                 source,
@@ -215,6 +219,8 @@ class HuggingFace(Dataset):
                 revision=self.revision,
                 streaming=self.streaming,
             )
+        except UsageError:
+            raise
         except Exception as error:
             if not folder.exists() and not self.download:
                 advice = "check the path, or add --hf.download to fetch it from Hugging Face"
