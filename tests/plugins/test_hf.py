@@ -246,6 +246,9 @@ def test_no_settings_of_a_folder_fetch_anything(tmp_path, monkeypatch):
             (tmp_path / name).write_text(text.replace(address, "train.parquet"))
             with pytest.raises(UsageError, match="division by zero"):  # and the library is asked
                 _ = HuggingFace(path=str(tmp_path)).names
+    (tmp_path / "README.md").write_text("# Photos\n---\na rule: of: a page\n---\n")
+    with pytest.raises(UsageError, match="division by zero"):
+        _ = HuggingFace(path=str(tmp_path)).names
 
 
 @needs_datasets

@@ -32,8 +32,9 @@ def check_near(folder: Path) -> None:
         if not (folder / name).is_file():
             continue
         text = read_text(folder / name)
-        if name == "README.md":  # they stand between two lines of ---
-            text = text.partition("---\n")[2].partition("\n---")[0]
+        if name == "README.md":  # they stand at its top, between two lines of ---
+            head = text.removeprefix("---\n")
+            text = head.partition("\n---")[0] if head != text else ""
         settings = yaml.safe_load(text)
         configs = settings.get("configs") if isinstance(settings, dict) else None
         far = next((t for t in _texts(configs, set()) if is_address(t.rpartition("::")[2])), None)
