@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import pickle
 import sys
 
@@ -249,6 +251,40 @@ def test_images_inside_archives_and_far_away(rows, tmp_path):
     assert np.array_equal(data[0][0].pixels, rows[0][0])
     with pytest.raises(BadImageError, match=r"not on this machine; add --hf\.download to fetch it"):
         data[1]
+
+
+@needs_datasets
+@pytest.mark.parametrize("place", ["data.arrow", "../data.arrow"])
+def test_a_saved_table_that_is_a_pipe_is_not_waited_for(place, tmp_path):
+    saved = tmp_path / "set"
+    datasets.Dataset.from_dict({"image": [1]}).save_to_disk(str(saved))
+    state = json.loads((saved / "state.json").read_text())
+    (saved / "state.json").write_text(json.dumps({**state, "_data_files": [{"filename": place}]}))
+    os.mkfifo(saved / place)
+    for folder in (saved, tmp_path):  # alone, and as a split
+        with pytest.raises(UsageError, match=r"cannot be loaded \(.*is a pipe, not a file"):
+            _ = HuggingFace(path=str(folder)).names
+        (tmp_path / "dataset_dict.json").write_text('{"splits": ["set"]}')
+
+
+@needs_datasets
+def test_no_settings_of_a_folder_fetch_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kwargs: 1 / 0)
+    settings = "configs:\n- config_name: default\n  data_files:\n  - {split: train, path: %s}\n"
+    for address in ("https://host.invalid/x.parquet", "zip://*.png::s3://bucket/x.zip"):
+        for name, text in (
+            ("README.md", f"---\nhomepage: https://host.invalid\n{settings % address}---\nmore"),
+            (".huggingface.yaml", settings % address),
+        ):
+            (tmp_path / name).write_text(text)
+            with pytest.raises(UsageError, match=rf"^the {name} of .* names '.*add --hf\.download"):
+                _ = HuggingFace(path=str(tmp_path)).names
+            (tmp_path / name).write_text(text.replace(address, "train.parquet"))
+            with pytest.raises(UsageError, match="division by zero"):  # and the library is asked
+                _ = HuggingFace(path=str(tmp_path)).names
+    (tmp_path / "README.md").write_text("# Photos\n---\na rule: of: a page\n---\n")
+    with pytest.raises(UsageError, match="division by zero"):
+        _ = HuggingFace(path=str(tmp_path)).names
 
 
 @needs_datasets

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -165,18 +167,32 @@ def plan(paths):
     return Recipe({**parts, **steps}).build(Catalog(third_party=False))
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "cached", "reference"])
-def test_no_address_is_reached_by_way_of_another(kind):
-    """The other may be a device, which is read without end, or templates, which are run."""
-    place = "/dev/zero"
-    said = r"^'.*::.*' reaches one address by way of another \('::'\), which is not done; name the"
-    for dataset in (
-        Files(paths=(f"{kind}://a.jpg::{place}",)),
-        Files(paths=(f"{kind}://photos::file://{place}",)),
-        WebDataset(shards=(f"{kind}://a-{{0..1}}.tar::{place}",)),
+@needs_fsspec
+def test_an_address_leads_into_archives_alone(tmp_path, monkeypatch):
+    """Other ways lead to what is run, such as templates; other places are read without end."""
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a.png", png())
+    data = Files(paths=(f"zip://*.png::file://{tmp_path}/b.zip", f"zip://a.png::{tmp_path}/b.zip"))
+    assert data.names == ("a", "a-2")
+    assert [image.size for image, _ in data] == [(20, 30)] * 2
+    monkeypatch.setattr(_remote, "LARGEST", 100)
+    with pytest.raises(BadImageError, match=r"has more than 0 MiB; leave it out"):
+        data[0]
+    os.mkfifo(tmp_path / "pipe.zip")
+    for address, said in (
+        (f"zip://a.png::{tmp_path}/pipe.zip", "cannot be read (it is a pipe, not a file); check"),
+        ("tar://a.png::file:///dev/zero", "cannot be read (it is a device, not a file); check"),
+        ("zip://a.png::tar://b.zip::/dev/zero", "cannot be read (it is a device, not a file)"),
+        (f"zip://a.png::{tmp_path}/gone.zip", "cannot be read (No such file or directory); check"),
+        ("reference://a.png::https://host.invalid/a.json", "by way of 'reference', and only"),
+        ("zip://a.png::filecache::/dev/zero", "by way of 'filecache', and only archives are"),
     ):
-        with pytest.raises(UsageError, match=said):
-            _ = dataset.names
+        with pytest.raises(UsageError, match=re.escape(said)):
+            _ = Files(paths=(address,)).names
+        with pytest.raises(UsageError, match=re.escape(said)):
+            _remote.fetch(address)
+        with pytest.raises(UsageError, match=re.escape(said)):
+            _ = WebDataset(shards=(address.replace("a.png", "a.tar"),)).names
 
 
 @needs_fsspec

@@ -10,6 +10,7 @@ from typing import IO, Any, TypeVar, cast
 
 from segkit import BadImageError, MissingExtraError, UsageError
 from segkit_plugins.dataset._decoding import SUFFIXES
+from segkit_plugins.shared.reading import check_file
 from segkit_plugins.shared.sentences import first_line
 
 WAITS = (0.5, 1.0, 2.0)
@@ -17,6 +18,9 @@ WAITS = (0.5, 1.0, 2.0)
 
 LARGEST = 1 << 30
 """Bytes of an image's file, at most."""
+
+PACKED = ("zip", "tar", "gzip", "bz2", "lz4", "xz", "zstd")
+"""The kinds of archives that an address may lead into, as fsspec calls them."""
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 
@@ -40,7 +44,7 @@ def as_path(text: str) -> str:
 
 def stem_of(address: str) -> PurePosixPath:
     """An address as a path, for its name and suffix alone."""
-    return PurePosixPath(_ADDRESS.sub("", address).partition("?")[0])
+    return PurePosixPath(_ADDRESS.sub("", address).partition("::")[0].partition("?")[0])
 
 
 def find_addresses(address: str, suffixes: frozenset[str] = SUFFIXES) -> list[str]:
@@ -49,7 +53,7 @@ def find_addresses(address: str, suffixes: frozenset[str] = SUFFIXES) -> list[st
     One with a suffix of these is a file, and not asked for. Raises `UsageError` where there are
     none or the other side does not answer, `MissingExtraError` without fsspec.
     """
-    _check_single(address)
+    _check_links(address)
     magic = any(letter in address.partition("://")[2] for letter in "*[")
     if not magic and stem_of(address).suffix.lower() in suffixes:
         return [address]
@@ -73,16 +77,17 @@ def find_addresses(address: str, suffixes: frozenset[str] = SUFFIXES) -> list[st
             f"'{address}' holds no file with a suffix such as {min(suffixes)}; name others"
         )
     # Protocol and host, which paths in a store lack.
-    tail, asked = path.lstrip("/"), address.rstrip("/")
+    first, *rest = address.split("::")
+    tail, asked = path.lstrip("/"), first.rstrip("/")
     head = asked.removesuffix(tail) if asked.endswith(tail) else system.unstrip_protocol("")
-    return sorted(head + p.lstrip("/") for p in fits)
+    return sorted("::".join((head + p.lstrip("/"), *rest)) for p in fits)
 
 
 def fetch(address: str) -> bytes:
     """What is at an address. Raises `BadImageError` where it is not there, or after some tries."""
     try:
         system, path = _system(address)
-        content = again(lambda: system.cat_file(path))
+        content = again(lambda: _content(system, path))
     except FileNotFoundError:
         raise BadImageError(f"'{address}' does not exist; check the name") from None
     except PermissionError:
@@ -96,7 +101,15 @@ def fetch(address: str) -> bytes:
         ) from error
     if len(content) > LARGEST:
         raise BadImageError(f"'{address}' has more than {LARGEST >> 20} MiB; leave it out")
-    return bytes(content)
+    return content
+
+
+def _content(system: Any, path: str) -> bytes:
+    """What is at a path; of an archive no more than `LARGEST` says, however much it unpacks to."""
+    if system.protocol not in PACKED:
+        return bytes(system.cat_file(path))
+    with system.open(path, "rb") as file:
+        return bytes(file.read(LARGEST + 1))
 
 
 def open_address(address: str) -> IO[bytes]:
@@ -145,22 +158,32 @@ def again(work: Callable[[], T]) -> T:
     return work()
 
 
-def _check_single(address: str) -> None:
-    """Refuse, with `UsageError`, what fsspec takes for several addresses, one by way of the other.
+def _check_links(address: str) -> None:
+    """Refuse, with `UsageError`, what may not be read of `zip://photo.jpg::/folder/photos.zip`.
 
-    The last of them may be a pipe or a device of this machine, which is read without end; or a
-    table of references, whose templates are programs.
+    Of an address that is reached by way of others all but the last should be archives: fsspec knows
+    others too, such as tables of references, whose templates are programs. The last may be a pipe
+    or a device of this machine, which would be read without end.
     """
-    if "::" in address:
+    *ways, last = address.split("::")
+    other = next((kind for way in ways if (kind := way.partition("://")[0]) not in PACKED), None)
+    if other is not None:
         raise UsageError(
-            f"'{address}' reaches one address by way of another ('::'), which is not done; name "
-            "the files themselves, and unpack archives"
+            f"'{address}' is reached by way of '{other}', and only archives are looked into "
+            f"({', '.join(PACKED)}); name the files themselves"
         )
+    if ways and not is_address(last):
+        try:
+            check_file(as_path(last))
+        except OSError as error:
+            raise UsageError(
+                f"'{address}' cannot be read ({error.strerror or error}); check '{last}'"
+            ) from None
 
 
 def _system(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path in it."""
-    _check_single(address)
+    _check_links(address)
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError:

@@ -28,6 +28,7 @@ from segkit import (
     unique_names,
 )
 from segkit_plugins.dataset._decoding import decode_image, decode_mask
+from segkit_plugins.dataset._hf_folder import check_near, check_tables, is_saved
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
 from segkit_plugins.dataset._remote import fetch, is_address
 from segkit_plugins.shared.name_tables import object_class_names
@@ -206,13 +207,16 @@ class HuggingFace(Dataset):
         """What the library makes of the options. Raises `UsageError`."""
         folder = Path(self.path).expanduser()
         try:
-            if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+            if is_saved(folder):
+                check_tables(folder)
                 saved = datasets.load_from_disk(str(folder))
                 if isinstance(saved, datasets.DatasetDict):
                     saved = saved[self.split]
                 else:
                     self._check_split(str(saved.split or ""))
                 return saved.to_iterable_dataset() if self.streaming else saved
+            if folder.is_dir() and not self.download:
+                check_near(folder)
             source = str(folder) if folder.exists() else self.path
             if self.download and self.revision is None and not folder.exists():
                 raise UsageError(self._unpinned())
