@@ -62,7 +62,7 @@ def test_four_shards_merged_are_one_run(segkit, tmp_path, photos, where):
 
 def test_a_sweep_and_a_diagnosis(segkit, tmp_path):
     flags = ("--dataset", "shapes", "--shapes.count", 5, "--gradcam.model", "shapes")
-    flags = (*flags, "--prompt", "topk,maxmin", "--quiet")
+    flags = (*flags, "--gradcam.size", 64, "--prompt", "topk,maxmin", "--quiet")
     for command, files in (("sweep", ()), ("diagnose", ("diagnosis.json",))):
         assert segkit(command, *flags, "-o", "whole").code == 0
         shards(segkit, flags, 2, command)

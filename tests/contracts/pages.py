@@ -114,6 +114,8 @@ def on_little_data(words: list[str]) -> list[str]:
     for name in ("shapes", "scenes"):
         if f"--dataset {name}" in given:
             little = {f"--{name}.count": "2", f"--{name}.size": "128"}
+            if "--gradcam.model shapes" in given:
+                little["--gradcam.size"] = "64"
             return words + [w for flag in little.items() if flag[0] not in words for w in flag]
     named = len(words) > 2 and not words[2].startswith("-")
     if named or "--dataset" in given or "--help" in words or "--samples.only" in given:

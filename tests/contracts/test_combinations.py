@@ -16,8 +16,8 @@ from segkit.plugins.trainable import Trainable
 from segkit.running.recipe import Part
 
 CATALOG = Catalog(third_party=False)
-CLASSES = {"model": "shapes", "target": "top:2"}
-DATA = Part("scenes", {"count": 3, "size": 96})
+CLASSES = {"model": "shapes", "target": "top:2", "size": 64}
+DATA = Part("scenes", {"count": 2, "size": 64})
 PROMPTERS = [
     ("maxmin", {}),
     ("maxmin", {"background": True}),
@@ -208,7 +208,7 @@ def same(one, other):
 def test_batched_single_resumed_and_shared_runs_agree(plans, shared, tmp_path, prompt):
     label = next(n for n in plans if {prompt, "sam"} <= {*n.split(".")})
     one = {label: plans[label]}
-    run(one, tmp_path / "batch", catalog=CATALOG, chunk=3)
+    run(one, tmp_path / "batch", catalog=CATALOG, chunk=2)
     run(one, tmp_path / "single", catalog=CATALOG, chunk=1)
     run(one, tmp_path / "cut", catalog=CATALOG)
     path = tmp_path / "cut/results.jsonl"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
-import pkgutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import segkit
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
@@ -24,11 +28,22 @@ MAY = (".shared", "._", ".sam.", ".network")
 """What plugins share, and networks, may import heavy libraries."""
 
 
-def modules(package: str) -> list[str]:
-    """All modules of a package; none is imported for it."""
+PACKAGES = ("segkit", "segkit_plugins", "segkit_ui", "segkit_training")
+
+
+def files_of(package: str) -> dict[str, Path]:
+    """All modules of a package, and their files; none is imported for it."""
     root = ROOT / ("core" if package == "segkit" else "plugins")
-    found = pkgutil.walk_packages([str(root / package)], f"{package}.")
-    return [m.name for m in found if not m.name.endswith("__main__")]
+    found = {}
+    for path in sorted((root / package).rglob("*.py")):
+        *parents, last = path.relative_to(root).with_suffix("").parts
+        found[".".join(parents if last == "__init__" else (*parents, last))] = path
+    return found
+
+
+def modules(package: str) -> list[str]:
+    """All modules of a package but those that run when they are imported."""
+    return [name for name in files_of(package) if not name.endswith("__main__")]
 
 
 PLUGINS = modules("segkit_plugins")
@@ -49,33 +64,111 @@ TOGETHER = {
 
 ALONE = """
 import gc, importlib, json, os, sys, traceback
-for library in json.loads(sys.argv[1]):
+given = json.load(sys.stdin)
+for library in given["libraries"]:
     importlib.import_module(library)
 gc.freeze()  # forks need not look at what the libraries hold, nor copy it for that
-for module in json.loads(sys.argv[2]):
-    process = os.fork()
-    if process:
+outset = {*sys.modules}
+
+def walk(tree):
+    *others, last = tree or [None]
+    for module in others:
+        process = os.fork()
+        if not process:
+            follow(module, tree[module])
         os.waitpid(process, 0)
-        continue
+    if last:
+        follow(last, tree[last])
+    os._exit(0)
+
+def follow(module, after):
     try:
         importlib.import_module(module)
-        print(json.dumps([module, sorted({m.split(".")[0] for m in sys.modules})]), flush=True)
+        for name in after.pop("whole", ()):
+            print(json.dumps([name, sorted({*sys.modules} - outset)]), flush=True)
     except BaseException:
         traceback.print_exc()
-    os._exit(0)
+        os._exit(0)
+    walk(after)
+
+walk(given["tree"])
 """
 
 
-def imported_alone(libraries: Sequence[str], names: Sequence[str]) -> dict[str, set[str]]:
-    """The module to what is imported after it, each the only one of ours in its process.
+def imports_at_once(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """The modules, and what may be one, that code imports when it is itself imported."""
+    for statement in body:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            assert statement.module
+            assert not statement.level
+            yield statement.module
+            for alias in statement.names:
+                home = segkit._MODULE_OF.get(alias.name) if statement.module == "segkit" else None
+                yield f"{statement.module}.{home or alias.name}"
+        elif not isinstance(statement, ast.FunctionDef):
+            checked = isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test)
+            inner = () if checked else getattr(statement, "body", ())
+            handlers = getattr(statement, "handlers", ())
+            for part in (inner, *(h.body for h in handlers), getattr(statement, "orelse", ())):
+                yield from imports_at_once(part)
 
-    The processes are forks of one that has the libraries, where the system knows forks. What
-    cannot be imported is told on standard error.
+
+def with_parents(name: str) -> list[str]:
+    """A module and the packages that it lies in, the outermost first."""
+    parts = name.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def closures(files: dict[str, Path]) -> dict[str, set[str]]:
+    """Each of the modules to those among them that importing it imports, itself too."""
+    direct = {}
+    for name, file in files.items():
+        wanted = imports_at_once(ast.parse(file.read_text(encoding="utf-8")).body)
+        direct[name] = {m for n in (name, *wanted) for m in with_parents(n) if m in files}
+    found = {}
+    for name in files:
+        reached, left = {name}, [name]
+        while left:
+            more = direct[left.pop()] - reached
+            reached |= more
+            left += more
+        found[name] = reached
+    return found
+
+
+def tree_of(closed: dict[str, set[str]], names: Sequence[str]) -> dict[str, Any]:
+    """What to import in which order: a way from the root that holds `whole` is a closure.
+
+    A module comes after what it imports, for that is imported by more modules than it is.
     """
-    if not hasattr(os, "fork"):
-        return {n: imported(f"import importlib; importlib.import_module({n!r})") for n in names}
-    command = [sys.executable, "-W", "error", "-c", ALONE, json.dumps(libraries), json.dumps(names)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    users = Counter(module for closure in closed.values() for module in closure)
+    tree: dict[str, Any] = {}
+    for name in names:
+        branch = tree
+        for module in sorted(closed[name], key=lambda module: (-users[module], module)):
+            branch = branch.setdefault(module, {})
+        branch.setdefault("whole", []).append(name)
+    return tree
+
+
+def imported_alone(
+    libraries: Sequence[str], names: Sequence[str], closed: dict[str, set[str]]
+) -> dict[str, set[str]]:
+    """The module to what is imported after it where none of ours is that it does not import itself.
+
+    The processes are forks of one that has the libraries, and of those that have imported a part of
+    what the module imports. What cannot be imported is told on standard error.
+    """
+    given = {"libraries": libraries, "names": names, "tree": tree_of(closed, names)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", ALONE],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     sys.stderr.write(done.stderr)
     return {name: {*found} for name, found in map(json.loads, done.stdout.splitlines())}
@@ -123,30 +216,52 @@ def test_import_segkit_costs_nothing():
     assert not imported("import segkit; dir(segkit)") & (HEAVY | {"numpy", "pydantic", "click"})
 
 
+FILES = {name: path for package in PACKAGES for name, path in files_of(package).items()}
+CLOSED = closures(FILES)
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forks")
+
+
+def test_modules_import_each_other_in_no_circle():
+    """So it plays no part which of them comes first; a package comes before what lies in it."""
+    for name, closure in CLOSED.items():
+        circle = {other for other in closure if name in CLOSED[other]}
+        first = min(circle, key=len)
+        assert {other for other in circle if not f"{other}.".startswith(f"{first}.")} == set()
+
+
+@forks
 @pytest.mark.parametrize("group", TOGETHER)
 def test_every_module_imports_alone(group):
     """A plugin's own module imports nothing heavy."""
     libraries, names = TOGETHER[group]
     assert len(names) > 50
-    found = imported_alone(libraries, names)
+    found = imported_alone(libraries, names, CLOSED)
     assert [name for name in names if name not in found] == []
-    heavy = {name: found[name] & HEAVY for name in EARLY.intersection(names)}
-    assert bool(heavy) == (group == "light")
-    assert {name: libraries for name, libraries in heavy.items() if libraries} == {}
+    ours = {name: {m for m in modules if m in FILES} for name, modules in found.items()}
+    assert {name: modules ^ CLOSED[name] for name, modules in ours.items()} == {
+        name: set() for name in names
+    }
+    tops = {name: {m.split(".")[0] for m in found[name]} for name in EARLY.intersection(names)}
+    assert bool(tops) == (group == "light")
+    assert {name: top & HEAVY for name, top in tops.items() if top & HEAVY} == {}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="elsewhere a process that fails is the error")
+@forks
 def test_a_module_that_cannot_be_imported_alone_is_noticed(tmp_path, monkeypatch, capsys):
-    (tmp_path / "whole.py").write_text("import json")
+    """Neither for a name that is not there nor for another's module that it forgets to import."""
+    (tmp_path / "whole.py").write_text("import xml.dom\ndom = xml.dom")
     (tmp_path / "broken.py").write_text("from whole import nothing")
+    (tmp_path / "lazy.py").write_text("import xml\nxml.dom")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert imported_alone((), ["broken", "whole"]).keys() == {"whole"}
-    assert "cannot import name 'nothing' from 'whole'" in capsys.readouterr().err
+    closed = closures({path.stem: path for path in tmp_path.glob("*.py")})
+    assert closed == {"whole": {"whole"}, "broken": {"broken", "whole"}, "lazy": {"lazy"}}
+    assert imported_alone((), [*sorted(closed)], closed).keys() == {"whole"}
+    said = capsys.readouterr().err
+    assert "cannot import name 'nothing' from 'whole'" in said
+    assert "module 'xml' has no attribute 'dom'" in said
 
 
 def test_every_public_name_is_there():
-    import segkit
-
     for name in segkit.__all__:
         assert getattr(segkit, name) is not None
 

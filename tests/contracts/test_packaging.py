@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 SCRIPTS = sorted(
     path.stem
     for path in (ROOT / "plugins/segkit_training").glob("*.py")
@@ -38,6 +46,26 @@ def test_the_wheel_holds_core_plugins_and_pages_and_no_training_scripts():
     assert "segkit_plugins/weights/nano.safetensors" in shipped
     assert "segkit_plugins/recipes/objects.toml" in shipped
     assert "segkit_ui/review/page.js" in shipped
+
+
+def required(extra: str) -> set[str]:
+    """The distributions that an extra brings, those of the extras in it too."""
+    found = set()
+    for requirement in map(Requirement, EXTRAS[extra]):
+        if requirement.name == "segkit":
+            found = found.union(*map(required, requirement.extras))
+        else:
+            found.add(requirement.name)
+    return found
+
+
+HEAVY = {"ray", "gradio", "playwright", "uv", "datasets", "pyarrow", "ultralytics", "moto"}
+
+
+def test_what_is_heavy_is_no_part_of_what_the_default_run_needs():
+    assert len(required("test")) > 20
+    assert required("test") & HEAVY == set()
+    assert required("test-all") >= HEAVY | required("test")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -18,6 +18,8 @@ PEERS = {
     "eigencam": "EigenCAM",
     "scorecam": "ScoreCAM",
 }
+LAYERS = [("layer4", 96), ("layer3.0", 64)]
+SLOW = ("scorecam", "layer4")
 
 
 def opened(name, **options):
@@ -52,8 +54,12 @@ def peer(name, network, layer, pixels, target, **how):
         return cam(pixels, [ClassifierOutputTarget(target)])[0]
 
 
-@pytest.mark.parametrize(("layer", "side"), [("layer4", 96), ("layer3.0", 64)])
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize(
+    ("name", "layer", "side"),
+    # Score-CAM looks once for each channel of the layer.
+    [(n, layer, side) for n in PEERS for layer, side in LAYERS if (n, layer) != SLOW]
+    + [("scorecam", "layer2", 64)],
+)
 def test_maps_equal_pytorch_grad_cams(resnet, name, layer, side, monkeypatch):
     # Score-CAM's masks: the peer stretches them from corner to corner, we align pixel centres, as
     # for every heatmap. Let it do the same.
@@ -99,8 +105,10 @@ def test_a_batch_equals_single_calls(resnet):
     _, own = resnet
     images = [noise(60, 80, seed=i) for i in range(3)]
     for name in PEERS:
-        some, target = (images[:2], "top:1") if name == "scorecam" else (images, "top:2")
-        step = opened(name, **own, size=64, target=target)
+        some, how = images, {"target": "top:2"}
+        if name == "scorecam":  # it looks once for each channel of the layer
+            some, how = images[:2], {"target": "top:1", "layer": "layer1"}
+        step = opened(name, **own, size=64, **how)
         batch = step.batch([{"image": image} for image in some])
         for image, several in zip(some, batch, strict=True):
             for found, wanted in zip(several, step(image=image), strict=True):
