@@ -17,6 +17,7 @@ class Accuracy(Metric):
     """
 
     name = "accuracy"
+    concurrent = True
     figures = {"accuracy": Figure(by_name=True)}
 
     def count(self, truth: Truth, labels: Labels) -> Counts:

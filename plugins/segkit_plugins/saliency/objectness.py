@@ -22,6 +22,7 @@ class Objectness(Saliency):
     """
 
     name = "objectness"
+    concurrent = True
 
     target: Literal["any", "person"] = "any"
     """'any': the thing that the picture is about, whatever it is; 'person': a second layer, which
