@@ -25,7 +25,6 @@ from segkit.running.prompting import Asked
 from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 
-
 Chunk: TypeAlias = dict[int, "Task | Failure"]
 """Images that are worked on together, by their place, or why one cannot be used."""
 
