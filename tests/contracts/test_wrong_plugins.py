@@ -218,7 +218,7 @@ FOUND = {
     "shares-state": (
         "two_work_at_once",
         "the answer of transform 'shares-state' depends on what another step does meanwhile, in "
-        "another thread: its Heatmap",
+        "another thread: its Heatmap.values",
     ),
     "shifted": (
         "mirrored",

@@ -267,6 +267,8 @@ class Working(Every):
         try:
             with ThreadPoolExecutor(len(steps)) as threads:
                 made = list(threads.map(answers, steps, (names, names[::-1])))
+        except Broken as error:
+            raise Broken(f"while another step works in another thread, {error}") from error
         finally:
             for step in steps:
                 step.close()
