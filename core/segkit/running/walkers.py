@@ -25,7 +25,7 @@ from segkit.running.walk import Chunk, Outcome, Walk
 from segkit.running.work import Work
 
 MOST = 4
-"""So many walkers at most: Python's lock lets no more of them through."""
+"""So many walkers at most: they have one lock of Python, and more were never measured."""
 
 LEAST = 4
 """So many chunks has a walker to do at least, or it is not worth that its steps are opened."""
