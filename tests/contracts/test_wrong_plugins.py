@@ -215,6 +215,11 @@ FOUND = {
         "prompt 'shared-randomness' draws from numpy.random, or seeds it, which other steps"
         " share; draw only from the input 'rng'",
     ),
+    "shares-state": (
+        "two_work_at_once",
+        "the answer of transform 'shares-state' depends on what another step does meanwhile, in "
+        "another thread: its Heatmap.values",
+    ),
     "shifted": (
         "mirrored",
         "transform 'shifted' does not give the mirrored answer where left and right are "

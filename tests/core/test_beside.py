@@ -101,9 +101,9 @@ def test_large_values_are_done_with_before_the_next_image(monkeypatch):
 
 def test_so_are_heatmaps_that_a_step_makes_anew():
     heatmap = Heatmap.deferred(lambda: np.zeros((4, 4), np.float32), (4, 4), "x", 1.0)
-    assert module._is_large(Outcome("recipe", "x", heatmaps=(heatmap,)))
+    assert module.is_large(Outcome("recipe", "x", heatmaps=(heatmap,)))
     small = Heatmap(np.zeros((4, 4), np.float32), "x", 1.0)
-    assert not module._is_large(Outcome("recipe", "x", heatmaps=(small,)))
+    assert not module.is_large(Outcome("recipe", "x", heatmaps=(small,)))
 
 
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])

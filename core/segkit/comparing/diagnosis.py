@@ -43,6 +43,7 @@ from segkit.values.types import Prompt, Prompts, Truth
 class _Oracle(Prompter):
     """Prompts made of the truth: for a diagnosis alone, so no plugin can ask for it."""
 
+    concurrent = True
     takes = (*Prompter.takes, "truth")  # type: ignore[assignment]  # one more than a plugin's
 
 

@@ -27,7 +27,7 @@ from segkit.comparing.records import Row, Spread
 from segkit.comparing.statistics import Bootstrap, SeedBootstrap, estimates
 from segkit.comparing.sweep import FILES, Shown, compare, resumed, write_leaderboard
 from segkit.errors import UsageError
-from segkit.plugins.contract import blamed
+from segkit.plugins.contract import MADE, blamed
 from segkit.plugins.steps import Dataset, Metric, Step
 from segkit.running.folder import check
 from segkit.running.job import Job
@@ -37,7 +37,6 @@ from segkit.running.options import RunOptions
 from segkit.running.owned import remove_run
 from segkit.running.plan import Plan
 from segkit.running.protocols import Protocols, read_protocols
-from segkit.running.recipe import MADE
 from segkit.running.records import Lines
 
 FOLDER = "seeds"

@@ -124,6 +124,18 @@ def blamed(
         raise PluginError(text) from error
 
 
+MADE = "could not be made:"
+"""What a step's options may come to."""
+
+
+def made_again(step: Step) -> Step:
+    """A step of the same options, not opened, that holds its weight files to the same hashes."""
+    with blamed(step, MADE):
+        again = type(step)(**step.model_dump())
+        again._pins = step._pins
+        return again
+
+
 # ---- what a work method makes -------------------------------------------------------------------
 
 

@@ -67,6 +67,12 @@ class Observers:
     def __bool__(self) -> bool:
         return bool(self._managers)
 
+    def heed(self, *hooks: str) -> bool:
+        """Whether somebody watches by one of these hooks."""
+        names = {name for hook in hooks for name in (hook, *deprecations.hooks_before(hook))}
+        callers = [getattr(m.hook, name) for _, m in self._managers for name in names]
+        return any(caller.get_hookimpls() for caller in callers)
+
     def tell(self, hook: str, **arguments: Any) -> None:
         """Call the hook of this name on every observer; none is called by two threads at once."""
         with self._turn:

@@ -40,6 +40,13 @@ class Step(BaseModel):
     """The return annotations that the kind's work method may have; empty: any."""
     extras: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The optional methods of the kind, with the inputs that each may name."""
+    concurrent: ClassVar[bool] = False
+    """Whether two steps of this class, each opened for itself, may work at once, in two threads.
+
+    Say so where all that the work reads and changes is the step's own or its inputs: nothing of the
+    module, no settings or generators of a library. A run on a CPU then works on two chunks of
+    images at once. A class that does not say so is called by one thread at a time.
+    """
     came_from: ClassVar[str] = ""
     """The distribution and its version, or the single file; the catalog sets it."""
     _pins: Mapping[str, tuple[str, str]] = PrivateAttr(default_factory=dict)

@@ -66,7 +66,7 @@ class _Writing:
             self._wait(lambda: not self._outcomes or self._has_room(outcome))
             self._outcomes.append(outcome)
             self._changed.notify_all()
-            if _is_large(outcome):
+            if is_large(outcome):
                 self._wait(lambda: not (self._outcomes or self._busy))
 
     def end(self) -> None:
@@ -88,7 +88,7 @@ class _Writing:
 
     def _has_room(self, outcome: Outcome) -> bool:
         """Whether one more may wait with those that do."""
-        taken = sum(map(_bytes, (*self._outcomes, outcome)))
+        taken = sum(map(bytes_of, (*self._outcomes, outcome)))
         return len(self._outcomes) < self._most and taken <= TOGETHER
 
     def _work(self) -> None:
@@ -116,12 +116,12 @@ class _Writing:
             del outcome  # its arrays go before the next comes
 
 
-def _is_large(outcome: Outcome) -> bool:
+def is_large(outcome: Outcome) -> bool:
     """Whether its values take much memory, or are made anew by steps where they are read."""
-    return any(heatmap._is_deferred for heatmap in outcome.heatmaps) or _bytes(outcome) > SHARE
+    return any(heatmap._is_deferred for heatmap in outcome.heatmaps) or bytes_of(outcome) > SHARE
 
 
-def _bytes(outcome: Outcome) -> int:
+def bytes_of(outcome: Outcome) -> int:
     """What an outcome's values take in memory."""
     truth, labels = outcome.truth, outcome.labels
     arrays = (

@@ -41,7 +41,7 @@ from segkit.kinds import (
     SAMPLES_DATASET,
 )
 from segkit.plugins.catalog import Catalog
-from segkit.plugins.contract import blamed, has_truth
+from segkit.plugins.contract import MADE, blamed, has_truth, made_again
 from segkit.plugins.signatures import option_error
 from segkit.plugins.steps import Metric, Prompter, Step
 from segkit.running.pins import check_pins, hold, pinned
@@ -54,9 +54,6 @@ SETTINGS = ("seed", "rounds", "classes", "least_quality", "tile", "overlap")
 
 LONGEST = 1 << 24
 """So many bytes may a recipe have."""
-
-MADE = "could not be made:"
-"""What a step's options may come to."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +76,7 @@ class Part:
     @property
     def fresh(self) -> Step | None:
         """A step of its own like the one at hand: two runs must not open and close the same."""
-        if self.step is None:
-            return None
-        with blamed(self.step, MADE):
-            return type(self.step)(**self.step.model_dump())
+        return None if self.step is None else made_again(self.step)
 
 
 @dataclass(frozen=True)

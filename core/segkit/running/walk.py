@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from segkit.deprecations import SegkitWarning
 from segkit.errors import SegkitError, plugin_code
@@ -24,6 +24,9 @@ from segkit.running.pins import check_pins
 from segkit.running.prompting import Asked
 from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
+
+Chunk: TypeAlias = dict[int, "Task | Failure"]
+"""Images that are worked on together, by their place, or why one cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -55,40 +58,69 @@ class Outcome:
     """Step name to seconds; work that plans share counts for each of them."""
 
 
-def walk(
-    branches: Mapping[str, Branch],
-    dataset: Dataset,
-    names: Sequence[str],
-    work: Work,
-    skip: Mapping[str, Collection[str]],
-) -> Iterator[Outcome]:
-    """Yield what each branch makes of each image; what branches have in common is computed once.
+class Walk:
+    """Images on their way: read ahead in chunks, in order, for one walker or several.
 
-    The steps are open. Images come in chunks: steps work on a chunk together, and what is no longer
-    needed is freed, so memory does not grow with the data set. A chunk has as many images as
-    `work.batches` says, and fewer where they are large. `names` are the images' names,
-    `skip` those that a branch need not do. One image that fails does not stop the others.
+    A chunk has as many images as `batches` says, and fewer where they are large. `names` are the
+    images' names; `skip` those that one of the `branches` need not do.
     """
-    wanted = [i for i, n in enumerate(names) if any(n not in skip.get(p, ()) for p in branches)]
-    uses = _uses(branches.values())
-    load = _Load()
-    for places, tasks in _read_ahead(dataset, names, wanted, work.batches, load):
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        names: Sequence[str],
+        skip: Mapping[str, Collection[str]],
+        branches: Mapping[str, Branch],
+        batches: Batches,
+    ) -> None:
+        self.dataset = dataset
+        self.names = names
+        self.batches = batches
+        self.wanted = [
+            i for i, name in enumerate(names) if any(name not in skip.get(b, ()) for b in branches)
+        ]
+        """The places of the images that somebody has to do."""
+        self._skip = skip
+        self._uses = _uses(branches.values())
+        self._load = _Load()
+
+    def chunks(self, walkers: int = 1) -> Iterator[Chunk]:
+        """What is to be worked on together; as many walkers share the memory, and read ahead."""
+        return _read_ahead(self.dataset, self.names, self.wanted, self.batches, self._load, walkers)
+
+    def outcomes(
+        self, chunk: Chunk, branches: Mapping[str, Branch], work: Work
+    ) -> Iterator[Outcome]:
+        """What each branch makes of a chunk; what branches have in common is computed once.
+
+        They are those that were given, or others of the same plans; their steps are open. What is
+        no longer needed is freed. One image that fails does not stop the others.
+        """
         work.batches.begin()
-        for place in places:
-            work.observers.tell("segkit_before_image", name=names[place])
+        for place in chunk:
+            work.observers.tell("segkit_before_image", name=self.names[place])
         for recipe, branch in branches.items():
-            todo = [i for i in places if names[i] not in skip.get(recipe, ())]
-            good = [t for i in todo if isinstance(t := tasks[i], Task)]
-            _evaluate(work, branch, good, uses)
-            load.note(good)
-            for i in todo:
-                task = tasks[i]
+            skipped = self._skip.get(recipe, ())
+            todo = {i: task for i, task in chunk.items() if self.names[i] not in skipped}
+            good = [task for task in todo.values() if isinstance(task, Task)]
+            _evaluate(work, branch, good, self._uses)
+            self._load.note(good)
+            for i, task in todo.items():
                 if isinstance(task, Failure):
-                    yield Outcome(recipe, names[i], error=task.error)
+                    yield Outcome(recipe, self.names[i], error=task.error)
                 else:
                     yield _outcome(recipe, branch, task)
-                    _release(task, (n.key for n in _ends(branch)), uses)
-        work.batches.end(len(places))
+                    _release(task, (n.key for n in _ends(branch)), self._uses)
+        work.batches.end(len(chunk))
+
+
+def walk(images: Walk, branches: Mapping[str, Branch], work: Work) -> Iterator[Outcome]:
+    """Yield what each branch makes of each image, chunk by chunk, in this thread.
+
+    Steps work on a chunk together, so memory does not grow with the data set.
+    """
+    for chunk in images.chunks():
+        yield from images.outcomes(chunk, branches, work)
 
 
 @contextmanager
@@ -136,19 +168,24 @@ class _Load:
 
 
 def _read_ahead(
-    dataset: Dataset, names: Sequence[str], wanted: Sequence[int], batches: Batches, load: _Load
-) -> Iterator[tuple[Sequence[int], dict[int, Task | Failure]]]:
-    """Chunks of images, each read in a thread while the one before it is worked on.
+    dataset: Dataset,
+    names: Sequence[str],
+    wanted: Sequence[int],
+    batches: Batches,
+    load: _Load,
+    walkers: int,
+) -> Iterator[Chunk]:
+    """Chunks of images, read in a thread while those before them are worked on.
 
     A chunk ends where its images would take more than their share, but has one in any case.
     """
     left = deque(wanted)
     read: dict[int, Task | Failure] = {}  # one at most, which the chunk before had no room for
 
-    def next_chunk() -> dict[int, Task | Failure]:
-        tasks: dict[int, Task | Failure] = {}
+    def next_chunk() -> Chunk:
+        tasks: Chunk = {}
         taken = 0.0
-        chunk, room = batches.images, batches.host_bytes
+        chunk, room = batches.images, batches.host_bytes / walkers
         while left and len(tasks) < chunk:
             i = left[0]
             task = read.pop(i, None) or read_task(dataset, i, names[i])
@@ -159,11 +196,14 @@ def _read_ahead(
             tasks[left.popleft()] = task
         return tasks
 
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(next_chunk)
-        while tasks := ahead.result():
-            ahead = reader.submit(next_chunk)
-            yield [*tasks], tasks
+    reader = ThreadPoolExecutor(1)
+    try:
+        ahead = deque(reader.submit(next_chunk) for _ in range(walkers))
+        while tasks := ahead.popleft().result():
+            ahead.append(reader.submit(next_chunk))
+            yield tasks
+    finally:
+        reader.shutdown(cancel_futures=True)
 
 
 def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:

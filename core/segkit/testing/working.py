@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,6 +46,8 @@ class Working(Every):
             gone.append("test_mirrored")
         if not inputs.all:
             gone.append("test_an_edge")
+        if not step.concurrent:
+            gone.append("test_two_work_at_once")
         return gone
 
     # ---- asking ------------------------------------------------------------------------------
@@ -247,6 +251,36 @@ class Working(Every):
             copy.close()
         if found:
             raise Broken(f"a pickled copy of {named(step)} answers differently: its answer{found}")
+
+    def test_two_work_at_once(self, chosen: int) -> None:
+        """A step that is `concurrent` answers as ever while another of its options is at work."""
+        names = ("ordinary", "taller", "other", "ordinary")
+        alone = self.step(chosen)
+        expected = {name: self.answer(alone, name) for name in names}
+        steps = [self.opened(self.new(chosen)) for _ in range(2)]
+        begin = threading.Barrier(len(steps))
+
+        def answers(step: Step, order: Sequence[str]) -> list[tuple[str, Any]]:
+            begin.wait()
+            return [(name, self.answer(step, name)) for name in order]
+
+        try:
+            with ThreadPoolExecutor(len(steps)) as threads:
+                made = list(threads.map(answers, steps, (names, names[::-1])))
+        except Broken as error:
+            raise Broken(f"while another step works in another thread, {error}") from error
+        finally:
+            for step in steps:
+                step.close()
+        for name, answer in (pair for pairs in made for pair in pairs):
+            found = difference(expected[name], answer, self.near, self.near)
+            if found:
+                raise Broken(
+                    f"the answer of {named(alone)} depends on what another step does meanwhile, in "
+                    f"another thread: its {_type(expected[name])}{found} "
+                    f"{picture(self.values(name))}; keep nothing outside of the step, or leave "
+                    "out 'concurrent'"
+                )
 
     # ---- mirrored pictures -------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ class Best(Painting):
     """
 
     name = "best"
+    concurrent = True
 
     def merge(self, masks: Masks, prompts: Prompts | None = None) -> Masks:
         """The best one; none of none."""

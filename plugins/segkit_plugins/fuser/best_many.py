@@ -28,6 +28,7 @@ class BestMany(Painting):
     """
 
     name = "best-many"
+    concurrent = True
 
     overlap: float = Field(0.5, gt=0, le=1)
     """Masks with at least this IoU show one object; the best-judged stays."""

@@ -31,6 +31,7 @@ class Fallback(Painting):
     """
 
     name = "fallback"
+    concurrent = True
 
     least: float = Field(0.5, ge=0, le=1)
     """Masks of a lower quality give way to the coarse map."""

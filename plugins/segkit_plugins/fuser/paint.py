@@ -34,6 +34,7 @@ class Paint(Painting):
     """
 
     name = "paint"
+    concurrent = True
 
     overlap: Literal["score", "order"] = "score"
     """Which mask gets a pixel that several cover. score: the likelier one. order: the later one."""

@@ -49,6 +49,7 @@ class Vote(Fuser):
     """
 
     name = "vote"
+    concurrent = True
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "none": {},

@@ -9,6 +9,7 @@ class Score(Judge):
     """The segmenter's own score, cut to 0 … 1; for SAM the IoU that it predicts (Kirillov 2023)."""
 
     name = "score"
+    concurrent = True
 
     def __call__(self, masks: Masks) -> Masks:
         """The same masks, judged."""

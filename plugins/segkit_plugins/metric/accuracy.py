@@ -17,6 +17,7 @@ class Accuracy(Metric):
     """
 
     name = "accuracy"
+    concurrent = True
     figures = {"accuracy": Figure(by_name=True, background=True)}
 
     def count(self, truth: Truth, labels: Labels) -> Counts:

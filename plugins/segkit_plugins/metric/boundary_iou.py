@@ -24,6 +24,7 @@ class BoundaryIoU(PerImage):
     """
 
     name = "boundary-iou"
+    concurrent = True
     figures = {"boundary-iou": Figure()}
 
     width: float = Field(0.02, gt=0, le=1)

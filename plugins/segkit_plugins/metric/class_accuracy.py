@@ -18,6 +18,7 @@ class ClassAccuracy(OfConfusion):
     """
 
     name = "class-accuracy"
+    concurrent = True
     figures = {"class-accuracy": Figure(background=True)}
 
     def each(self, totals: Totals) -> Pixels:

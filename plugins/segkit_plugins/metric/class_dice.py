@@ -18,6 +18,7 @@ class ClassDice(OfClasses):
     """
 
     name = "class-dice"
+    concurrent = True
     figures = {"class-dice": Figure(by_name=True, background=False)}
 
     def ratio(self, overlap: Overlap) -> float:

@@ -19,6 +19,7 @@ class ClassHitRate(OfPoints):
     """
 
     name = "class-hit-rate"
+    concurrent = True
     figures = {"class-hit-rate": Figure(background=False), "class-hit-rate-background": Figure()}
 
     def count(

@@ -18,6 +18,7 @@ class ClassIoU(OfClasses):
     """
 
     name = "class-iou"
+    concurrent = True
     figures = {"class-iou": Figure(by_name=True, background=False)}
 
     def ratio(self, overlap: Overlap) -> float:

@@ -24,6 +24,7 @@ class Clicks(Metric):
     """
 
     name = "clicks"
+    concurrent = True
     joins = False
     figures = {
         "clicks-iou": Figure(),

@@ -17,6 +17,7 @@ class Dice(OfForeground):
     """
 
     name = "dice"
+    concurrent = True
     figures = {"dice": Figure()}
 
     def ratio(self, overlap: Overlap) -> float:

@@ -21,6 +21,7 @@ class Distance(Metric):
     """
 
     name = "distance"
+    concurrent = True
     figures = {
         "distance": Figure(lower_is_better=True, unit="px"),
         "distance-relative": Figure(lower_is_better=True),

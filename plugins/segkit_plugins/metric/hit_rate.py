@@ -19,6 +19,7 @@ class HitRate(OfPoints):
     """
 
     name = "hit-rate"
+    concurrent = True
     figures = {"hit-rate": Figure(), "hit-rate-background": Figure()}
 
     def count(self, prompts: Prompts, truth: Truth) -> Counts:

@@ -26,6 +26,7 @@ class InstanceF1(Metric):
     """
 
     name = "instance-f1"
+    concurrent = True
     figures = {"instance-f1": Figure(), "instance-duplicates": Figure(lower_is_better=True)}
 
     least: float = Field(0.5, gt=0, le=1)

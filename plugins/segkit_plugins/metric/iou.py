@@ -17,6 +17,7 @@ class IoU(OfForeground):
     """
 
     name = "iou"
+    concurrent = True
     figures = {"iou": Figure()}
 
     def ratio(self, overlap: Overlap) -> float:

@@ -49,6 +49,7 @@ class MeanAveragePrecision(Metric):
     """
 
     name = "map"
+    concurrent = True
     joins = False
     figures = dict.fromkeys(FIGURES, Figure(by_name=True, background=False))
 

@@ -18,6 +18,7 @@ class MeanClassDice(OfConfusion):
     """
 
     name = "mean-class-dice"
+    concurrent = True
     figures = {"mean-class-dice": Figure(background=True)}
 
     def each(self, totals: Totals) -> Pixels:

@@ -20,6 +20,7 @@ class MeanIoU(PerImage):
     """
 
     name = "miou"
+    concurrent = True
     figures = {"miou": Figure(by_name=True, background=True)}
 
     def count(self, truth: Truth, labels: Labels) -> Counts:

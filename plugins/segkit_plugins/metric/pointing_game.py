@@ -21,6 +21,7 @@ class PointingGame(PerImage):
     """
 
     name = "pointing-game"
+    concurrent = True
     figures = {"pointing-game": Figure()}
 
     def count(

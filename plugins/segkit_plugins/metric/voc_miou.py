@@ -20,6 +20,7 @@ class VocMeanIoU(OfConfusion):
     """
 
     name = "voc-miou"
+    concurrent = True
     figures = {"voc-miou": Figure(by_name=True, background=True)}
 
     def each(self, totals: Totals) -> Pixels:

@@ -19,6 +19,7 @@ class BoxJitter(Jitter):
     """
 
     name = "box-jitter"
+    concurrent = True
 
     def moved(self, prompt: Prompt, shift: Callable[[Points], Points]) -> Prompt:
         """The prompt with its box moved; the same prompt if it has none."""

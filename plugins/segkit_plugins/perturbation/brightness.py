@@ -25,6 +25,7 @@ class BrightnessUp(_Brightness):
     """Brighter: `step` × level is added to every value, which is then clipped at 255."""
 
     name = "brightness-up"
+    concurrent = True
 
     def __call__(self, image: Image, level: float) -> Image:
         """The brighter image; at level 0 the same pixels."""
@@ -35,6 +36,7 @@ class BrightnessDown(_Brightness):
     """Darker: `step` × level is taken from every value, which is then clipped at 0."""
 
     name = "brightness-down"
+    concurrent = True
 
     def __call__(self, image: Image, level: float) -> Image:
         """The darker image; at level 0 the same pixels."""

@@ -35,6 +35,7 @@ class ContrastUp(_Contrast):
     """
 
     name = "contrast-up"
+    concurrent = True
 
     def __call__(self, image: Image, level: float) -> Image:
         """The image with more contrast; at level 0 the same pixels."""
@@ -49,6 +50,7 @@ class ContrastDown(_Contrast):
     """
 
     name = "contrast-down"
+    concurrent = True
 
     def __call__(self, image: Image, level: float) -> Image:
         """The image with less contrast; at level 0 the same pixels."""

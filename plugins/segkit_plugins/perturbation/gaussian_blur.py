@@ -21,6 +21,7 @@ class GaussianBlur(Perturbation):
     """
 
     name = "gaussian-blur"
+    concurrent = True
 
     sigma: PositiveFloat = 1.0
     """Standard deviation of the Gaussian that each level adds, in pixels."""

@@ -19,6 +19,7 @@ class GaussianNoise(Perturbation):
     """
 
     name = "gaussian-noise"
+    concurrent = True
 
     step: PositiveFloat = 5.0
     """How much the standard deviation grows with each level, in grey levels (of 255)."""

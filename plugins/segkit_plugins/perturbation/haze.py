@@ -20,6 +20,7 @@ class Haze(Perturbation):
     """
 
     name = "haze"
+    concurrent = True
 
     density: PositiveFloat = 0.25
     """How much each level adds to the haze's density, per unit of depth."""

@@ -18,6 +18,7 @@ class Jpeg(Perturbation):
     """
 
     name = "jpeg"
+    concurrent = True
 
     step: PositiveFloat = 20.0
     """How much the quality falls with each level; it is rounded to a whole number."""

@@ -18,6 +18,7 @@ class LowResolution(Perturbation):
     """
 
     name = "low-resolution"
+    concurrent = True
 
     ratio: float = Field(1.5, gt=1)
     """By how much each level divides width and height."""

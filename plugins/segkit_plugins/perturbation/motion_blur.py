@@ -24,6 +24,7 @@ class MotionBlur(Perturbation):
     """
 
     name = "motion-blur"
+    concurrent = True
 
     step: PositiveFloat = 4.0
     """How much longer the line gets with each level, in pixels."""

@@ -18,6 +18,7 @@ class Occlusion(Perturbation):
     """
 
     name = "occlusion"
+    concurrent = True
 
     step: float = Field(0.1, gt=0, le=1)
     """How much the rectangle's sides grow with each level, as a share of the image's sides."""

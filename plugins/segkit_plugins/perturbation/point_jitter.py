@@ -17,6 +17,7 @@ class PointJitter(Jitter):
     """
 
     name = "point-jitter"
+    concurrent = True
 
     def moved(self, prompt: Prompt, shift: Callable[[Points], Points]) -> Prompt:
         """The prompt with its points moved."""

@@ -18,6 +18,7 @@ class SaltAndPepper(Perturbation):
     """
 
     name = "salt-and-pepper"
+    concurrent = True
 
     step: float = Field(0.02, gt=0, le=1)
     """How much the share of pixels that are hit grows with each level."""

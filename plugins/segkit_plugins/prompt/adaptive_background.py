@@ -48,6 +48,7 @@ class AdaptiveBackground(Prompter):
     """
 
     name = "adaptive-background"
+    concurrent = True
     companion = True
 
     evidence: Literal["edges", "heat"] = "edges"

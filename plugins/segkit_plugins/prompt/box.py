@@ -19,6 +19,7 @@ class Box(Prompter):
     """
 
     name = "box"
+    concurrent = True
 
     level: float = Field(0.35, gt=0, le=1)
     """Heat that a pixel of the region has at least, as a share of the maximum."""

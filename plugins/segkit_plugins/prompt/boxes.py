@@ -58,6 +58,7 @@ class Boxes(Prompter):
     """
 
     name = "boxes"
+    concurrent = True
 
     file: Path
     """The file, or the folder of one file an image."""

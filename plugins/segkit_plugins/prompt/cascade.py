@@ -17,6 +17,7 @@ class Cascade(Prompter):
     """
 
     name = "cascade"
+    concurrent = True
     companion = True
 
     def __call__(self) -> Prompts:

@@ -15,6 +15,7 @@ class Center(Prompter):
     """
 
     name = "center"
+    concurrent = True
 
     def __call__(self, image: Image) -> Prompts:
         """One prompt of one point."""

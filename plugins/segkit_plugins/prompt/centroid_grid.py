@@ -23,6 +23,7 @@ class CentroidGrid(Prompter):
     """
 
     name = "centroid-grid"
+    concurrent = True
 
     threshold: float = Field(0.8, gt=0, le=1)
     """A pixel counts if its heat is greater than this share of the heatmap's maximum; the maximum

@@ -18,6 +18,7 @@ class Components(Prompter):
     """
 
     name = "components"
+    concurrent = True
 
     level: float = Field(0.5, gt=0, le=1)
     """Heat that a pixel of a region has at least, as a share of the maximum."""

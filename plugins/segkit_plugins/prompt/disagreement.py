@@ -23,6 +23,7 @@ class Disagreement(Prompter):
     """
 
     name = "disagreement"
+    concurrent = True
     companion = True
 
     hot: float = Field(0.7, gt=0, le=1)

@@ -22,6 +22,7 @@ class DistanceCenters(Prompter):
     """
 
     name = "distance-centers"
+    concurrent = True
 
     k: PositiveInt = 1
     """How many points at most."""

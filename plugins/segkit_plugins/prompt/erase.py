@@ -30,6 +30,7 @@ class Erase(Prompter):
     """
 
     name = "erase"
+    concurrent = True
     companion = True
 
     keep: float = Field(0.5, gt=0, le=1)

@@ -28,6 +28,7 @@ class KMedoids(Prompter):
     """
 
     name = "k-medoids"
+    concurrent = True
 
     k: PositiveInt = 3
     """How many points; fewer if fewer pixels are hot."""

@@ -22,6 +22,7 @@ class LocalMaxima(Prompter):
     """
 
     name = "local-maxima"
+    concurrent = True
 
     k: PositiveInt = 3
     """How many peaks at most."""

@@ -21,6 +21,7 @@ class Mask(Prompter):
     """
 
     name = "mask"
+    concurrent = True
 
     level: float = Field(0.35, gt=0, le=1)
     """Heat from which a pixel counts as object, as a share of the maximum."""

@@ -21,6 +21,7 @@ class MaxMin(Prompter):
     """
 
     name = "maxmin"
+    concurrent = True
 
     background: bool = False
     """Add the darkest pixel as a background point."""

@@ -37,6 +37,7 @@ class RandomClicks(Prompter):
     """
 
     name = "random-clicks"
+    concurrent = True
     takes = (*Prompter.takes, "truth")  # type: ignore[assignment]  # one more than others get
 
     on: Literal["both", "object", "background"] = "both"

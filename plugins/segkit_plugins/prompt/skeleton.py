@@ -21,6 +21,7 @@ class Skeleton(Prompter):
     """
 
     name = "skeleton"
+    concurrent = True
 
     k: PositiveInt = 3
     """How many points; fewer if the skeleton is shorter."""

@@ -23,6 +23,7 @@ class TopK(Prompter):
     """
 
     name = "topk"
+    concurrent = True
 
     k: PositiveInt = 1
     """How many foreground points."""

@@ -23,6 +23,7 @@ class Uncovered(Prompter):
     """
 
     name = "uncovered"
+    concurrent = True
     companion = True
 
     share: float = Field(0.5, gt=0, le=1)

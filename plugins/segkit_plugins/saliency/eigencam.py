@@ -19,6 +19,7 @@ class EigenCAM(ClassActivationMap):
     """
 
     name = "eigencam"
+    concurrent = True
 
     def explain(self, seen: Seen) -> Any:
         """Maps (n, h, w); scores and classes play no part."""

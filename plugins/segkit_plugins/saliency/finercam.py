@@ -24,6 +24,7 @@ class FinerCAM(ClassActivationMap):
     """
 
     name = "finercam"
+    concurrent = True
 
     similar: PositiveInt = 3
     """How many of the most similar classes it is compared with."""

@@ -22,6 +22,7 @@ class GradCAM(ClassActivationMap):
     """
 
     name = "gradcam"
+    concurrent = True
 
     def combine(self, activations: Any, gradients: Any) -> Any:
         """ReLU of the channels' sum (B, h, w), each channel weighted by its mean gradient."""

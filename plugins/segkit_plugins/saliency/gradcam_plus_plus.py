@@ -19,6 +19,7 @@ class GradCAMPlusPlus(ClassActivationMap):
     """
 
     name = "gradcam-plus-plus"
+    concurrent = True
 
     def combine(self, activations: Any, gradients: Any) -> Any:
         """ReLU of the channels' weighted sum (B, h, w)."""

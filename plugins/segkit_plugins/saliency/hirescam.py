@@ -18,6 +18,7 @@ class HiResCAM(ClassActivationMap):
     """
 
     name = "hirescam"
+    concurrent = True
 
     def combine(self, activations: Any, gradients: Any) -> Any:
         """ReLU of the channels' sum (B, h, w), each place weighted by its own gradient."""

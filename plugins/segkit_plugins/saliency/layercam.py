@@ -18,6 +18,7 @@ class LayerCAM(ClassActivationMap):
     """
 
     name = "layercam"
+    concurrent = True
 
     def combine(self, activations: Any, gradients: Any) -> Any:
         """ReLU of the channels' sum (B, h, w), weighted by positive gradients."""

@@ -22,6 +22,7 @@ class Objectness(Saliency):
     """
 
     name = "objectness"
+    concurrent = True
     stretches = False
 
     target: Literal["any", "person"] = "any"

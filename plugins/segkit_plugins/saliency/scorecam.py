@@ -21,6 +21,7 @@ class ScoreCAM(ClassActivationMap):
     """
 
     name = "scorecam"
+    concurrent = True
 
     channels_at_once: PositiveInt = 32
     """How many masked images go through the network together; bounds memory."""

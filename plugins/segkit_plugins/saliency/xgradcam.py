@@ -18,6 +18,7 @@ class XGradCAM(ClassActivationMap):
     """
 
     name = "xgradcam"
+    concurrent = True
 
     def combine(self, activations: Any, gradients: Any) -> Any:
         """ReLU of the channels' weighted sum (B, h, w)."""

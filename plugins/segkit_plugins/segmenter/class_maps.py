@@ -38,6 +38,7 @@ class ClassMaps(Segmenter):
     """
 
     name = "class-maps"
+    concurrent = True
 
     folder: Path
     """The folder of class maps, NAME.png or NAME.npy for each image."""

@@ -18,6 +18,7 @@ class Threshold(Segmenter):
     """
 
     name = "threshold"
+    concurrent = True
 
     level: float = Field(0.35, gt=0, le=1)
     """Least heat of a pixel of the mask; heat lies in [0, 1]. On 60 photos of pets, 0.35 of the

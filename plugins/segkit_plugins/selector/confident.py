@@ -21,6 +21,7 @@ class Confident(Selector):
     """
 
     name = "confident"
+    concurrent = True
 
     least: float = 0.5
     """The masks of prompts with a greater score are kept, as `--yolo.confidence` keeps boxes."""

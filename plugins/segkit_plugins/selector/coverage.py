@@ -21,6 +21,7 @@ class Coverage(Selector):
     """
 
     name = "coverage"
+    concurrent = True
 
     power: NonNegativeFloat = 0.5
     """How much area counts against a mask."""

@@ -16,6 +16,7 @@ class Largest(Selector):
     """
 
     name = "largest"
+    concurrent = True
 
     def __call__(self, masks: Masks) -> Masks:
         """One mask for each prompt that has any."""

@@ -28,6 +28,7 @@ class MatchHeatmap(Selector):
     """
 
     name = "match-heatmap"
+    concurrent = True
 
     most: PositiveInt = 1
     """How many masks each heatmap keeps."""

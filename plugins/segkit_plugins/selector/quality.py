@@ -17,6 +17,7 @@ class Quality(Selector):
     """
 
     name = "quality"
+    concurrent = True
 
     def __call__(self, masks: Masks) -> Masks:
         """One mask for each prompt that has any."""

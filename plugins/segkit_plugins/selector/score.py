@@ -19,6 +19,7 @@ class BestScore(Selector):
     """
 
     name = "score"
+    concurrent = True
 
     least: float | None = None
     """Masks of a lower score are left out; left out, none is."""

@@ -18,6 +18,7 @@ class Smallest(Selector):
     """
 
     name = "smallest"
+    concurrent = True
 
     def __call__(self, masks: Masks) -> Masks:
         """One mask for each prompt that has any."""

@@ -21,6 +21,7 @@ class Stability(Selector):
     """
 
     name = "stability"
+    concurrent = True
 
     offset: PositiveFloat = 1.0
     """How far the threshold moves, in logits."""

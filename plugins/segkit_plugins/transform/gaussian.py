@@ -17,6 +17,7 @@ class Gaussian(Transform):
     """
 
     name = "gaussian"
+    concurrent = True
 
     sigma: PositiveFloat = 5.0
     """Standard deviation, in pixels; the kernel ends at four of them."""

@@ -30,6 +30,7 @@ class InverseDistance(Transform):
     """
 
     name = "idw"
+    concurrent = True
 
     radius: NonNegativeInt = 5
     """How far heat spreads along each axis, in pixels."""

@@ -22,6 +22,7 @@ class ObjectnessPrior(Transform):
     """
 
     name = "objectness-prior"
+    concurrent = True
 
     weight: Annotated[float, Field(ge=0, le=1)] = 0.75
     """Weight of objectness; at 0 the heatmap stays, at 1 only its class does."""

@@ -27,6 +27,7 @@ class Pamr(Transform):
     """
 
     name = "pamr"
+    concurrent = True
 
     iterations: NonNegativeInt = 10
     """How many times the heat moves on."""

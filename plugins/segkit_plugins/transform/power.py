@@ -13,6 +13,7 @@ class Power(Transform):
     """H ↦ (H / max H)ᵞ, also called gamma correction. A heatmap without heat stays all zero."""
 
     name = "power"
+    concurrent = True
 
     gamma: PositiveFloat = 2.0
     """The power γ."""

@@ -17,6 +17,7 @@ class Threshold(Transform):
     """
 
     name = "threshold"
+    concurrent = True
 
     level: float = Field(0.5, ge=0, le=1)
     """Heat from which a pixel stays, as a share of the maximum."""

@@ -23,6 +23,7 @@ class Learned(Judge):
     """
 
     name = "learned"
+    concurrent = True
 
     weights: Path | None = None
     """A file that `python -m segkit_training.judge` wrote; left out: the one that ships."""

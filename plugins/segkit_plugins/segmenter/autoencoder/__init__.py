@@ -25,6 +25,7 @@ class Autoencoder(TrainedSegmenter):
     """
 
     name = "autoencoder"
+    concurrent = True
     stages = (RECONSTRUCT, SEGMENT)
     stage_rates = {SEGMENT: 1e-5}
 

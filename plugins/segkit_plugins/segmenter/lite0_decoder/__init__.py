@@ -20,6 +20,7 @@ class Lite0Decoder(TrainedSegmenter):
     """
 
     name = "lite0-decoder"
+    concurrent = True
     train_rate = 1e-5
 
     skips: bool = False

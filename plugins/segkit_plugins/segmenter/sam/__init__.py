@@ -31,6 +31,7 @@ class Sam(SamStep):
     """
 
     name = "sam"
+    concurrent = True
 
     multimask: Literal["auto", "on", "off"] = "auto"
     """Three candidates per prompt, or one. auto: three for a single point, which may mean a part

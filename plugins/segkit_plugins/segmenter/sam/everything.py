@@ -63,6 +63,7 @@ class SamEverything(SamStep):
     """
 
     name = "sam-everything"
+    concurrent = True
 
     THRESHOLDS: ClassVar[Mapping[str, Mapping[str, float]]] = {
         "nano": {"pred_iou_thresh": NANO_IOU, "stability_score_thresh": NANO_STABILITY},

@@ -24,6 +24,7 @@ class Unet(TrainedSegmenter):
     """
 
     name = "unet"
+    concurrent = True
 
     width: PositiveInt = 64
     """Channels of the first level; they double at each level down, 64 to 1024. With weights, theirs
