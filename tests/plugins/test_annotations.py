@@ -110,7 +110,7 @@ def test_only_files_of_finished_images_count(tmp_path):
     for name in "abc":
         (tmp_path / f"parts/{name}.json").write_text("{}")
     finished = finished_files(tmp_path, "parts", ".json", ["c", "a", "d"])
-    assert finished == [tmp_path / "parts/a.json", tmp_path / "parts/c.json"]
+    assert [*finished] == [tmp_path / "parts/a.json", tmp_path / "parts/c.json"]
 
 
 @pytest.mark.parametrize("name", WRITERS)

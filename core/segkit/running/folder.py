@@ -18,7 +18,16 @@ from typing import Any
 
 from segkit.errors import SegkitError, UsageError, shortened
 from segkit.running.ledger import LEDGER, Ledger, is_empty, is_run, record_of
-from segkit.running.owned import OWN, Left, Line, files_in, files_named, is_inside, remove_run
+from segkit.running.owned import (
+    OWN,
+    FilesThere,
+    Left,
+    Line,
+    files_in,
+    files_named,
+    is_inside,
+    remove_run,
+)
 from segkit.running.recipe import Recipe
 from segkit.running.recipe_record import (
     comparable,
@@ -117,7 +126,7 @@ class Record:
         record = {**recipe.get("record", {}), "ledger": LEDGER}
         self._recipe = {**recipe, "record": record}
         self._ledger = Ledger(directory)
-        self._there: set[str] | None = None
+        self._there: FilesThere | None = None
         """The files that were there before those of the first image; None once it is written."""
         self._compared = False
         self.kept = 0
@@ -225,7 +234,7 @@ class Record:
         """Note that an image's files are about to be written."""
         self._ledger.begin(image)
         if not self._compared:
-            self._compared, self._there = True, {*files_in(self.directory)}
+            self._compared, self._there = True, FilesThere(self.directory)
 
     def end(self, line: Line) -> None:
         """Note what the first image's files have brought beside those that its line names."""
@@ -259,7 +268,7 @@ class Record:
 
         These are the paths that it gives back, or, where it gives none, the files that are new.
         """
-        before = {*files_in(self.directory)}
+        before = FilesThere(self.directory)
         returned = finish(self.directory)
         if isinstance(returned, (tuple, list)) and all(
             isinstance(p, (str, Path)) for p in returned

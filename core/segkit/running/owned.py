@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from segkit.errors import UsageError
 from segkit.running.ledger import (
     LEDGER,
@@ -167,6 +169,22 @@ def files_in(directory: Path) -> Iterator[str]:
     for folder, _, names in os.walk(directory):
         below = os.path.relpath(folder, directory).replace(os.sep, "/") + "/"
         yield from names if below == "./" else (below + name for name in names)
+
+
+class FilesThere:
+    """The files that are below a folder at one time; see `files_in`.
+
+    They are known by 64 bits of a hash of their names, for there may be millions: a new one is
+    taken for one of a million that were there once in 10^13 times.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._hashes = np.sort(np.fromiter(map(hash, files_in(directory)), np.int64))
+
+    def __contains__(self, file: str) -> bool:
+        wanted = hash(file)
+        place = int(np.searchsorted(self._hashes, wanted))
+        return place < len(self._hashes) and int(self._hashes[place]) == wanted
 
 
 def files_named(line: Mapping[str, Any]) -> list[str]:

@@ -37,15 +37,17 @@ def file_name(stem: str) -> str:
 
 def distinct(stems: Sequence[str]) -> tuple[str, ...]:
     """The names, each that came before with a number behind it, as `unique_names` says."""
-    reserved = {folded(stem) for stem in stems}
+    keys = [folded(stem) for stem in stems]
+    reserved = {*keys}
     used: set[str] = set()
     names = []
-    for stem in stems:
-        name, number = stem, 1
-        while folded(name) in used or (number > 1 and folded(name) in reserved):
+    for stem, own in zip(stems, keys, strict=True):
+        name, key, number = stem, own, 1
+        while key in used or (number > 1 and key in reserved):
             number += 1
             name = f"{stem}-{number}"
-        used.add(folded(name))
+            key = folded(name)
+        used.add(key)
         names.append(name)
     return tuple(names)
 

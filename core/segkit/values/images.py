@@ -59,7 +59,12 @@ def find_images(sources: Sequence[str | Path]) -> tuple[Path, ...]:
 
     Raises `UsageError` where a source does not exist or holds no image.
     """
-    paths: dict[str, Path] = {}
+    return tuple(map(Path, find_image_files(sources)))
+
+
+def find_image_files(sources: Sequence[str | Path]) -> tuple[str, ...]:
+    """The same as texts: of a million images these take a fifth of the memory."""
+    paths: dict[str, str] = {}
     for source in sources:
         try:
             images = _images_of(Path(os.path.expanduser(source)))  # noqa: PTH111 - never raises
@@ -69,23 +74,25 @@ def find_images(sources: Sequence[str | Path]) -> tuple[Path, ...]:
                 f"'{source}' cannot be looked into ({reason}); name another file or folder"
             ) from None
         for path in images:
-            paths.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links
+            whole = os.path.abspath(path)  # noqa: PTH100 - keeps symbolic links
+            paths.setdefault(whole, whole if whole == path else path)
     return tuple(paths.values())
 
 
-def _images_of(source: Path) -> list[Path]:
+def _images_of(source: Path) -> list[str]:
     if source.is_file():
-        return [source]
+        return [str(source)]
     if source.is_dir():
-        images = sorted((p for p in source.iterdir() if _looks_like_image(p)), key=_by_name)
+        names = sorted(os.listdir(source))  # noqa: PTH208 - names are wanted
+        images = [p for name in names if _looks_like_image(p := str(source / name))]
         if not images:
-            deeper = any(_looks_like_image(p) for p in source.glob("*/*"))
+            deeper = any(_looks_like_image(str(p)) for p in source.glob("*/*"))
             advice = f"for those in its folders name '{source}/**'" if deeper else _SUFFIX_ADVICE
             raise UsageError(f"the folder '{source}' holds no image; {advice}")
         return images
     if glob.has_magic(str(source)):
-        matches = (Path(p) for p in glob.glob(str(source), recursive=True))  # noqa: PTH207 - any root
-        images = sorted(p for p in matches if _looks_like_image(p))
+        matches = (str(Path(p)) for p in glob.iglob(str(source), recursive=True))  # noqa: PTH207 - any root
+        images = sorted((p for p in matches if _looks_like_image(p)), key=_folder_by_folder)
         if not images:
             raise UsageError(f"the pattern '{source}' matches no image; {_SUFFIX_ADVICE}")
         return images
@@ -99,13 +106,16 @@ def _images_of(source: Path) -> list[Path]:
 _SUFFIX_ADVICE = "images are known by suffixes such as .jpg, .png, .tif and .webp"
 
 
-def _by_name(path: Path) -> str:
-    return path.name
+def _folder_by_folder(path: str) -> str:
+    """Sorts paths as `Path` does: what stands in a folder stays together."""
+    return os.path.normcase(path).replace(os.sep, "\0")
 
 
-def _looks_like_image(path: Path) -> bool:
+def _looks_like_image(path: str) -> bool:
     """Whether it is a file, not hidden (such as macOS's '._photo.jpg'), with an image's suffix."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    name = os.path.basename(path)  # noqa: PTH119 - there may be millions
+    suffix = os.path.splitext(name)[1]  # noqa: PTH122
+    return suffix.lower() in SUFFIXES and not name.startswith(".") and os.path.isfile(path)  # noqa: PTH113
 
 
 def _near(source: Path) -> str:

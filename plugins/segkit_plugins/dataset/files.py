@@ -18,11 +18,11 @@ from segkit import (
     Image,
     Truth,
     UsageError,
-    find_images,
     hookimpl,
     read_image,
     unique_names,
 )
+from segkit.values.images import find_image_files
 from segkit_plugins.dataset._decoding import decode_image
 from segkit_plugins.dataset._mask_files import MaskFolder
 from segkit_plugins.dataset._remote import as_path, fetch, find_addresses, is_address, stem_of
@@ -83,34 +83,40 @@ class Files(Dataset):
 
     def files_of(self, index: int) -> Sequence[Path]:
         """The image, and its mask if there are masks."""
-        path = self._files[index]
-        if isinstance(path, str):
+        place = self._files[index]
+        if is_address(place):
             return ()  # it is known by its pixels
+        path = Path(place)
         return (path, *self._masks.files_of(path)) if self._masks else (path,)
 
     def __getitem__(self, index: int) -> tuple[Image, Truth | None]:
         """Read an image, and its mask if there are masks; `BadImageError` if one cannot be."""
         place = self._files[index]
-        if isinstance(place, str):
-            image = decode_image(fetch(place), place, self.names[index])
-            path: PurePath = stem_of(place)
+        path: PurePath = stem_of(place) if is_address(place) else Path(place)
+        if isinstance(path, Path):
+            image = read_image(path, self.names[index])
         else:
-            image, path = read_image(place, self.names[index]), place
+            image = decode_image(fetch(place), place, self.names[index])
         return image, self._masks.truth(path, image.size) if self._masks else None
 
-    @cached_property
-    def _files(self) -> tuple[Path | str, ...]:
-        return tuple(self._chosen)
+    @property
+    def _files(self) -> tuple[str, ...]:
+        return self._chosen[0]
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
         if self._masks:
             _ = self._masks.files  # a folder that is missing is said before work begins
-        return tuple(self._chosen.values())
+        return self._chosen[1]
 
     @cached_property
-    def _chosen(self) -> dict[Path | str, str]:
-        """The files that take part, with the names that they have among all."""
+    def _chosen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The files that take part, and the names that they have among all."""
+        named = self._looked_up()
+        return tuple(named), tuple(named.values())
+
+    def _looked_up(self) -> dict[str, str]:
+        """Path or address of each file that takes part, to its name."""
         if self.list is None:
             if not self.paths:
                 raise UsageError(
@@ -137,15 +143,15 @@ class Files(Dataset):
         return None if self.masks is None else MaskFolder(self.masks)
 
 
-def _all_named(sources: Sequence[str]) -> dict[Path | str, str]:
+def _all_named(sources: Sequence[str]) -> dict[str, str]:
     """The files and addresses that these mean, in this order, each with its name."""
-    places: dict[Path | str, None] = {}
+    places: dict[str, None] = {}
     for remote, some in groupby(sources, is_address):
         if remote:
             places |= dict.fromkeys(place for one in some for place in find_addresses(one))
         else:
-            places |= dict.fromkeys(find_images([as_path(one) for one in some]))
-    names = unique_names([str(stem_of(p)) if isinstance(p, str) else p for p in places])
+            places |= dict.fromkeys(find_image_files([as_path(one) for one in some]))
+    names = unique_names([str(stem_of(p)) if is_address(p) else p for p in places])
     return dict(zip(places, names, strict=True))
 
 
@@ -160,9 +166,7 @@ def _check_lines(lines: Sequence[str], where: Path) -> None:
             )
 
 
-def _named(
-    names: Mapping[Path | str, str], listed: Sequence[str], where: Path
-) -> dict[Path | str, str]:
+def _named(names: Mapping[str, str], listed: Sequence[str], where: Path) -> dict[str, str]:
     """The files that lines name. Raises `UsageError` for a line that names none of them."""
     by_name = {name: path for path, name in names.items()}
     by_file = {_whole(path): path for path in names}
@@ -180,10 +184,9 @@ def _named(
     return {path: name for path, name in names.items() if path in wanted}
 
 
-def _whole(place: Path | str) -> str:
+def _whole(place: str) -> str:
     """A path from the root on; an address as it is."""
-    text = os.fspath(place)
-    return text if is_address(text) else os.path.abspath(text)  # noqa: PTH100 - keeps links
+    return place if is_address(place) else os.path.abspath(place)  # noqa: PTH100 - keeps links
 
 
 @lru_cache(maxsize=1)

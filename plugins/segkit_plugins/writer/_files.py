@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,8 +70,10 @@ def write_photo(path: Path, image: Image, form: str) -> tuple[Path, ...]:
 
 def finished_files(
     directory: Path, folder: str, suffix: str, images: Sequence[str], *, spread: bool = False
-) -> list[Path]:
+) -> Iterator[Path]:
     """The files of these images that a folder of the run holds, sorted by name."""
     levels = levels_in(directory) if spread else 0
-    files = (_file_at(directory / folder, name, suffix, levels) for name in images)
-    return sorted((file for file in files if file.exists()), key=lambda file: file.name)
+    for name in sorted(images, key=lambda name: name + suffix):
+        file = _file_at(directory / folder, name, suffix, levels)
+        if file.exists():
+            yield file

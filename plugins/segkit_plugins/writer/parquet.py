@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -98,10 +99,9 @@ class Parquet(Writer):
         return (place,)
 
 
-def _groups(files: Sequence[Path], size: int) -> Iterator[list[dict[str, Any]]]:
+def _groups(files: Iterator[Path], size: int) -> Iterator[list[dict[str, Any]]]:
     """The rows that parts hold, so many at a time."""
-    for start in range(0, len(files), size):
-        rows = [json.loads(file.read_bytes()) for file in files[start : start + size]]
+    while rows := [json.loads(file.read_bytes()) for file in islice(files, size)]:
         yield [{**row, "figures": list(row["figures"].items())} for row in rows]
 
 
