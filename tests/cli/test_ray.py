@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from engine_toys import files_in, lines_in, stubbed
+
+from segkit import UsageError
+from segkit.running.engines import ray_pool
 
 pytest.importorskip("ray")
 
@@ -140,6 +146,57 @@ def test_an_address_that_does_not_answer(folder):
     code, said = ended(started(words))
     assert code == 2
     assert "--ray.address 127.0.0.1:1: no Ray cluster answers there (Connection refused)" in said
+
+
+@pytest.mark.parametrize("words", [b"HTTP/1.0 400 Bad request\r\n\r\n", b"", None])
+def test_what_answers_and_is_no_ray(folder, monkeypatch, capfd, words):
+    """Another server, one that hangs up, and one that never says a word."""
+    monkeypatch.setattr(ray_pool, "ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(ray_pool.connect, address)
+            there, _ = server.accept()
+            with there:
+                if words is not None:
+                    there.sendall(words)
+                    there.close()
+                error = asking.exception(timeout=30)
+    assert isinstance(error, UsageError)
+    assert str(error) == (
+        f"--ray.address {address}: no Ray cluster answers there (what answers is no Ray); start "
+        "one by `ray start --head`, set RAY_AUTH_TOKEN where it has one, or give --ray.address "
+        "local"
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_cluster_with_a_token(folder, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a-token-of-this-test-alone"}
+    words = ["ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--num-cpus=1"]
+    words = [sys.executable, "-m", *words, "--include-dashboard=false"]
+    head = subprocess.Popen(
+        words, env=os.environ | token, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        line = next(line for line in head.stdout if "ray start --address=" in line)
+        address = line.partition("'")[2].partition("'")[0]
+        monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token["RAY_AUTH_TOKEN"])
+        flags = ("--engine", "ray", "--ray.address", address, "--quiet")
+        code, said = ended(started(stubbed(folder, folder / "token", *flags, count=2)))
+        assert (code, said) == (0, "")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
+        code, said = ended(started(stubbed(folder, folder / "no-token", *flags, count=2)))
+        assert code == 2
+        assert said.startswith(f"Error: --ray.address {address}: no Ray cluster answers there (")
+        assert "set RAY_AUTH_TOKEN where it has one" in said
+    finally:
+        head.terminate()
+        head.communicate(timeout=30)
 
 
 def test_an_address_of_the_environment_that_does_not_answer(folder, monkeypatch):

@@ -17,7 +17,7 @@ import segkit
 from segkit import BadImageError, Catalog, MissingExtraError, Pipeline, Recipe, UsageError, run
 from segkit.cli.main import main
 from segkit.running.recipe import Part
-from segkit_plugins.dataset import _remote
+from segkit_plugins.dataset import _remote, webdataset
 from segkit_plugins.dataset.files import Files
 from segkit_plugins.dataset.webdataset import WebDataset
 
@@ -303,6 +303,33 @@ def test_a_bucket(s3, tmp_path, quick):
         _ = Files(paths=("s3://no-such-bucket/*.png",)).names
     summary = run({"run": plan((f"{address}/one",))}, tmp_path / "out")["run"]
     assert (summary["images"], summary["failed"]) == (2, 0)
+
+
+@needs_fsspec
+def test_archives_far_away_are_listed_once_until_they_change(tmp_path, monkeypatch):
+    system = fsspec.filesystem("memory")
+
+    def put(*names):
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
+            for name in names:
+                info, picture = tarfile.TarInfo(f"{name}.png"), png()
+                info.size = len(picture)
+                tar.addfile(info, io.BytesIO(picture))
+        system.pipe("/tars/t.tar", content.getvalue())
+
+    monkeypatch.setenv("SEGKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(webdataset, "LONG", -1)
+    put("a", "b")
+    try:
+        assert list(WebDataset(shards=("memory://tars/t.tar",)).names) == ["a", "b"]
+        with monkeypatch.context() as patch:
+            patch.setattr(webdataset, "open_address", lambda _: pytest.fail("read"))
+            assert list(WebDataset(shards=("memory://tars/t.tar",)).names) == ["a", "b"]
+        put("c")
+        assert list(WebDataset(shards=("memory://tars/t.tar",)).names) == ["c"]
+    finally:
+        system.rm("/tars", recursive=True)
 
 
 # ---- a run's folder ----------------------------------------------------------------------------

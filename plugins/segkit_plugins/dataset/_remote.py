@@ -121,6 +121,12 @@ def open_address(address: str) -> IO[bytes]:
     return cast("IO[bytes]", _Patient(again(lambda: system.open(path, "rb"))))
 
 
+def stamp_of(address: str) -> str:
+    """What changes when the file at an address does. Raises as `open_address` does."""
+    system, path = _system(address)
+    return str(again(lambda: system.ukey(path)))
+
+
 class _Patient:
     """A file that is read again, from the same place, where a read fails."""
 

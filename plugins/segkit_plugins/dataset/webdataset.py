@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import re
 import threading
+import time
 import warnings
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, cast
@@ -32,6 +31,7 @@ from segkit import (
 from segkit_plugins.dataset._decoding import SUFFIXES, decode_image, decode_mask
 from segkit_plugins.dataset._mask_files import MaskMeaning, MaskValues
 from segkit_plugins.dataset._remote import as_path, find_addresses, is_address, open_address
+from segkit_plugins.dataset._tar_index import Index, keep, kept, listed, place_of
 from segkit_plugins.dataset._tars import DAMAGES, CutOffError, Reader, members
 from segkit_plugins.shared.name_tables import object_class_names
 from segkit_plugins.shared.reading import check_file
@@ -39,6 +39,9 @@ from segkit_plugins.shared.sentences import first_line
 
 LARGEST = 1 << 30
 """Bytes of an image's file, at most."""
+
+LONG = 1.0
+"""Seconds that listing has to take for its result to be kept."""
 
 ARCHIVES = frozenset({".tar", ".tgz", ".gz"})
 """The suffixes of archives in folders of an object store."""
@@ -49,26 +52,15 @@ _LOCK = threading.Lock()
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-@dataclass
-class _Index:
-    """Where each image lies: columns, for there may be millions."""
-
-    keys: list[str] = field(default_factory=list)
-    tars: array[int] = field(default_factory=lambda: array("q"))
-    places: dict[str, array[int]] = field(
-        default_factory=lambda: {key: array("q") for key in ("image", "size", "mask", "mask size")}
-    )
-    """Where the content of image and mask begin, and their sizes; a mask at -1 is missing."""
-    suffixes: list[str] = field(default_factory=list)
-
-
 class WebDataset(Dataset):
     """Tar archives in WebDataset's layout: files of one image have one key and follow each other.
 
     The key is the file's path up to the first dot of its name, so `0001.jpg` and `0001.mask.png`
     are one image. Of an archive the headers are read to start with, no image; images are then read
     one at a time, in order. An image is called by its key's last part. Packed archives (`.tar.gz`)
-    work too, but have to be unpacked to be listed.
+    work too, but have to be unpacked to be listed. An index that `wds2idx` has left beside an
+    archive (`train-000.idx`) is read in place of its headers. What takes more than a second to list
+    is kept in `$SEGKIT_CACHE/archives`, for the next run and for workers, until an archive changes.
 
     An archive that is cut off is told, and the images before the cut are used.
     """
@@ -178,10 +170,21 @@ class WebDataset(Dataset):
         return tuple(dict.fromkeys(tars))
 
     @cached_property
-    def _index(self) -> _Index:
-        index = _Index()
+    def _index(self) -> Index:
+        place = place_of(self._tars, self.image, self.mask)
+        index = kept(place) if place is not None else None
+        if index is None:
+            begin = time.monotonic()
+            index, whole = self._listed()
+            if place is not None and whole and time.monotonic() - begin > LONG:
+                keep(place, index)
+        return index
+
+    def _listed(self) -> tuple[Index, bool]:
+        """The index from the archives themselves, and whether none of them is cut off."""
+        index, whole = Index(), True
         for number, path in enumerate(self._tars):
-            self._list(number, path, index)
+            whole = self._list(number, path, index) and whole
         if not index.keys:
             wanted = (
                 f"with the suffix {self.image}" if self.image else "that is an image by its suffix"
@@ -189,10 +192,10 @@ class WebDataset(Dataset):
             raise UsageError(
                 f"'{self._tars[0]}' holds no file {wanted}; see what it holds by tar -tf"
             )
-        return index
+        return index, whole
 
-    def _list(self, number: int, path: Path | str, index: _Index) -> None:
-        """Add an archive's images. Raises `UsageError` for what is no archive."""
+    def _list(self, number: int, path: Path | str, index: Index) -> bool:
+        """Add an archive's images; whether it is whole. Raises `UsageError` for no archive."""
         before = len(index.keys)
         key, parts = "", dict[str, tuple[int, int]]()
         cut: CutOffError | None = None
@@ -200,10 +203,12 @@ class WebDataset(Dataset):
             if isinstance(path, Path):
                 check_file(path)
             with _opened(path) as file:
-                plain = isinstance(path, Path) and not isinstance(file, gzip.GzipFile)
-                size = Path(path).stat().st_size if plain else getattr(file, "size", None)
+                if isinstance(path, Path) and not isinstance(file, gzip.GzipFile):
+                    files = listed(path, file, path.stat().st_size)
+                else:
+                    files = members(file, getattr(file, "size", None))
                 try:
-                    for member in members(file, size):
+                    for member in files:
                         folder, slash, last = member.name.rpartition("/")
                         stem, _, suffix = last.partition(".")
                         if folder + slash + stem != key or suffix in parts:
@@ -233,9 +238,10 @@ class WebDataset(Dataset):
                 SegkitWarning,
                 stacklevel=2,
             )
+        return cut is None
 
     def _add(
-        self, number: int, key: str, parts: Mapping[str, tuple[int, int]], index: _Index
+        self, number: int, key: str, parts: Mapping[str, tuple[int, int]], index: Index
     ) -> None:
         """Add an image, if there is one among the files of a key."""
         suffix = self.image if self.image in parts else ""

@@ -11,7 +11,7 @@ from typing import Any
 from segkit.plugins.contract import names_of
 from segkit.plugins.observers import Observers
 from segkit.running.engines.dispatch import Dispatcher, Seat, Work
-from segkit.running.engines.parcel import Chunk, Item, packed, sameness, with_plugins
+from segkit.running.engines.parcel import Chunk, Item, check_plugins, packed, sameness, with_plugins
 from segkit.running.engines.pool import Pool, RefusalError
 from segkit.running.job import Job, Skip
 from segkit.running.options import RunOptions
@@ -24,15 +24,24 @@ TOGETHER = 16
 class Dispatched:
     """Has the images walked by the workers of a pool."""
 
-    def __init__(self, pool: Callable[[], Pool], chunk: int = TOGETHER) -> None:
-        """`pool` makes it when a run begins; `chunk`: how many images a worker gets at once."""
+    def __init__(
+        self, pool: Callable[[], Pool], chunk: int = TOGETHER, *, apart: bool = False
+    ) -> None:
+        """`pool` makes it when a run begins; `chunk`: how many images a worker gets at once.
+
+        `apart`: its workers are other processes, which find steps by the names of plugins alone.
+        """
+        self._apart = apart
         self._pool = pool
         self._chunk = chunk
 
     @contextmanager
     def opened(self, job: Job, options: RunOptions, observers: Observers) -> Iterator[_There]:
         """Have workers open the steps; from then on, they come and go as the pool has it."""
-        options = replace(options, catalog=with_plugins(job, options.catalog))
+        catalog = with_plugins(job, options.catalog)
+        if self._apart:
+            check_plugins(job, catalog)
+        options = replace(options, catalog=catalog)
         parcel, same = packed(job, options), sameness(job, options)
 
         def changed(seat: Seat) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from segkit.errors import PluginError, UsageError
 from segkit.kinds import OBSERVER
 from segkit.plugins.catalog import Catalog
+from segkit.plugins.steps import Step
 from segkit.running.job import Job
 from segkit.running.options import RunOptions, device_named
 from segkit.running.plan import Plan
@@ -52,23 +53,30 @@ class Parcel:
 
 
 def with_plugins(job: Job, catalog: Catalog | None) -> Catalog:
-    """A catalog that knows where each step's class came from, though another has made the step.
-
-    Raises `UsageError` for a class that no plugin is, such as one of a script: no worker has it.
-    """
+    """A catalog that knows where each step's class came from, though another has made the step."""
     catalog = catalog or Catalog()
-    steps = [step for plan in job.plans.values() for step in (plan.dataset, *plan.steps)]
-    for step in [*steps, *job.steps]:
+    for step in _steps(job):
         if catalog.origin(type(step)) is None:
             with suppress(UsageError, PluginError):
                 catalog.load(step.kind, step.name)
+    return catalog
+
+
+def check_plugins(job: Job, catalog: Catalog) -> None:
+    """Raise `UsageError` for a step that no plugin is, such as a script's: no process finds it."""
+    for step in _steps(job):
         if catalog.origin(type(step)) is None:
             raise UsageError(
                 f"{step.name} is the class {type(step).__name__} of {type(step).__module__} and no "
                 "plugin, which workers could not find; give its file by --plugin (from Python "
                 "Pipeline(catalog=segkit.Catalog(files=…)) and its name), or leave out the engine"
             )
-    return catalog
+
+
+def _steps(job: Job) -> list[Step]:
+    """All steps of a job, those that are in no plan too."""
+    steps = [step for plan in job.plans.values() for step in (plan.dataset, *plan.steps)]
+    return [*steps, *job.steps]
 
 
 def packed(job: Job, options: RunOptions) -> Parcel:

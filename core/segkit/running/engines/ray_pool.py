@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from segkit.errors import MissingExtraError, SegkitError, UsageError, error_line
@@ -28,6 +30,9 @@ LOOK = 1.0
 
 ANSWER = 10.0
 """Seconds that an address has to answer."""
+
+SETTINGS = 4
+"""The type of HTTP/2's frame that each side sends first."""
 
 
 def ray_engine(
@@ -45,7 +50,7 @@ def ray_engine(
     """
     if find_spec("ray") is None:
         raise MissingExtraError("--engine ray", "ray", "ray")
-    return Dispatched(partial(RayPool, address, cpus, gpus, workers), chunk or TOGETHER)
+    return Dispatched(partial(RayPool, address, cpus, gpus, workers), chunk or TOGETHER, apart=True)
 
 
 class Actor:
@@ -79,6 +84,7 @@ class RayPool:
 
     def __init__(self, address: str, cpus: float, gpus: float, most: int | None) -> None:
         """Raises `UsageError` where no cluster answers, `SegkitError` where none can be started."""
+        _use_token()
         import ray
 
         self._ray = ray
@@ -190,6 +196,7 @@ def connect(address: str) -> None:
 
     Raises `UsageError` where no cluster answers, `SegkitError` where none can be started.
     """
+    _use_token()
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
@@ -201,7 +208,8 @@ def connect(address: str) -> None:
                 _answers(named)
             if address != "local":
                 try:
-                    ray.init(address=address, **quiet)
+                    with _hushed():
+                        ray.init(address=address, **quiet)
                     return
                 except ConnectionError:
                     if address != "auto" or os.environ.get("RAY_ADDRESS"):
@@ -215,20 +223,58 @@ def connect(address: str) -> None:
             ) from error
         raise UsageError(
             f"{what}: no Ray cluster answers there ({_reason(error)}); start one by `ray start "
-            "--head`, or give --ray.address local"
+            "--head`, set RAY_AUTH_TOKEN where it has one, or give --ray.address local"
         ) from error
 
 
 def _answers(address: str) -> None:
-    """Raise `OSError` or `ValueError` where nothing answers at HOST:PORT; Ray waits for minutes."""
+    """Raise `OSError` or `ValueError` where no Ray answers at HOST:PORT; Ray waits for minutes.
+
+    Ray speaks gRPC, so what answers begins with the SETTINGS of HTTP/2 (RFC 9113, 3.4).
+    """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError("it should be HOST:PORT")
-    socket.create_connection((host, int(port)), ANSWER).close()
+    with socket.create_connection((host, int(port)), ANSWER) as there:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return  # it would have to be asked with a certificate
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0))
+        try:
+            there.sendall(preface)
+            first = there.recv(9)
+        except OSError:
+            first = b""
+    if first[3:4] != bytes((SETTINGS,)):
+        raise ValueError("what answers is no Ray")
 
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error).splitlines()[0] or error_line(error)
+
+
+def _use_token() -> None:
+    """Show Ray's token, if there is one: `ray start` asks for it then, `ray.init` does not show it.
+
+    A cluster without does not mind. To be called before `ray` is imported, which reads the mode.
+    """
+    there = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if there or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """What Ray's own threads print while it connects is dropped; what there is to say it raises."""
+    sys.stderr.flush()
+    before, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nothing)
 
 
 @contextmanager

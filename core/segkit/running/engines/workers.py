@@ -11,7 +11,7 @@ from segkit.running.engines.processes import Processes
 
 def workers_engine(count: int | None = None) -> Dispatched:
     """So many processes; None: as many as there are processors for this one."""
-    return Dispatched(partial(Processes, count or processors()))
+    return Dispatched(partial(Processes, count or processors()), apart=True)
 
 
 def processors() -> int:
