@@ -72,6 +72,10 @@ class Reference(Saliency):
     _features: dict[str, Any] = PrivateAttr(default_factory=dict)
     _against: Any = PrivateAttr(None)
 
+    def check_early(self, classes: Mapping[int, str] | None) -> None:
+        """Look at the references. Raises `UsageError` as `examples_by_class` does."""
+        self._examples()
+
     def open(self, device: str) -> None:
         """Load the model, read the references and their features.
 
@@ -84,10 +88,7 @@ class Reference(Saliency):
             raise MissingExtraError("--saliency reference", "transformers", "hf") from None
         import torch
 
-        own = examples_by_class("--reference.examples", self.examples)
-        against: tuple[Example, ...] = ()
-        if self.negatives is not None:
-            against = examples_of("--reference.negatives", self.negatives)
+        own, against = self._examples()
         asked = f"--reference.model {self.model}"
         folder = model_folder("--reference.model", self.model)
         _check_kind(asked, folder)
@@ -145,6 +146,13 @@ class Reference(Saliency):
         heatmaps.sort(key=lambda heatmap: -heatmap.score)
         none = Heatmap(np.zeros(image.size, np.float32), None, 0.0)
         return tuple(heatmaps) or (none,)
+
+    def _examples(self) -> tuple[Mapping[str, tuple[Example, ...]], tuple[Example, ...]]:
+        """The references of each class, and the negative ones."""
+        own = examples_by_class("--reference.examples", self.examples)
+        if self.negatives is None:
+            return own, ()
+        return own, examples_of("--reference.negatives", self.negatives)
 
     def _mean(self, examples: Sequence[Example]) -> Any:
         """(D,) of length 1: the mean feature of the patches under the masks."""
