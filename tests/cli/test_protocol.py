@@ -83,7 +83,7 @@ def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit,
     done = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
     assert done.code == 2
     words = " ".join(done.err.split())
-    assert "class-iou in 'out' was scored otherwise than this run counts it" in words
+    assert "class-iou in 'out' was counted otherwise than this run counts it" in words
     assert "choose another folder, or run it anew by --overwrite" in words
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
 

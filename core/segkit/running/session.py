@@ -197,7 +197,7 @@ class Session:
                 self.totals[recipe].add(line)
 
     def _check_protocol(self, recipe: str, *, new: bool) -> None:
-        """Refuse to count `new` images otherwise than those that `segkit score` has counted."""
+        """Refuse to count `new` images otherwise than those before, maybe by `segkit score`."""
         total, folder = self.totals[recipe], self.records[recipe].directory
         total.before = read_protocols(folder)
         metrics = self.job.plans[recipe].metrics
@@ -206,7 +206,7 @@ class Session:
             before = total.before[name]
             if new and not goes_on(before, protocol):
                 raise UsageError(
-                    f"--resume: {name} in '{folder}' was scored otherwise than this run counts it "
+                    f"--resume: {name} in '{folder}' was counted otherwise than this run counts it "
                     f"({difference(before, protocol)}); choose another folder, or run it anew by "
                     "--overwrite"
                 )
