@@ -35,11 +35,18 @@ def test_run_and_score_say_how_figures_were_counted(segkit, tmp_path):
     assert '"protocol"' in segkit("score", "out", "--json").out
 
 
-def test_a_sweep_says_how_and_what_is_not_compared(segkit):
+def test_a_sweep_says_how_and_what_is_not_compared(segkit, tmp_path):
     sweep = ("sweep", *RUN, "--segmenter", "grabcut", "--metric", "iou,class-iou", "-o", "s")
     done = segkit(*sweep[:-2], "--prompt", "topk,maxmin", "--sort", "class-iou", "-o", "s")
     assert done.code == 0, done.err
     assert "class-iou: the data set's 5 classes" in done.out
+    scored_otherwise(tmp_path / "s/recipes/topk")
+    assert segkit("report", "s").code == 0
+    page = " ".join((tmp_path / "s/report.html").read_text(encoding="utf-8").split())
+    assert "class-iou of topk was counted otherwise since the leaderboard was made" in page
+    again = segkit(*sweep[:-2], "--prompt", "topk,maxmin", "-o", "s", "--resume")
+    assert again.code == 0, again.err
+    assert "class-iou: not compared, for" in " ".join(again.out.split())
     told = ("--prompt", "topk", "--gradcam.target", "truth,predicted")
     refused = segkit(*sweep[:-2], *told, "--sort", "class-iou", "-o", "t")
     assert refused.code == 2
@@ -83,7 +90,7 @@ def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit,
     done = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
     assert done.code == 2
     words = " ".join(done.err.split())
-    assert "class-iou in 'out' was scored otherwise than this run counts it" in words
+    assert "class-iou in 'out' was counted otherwise than this run counts it" in words
     assert "choose another folder, or run it anew by --overwrite" in words
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -74,18 +75,43 @@ def voc(folder) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model(network):
-    """The folder of a pinned model of Hugging Face's hub."""
+def model(folder):
+    """The folder of a pinned model of Hugging Face's hub; skips where its terms forbid it."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError
+
+    first_taken = FirstTaken(folder / "pins.json")
 
     def fetch(name):
         pin = PINNED[name]
-        files = ["*.json", "*.safetensors", "pytorch_model.bin"]
-        return Path(
-            snapshot_download(pin["repository"], revision=pin["revision"], allow_patterns=files)
-        )
+        revision = first_taken.revision(name, pin["revision"])
+        files = ["*.json", "*.txt", "*.safetensors", "pytorch_model.bin"]
+        try:
+            place = snapshot_download(pin["repository"], revision=revision, allow_patterns=files)
+        except GatedRepoError:
+            pytest.skip(f"{pin['repository']} needs a token whose account has accepted its terms")
+        first_taken.keep(name, pin["revision"], Path(place).name)
+        return Path(place)
 
     return fetch
+
+
+class FirstTaken:
+    """The commits that the first run has taken of models whose revision is not known yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.commits = json.loads(path.read_text()) if path.exists() else {}
+
+    def revision(self, name: str, pinned: str) -> str:
+        """What to fetch: the pinned commit, or else the one that was taken first."""
+        return self.commits.get(name, pinned) if pinned == "main" else pinned
+
+    def keep(self, name: str, pinned: str, commit: str) -> None:
+        """Note a commit that stands for `main` from now on."""
+        if pinned == "main" and name not in self.commits:
+            self.commits[name] = commit
+            self.path.write_text(json.dumps(self.commits, indent=2) + "\n")
 
 
 @pytest.fixture(scope="session")

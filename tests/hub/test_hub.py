@@ -6,6 +6,7 @@ pytest -m hub tests/hub
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from segkit import Image, Prompt, read_image
+from segkit import Image, Prompt, dataset, read_image
 from segkit.cli.main import main
+from segkit.running.protocols import in_words
+from segkit.running.records import Protocol
 
 pytestmark = [pytest.mark.hub, pytest.mark.filterwarnings("default")]
 
@@ -82,6 +85,60 @@ def test_a_reports_recipe(stem, voc, vit_b, model, request, row, tmp_path):
     figure = summary["scores"]["iou"]
     row(f"`{stem}.toml`, mean IoU", 50, f"{figure:.3f}", f"{REPORTS[stem]:.3f} in the report")
     assert 0.2 < figure < 1
+
+
+@pytest.fixture(scope="module")
+def references(voc, tmp_path_factory):
+    """Of each of VOC's classes the first photo of train that shows it, with its mask."""
+    folder = tmp_path_factory.mktemp("references")
+    names = (voc / "ImageSets/Segmentation/train.txt").read_text().split()
+    known = dataset("voc", root=voc, split="train").classes
+    for name in names:
+        ids = np.asarray(PIL.Image.open(voc / "SegmentationClass" / f"{name}.png"))
+        for i in set(np.unique(ids).tolist()) & {*known}:
+            place = folder / known[i]
+            if not place.exists():
+                place.mkdir()
+                shutil.copy(voc / "JPEGImages" / f"{name}.jpg", place)
+                PIL.Image.fromarray((ids == i).astype(np.uint8)).save(place / f"{name}.mask.png")
+        if len([*folder.iterdir()]) == len(known):
+            break
+    return folder
+
+
+WORDS = ("text-points-sam", "text-sam3", "grounding-dino-sam2", "reference-sam")
+
+
+@pytest.mark.parametrize("chain", WORDS)
+def test_words_and_examples(chain, voc, model, request, row, tmp_path):
+    """The chains of docs/how-to/words.md on VOC's twenty classes, none of them given."""
+    sam = ["--sam.model", "vit_b"]
+    if chain in ("text-points-sam", "reference-sam"):
+        request.getfixturevalue("vit_b")
+    if chain == "text-points-sam":
+        places = [model("clip-text")]
+        own = ["--saliency", "clip-text", "--clip-text.model", *places, "--prompt", "topk", *sam]
+    elif chain == "text-sam3":
+        places = [model("sam3")]
+        own = ["--segmenter", "sam3", "--sam3.model", *places]
+    elif chain == "grounding-dino-sam2":
+        places = [model("grounding-dino"), model("sam2")]
+        own = ["--prompt", "grounding-dino", "--grounding-dino.model", places[0]]
+        own += ["--segmenter", "hf-sam", "--hf-sam.model", places[1]]
+    else:
+        places = [model("dino")]
+        own = ["--saliency", "reference", "--reference.model", *places, *sam]
+        own += ["--reference.examples", request.getfixturevalue("references")]
+    data = ("--dataset", "voc", "--voc.root", voc, "--voc.split", "fifty")
+    figures = ("--metric", "iou", "--metric", "voc-miou")
+    segkit("run", *data, *own, *figures, "--quiet", "-o", tmp_path / "run")
+    summary = json.loads((tmp_path / "run/summary.json").read_text(encoding="utf-8"))
+    assert (summary["images"], summary["failed"]) == (50, 0)
+    commits = ", ".join(f"{place.parents[1].name} {commit(place)}" for place in places)
+    words = in_words(Protocol.model_validate(summary["protocol"]["voc-miou"]))
+    row(f"{chain} ({commits}), IoU", 50, f"{summary['scores']['iou']:.3f}", "")
+    row(f"{chain}, `voc-miou`", 50, f"{summary['scores']['voc-miou']:.3f}", words)
+    assert 0.1 < summary["scores"]["iou"] < 1
 
 
 def test_sam_beside_segment_anything(photos, vit_b, row):

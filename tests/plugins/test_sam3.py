@@ -128,7 +128,7 @@ def test_points_choose_among_the_instances_of_a_text(sam):
     first = int(flat.sum(axis=0).argmax())
     on = flat[:, first]
     dropped = (flat & on[:, None]).sum(axis=0)
-    second = int(np.flatnonzero((0 < dropped) & (dropped < on.sum()))[0])
+    second = int(np.flatnonzero((dropped > 0) & (dropped < on.sum()))[0])
     beside = flat[:, second]
     points = [divmod(place, 70)[::-1] for place in (first, second)]
     prompt = Prompt(points=points, signs=[True, False], name="red car")

@@ -27,7 +27,7 @@ from segkit.errors import MissingExtraError, UsageError
 from segkit.kinds import MAIN_FIGURE
 from segkit.plugins.figures import Figure
 from segkit.plugins.steps import Metric
-from segkit.running.protocols import Agreement, Protocols, agreement
+from segkit.running.protocols import Agreement, Protocols, agreement, caption
 from segkit.running.records import Lines, Protocol, ResultLine
 from segkit.values.showing import counted, listed
 
@@ -136,8 +136,11 @@ class Leaderboard:
             + "</tr>"
             for row in self.rows
         )
-        words = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.verdicts())
-        return f"<table><tr>{head}</tr>{body}</table><ul>{words}</ul>"
+        words = "".join(
+            f"<li>{escape(sentence)}</li>" for sentence in (*self.verdicts(), *self.notes)
+        )
+        counted = escape(caption(self.protocol))
+        return f"<table><tr>{head}</tr>{body}</table><p>{counted}</p><ul>{words}</ul>"
 
     def _metrics(self) -> list[str]:
         return list(dict.fromkeys(m for row in self.rows for m in row.scores))

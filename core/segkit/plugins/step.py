@@ -101,11 +101,19 @@ class Step(BaseModel):
         """
         return "truth" in type(self).inputs().required
 
+    def check_early(self, classes: Mapping[int, str] | None) -> None:
+        """Refuse, by `UsageError`, what can be seen before anything is loaded.
+
+        `classes`: the run's {id: name}; None where they are known only once all steps are open. A
+        step that looks for whatever the classes are called refuses here what it cannot look for,
+        such as no class at all, so that nobody fetches a model for it.
+        """
+
     def settle(self, classes: Mapping[int, str]) -> None:
         """The run's classes {id: name}, called once, after `open` and `restrict`, before any image.
 
         A step that looks for whatever the classes are called refuses here, by `UsageError`, what it
-        cannot look for, such as no class at all.
+        cannot look for.
         """
 
     def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[Any]:

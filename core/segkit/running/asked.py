@@ -52,6 +52,18 @@ def vocabulary_of(steps: Iterable[Step]) -> list[str]:
     return list(names)
 
 
+def check_early(steps: Iterable[Step], classes: Mapping[int, str]) -> None:
+    """Have steps refuse what they can before any of them is opened.
+
+    Where there are no classes yet, a step may name those that it is limited to once it is open.
+    """
+    steps = [*steps]
+    named = classes or not any(type(step).vocabulary is not Step.vocabulary for step in steps)
+    for step in steps:
+        with blamed(step, "could not be checked:"):
+            step.check_early(classes if named else None)
+
+
 def settle(steps: Iterable[Step], classes: Mapping[int, str]) -> None:
     """Tell open steps the run's classes, before any image is read."""
     for step in steps:

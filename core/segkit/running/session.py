@@ -19,7 +19,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.figures import figure_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
-from segkit.running.asked import check_ids
+from segkit.running.asked import check_early, check_ids
 from segkit.running.damaged import is_damaged
 from segkit.running.engines.choosing import EngineLike, engine_of
 from segkit.running.engines.engine import Engine
@@ -66,6 +66,7 @@ class Session:
         # First: a folder without images leaves no trace.
         self.images = RunImages(job.dataset, options.shard)
         self.classes = job.classes(self.options.classes)
+        check_early(self._steps, self.classes)
         self.watch = Observers(self.options.observers)
         contents = {name: self.options.content(plan) for name, plan in job.plans.items()}
         levels = levels_for(len(self.images.names))  # alike in all shards
@@ -75,6 +76,12 @@ class Session:
         self._left: dict[Path, Left] = {}
         """What an earlier run has left, folder by folder."""
         self.totals = {n: Totals(job.plans[n], c, self.classes) for n, c in contents.items()}
+
+    @property
+    def _steps(self) -> list[Step]:
+        """Every step of the plans, each once."""
+        every = [s for plan in self.job.plans.values() for s in (plan.dataset, *plan.steps)]
+        return [*dict.fromkeys(every)]
 
     def run(self) -> dict[str, Summary]:
         """Do what is not done yet; each recipe's summary by its name.
@@ -132,11 +139,8 @@ class Session:
     def _check(self) -> None:
         """Refuse what cannot be, and find the names that images have had; nothing is changed."""
         job, how = self.job, {"resume": self.options.resume, "overwrite": self.options.overwrite}
-        steps: list[Step] = []
-        for plan in job.plans.values():
-            steps += [step for step in (plan.dataset, *plan.steps) if step not in steps]
         left = left_in(job.directory)
-        keep_apart(job.directory, self.images, steps, left, resume=self.options.resume)
+        keep_apart(job.directory, self.images, self._steps, left, resume=self.options.resume)
         check(job.directory, **how)
         check_free(job.directory, job.files)
         if self.options.resume:
@@ -209,7 +213,7 @@ class Session:
         self._check_protocol(recipe, new=count < len(self.images))
 
     def _check_protocol(self, recipe: str, *, new: bool) -> None:
-        """Refuse to count `new` images otherwise than those that `segkit score` has counted."""
+        """Refuse to count `new` images otherwise than those before, maybe by `segkit score`."""
         total, folder = self.totals[recipe], self.records[recipe].directory
         total.before = read_protocols(folder)
         metrics = self.job.plans[recipe].metrics
@@ -218,7 +222,7 @@ class Session:
             before = total.before[name]
             if new and not goes_on(before, protocol):
                 raise UsageError(
-                    f"--resume: {name} in '{folder}' was scored otherwise than this run counts it "
+                    f"--resume: {name} in '{folder}' was counted otherwise than this run counts it "
                     f"({difference(before, protocol)}); choose another folder, or run it anew by "
                     "--overwrite"
                 )

@@ -89,6 +89,11 @@ class GroundingDino(Prompter):
         self._model = network.to(device).eval().requires_grad_(False)
         self._asked = {}
 
+    def check_early(self, classes: Mapping[int, str] | None) -> None:
+        """Raises `UsageError` for no text, for too many, and for an empty one."""
+        if classes is not None:
+            check_texts(self, classes)
+
     def settle(self, classes: Mapping[int, str]) -> None:
         """Read the texts. Raises `UsageError` for none, too many, and one that it cannot read."""
         self._phrases(check_texts(self, classes))

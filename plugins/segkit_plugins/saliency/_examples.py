@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -44,7 +45,9 @@ def examples_of(option: str, folder: Path) -> tuple[Example, ...]:
     """
     if not folder.is_dir():
         raise UsageError(f"{option} {folder} is no folder; give one with photos and masks")
-    files = find_images([folder])
+    files: list[Path] = []
+    with suppress(UsageError):  # it has none
+        files += find_images([folder])
     masks = {path.stem.removesuffix(MASK): path for path in files if path.stem.endswith(MASK)}
     photos = [path for path in files if not path.stem.endswith(MASK)]
     if not photos:

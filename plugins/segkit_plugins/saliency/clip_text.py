@@ -117,6 +117,11 @@ class ClipText(Saliency):
         self._model = network.to(device).eval().requires_grad_(False)
         self._encoded = {}
 
+    def check_early(self, classes: Mapping[int, str] | None) -> None:
+        """Raises `UsageError` for no text, for too many, and for an empty one."""
+        if classes is not None:
+            check_texts(self, classes)
+
     def settle(self, classes: Mapping[int, str]) -> None:
         """Encode the texts. Raises `UsageError` for none, and for too many."""
         self._embeddings(check_texts(self, classes))

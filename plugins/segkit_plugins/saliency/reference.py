@@ -72,6 +72,10 @@ class Reference(Saliency):
     _features: dict[str, Any] = PrivateAttr(default_factory=dict)
     _against: Any = PrivateAttr(None)
 
+    def check_early(self, classes: Mapping[int, str] | None) -> None:
+        """Look at the references. Raises `UsageError` as `examples_by_class` does."""
+        self._examples()
+
     def open(self, device: str) -> None:
         """Load the model, read the references and their features.
 
@@ -84,10 +88,7 @@ class Reference(Saliency):
             raise MissingExtraError("--saliency reference", "transformers", "hf") from None
         import torch
 
-        own = examples_by_class("--reference.examples", self.examples)
-        against: tuple[Example, ...] = ()
-        if self.negatives is not None:
-            against = examples_of("--reference.negatives", self.negatives)
+        own, against = self._examples()
         asked = f"--reference.model {self.model}"
         folder = model_folder("--reference.model", self.model)
         _check_kind(asked, folder)
@@ -161,6 +162,13 @@ class Reference(Saliency):
         taken = 0 if self._against is None else (patches @ self._against.T).amax(dim=-1)
         own = self._features.items()
         return {name: (patches @ feature - taken).clamp(min=0) for name, feature in own}
+
+    def _examples(self) -> tuple[Mapping[str, tuple[Example, ...]], tuple[Example, ...]]:
+        """The references of each class, and the negative ones."""
+        own = examples_by_class("--reference.examples", self.examples)
+        if self.negatives is None:
+            return own, ()
+        return own, examples_of("--reference.negatives", self.negatives)
 
     def _mean(self, examples: Sequence[Example]) -> Any:
         """(D,) of length 1: the mean feature of the patches under the masks."""

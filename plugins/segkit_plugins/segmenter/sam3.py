@@ -107,6 +107,11 @@ class Sam3(Segmenter):
         self._model = network.to(device).eval().requires_grad_(False)
         self._read = {}
 
+    def check_early(self, classes: Mapping[int, str] | None) -> None:
+        """Raises `UsageError` for no text, for too many, and for an empty one."""
+        if classes is not None:
+            check_texts(self, classes)
+
     def settle(self, classes: Mapping[int, str]) -> None:
         """Read the texts. Raises `UsageError` for none, for too many, and for an empty one."""
         for text in check_texts(self, classes):
