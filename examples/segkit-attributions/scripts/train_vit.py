@@ -52,11 +52,14 @@ def main() -> None:
     parser.add_argument("--epoch", type=int, default=1536, help="pictures of an epoch")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="the one before the first epoch's")
+    parser.add_argument("--initial", type=Path, help="weights to go on from")
     given = parser.parse_args()
     torch.manual_seed(given.seed)
     rng = np.random.default_rng(given.seed)
     network = timm.create_model(MODEL, num_classes=5)
+    if given.initial:
+        network.load_state_dict(torch.load(given.initial, weights_only=True))
     at_patches = torch.nn.Linear(network.embed_dim, 6 + PATCH**2)
     parameters = [*network.parameters(), *at_patches.parameters()]
     optimiser = torch.optim.AdamW(parameters, given.rate, weight_decay=0.02)
