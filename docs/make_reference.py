@@ -170,8 +170,9 @@ def names_page() -> list[str]:
         own = inspect.isclass(value) or inspect.isfunction(value) or name == "hookimpl"
         text = (inspect.getdoc(value) or "") if own and name != "hookimpl" else constant_doc(name)
         out.append(f"| `{name}` | {cell(text.split(chr(10) * 2)[0])} |")
-    out += ["", "## To build a saliency method on", "", "`from segkit_plugins.saliency import NAME`;"]
-    out += ["[Write a saliency method](../write/saliency.md#on-a-network-that-segkit-loads) says how."]
+    how = "[Write a saliency method](../write/saliency.md#on-a-network-that-segkit-loads)"
+    out += ["", "## To build a saliency method on", ""]
+    out += ["`from segkit_plugins.saliency import NAME`;", f"{how} says how."]
     out += ["", "| name | what it is |", "|---|---|"]
     for name in saliency.__all__:
         text = inspect.getdoc(getattr(saliency, name)) or ""

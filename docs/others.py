@@ -85,12 +85,17 @@ def _outcome(plugin: dict[str, Any]) -> str:
 
 
 def test(plugin: dict[str, Any]) -> dict[str, Any]:
-    """Run the kit on an installed plugin; what came of it."""
+    """Run the kit on an installed plugin; what came of it.
+
+    `tests`, where a plugin has it, is its author's subclass of the kit, PATH::CLASS in this
+    repository, for a plugin that needs files or options.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file, report = Path(folder, "test_other.py"), Path(folder, "report.xml")
         file.write_text(TEST.format(**plugin), encoding="utf-8")
+        which = str(LIST.parents[1] / plugin["tests"]) if "tests" in plugin else str(file)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        subprocess.run([*command, f"--junitxml={report}", str(file)], cwd=folder, check=False)
+        subprocess.run([*command, f"--junitxml={report}", which], cwd=folder, check=False)
         (suite,) = ElementTree.parse(report).getroot().iter("testsuite")
     count = {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]

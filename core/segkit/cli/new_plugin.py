@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from segkit.cli.main import make_catalog
 from segkit.cli.terminal import echo
 from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import KINDS
+
+if TYPE_CHECKING:
+    from segkit.tools.plugin_file import PluginFile
 
 
 def command() -> click.Command:
@@ -22,11 +26,13 @@ def command() -> click.Command:
         help="Make a package for a plugin of your own: a worked example of its kind, tests, "
         "README, licence, and workflows that test and publish it. It installs, passes its tests "
         "and runs as it is; change it into what you want. With --from it is the package of a file "
-        f"that you have.\n\nKinds: {', '.join(KINDS)}.\n\n"
+        "that you have; with --into a package that is there gets one more plugin."
+        f"\n\nKinds: {', '.join(KINDS)}.\n\n"
         "Examples:\n\n"
         "\b\n"
         "  segkit new-plugin prompt warm-centre\n"
-        "  segkit new-plugin prompt warm-centre --from warm_centre.py\n",
+        "  segkit new-plugin prompt warm-centre --from warm_centre.py\n"
+        "  segkit new-plugin prompt cold-edge --into segkit-warm-centre\n",
         params=[
             click.Argument(["kind"], metavar="KIND"),
             click.Argument(["name"], metavar="NAME"),
@@ -36,7 +42,18 @@ def command() -> click.Command:
                 metavar="FILE",
                 help="A file with the plugin, as for --plugin: it becomes the module.",
             ),
-            click.Option(["-o", "--output"], metavar="DIR", help="Its folder. [segkit-NAME]"),
+            click.Option(
+                ["--into"],
+                type=click.Path(path_type=Path),
+                metavar="DIR",
+                help="The folder of a package that is to have this plugin too.",
+            ),
+            click.Option(
+                ["--package"], metavar="NAME", help="What pip calls the package. [segkit-NAME]"
+            ),
+            click.Option(
+                ["-o", "--output"], metavar="DIR", help="Its folder. [the package's name]"
+            ),
             click.Option(
                 ["--author"],
                 metavar="NAME",
@@ -61,6 +78,8 @@ def _new_plugin(
     kind: str,
     name: str,
     file: Path | None,
+    into: Path | None,
+    package: str | None,
     output: str | None,
     author: str | None,
     licence: str,
@@ -76,7 +95,11 @@ def _new_plugin(
     kind = scaffold.kind_named(kind)
     name = scaffold.plugin_named(name)
     scaffold.check_name(kind, name, make_catalog())
-    distribution = scaffold.distribution_of(name)
+    source = read_plugin_file(file, kind, name) if file else None
+    if into is not None:
+        _add(kind, name, source, into, package or output)
+        return
+    distribution = scaffold.package_named(package) if package else scaffold.distribution_of(name)
     folder = Path(output or distribution)
     owner = author if author is not None else _git_user() or f"the authors of {distribution}"
     files = scaffold.files(
@@ -85,14 +108,30 @@ def _new_plugin(
         owner,
         _licence(licence),
         date.today().year,
+        package=distribution,
         repository=(repository or "").rstrip("/"),
-        source=read_plugin_file(file, kind, name) if file else None,
+        source=source,
     )
     scaffold.write(folder, files)
     if not no_git:
         init_git(folder)
     echo(f"{folder} holds the {kind} plugin '{name}', its tests and its package. Next:\n")
     for line in scaffold.commands(kind, name, folder):
+        echo(f"  {line}")
+
+
+def _add(kind: str, name: str, source: PluginFile | None, folder: Path, new: str | None) -> None:
+    """Give a package that is there one more plugin."""
+    from segkit.tools import scaffold
+    from segkit.tools.joining import join
+
+    if new is not None:
+        raise UsageError(
+            f"--into {folder} is a package that is there; -o and --package go with a new one"
+        )
+    joined = join(folder, kind, name, source)
+    echo(f"{folder} has the {kind} plugin '{name}' now, in {joined.module}. Next:\n")
+    for line in (*joined.by_hand, *scaffold.commands(kind, name, folder)):
         echo(f"  {line}")
 
 

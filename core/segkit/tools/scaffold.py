@@ -11,7 +11,6 @@ import json
 import keyword
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from segkit.errors import UsageError, did_you_mean
 from segkit.kinds import BUNDLED, KINDS, a, flag_of
 from segkit.plugins import hookspecs
 from segkit.plugins.entries import NAME
+from segkit.tools.examples import EXAMPLES
 from segkit.tools.plugin_file import Offered
 
 if TYPE_CHECKING:
@@ -31,101 +31,6 @@ if TYPE_CHECKING:
 
 LICENCES = ("Apache-2.0", "MIT", "BSD-3-Clause")
 """The licences whose texts are at hand, by their SPDX names."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """The worked example of one kind."""
-
-    summary: str
-    """What it does; the first line of its module's docstring."""
-    option: str
-    """One of its options."""
-    run: str
-    """The command that uses it, with `{name}` in it."""
-    compare: str = ""
-    """The command that compares it with others, likewise; empty where nothing can be compared."""
-    imports: tuple[str, ...] = ("numpy",)
-    """The libraries that it imports, beside segkit and pydantic."""
-    untyped: tuple[str, ...] = ()
-    """Those of them without types of their own."""
-    api: int = 1
-    """The oldest version of the plugin API that has all it uses."""
-
-
-_SHAPES = "segkit sweep --dataset shapes --gradcam.model shapes"
-
-EXAMPLES = {
-    "dataset": Example(
-        "Generate pictures of one bright disc each, with the disc as truth.",
-        "count",
-        "segkit run --dataset {name}",
-    ),
-    "perturbation": Example(
-        "Posterise a picture: each level leaves half as many greys.",
-        "bits",
-        "segkit robustness --perturb {name}",
-        f"{_SHAPES.replace('sweep', 'robustness')} --perturb {{name}},gaussian-noise",
-    ),
-    "saliency": Example(
-        "Find what has another colour than the rest of the picture.",
-        "centre",
-        "segkit run --saliency {name}",
-        f"{_SHAPES} --saliency {{name}},gradcam",
-    ),
-    "transform": Example(
-        "Stretch a heatmap between its coldest and its hottest pixels.",
-        "cut",
-        "segkit run --transform {name}",
-        f"{_SHAPES} --transform {{name}},power,none",
-    ),
-    "prompt": Example(
-        "Prompt a segmenter with the middle of a heatmap's hot pixels.",
-        "share",
-        "segkit run --prompt {name}",
-        f"{_SHAPES} --prompt {{name}},topk,center",
-    ),
-    "segmenter": Example(
-        "Grow a region of like colour around each click.",
-        "tolerance",
-        "segkit run --segmenter {name}",
-        f"{_SHAPES} --segmenter {{name}},sam",
-        ("numpy", "scipy"),
-        ("scipy",),
-    ),
-    "judge": Example(
-        "Judge masks by how clear of the picture's border they stay.",
-        "least",
-        "segkit run --judge {name}",
-        f"{_SHAPES} --judge {{name}},score",
-    ),
-    "selector": Example(
-        "Keep the most compact candidate mask.",
-        "weight",
-        "segkit run --select {name}",
-        f"{_SHAPES} --select {{name}},score,largest",
-    ),
-    "fuser": Example(
-        "Paint the masks with the smallest on top.",
-        "least",
-        "segkit run --fuser {name}",
-        f"{_SHAPES} --fuser {{name}},paint",
-    ),
-    "metric": Example(
-        "Error of the foreground's area, wherever it lies.",
-        "most",
-        "segkit run --dataset shapes --gradcam.model shapes --metric {name}",
-        f"{_SHAPES} --prompt topk,center --metric {{name}}",
-        (),
-        api=2,  # figures
-    ),
-    "writer": Example(
-        "A table of how many pixels each class has in each image.",
-        "separator",
-        "segkit run --write {name}",
-    ),
-}
-"""Kind to its example, which has two templates: `kinds/KIND.py.j2` and `tests/KIND.py.j2`."""
 
 
 # ---- what is asked for ------------------------------------------------------------------------
@@ -169,11 +74,21 @@ def check_name(kind: str, name: str, catalog: Catalog) -> None:
             f"segkit has a {kind} plugin '{name}' of its own, which would go first; "
             "choose another name"
         )
-    if _module(name) in {e.target.partition(".")[0] for e in bundled}:
+    if _module(distribution_of(name)) in {e.target.partition(".")[0] for e in bundled}:
         raise UsageError(
-            f"a plugin named '{name}' would be the package {_module(name)}, which segkit itself "
-            "has; choose another name"
+            f"a plugin named '{name}' would be the package {_module(distribution_of(name))}, which "
+            "segkit itself has; choose another name"
         )
+
+
+def package_named(text: str) -> str:
+    """The distribution's name. Raises `UsageError` for one that none can have."""
+    if not NAME.fullmatch(text) or _module(text) in (BUNDLED, "segkit_plugins", "segkit_ui"):
+        raise UsageError(
+            f"--package {text}: no package of plugins can be named so; names are lower-case words, "
+            "digits and hyphens, such as 'segkit-mine', and not segkit's own"
+        )
+    return text
 
 
 def author_named(text: str) -> dict[str, str]:
@@ -199,7 +114,18 @@ def distribution_of(name: str) -> str:
 
 
 def _module(name: str) -> str:
-    return f"segkit_{name.replace('-', '_')}"
+    """What Python calls a distribution or a plugin."""
+    return name.replace("-", "_")
+
+
+def imports_of(kind: str, source: PluginFile | None) -> tuple[str, ...]:
+    """The distributions that a plugin's module imports, beside segkit and pydantic."""
+    return source.dependencies if source else EXAMPLES[kind].imports
+
+
+def api_of(kind: str, source: PluginFile | None) -> int:
+    """The version of the plugin API that a plugin's module is written for."""
+    return hookspecs.API_VERSION if source else EXAMPLES[kind].api
 
 
 def commands(kind: str, name: str, folder: Path) -> tuple[str, str, str]:
@@ -221,34 +147,37 @@ def files(
     licence: str,
     year: int,
     *,
+    package: str = "",
     repository: str = "",
     source: PluginFile | None = None,
 ) -> dict[str, str]:
     """The distribution's files: path inside its folder to text.
 
     `kind` and `name` as checked by `kind_named` and `check_name`; `licence` is one of `LICENCES`;
-    `repository` is its address, left out one to be filled in; `source` is a file that stands in
-    place of the worked example. Raises `UsageError` for an author's name that cannot be one.
+    `package` is the distribution's name, left out segkit-NAME; `repository` is its address, left
+    out one to be filled in; `source` is a file that stands in place of the worked example. Raises
+    `UsageError` for an author's name that cannot be one.
     """
     from segkit.plugins.steps import INTERFACES
 
     environment = _environment()
-    module, fields = _module(name), author_named(author)
+    distribution, fields = package or distribution_of(name), author_named(author)
+    module = _module(distribution)
     words: dict[str, Any] = {
         "author": fields["name"],
         "author_fields": fields,
         "compare": EXAMPLES[kind].compare.format(name=name),
         "contract": _contract(kind),
-        "distribution": distribution_of(name),
+        "distribution": distribution,
         "flag": f"--{flag_of(kind)}",
         "interface": INTERFACES[kind].__name__,
         "kind": kind,
         "licence": licence,
         "module": module,
         "name": name,
-        "repository": repository or f"https://github.com/OWNER/{distribution_of(name)}",
+        "repository": repository or f"https://github.com/OWNER/{distribution}",
         "run": EXAMPLES[kind].run.format(name=name),
-        "test": f"test_{name.replace('-', '_')}.py",
+        "test": f"test_{_module(name)}.py",
         "year": year,
         **_about(kind, name, source, environment),
     }
@@ -265,6 +194,24 @@ def files(
     }
     texts = {path: environment.get_template(t).render(words) for path, t in templates.items()}
     return texts | ({f"src/{module}/__init__.py": source.text} if source else {})
+
+
+def plugin_files(
+    kind: str, name: str, package: str, source: PluginFile | None = None
+) -> dict[str, str]:
+    """One plugin's module and tests in a package that is there: path inside its folder to text.
+
+    `package` is what Python calls it; else as `files`.
+    """
+    environment, stem = _environment(), _module(name)
+    words = {"kind": kind, "name": name, "module": f"{package}.{stem}"}
+    words |= _about(kind, name, source, environment)
+    example = environment.get_template(f"kinds/{kind}.py.j2")
+    tests = environment.get_template("tests/_file.py.j2" if source else f"tests/{kind}.py.j2")
+    return {
+        f"src/{package}/{stem}.py": source.text if source else example.render(words),
+        f"tests/test_{stem}.py": tests.render(words),
+    }
 
 
 @cache
@@ -292,9 +239,9 @@ def _about(
 
     example = EXAMPLES[kind]
     cls = _class_name(name, kind, environment)
-    imports = source.dependencies if source else example.imports
+    imports = imports_of(kind, source)
     return {
-        "api": hookspecs.API_VERSION if source else example.api,
+        "api": api_of(kind, source),
         "cls": source.plugins[0].cls if source else cls,
         "dependencies": [f"segkit>={version('segkit')}", *imports, "pydantic>=2.7"],
         "example": source is None,
