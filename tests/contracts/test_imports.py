@@ -68,7 +68,6 @@ given = json.load(sys.stdin)
 for library in given["libraries"]:
     importlib.import_module(library)
 gc.freeze()  # forks need not look at what the libraries hold, nor copy it for that
-outset = {*sys.modules}
 
 def walk(tree):
     *others, last = tree or [None]
@@ -85,7 +84,7 @@ def follow(module, after):
     try:
         importlib.import_module(module)
         for name in after.pop("whole", ()):
-            print(json.dumps([name, sorted({*sys.modules} - outset)]), flush=True)
+            print(json.dumps([name, sorted(sys.modules)]), flush=True)
     except BaseException:
         traceback.print_exc()
         os._exit(0)
@@ -107,11 +106,12 @@ def imports_at_once(body: Iterable[ast.stmt]) -> Iterator[str]:
             for alias in statement.names:
                 home = segkit._MODULE_OF.get(alias.name) if statement.module == "segkit" else None
                 yield f"{statement.module}.{home or alias.name}"
-        elif not isinstance(statement, ast.FunctionDef):
+        elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
             checked = isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test)
             inner = () if checked else getattr(statement, "body", ())
-            handlers = getattr(statement, "handlers", ())
-            for part in (inner, *(h.body for h in handlers), getattr(statement, "orelse", ())):
+            handlers = [handler.body for handler in getattr(statement, "handlers", ())]
+            others = [getattr(statement, part, ()) for part in ("orelse", "finalbody")]
+            for part in (inner, *handlers, *others):
                 yield from imports_at_once(part)
 
 
@@ -156,7 +156,7 @@ def tree_of(closed: dict[str, set[str]], names: Sequence[str]) -> dict[str, Any]
 def imported_alone(
     libraries: Sequence[str], names: Sequence[str], closed: dict[str, set[str]]
 ) -> dict[str, set[str]]:
-    """The module to what is imported after it where none of ours is that it does not import itself.
+    """The module to what is imported after it, where of ours no other is than it imports itself.
 
     The processes are forks of one that has the libraries, and of those that have imported a part of
     what the module imports. What cannot be imported is told on standard error.
