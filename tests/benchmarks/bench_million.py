@@ -20,19 +20,20 @@ import resource
 import subprocess
 import sys
 import time
+import zlib
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+from bench_engines import Instant, Nothing, line_of
 
-from segkit import Catalog, Image, Labels, Segmenter, plan, write_file
+from segkit import Catalog, plan, write_file
 from segkit.reporting import write_report
 from segkit.running import keeping
 from segkit.running.engines.dispatched import TOGETHER, Dispatched
 from segkit.running.engines.parcel import sameness
-from segkit.running.engines.pool import Hello, Made, Ready
 from segkit.running.job import Job
 from segkit.running.options import RunOptions
 from segkit.running.session import Session
@@ -43,15 +44,6 @@ pytestmark = pytest.mark.benchmark
 IMAGES = int(os.environ.get("IMAGES", "100000"))
 LOST = 100
 GIB = 2**30
-
-
-class Nothing(Segmenter):
-    """Is never called."""
-
-    name = "nothing"
-
-    def __call__(self, image: Image) -> Labels:
-        raise AssertionError
 
 
 def mask_file() -> bytes:
@@ -76,62 +68,29 @@ def row_of(name: str) -> dict[str, object]:
     }
 
 
-class Instant:
-    """Workers that only write: a line is there when it is asked for."""
+class Writers(Instant):
+    """Workers that only write."""
 
     def __init__(self, same, directory: Path) -> None:
-        self.same = same
+        super().__init__(same)
         self.directory = directory
         self.mask = mask_file()
-        self.events = []
-        self.chunks = self.images = 0
+        self.images = 0
         self.spent = 0.0
         """Seconds of processor time that are the workers', not the driver's."""
 
-    def wanted(self):
-        return 16
-
-    def start(self, worker):
-        self.events.append(Hello(worker, {"host": "here", "segkit": self.same["segkit"]}))
-
-    def open(self, worker, parcel):
-        told = {"classes": {}, "vocabulary": [], "chunk": 4, "same": self.same}
-        self.events.append(Ready(worker, told))
-
-    def submit(self, worker, chunk):
+    def line(self, name):
         start = time.thread_time()
-        levels = levels_in(self.directory)
-        lines = [(r, self.line(i.name, levels)) for i in chunk.items for r in i.recipes]
-        self.chunks += 1
-        self.images += len(chunk.items)
-        self.events.append(Made(worker, chunk.number, lines, True, 0.0))
-        self.spent += time.thread_time() - start
-
-    def line(self, name, levels):
-        below = subfolder(name, levels)
+        below = subfolder(name, levels_in(self.directory))
         files = [f"masks/{below}{name}.png", f"parquet/parts/{below}{name}.json"]
         write_file(self.directory / files[0], self.mask)
         write_file(self.directory / files[1], json.dumps(row_of(name)))
-        return line_of(name) | {"files": files, "written": {"masks": 1, "parquet": 1}}
-
-    def poll(self, timeout):
-        events, self.events = self.events, []
-        return events
-
-    def close(self, *, at_once):
-        pass
-
-
-def line_of(name):
-    """What a run says of an image with one object."""
-    line = {"name": name, "status": "ok", "error": None, "scores": {}, "counts": {}}
-    seconds = {"gradcam": 0.05012, "components": 0.00912, "sam": 0.06512}
-    # Each of its own score, so that the report has something to sort by.
-    mask = {"name": "tabby", "score": hash(name) % 10**6 / 10**6, "prompt": 0, "pixels": 400}
-    prompt = {"points": [[30.0, 20.0]], "signs": [True], "box": [10.0, 10.0, 40.0, 40.0]}
-    prompt |= {"mask": False, "name": "tabby", "score": 0.51234}
-    more = {"seconds": seconds, "files": [], "written": {}, "prompts": [prompt], "masks": [mask]}
-    return line | more | {"classes": {1: "tabby"}, "shown": [1], "regions": 1, "source": None}
+        line = line_of(name) | {"files": files, "written": {"masks": 1, "parquet": 1}}
+        # Each of its own score, so that the report has something to sort by.
+        line["masks"] = [line["masks"][0] | {"score": zlib.crc32(name.encode()) % 10**6 / 10**6}]
+        self.images += 1
+        self.spent += time.thread_time() - start
+        return line
 
 
 # ---- the stages, each in a process of its own --------------------------------------------------
@@ -156,7 +115,7 @@ def session(folder: Path, **how) -> tuple[Session, Instant]:
     writers = [catalog.load("writer", name)() for name in ("masks", "parquet")]
     job = Job({"run": plan([data, Nothing(), *writers])}, folder / "out", nested=False)
     options = RunOptions(**how)
-    pool = Instant(sameness(job, options), folder / "out")
+    pool = Writers(sameness(job, options), folder / "out")
     return Session(job, options, Dispatched(lambda: pool, TOGETHER)), pool
 
 

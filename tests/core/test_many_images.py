@@ -178,10 +178,14 @@ def test_who_waits_for_the_disk_hears_that_it_has_refused(monkeypatch):
 
     monkeypatch.setattr(keeping, "keep", refuse)
     keeper = Keeper({"run": None})
+
+    def bring():
+        for number in range(20):
+            keeper.add("run", number)
+
     for _ in range(2):  # each time anew
         with pytest.raises(SegkitError, match="the disk is full"):
-            for number in range(20):
-                keeper.add("run", number)
+            bring()
     with pytest.raises(SegkitError, match="the disk is full"):
         keeper.close()
 

@@ -49,7 +49,11 @@ def keep_apart(
         for flag, path in _named_by(step):
             if isinstance(step, Dataset) and folder.holds(path):
                 _refuse(directory, f"{flag} {path} lies in that folder")
-            if isinstance(step, Dataset) and folder.is_itself(path) and not images.any_files:
+            if (
+                isinstance(step, Dataset)
+                and folder.is_itself(path)
+                and not any(map(images.has_files, images.names))
+            ):
                 _refuse(directory, f"{flag} {path} is that folder")  # its files are not known
             if any(_touches(_real(path), *files) for files in made):
                 _refuse(directory, f"{flag} {path} has files of the run in that folder")

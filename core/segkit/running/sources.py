@@ -114,11 +114,6 @@ class RunImages:
         """Where the image of this name stands among all."""
         return self._places[name]
 
-    @property
-    def any_files(self) -> bool:
-        """Whether any image comes from a file."""
-        return bool(self._sizes)
-
     def files(self, place: int) -> Iterator[tuple[Path, bool]]:
         """The files that the image at a place comes from, each with whether it is a link.
 
