@@ -107,4 +107,4 @@ def test_a_run_of_chosen_writers_that_an_earlier_segkit_began_goes_on(segkit, pr
     assert (project / "out/overlay/d.jpg").exists()
     done = segkit("run", "photos", *LIGHT, "--write", "voc", "-o", "out", "--resume")
     assert done.code == 2
-    assert done.err.startswith("Error: --resume: out was run with overlay")
+    assert done.err.startswith("Error: --resume: out was run with --write masks,overlay, now it is")
