@@ -41,7 +41,10 @@ def wide(tmp_path) -> Path:
 
 @pytest.mark.parametrize(
     "more",
-    [("--prompt", "topk+cascade", "--judge", "learned"), ("--segmenter", "sam-everything")],
+    [
+        ("--prompt", "topk+cascade", "--judge", "learned"),
+        ("--segmenter", "sam-everything", "--sam-everything.points-per-side", "6"),
+    ],
 )
 def test_a_picture_of_one_tile_is_as_without(segkit, photo, tmp_path, more):
     flags = (*more, *(() if "sam-everything" in more else DEFAULT))
@@ -62,7 +65,7 @@ def test_tiles_are_recorded_and_belong_to_a_run(segkit, wide, tmp_path):
     )
     other = segkit("run", wide, "--tile", "100", "-o", "out", "--resume")
     assert other.code != 0
-    assert "tile = 128, overlap 16, now it is 100, overlap 12" in other.err
+    assert "tile = '128, overlap 16', now it is '100, overlap 12'" in other.err
     again = segkit("run", wide, "--recipe", "out/recipe.toml", "-o", "again")
     assert again.code == 0
     assert lines(tmp_path / "out") == lines(tmp_path / "again")

@@ -218,7 +218,9 @@ def test_heat_of_a_tile_that_shows_nothing_is_not_blown_up():
 
 def test_a_point_of_another_tile_is_left_out():
     grid = Tiles(64, 16).grid((64, 112))
-    prompt = Prompt(points=[(10, 10), (50, 20), (100, 30), (90, 5)], signs=[True, True, True, False])
+    prompt = Prompt(
+        points=[(10, 10), (50, 20), (100, 30), (90, 5)], signs=[True, True, True, False]
+    )
     asked = dealt(Prompts((prompt,)), grid)
     first, second = asked[0][0].prompt, asked[1][0].prompt
     assert first.points.tolist() == [[10, 10], [50, 20]]

@@ -52,18 +52,7 @@ def common_options() -> list[click.Option]:
             metavar="Q",
             help="Leave masks that --judge holds for worse out of labels and files, 0 to 1. [0]",
         ),
-        option(
-            ["--tile"],
-            type=click.IntRange(0),
-            metavar="SIDE",
-            help="See larger images in tiles of this side, in pixels; 0: as a whole. [0]",
-        ),
-        option(
-            ["--overlap"],
-            type=click.IntRange(0),
-            metavar="PX",
-            help="By how many pixels tiles overlap. [an eighth of --tile]",
-        ),
+        *tile_options(),
         option(
             ["--split"],
             type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -89,6 +78,24 @@ def common_options() -> list[click.Option]:
         option(["--json", "as_json"], is_flag=True, help="Print the summary as JSON."),
         option(["--trace"], is_flag=True, help="Print each step's call, its result and time."),
         option(["--debug"], is_flag=True, help="Show the stack trace of errors."),
+    ]
+
+
+def tile_options() -> list[click.Option]:
+    """The flags that say how large images are cut."""
+    return [
+        click.Option(
+            ["--tile"],
+            type=click.IntRange(0),
+            metavar="SIDE",
+            help="See larger images in tiles of this side, in pixels; 0: as a whole. [0]",
+        ),
+        click.Option(
+            ["--overlap"],
+            type=click.IntRange(0),
+            metavar="PX",
+            help="By how many pixels tiles overlap. [an eighth of --tile]",
+        ),
     ]
 
 

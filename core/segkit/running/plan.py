@@ -84,10 +84,10 @@ class Plan:
     """At most this many rounds of segmentation where a prompter refines; 1: none."""
     least_quality: float = 0.0
     """Masks that are judged worse are left out of all that follows the selection; 0: none."""
-    tiles: Tiles | None = None
-    """How saliency methods and segmenters are shown large images; None: as a whole."""
     others: tuple[Step, ...] = ()
     """Steps of the kinds behind the segmenters that have no field of their own."""
+    tiles: Tiles | None = None
+    """How saliency methods and segmenters are shown large images; None: as a whole."""
 
     @property
     def saliency(self) -> Saliency | None:
@@ -206,11 +206,7 @@ def plan(
     _check_inputs(chosen)
     _check_readers(chosen)
     _check_tiles(chosen)
-    if least_quality and chosen.judge is None:
-        raise PlanError(
-            f"--least-quality {least_quality:g} goes by what a judge says of each mask, and there "
-            "is none; add --judge"
-        )
+    _check_judge(chosen)
     extra = list(defaults)
     return replace(
         chosen,
@@ -227,6 +223,15 @@ def _check_tiles(chosen: Plan) -> None:
                 f"{step.name} needs the 'encoding' of the whole image, and with --tile there are "
                 f"those of tiles; leave out --tile or --{flag_of(step.kind)} {step.name}"
             )
+
+
+def _check_judge(chosen: Plan) -> None:
+    """Refuse a least quality where nobody judges."""
+    if chosen.least_quality and chosen.judge is None:
+        raise PlanError(
+            f"--least-quality {chosen.least_quality:g} goes by what a judge says of each mask, and "
+            "there is none; add --judge"
+        )
 
 
 def check_least_quality(least: float) -> None:

@@ -95,10 +95,6 @@ class Recipe:
     rounds: int = 3
     least_quality: float = 0.0
     """Masks that a judge holds for worse are left out of labels and files; 0: none."""
-    tile: int = 0
-    """The side of the tiles in which saliency methods and segmenters see large images; 0: none."""
-    overlap: int | None = None
-    """By how many pixels tiles overlap; None: an eighth of their side."""
     classes: tuple[str, ...] = ()
     """Class names for ids 1, 2, … in place of the data set's own; empty: the data set's."""
     pins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -106,6 +102,10 @@ class Recipe:
     of a recipe's file says; a flag on a step frees its own."""
     trust_torchscript: bool = False
     """Whether files that `load` has found named may be programs, which can do all that you may."""
+    tile: int = 0
+    """The side of the tiles in which saliency methods and segmenters see large images; 0: none."""
+    overlap: int | None = None
+    """By how many pixels tiles overlap; None: an eighth of their side."""
 
     def defaults(self, kind: str) -> tuple[Part, ...]:
         """What takes part of this kind, where something reads it, if nothing of it is chosen."""
