@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from segkit.running.blending import cropped
 from segkit.running.tiles import Grid, Tile
@@ -120,14 +119,18 @@ def followed(
     asked with the pixel of the mask that lies deepest in their overlap, and with the prompt's
     background points that it has.
     """
+    from scipy import ndimage
+
     tile = grid.tiles[index]
-    if not _at_border(mask, tile, grid.size).any():
+    border = _at_border(mask, tile, grid.size)
+    if not border.any():
         return
     for other in grid.overlapping(index):
         common = tile.common(grid.tiles[other])
         assert common is not None
-        part = mask[common.within(tile.top, tile.left)]
-        if not (part & _at_border(mask, tile, grid.size)[common.within(tile.top, tile.left)]).any():
+        place = common.within(tile.top, tile.left)
+        part = mask[place]
+        if not border[place].any():
             continue
         depth = ndimage.distance_transform_edt(np.pad(part, 1))[1:-1, 1:-1]
         y, x = np.unravel_index(int(depth.argmax()), part.shape)
