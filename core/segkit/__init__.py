@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from segkit.values.classes import add_class as add_class
     from segkit.values.files import write_file as write_file
     from segkit.values.image_names import unique_names as unique_names
+    from segkit.values.images import find_image_files as find_image_files
     from segkit.values.images import find_images as find_images
     from segkit.values.images import palette as palette
     from segkit.values.images import read_image as read_image
@@ -96,6 +97,7 @@ _HOME = {
     "values.files": ("write_file",),
     "values.image_names": ("unique_names",),
     "values.images": (
+        "find_image_files",
         "find_images",
         "palette",
         "read_image",

@@ -18,11 +18,11 @@ from segkit import (
     Image,
     Truth,
     UsageError,
+    find_image_files,
     hookimpl,
     read_image,
     unique_names,
 )
-from segkit.values.images import find_image_files
 from segkit_plugins.dataset._decoding import decode_image
 from segkit_plugins.dataset._mask_files import MaskFolder
 from segkit_plugins.dataset._remote import as_path, fetch, find_addresses, is_address, stem_of
