@@ -88,7 +88,7 @@ def own_plugins() -> list[str]:
 WITHOUT_FILES = ("install", "uninstall", "new-plugin")
 """Commands that take no `--plugin`."""
 
-OTHERS = {"cd", "eval", "labelme", "twine", "mkdocs", "ray"}
+OTHERS = {"cd", "eval", "export", "labelme", "twine", "mkdocs", "ray"}
 """Commands that blocks which are not run may name, though they need not be installed."""
 
 

@@ -223,7 +223,15 @@ def test_where_a_second_copy_cannot_be_opened_one_does_it_all(tmp_path):
     assert SEEN.closed == 2
 
 
-def test_ctrl_c_ends_all_and_what_is_finished_is_kept(tmp_path):
+@pytest.fixture
+def heeds_ctrl_c():
+    """A shell's job in the background ignores it otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_all_and_what_is_finished_is_kept(tmp_path, heeds_ctrl_c):
     SEEN.interrupts = "square-20"
     with pytest.raises(KeyboardInterrupt):
         run({"run": of_toys(count=400)}, tmp_path / "out")

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from segkit.errors import MissingExtraError, SegkitError, UsageError, error_line
@@ -253,12 +252,12 @@ def _reason(error: Exception) -> str:
 
 
 def _use_token() -> None:
-    """Show Ray's token, if there is one: `ray start` asks for it then, `ray.init` does not show it.
+    """Show Ray the token that the environment names: `ray start` heeds it, `ray.init` does not.
 
-    A cluster without does not mind. To be called before `ray` is imported, which reads the mode.
+    To be called before `ray` is imported, which reads the mode. A token that merely lies in the
+    home folder is not shown: the workers of a cluster without one end at it.
     """
-    there = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    if there or (Path.home() / ".ray" / "auth_token").is_file():
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
