@@ -344,5 +344,7 @@ def test_long_names_are_cut():
 def test_merged_prompters_are_another_recipe(tmp_path):
     run(plans("maxmin+topk"), tmp_path / "r", catalog=CATALOG)
     parts = {**variant("maxmin").recipe.parts, "prompt": (Part("maxmin"), Part("topk"))}
-    with pytest.raises(UsageError, match=r"was run with --prompt maxmin\+topk, now it is maxmin,topk"):
+    with pytest.raises(
+        UsageError, match=r"was run with --prompt maxmin\+topk, now it is maxmin,topk"
+    ):
         run({"r": Recipe(parts).build(CATALOG)}, tmp_path / "r", catalog=CATALOG, resume=True)
