@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from reading import summary
 
@@ -10,6 +12,7 @@ from segkit.running.recipe import make_step
 from segkit.running.scoring import score_run
 
 RUN = ("--dataset", "shapes", "--shapes.count", 4, "--shapes.size", 64, "--gradcam.model", "shapes")
+SHARDED = ("--shapes.count", 8, "--segmenter", "threshold", "--metric", "class-iou")
 LIGHT = (*RUN, "--segmenter", "grabcut", "--prompt", "topk", "--metric", "class-iou")
 
 
@@ -77,6 +80,28 @@ def test_shards_that_were_scored_otherwise_are_not_merged(segkit, tmp_path):
     scored_otherwise(tmp_path / "s1")
     assert segkit("merge", "s1", "s2", "-o", "whole").code == 0
     assert summary(tmp_path / "whole")["protocol"]["class-iou"]["asked"] == "list"
+
+
+def test_shards_behind_one_that_says_nothing_are_compared_with_each_other(segkit, tmp_path):
+    for number in (1, 2, 3):
+        flags = ("--shard", f"{number}/3", "-o", f"s{number}", "--quiet")
+        assert segkit("run", *RUN, *SHARDED, *flags).code == 0
+    scored_otherwise(tmp_path / "s2", 8)
+    told = json.loads((tmp_path / "s1/summary.json").read_text())
+    without_truth = {key: value for key, value in told.items() if key != "protocol"}
+    (tmp_path / "s1/summary.json").write_text(json.dumps(without_truth))
+    words = "'s3' was run with the protocol of class-iou = "
+    refused = segkit("merge", "s1", "s2", "s3", "-o", "whole")
+    assert refused.code == 2
+    said = " ".join(refused.err.split())
+    assert words in said
+    assert "'s2' with" in said
+    assert segkit("merge", "s1", "s2", "-o", "whole").code == 1  # the third is missing
+    assert summary(tmp_path / "whole")["protocol"]["class-iou"]["asked"] == "list"
+    (tmp_path / "s1/summary.json").unlink()
+    unfinished = segkit("merge", "s1", "s2", "s3", "-o", "other")
+    assert unfinished.code == 2
+    assert words in " ".join(unfinished.err.split())
 
 
 def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit, tmp_path):
