@@ -236,6 +236,39 @@ def test_ctrl_c_ends_all_and_what_is_finished_is_kept(tmp_path):
     assert [line["name"] for line in lines(tmp_path / "out")] == Squares(count=400).names
 
 
+class Wide(Squares):
+    """Images of fifty tiles."""
+
+    name = "wide"
+
+    def __getitem__(self, index):
+        image, _ = super().__getitem__(index)
+        return Image(np.zeros((64, 64 * 50, 3), np.uint8), image.name), None
+
+
+class Slow(Weighed):
+    """Ctrl-C is pressed at the first tile of all."""
+
+    name = "slow"
+    stretches = False
+
+    def __call__(self, image: Image) -> tuple[Heatmap, ...]:
+        SEEN.calls.append(image.name)
+        if len(SEEN.calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.02)
+        return (Heatmap(np.zeros(image.size, np.float32)),)
+
+
+def test_ctrl_c_ends_within_an_image_of_many_tiles(tmp_path):
+    steps = [Wide(count=8), Slow(), Peaks(), Floods(), Bests(), Paints()]
+    with pytest.raises(KeyboardInterrupt):
+        run({"run": plan(steps, tile=64, overlap=0)}, tmp_path / "out", chunk=1)
+    assert {*SEEN.calls} <= {"square-0", "square-1"}
+    assert len(SEEN.calls) < 50
+    assert SEEN.opened == SEEN.closed == 2
+
+
 class Torn(Squares):
     """Cannot be read any further, and not for a reason of its own."""
 
@@ -361,6 +394,74 @@ def test_a_fault_is_raised_behind_all_that_comes_before_it():
     assert [next(coming).name, next(coming).name] == ["0", "1"]
     with pytest.raises(RuntimeError, match="it is broken"):
         next(coming)
+
+
+def test_a_chunk_waits_until_there_is_room_beside_those_at_work(monkeypatch):
+    """As large images do that would take the memory of several chunks."""
+    at_work, most = [], []
+
+    def outcomes(place):
+        at_work.append(place)
+        most.append(len(at_work))
+        time.sleep(0.02)
+        at_work.remove(place)
+        yield Outcome("a", f"{place}")
+
+    def names():
+        most.clear()
+        with closing(walk_at_once(Made(6, outcomes), WORK, HERE)) as coming:
+            return [outcome.name for outcome in coming]
+
+    assert names() == [*"012345"]
+    assert max(most) == 2
+    monkeypatch.setattr(Batches, "host_bytes", 1)
+    assert names() == [*"012345"]
+    assert max(most) == 2  # there is memory
+    monkeypatch.setattr(module, "FREE", 0)
+    assert names() == [*"012345"]
+    assert max(most) == 1
+
+
+class Noted(Squares):
+    """Notes which images are read."""
+
+    name = "noted"
+
+    def __getitem__(self, index):
+        SEEN.calls.append(index)
+        time.sleep(0.02)
+        return super().__getitem__(index)
+
+
+def test_large_images_are_read_one_ahead(monkeypatch):
+    def read(count):
+        SEEN.calls.clear()
+        walk = Walk(Noted(count=9), Squares(count=9).names, {}, {"a": EMPTY}, ONE)
+        chunks = walk.chunks(4)
+        for _ in range(count):
+            next(chunks)
+        time.sleep(0.3)
+        told = len(SEEN.calls)
+        chunks.close()
+        return told
+
+    assert read(2) == 2 + 4
+    monkeypatch.setattr(Batches, "host_bytes", 1)
+    assert read(2) == 2 + 1
+
+
+def test_no_image_is_read_once_the_walkers_have_ended():
+    def outcomes(place):
+        yield Outcome("a", f"{place}")
+
+    walk = Made(1000, outcomes)
+    walk.dataset = Noted(count=1000)
+    coming = walk_at_once(walk, WORK, HERE)
+    assert next(coming).name == "0"
+    coming.close()
+    told = len(SEEN.calls)
+    time.sleep(0.1)
+    assert len(SEEN.calls) == told
 
 
 def test_closing_ends_the_walkers():
