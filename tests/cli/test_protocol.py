@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from merge_toys import snapshot
 from reading import summary
 
 from segkit import Catalog
@@ -118,6 +119,37 @@ def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit,
     assert "class-iou in 'out' was counted otherwise than this run counts it" in words
     assert "choose another folder, or run it anew by --overwrite" in words
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_image_that_has_changed_is_not_counted_otherwise_either(segkit, tmp_path):
+    assert segkit("run", *LIGHT, "-o", "out", "--quiet").code == 0
+    scored_otherwise(tmp_path / "out")
+    path = tmp_path / "out/results.jsonl"
+    several = [json.loads(text) for text in path.read_text().splitlines()]
+    several[-1]["source"]["sha256"] = "0" * 64
+    path.write_text("".join(json.dumps(line) + "\n" for line in several))
+    before = snapshot(tmp_path / "out")
+    done = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
+    assert done.code == 2
+    assert "was counted otherwise than this run" in " ".join(done.err.split())
+    assert snapshot(tmp_path / "out") == before  # no lock and nothing half written either
+
+
+def test_a_sweep_that_cannot_go_on_changes_none_of_its_recipes(segkit, tmp_path):
+    flags = (*LIGHT[:-4], "--prompt", "topk,maxmin", "--metric", "class-iou", "-o", "s")
+    assert segkit("sweep", *flags, "--quiet").code == 0
+    recipes = tmp_path / "s/recipes"
+    order = ["topk", "maxmin"]
+    scored_otherwise(recipes / order[-1])
+    for name in order:
+        path = recipes / name / "results.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[:2]) + '{"name": "cut o')
+    before = snapshot(tmp_path / "s")
+    done = segkit("sweep", *flags, "--resume", "--quiet")
+    assert done.code == 2
+    assert f"recipes/{order[-1]}' was counted otherwise" in " ".join(done.err.split())
+    assert snapshot(tmp_path / "s") == before
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "class-accuracy", "mean-class-dice", "miou"])
