@@ -108,7 +108,7 @@ class Pipeline:
         given["trust_torchscript"] = trust_torchscript or None
         given = {key: value for key, value in given.items() if value is not None}
         check_settings(given, "the pipeline")
-        start = replace(start, **given | ({"classes": tuple(classes)} if classes else {}))
+        start = start.with_settings(given | ({"classes": tuple(classes)} if classes else {}))
         parts = {kind: _parts(kind, some) for kind, some in steps.items() if some is not None}
         self.recipe = replace(start, parts={**start.parts, **parts})
         for flag, value in (options or {}).items():

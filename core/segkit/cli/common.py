@@ -120,7 +120,8 @@ def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     settings: dict[str, Any] = {k: params[k] for k in names if params[k] is not None}
     if params["classes"] is not None:
         settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))
-    return replace(recipe, trust_torchscript=params["trust_torchscript"], **settings)
+    settings["trust_torchscript"] = params["trust_torchscript"]
+    return recipe.with_settings(settings)
 
 
 def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:

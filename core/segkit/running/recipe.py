@@ -128,6 +128,11 @@ class Recipe:
         pins = {key: pin for key, pin in self.pins.items() if key.partition("/")[0] != name}
         return replace(self, parts=parts, pins=pins)
 
+    def with_settings(self, given: Mapping[str, Any]) -> Recipe:
+        """The same with these fields; where tiles are taken back, how they overlap is too."""
+        whole = {"overlap": None} if given.get("tile") == 0 else {}
+        return replace(self, **{**whole, **given})
+
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a TOML file; files that were moved along with it are found beside it.
