@@ -174,7 +174,9 @@ def agreement(
                 f"'{first}' and '{other[0]}' were counted otherwise "
                 f"({difference(protocol, other[1])})"
             )
-    unknown = [row for row, own in rows.items() if (has := telling.get(row)) and not {*has} & {*own}]
+    unknown = [
+        row for row, own in rows.items() if telling.get(row) and not {*telling[row]} & {*own}
+    ]
     return Agreement(shared, refused, tuple(unknown))
 
 

@@ -182,9 +182,7 @@ class _Walkers:
         free = HostMemory().free()
         return free is not None and weight <= FREE * free
 
-    def _fill(
-        self, row: _Row, chunk: Chunk, weight: int, branches: Mapping[str, Branch]
-    ) -> None:
+    def _fill(self, row: _Row, chunk: Chunk, weight: int, branches: Mapping[str, Branch]) -> None:
         fault: BaseException | None = None
         try:
             for outcome in self._images.outcomes(chunk, branches, self._work):
