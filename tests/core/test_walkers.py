@@ -5,115 +5,38 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
-from contextlib import closing, contextmanager, nullcontext
 
 import numpy as np
 import pytest
-from toys import Best, Bright, Counting, Flood, Paint, Peak, Right, Squares
+from toys import Peak, Squares
 
-from segkit import Catalog, Heatmap, Image, Masks, hookimpl, plan, run
+from segkit import Catalog, Heatmap, Image, hookimpl, plan, run
 from segkit.plugins.observers import Observers
 from segkit.running import walkers as module
-from segkit.running.batches import Batches
-from segkit.running.graph import Graph
 from segkit.running.recipe import Part, Recipe
-from segkit.running.walk import Outcome, Walk
-from segkit.running.walkers import MOST, walk_at_once, walkers_for
-from segkit.running.work import Work
+from segkit.running.walkers import MOST, walkers_for
 from segkit.values.files import sha256
 
 torch = pytest.importorskip("torch")
-WAIT = 20
-"""Seconds after which something has gone wrong."""
-
-
-class Seen(Counting):
-    """Counts, and says at which image Ctrl-C is pressed."""
-
-    interrupts = ""
-
-
-SEEN = Seen()
-"""What steps of all threads have done, as no copy of a step could tell: the test's own."""
+from walker_toys import (  # noqa: E402
+    SEEN,
+    Bests,
+    FewOpen,
+    Floods,
+    Paints,
+    Peaks,
+    Rights,
+    Weighed,
+    two_cores,
+    walking,
+)
 
 
 @pytest.fixture(autouse=True)
 def two():
-    """As on a machine with two cores; what a test has seen begins anew."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    SEEN.__init__()
-    SEEN.interrupts = ""
-    yield
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
-    assert not walking()
-
-
-def walking():
-    return [t for t in threading.enumerate() if t.name.startswith("segkit-walker")]
-
-
-class Weighed(Bright):
-    """Has weights; notes in which thread and with how many of torch's it works."""
-
-    name = "weighed"
-    concurrent = True
-    raises: str = ""
-    weights: str = __file__
-
-    def open(self, device):
-        SEEN.opened += 1
-
-    def close(self):
-        SEEN.closed += 1
-
-    def weight_files(self):
-        from pathlib import Path
-
-        return {"own": Path(self.weights)}
-
-    def __call__(self, image: Image) -> tuple[Heatmap, ...]:
-        SEEN.calls.append((image.name, threading.current_thread().name, torch.get_num_threads()))
-        if image.name == SEEN.interrupts:
-            os.kill(os.getpid(), signal.SIGINT)
-        if image.name == self.raises:
-            raise ValueError("no light")
-        time.sleep(0.002 * (int(image.name.rpartition("-")[2]) % 3))
-        return super().__call__(image)
-
-
-class FewOpen(Weighed):
-    """Can be opened once."""
-
-    name = "few-open"
-
-    def open(self, device):
-        super().open(device)
-        if SEEN.opened > 1:
-            raise MemoryError
-
-
-class Peaks(Peak):
-    concurrent = True
-
-
-class Floods(Flood):
-    concurrent = True
-
-
-class Bests(Best):
-    concurrent = True
-
-
-class Paints(Paint):
-    concurrent = True
-
-
-class Rights(Right):
-    concurrent = True
+    with two_cores():
+        yield
 
 
 def of_toys(bright=None, count=64, fuser=None, **options):
@@ -317,165 +240,3 @@ def test_there_are_several_only_where_it_is_worth_it(tmp_path, monkeypatch):
     torch.set_num_threads(1)
     assert count_of() == 1
     torch.set_num_threads(2)
-
-
-# ---- what waits --------------------------------------------------------------------------------
-
-
-class Made(Walk):
-    """Makes outcomes as it is told to, in the place of a graph."""
-
-    def __init__(self, count, outcomes):
-        super().__init__(Squares(count=count), Squares(count=count).names, {}, {"a": EMPTY}, ONE)
-        self._made = outcomes
-
-    def outcomes(self, chunk, branches, work):
-        yield from self._made(*chunk)
-
-
-EMPTY = Graph().branch(plan([Squares(), Bright()]))
-ONE = Batches(1)
-HERE = [nullcontext, nullcontext]
-WORK = Work({}, 0, Observers())
-
-
-def test_a_large_outcome_is_done_with_before_its_walker_goes_on():
-    went_on, others = threading.Event(), threading.Event()
-
-    def outcomes(place):
-        large = np.zeros((1, 1 << 14, 1 << 14), bool)
-        yield Outcome("a", f"{place}", masks=Masks(large, np.ones(1), np.zeros(1, np.int64)))
-        (others if place else went_on).set()
-
-    with closing(walk_at_once(Made(2, outcomes), WORK, HERE)) as coming:
-        first = next(coming)
-        assert first.name == "0"
-        time.sleep(0.1)
-        assert not went_on.is_set()
-        assert not others.is_set()
-        assert next(coming).name == "1"
-        assert went_on.wait(WAIT)
-        assert [*coming] == []
-    assert others.is_set()
-
-
-def test_outcomes_that_wait_for_their_turn_take_no_more_than_they_may(monkeypatch):
-    image = Image(np.zeros((100, 100, 3), np.uint8), "image")
-    monkeypatch.setattr(module, "WAITING", 3 * image.pixels.nbytes)
-    made = []
-    first_may = threading.Event()
-
-    def outcomes(place):
-        if place == 0:
-            assert first_may.wait(WAIT)
-        for number in range(20):
-            made.append(place)
-            yield Outcome("a", f"{place}-{number}", image=image)
-
-    with closing(walk_at_once(Made(2, outcomes), WORK, HERE)) as coming:
-        names = []
-        reading = threading.Thread(target=lambda: names.extend(o.name for o in coming))
-        reading.start()
-        time.sleep(0.3)
-        assert made == [1] * 4
-        first_may.set()
-        reading.join(WAIT)
-    assert names == [f"{place}-{number}" for place in (0, 1) for number in range(20)]
-
-
-def test_a_fault_is_raised_behind_all_that_comes_before_it():
-    def outcomes(place):
-        time.sleep(0.05 * (place == 0))
-        yield Outcome("a", f"{place}")
-        if place == 1:
-            raise RuntimeError("it is broken")
-
-    coming = walk_at_once(Made(9, outcomes), WORK, HERE)
-    assert [next(coming).name, next(coming).name] == ["0", "1"]
-    with pytest.raises(RuntimeError, match="it is broken"):
-        next(coming)
-
-
-def test_a_chunk_waits_until_there_is_room_beside_those_at_work(monkeypatch):
-    """As large images do that would take the memory of several chunks."""
-    at_work, most = [], []
-
-    def outcomes(place):
-        at_work.append(place)
-        most.append(len(at_work))
-        time.sleep(0.02)
-        at_work.remove(place)
-        yield Outcome("a", f"{place}")
-
-    def names():
-        most.clear()
-        with closing(walk_at_once(Made(6, outcomes), WORK, HERE)) as coming:
-            return [outcome.name for outcome in coming]
-
-    assert names() == [*"012345"]
-    assert max(most) == 2
-    monkeypatch.setattr(Batches, "host_bytes", 1)
-    assert names() == [*"012345"]
-    assert max(most) == 2  # there is memory
-    monkeypatch.setattr(module, "FREE", 0)
-    assert names() == [*"012345"]
-    assert max(most) == 1
-
-
-class Noted(Squares):
-    """Notes which images are read."""
-
-    name = "noted"
-
-    def __getitem__(self, index):
-        SEEN.calls.append(index)
-        time.sleep(0.02)
-        return super().__getitem__(index)
-
-
-def test_large_images_are_read_one_ahead(monkeypatch):
-    def read(count):
-        SEEN.calls.clear()
-        walk = Walk(Noted(count=9), Squares(count=9).names, {}, {"a": EMPTY}, ONE)
-        chunks = walk.chunks(4)
-        for _ in range(count):
-            next(chunks)
-        time.sleep(0.3)
-        told = len(SEEN.calls)
-        chunks.close()
-        return told
-
-    assert read(2) == 2 + 4
-    monkeypatch.setattr(Batches, "host_bytes", 1)
-    assert read(2) == 2 + 1
-
-
-def test_no_image_is_read_once_the_walkers_have_ended():
-    def outcomes(place):
-        yield Outcome("a", f"{place}")
-
-    walk = Made(1000, outcomes)
-    walk.dataset = Noted(count=1000)
-    coming = walk_at_once(walk, WORK, HERE)
-    assert next(coming).name == "0"
-    coming.close()
-    told = len(SEEN.calls)
-    time.sleep(0.1)
-    assert len(SEEN.calls) == told
-
-
-def test_closing_ends_the_walkers():
-    told = []
-
-    @contextmanager
-    def opening():
-        yield {}
-        told.append("closed")
-
-    def outcomes(place):
-        yield Outcome("a", f"{place}")
-
-    coming = walk_at_once(Made(10_000, outcomes), WORK, [opening, opening])
-    assert next(coming).name == "0"
-    coming.close()
-    assert told == ["closed"] * 2
