@@ -128,11 +128,6 @@ class Recipe:
         pins = {key: pin for key, pin in self.pins.items() if key.partition("/")[0] != name}
         return replace(self, parts=parts, pins=pins)
 
-    def with_settings(self, given: Mapping[str, Any]) -> Recipe:
-        """The same with these fields; where tiles are taken back, how they overlap is too."""
-        whole = {"overlap": None} if given.get("tile") == 0 else {}
-        return replace(self, **{**whole, **given})
-
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a TOML file; files that were moved along with it are found beside it.
@@ -301,6 +296,12 @@ def joining_metrics(catalog: Catalog, values: Collection[str]) -> list[Metric]:
             if metric.joins and missing_input(metric, frozenset(values)) is None:
                 metrics.append(metric)
     return metrics
+
+
+def with_run_settings(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """The recipe with these fields; where tiles are taken back, how they overlap is too."""
+    whole = {"overlap": None} if given.get("tile") == 0 else {}
+    return replace(recipe, **{**whole, **given})
 
 
 def check_settings(settings: Mapping[str, Any], where: str) -> None:
