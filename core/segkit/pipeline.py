@@ -32,7 +32,7 @@ from segkit.running.given import Given, Picture
 from segkit.running.job import Job
 from segkit.running.options import RunOptions, check_chunk, device_named
 from segkit.running.plan import Plan, asks
-from segkit.running.recipe import Part, Recipe, check_settings
+from segkit.running.recipe import Part, Recipe, check_settings, with_run_settings
 from segkit.running.recipe_files import recipe_file, starting_recipe
 from segkit.running.session import Session
 from segkit.running.shards import Shard
@@ -108,7 +108,8 @@ class Pipeline:
         given["trust_torchscript"] = trust_torchscript or None
         given = {key: value for key, value in given.items() if value is not None}
         check_settings(given, "the pipeline")
-        start = replace(start, **given | ({"classes": tuple(classes)} if classes else {}))
+        given |= {"classes": tuple(classes)} if classes else {}
+        start = with_run_settings(start, given)
         parts = {kind: _parts(kind, some) for kind, some in steps.items() if some is not None}
         self.recipe = replace(start, parts={**start.parts, **parts})
         for flag, value in (options or {}).items():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from merge_toys import snapshot
 from reading import summary
 
 from segkit import Catalog
@@ -10,6 +13,7 @@ from segkit.running.recipe import make_step
 from segkit.running.scoring import score_run
 
 RUN = ("--dataset", "shapes", "--shapes.count", 4, "--shapes.size", 64, "--gradcam.model", "shapes")
+SHARDED = ("--shapes.count", 8, "--segmenter", "threshold", "--metric", "class-iou")
 LIGHT = (*RUN, "--segmenter", "grabcut", "--prompt", "topk", "--metric", "class-iou")
 
 
@@ -79,6 +83,28 @@ def test_shards_that_were_scored_otherwise_are_not_merged(segkit, tmp_path):
     assert summary(tmp_path / "whole")["protocol"]["class-iou"]["asked"] == "list"
 
 
+def test_shards_behind_one_that_says_nothing_are_compared_with_each_other(segkit, tmp_path):
+    for number in (1, 2, 3):
+        flags = ("--shard", f"{number}/3", "-o", f"s{number}", "--quiet")
+        assert segkit("run", *RUN, *SHARDED, *flags).code == 0
+    scored_otherwise(tmp_path / "s2", 8)
+    told = json.loads((tmp_path / "s1/summary.json").read_text())
+    without_truth = {key: value for key, value in told.items() if key != "protocol"}
+    (tmp_path / "s1/summary.json").write_text(json.dumps(without_truth))
+    words = "'s3' was run with the protocol of class-iou = "
+    refused = segkit("merge", "s1", "s2", "s3", "-o", "whole")
+    assert refused.code == 2
+    said = " ".join(refused.err.split())
+    assert words in said
+    assert "'s2' with" in said
+    assert segkit("merge", "s1", "s2", "-o", "whole").code == 1  # the third is missing
+    assert summary(tmp_path / "whole")["protocol"]["class-iou"]["asked"] == "list"
+    (tmp_path / "s1/summary.json").unlink()
+    unfinished = segkit("merge", "s1", "s2", "s3", "-o", "other")
+    assert unfinished.code == 2
+    assert words in " ".join(unfinished.err.split())
+
+
 def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit, tmp_path):
     assert segkit("run", *LIGHT, "-o", "out", "--quiet").code == 0
     scored_otherwise(tmp_path / "out")
@@ -93,6 +119,37 @@ def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit,
     assert "class-iou in 'out' was counted otherwise than this run counts it" in words
     assert "choose another folder, or run it anew by --overwrite" in words
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_image_that_has_changed_is_not_counted_otherwise_either(segkit, tmp_path):
+    assert segkit("run", *LIGHT, "-o", "out", "--quiet").code == 0
+    scored_otherwise(tmp_path / "out")
+    path = tmp_path / "out/results.jsonl"
+    several = [json.loads(text) for text in path.read_text().splitlines()]
+    several[-1]["source"]["sha256"] = "0" * 64
+    path.write_text("".join(json.dumps(line) + "\n" for line in several))
+    before = snapshot(tmp_path / "out")
+    done = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
+    assert done.code == 2
+    assert "was counted otherwise than this run" in " ".join(done.err.split())
+    assert snapshot(tmp_path / "out") == before  # no lock and nothing half written either
+
+
+def test_a_sweep_that_cannot_go_on_changes_none_of_its_recipes(segkit, tmp_path):
+    flags = (*LIGHT[:-4], "--prompt", "topk,maxmin", "--metric", "class-iou", "-o", "s")
+    assert segkit("sweep", *flags, "--quiet").code == 0
+    recipes = tmp_path / "s/recipes"
+    order = ["topk", "maxmin"]
+    scored_otherwise(recipes / order[-1])
+    for name in order:
+        path = recipes / name / "results.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[:2]) + '{"name": "cut o')
+    before = snapshot(tmp_path / "s")
+    done = segkit("sweep", *flags, "--resume", "--quiet")
+    assert done.code == 2
+    assert f"recipes/{order[-1]}' was counted otherwise" in " ".join(done.err.split())
+    assert snapshot(tmp_path / "s") == before
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "class-accuracy", "mean-class-dice", "miou"])

@@ -69,7 +69,8 @@ def test_tiles_are_recorded_and_belong_to_a_run(segkit, wide, tmp_path):
     again = segkit("run", wide, "--recipe", "out/recipe.toml", "-o", "again")
     assert again.code == 0
     assert lines(tmp_path / "out") == lines(tmp_path / "again")
-    assert segkit("run", wide, "-o", "whole").code == 0
+    whole = ("--recipe", "out/recipe.toml", "--tile", "0", "-o", "whole")
+    assert segkit("run", wide, *whole).code == 0
     assert "tile =" not in (tmp_path / "whole" / "recipe.toml").read_text().split("[[")[0]
 
 

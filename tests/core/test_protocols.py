@@ -114,8 +114,13 @@ def test_rows_agree_or_not():
     alone = SET.model_copy(update={"background": False})
     image = SET.model_copy(update={"asked": "image"})
     found = agreement(
-        {"a": {"miou": SET, "class-iou": alone}, "b": {"miou": image, "class-iou": alone}, "c": {}},
-        figures,
+        {
+            "a": {"miou": SET, "class-iou": alone},
+            "b": {"miou": image, "class-iou": alone},
+            "c": {},
+            "without class maps": {},
+        },
+        {**dict.fromkeys("abc", figures), "without class maps": {"iou": Figure()}},
     )
     assert found.protocols == {"class-iou": alone}
     assert [*found.refused] == ["miou"]

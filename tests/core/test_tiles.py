@@ -302,5 +302,6 @@ def test_a_recipe_holds_tiles(tmp_path):
     assert Pipeline(path)._plan.tiles == Tiles(512, 64)
     assert Pipeline(path, tile=1024)._plan.tiles == Tiles(1024, 64)
     assert Pipeline(path, tile=0, overlap=0)._plan.tiles is None
+    assert Pipeline(path, tile=0)._plan.tiles is None
     assert Recipe.from_dict({"run": {"tile": 80}}).tile == 80
     assert Tiles.of(1024) == Tiles(1024, 128)

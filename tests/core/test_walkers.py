@@ -5,115 +5,38 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
-from contextlib import closing, contextmanager, nullcontext
 
 import numpy as np
 import pytest
-from toys import Best, Bright, Counting, Flood, Paint, Peak, Right, Squares
+from toys import Peak, Squares
 
-from segkit import Catalog, Heatmap, Image, Masks, hookimpl, plan, run
+from segkit import Catalog, Heatmap, Image, hookimpl, plan, run
 from segkit.plugins.observers import Observers
 from segkit.running import walkers as module
-from segkit.running.batches import Batches
-from segkit.running.graph import Graph
 from segkit.running.recipe import Part, Recipe
-from segkit.running.walk import Outcome, Walk
-from segkit.running.walkers import MOST, walk_at_once, walkers_for
-from segkit.running.work import Work
+from segkit.running.walkers import MOST, walkers_for
 from segkit.values.files import sha256
 
 torch = pytest.importorskip("torch")
-WAIT = 20
-"""Seconds after which something has gone wrong."""
-
-
-class Seen(Counting):
-    """Counts, and says at which image Ctrl-C is pressed."""
-
-    interrupts = ""
-
-
-SEEN = Seen()
-"""What steps of all threads have done, as no copy of a step could tell: the test's own."""
+from walker_toys import (  # noqa: E402
+    SEEN,
+    Bests,
+    FewOpen,
+    Floods,
+    Paints,
+    Peaks,
+    Rights,
+    Weighed,
+    two_cores,
+    walking,
+)
 
 
 @pytest.fixture(autouse=True)
 def two():
-    """As on a machine with two cores; what a test has seen begins anew."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    SEEN.__init__()
-    SEEN.interrupts = ""
-    yield
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
-    assert not walking()
-
-
-def walking():
-    return [t for t in threading.enumerate() if t.name.startswith("segkit-walker")]
-
-
-class Weighed(Bright):
-    """Has weights; notes in which thread and with how many of torch's it works."""
-
-    name = "weighed"
-    concurrent = True
-    raises: str = ""
-    weights: str = __file__
-
-    def open(self, device):
-        SEEN.opened += 1
-
-    def close(self):
-        SEEN.closed += 1
-
-    def weight_files(self):
-        from pathlib import Path
-
-        return {"own": Path(self.weights)}
-
-    def __call__(self, image: Image) -> tuple[Heatmap, ...]:
-        SEEN.calls.append((image.name, threading.current_thread().name, torch.get_num_threads()))
-        if image.name == SEEN.interrupts:
-            os.kill(os.getpid(), signal.SIGINT)
-        if image.name == self.raises:
-            raise ValueError("no light")
-        time.sleep(0.002 * (int(image.name.rpartition("-")[2]) % 3))
-        return super().__call__(image)
-
-
-class FewOpen(Weighed):
-    """Can be opened once."""
-
-    name = "few-open"
-
-    def open(self, device):
-        super().open(device)
-        if SEEN.opened > 1:
-            raise MemoryError
-
-
-class Peaks(Peak):
-    concurrent = True
-
-
-class Floods(Flood):
-    concurrent = True
-
-
-class Bests(Best):
-    concurrent = True
-
-
-class Paints(Paint):
-    concurrent = True
-
-
-class Rights(Right):
-    concurrent = True
+    with two_cores():
+        yield
 
 
 def of_toys(bright=None, count=64, fuser=None, **options):
@@ -244,6 +167,39 @@ def test_ctrl_c_ends_all_and_what_is_finished_is_kept(tmp_path, heeds_ctrl_c):
     assert [line["name"] for line in lines(tmp_path / "out")] == Squares(count=400).names
 
 
+class Wide(Squares):
+    """Images of fifty tiles."""
+
+    name = "wide"
+
+    def __getitem__(self, index):
+        image, _ = super().__getitem__(index)
+        return Image(np.zeros((64, 64 * 50, 3), np.uint8), image.name), None
+
+
+class Slow(Weighed):
+    """Ctrl-C is pressed at the first tile of all."""
+
+    name = "slow"
+    stretches = False
+
+    def __call__(self, image: Image) -> tuple[Heatmap, ...]:
+        SEEN.calls.append(image.name)
+        if len(SEEN.calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.02)
+        return (Heatmap(np.zeros(image.size, np.float32)),)
+
+
+def test_ctrl_c_ends_within_an_image_of_many_tiles(tmp_path):
+    steps = [Wide(count=8), Slow(), Peaks(), Floods(), Bests(), Paints()]
+    with pytest.raises(KeyboardInterrupt):
+        run({"run": plan(steps, tile=64, overlap=0)}, tmp_path / "out", chunk=1)
+    assert {*SEEN.calls} <= {"square-0", "square-1"}
+    assert len(SEEN.calls) < 50
+    assert SEEN.opened == SEEN.closed == 2
+
+
 class Torn(Squares):
     """Cannot be read any further, and not for a reason of its own."""
 
@@ -292,97 +248,3 @@ def test_there_are_several_only_where_it_is_worth_it(tmp_path, monkeypatch):
     torch.set_num_threads(1)
     assert count_of() == 1
     torch.set_num_threads(2)
-
-
-# ---- what waits --------------------------------------------------------------------------------
-
-
-class Made(Walk):
-    """Makes outcomes as it is told to, in the place of a graph."""
-
-    def __init__(self, count, outcomes):
-        super().__init__(Squares(count=count), Squares(count=count).names, {}, {"a": EMPTY}, ONE)
-        self._made = outcomes
-
-    def outcomes(self, chunk, branches, work):
-        yield from self._made(*chunk)
-
-
-EMPTY = Graph().branch(plan([Squares(), Bright()]))
-ONE = Batches(1)
-HERE = [nullcontext, nullcontext]
-WORK = Work({}, 0, Observers())
-
-
-def test_a_large_outcome_is_done_with_before_its_walker_goes_on():
-    went_on, others = threading.Event(), threading.Event()
-
-    def outcomes(place):
-        large = np.zeros((1, 1 << 14, 1 << 14), bool)
-        yield Outcome("a", f"{place}", masks=Masks(large, np.ones(1), np.zeros(1, np.int64)))
-        (others if place else went_on).set()
-
-    with closing(walk_at_once(Made(2, outcomes), WORK, HERE)) as coming:
-        first = next(coming)
-        assert first.name == "0"
-        time.sleep(0.1)
-        assert not went_on.is_set()
-        assert not others.is_set()
-        assert next(coming).name == "1"
-        assert went_on.wait(WAIT)
-        assert [*coming] == []
-    assert others.is_set()
-
-
-def test_outcomes_that_wait_for_their_turn_take_no_more_than_they_may(monkeypatch):
-    image = Image(np.zeros((100, 100, 3), np.uint8), "image")
-    monkeypatch.setattr(module, "WAITING", 3 * image.pixels.nbytes)
-    made = []
-    first_may = threading.Event()
-
-    def outcomes(place):
-        if place == 0:
-            assert first_may.wait(WAIT)
-        for number in range(20):
-            made.append(place)
-            yield Outcome("a", f"{place}-{number}", image=image)
-
-    with closing(walk_at_once(Made(2, outcomes), WORK, HERE)) as coming:
-        names = []
-        reading = threading.Thread(target=lambda: names.extend(o.name for o in coming))
-        reading.start()
-        time.sleep(0.3)
-        assert made == [1] * 4
-        first_may.set()
-        reading.join(WAIT)
-    assert names == [f"{place}-{number}" for place in (0, 1) for number in range(20)]
-
-
-def test_a_fault_is_raised_behind_all_that_comes_before_it():
-    def outcomes(place):
-        time.sleep(0.05 * (place == 0))
-        yield Outcome("a", f"{place}")
-        if place == 1:
-            raise RuntimeError("it is broken")
-
-    coming = walk_at_once(Made(9, outcomes), WORK, HERE)
-    assert [next(coming).name, next(coming).name] == ["0", "1"]
-    with pytest.raises(RuntimeError, match="it is broken"):
-        next(coming)
-
-
-def test_closing_ends_the_walkers():
-    told = []
-
-    @contextmanager
-    def opening():
-        yield {}
-        told.append("closed")
-
-    def outcomes(place):
-        yield Outcome("a", f"{place}")
-
-    coming = walk_at_once(Made(10_000, outcomes), WORK, [opening, opening])
-    assert next(coming).name == "0"
-    coming.close()
-    assert told == ["closed"] * 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,11 +115,14 @@ def plugin_options() -> list[click.Option]:
 
 def with_settings(recipe: Recipe, params: Mapping[str, Any]) -> Recipe:
     """The recipe with --seed, --rounds, --classes and what is like them, where they are given."""
+    from segkit.running.recipe import with_run_settings
+
     names = ("seed", "rounds", "least_quality", "tile", "overlap")
     settings: dict[str, Any] = {k: params[k] for k in names if params[k] is not None}
     if params["classes"] is not None:
         settings["classes"] = tuple(c.strip() for c in params["classes"].split(","))
-    return replace(recipe, trust_torchscript=params["trust_torchscript"], **settings)
+    settings["trust_torchscript"] = params["trust_torchscript"]
+    return with_run_settings(recipe, settings)
 
 
 def check_flags(params: Mapping[str, Any], images: Sequence[str]) -> None:

@@ -208,7 +208,8 @@ def ranked(
     declared: dict[str, Figure] = {}
     for recipe in drawn.values():
         declared |= recipe.declared
-    agreed = Agreement() if protocols is None else agreement(protocols, declared)
+    own = {name: recipe.declared for name, recipe in drawn.items()}
+    agreed = Agreement() if protocols is None else agreement(protocols, own)
     if sort_by in agreed.refused:
         raise UsageError(
             f"recipes cannot be compared by {sort_by}, for {agreed.refused[sort_by]}; sort by "

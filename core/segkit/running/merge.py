@@ -6,6 +6,7 @@ The shards' folders are only read.
 from __future__ import annotations
 
 import shutil
+from collections import ChainMap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from filecmp import cmp
@@ -87,7 +88,9 @@ class Merge:
         self.plan: Plan = sources[0].recipe.build(catalog)
         self.totals = Totals(self.plan, self.content, dict(said.classes))
         self.totals.sought = tuple(said.vocabulary)
-        self.totals.before = said.protocol
+        # A shard without truth says nothing of how figures are counted; those that do agree.
+        own = [source.summary.protocol for source in finished if source.summary is not None]
+        self.totals.before = dict(ChainMap(*own))
         self.places: dict[str, tuple[_Place, ...]] = {}
         """Where the lines of each image stand: those that finished it, or else the first."""
         self.doubled: dict[str, None] = {}

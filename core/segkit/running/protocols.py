@@ -152,11 +152,16 @@ class Agreement:
         return notes
 
 
-def agreement(rows: Mapping[str, Protocols], figures: Mapping[str, Figure]) -> Agreement:
-    """What rows agree on; `rows`: name to protocols, `figures`: those to be compared."""
-    telling = [name for name, figure in figures.items() if figure.background is not None]
+def agreement(
+    rows: Mapping[str, Protocols], figures: Mapping[str, Mapping[str, Figure]]
+) -> Agreement:
+    """What rows agree on; `rows`: name to protocols, `figures`: name to those that it has."""
+    telling = {
+        row: [name for name, figure in own.items() if figure.background is not None]
+        for row, own in figures.items()
+    }
     shared, refused = {}, {}
-    for figure in telling:
+    for figure in dict.fromkeys(name for own in telling.values() for name in own):
         known = [(name, own[figure]) for name, own in rows.items() if figure in own]
         if not known:
             continue
@@ -169,7 +174,9 @@ def agreement(rows: Mapping[str, Protocols], figures: Mapping[str, Figure]) -> A
                 f"'{first}' and '{other[0]}' were counted otherwise "
                 f"({difference(protocol, other[1])})"
             )
-    unknown = [name for name, own in rows.items() if telling and not {*telling} & {*own}]
+    unknown = [
+        row for row, own in rows.items() if telling.get(row) and not {*telling[row]} & {*own}
+    ]
     return Agreement(shared, refused, tuple(unknown))
 
 

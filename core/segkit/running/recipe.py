@@ -298,6 +298,12 @@ def joining_metrics(catalog: Catalog, values: Collection[str]) -> list[Metric]:
     return metrics
 
 
+def with_run_settings(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """The recipe with these fields; where tiles are taken back, how they overlap is too."""
+    whole = {"overlap": None} if given.get("tile") == 0 else {}
+    return replace(recipe, **{**whole, **given})
+
+
 def check_settings(settings: Mapping[str, Any], where: str) -> None:
     """Raise `UsageError` for what can be no seed, rounds, tile, least quality or classes."""
     for key, least in (("seed", 0), ("rounds", 1), ("tile", 0), ("overlap", 0)):

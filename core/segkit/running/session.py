@@ -8,7 +8,7 @@ keeps the folder: only a session appends to results.jsonl. `run`, `sweep`, `diag
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from segkit.running.owned import Left, left_in
 from segkit.running.pins import recorded_pins
 from segkit.running.plan import Plan
 from segkit.running.protocols import difference, goes_on, read_protocols
+from segkit.running.result_lines import ResultLines
 from segkit.running.safeguards import keep_apart
 from segkit.running.shards import Shard
 from segkit.running.sources import RunImages, reader_of
@@ -171,6 +172,8 @@ class Session:
 
     def _make(self) -> None:
         job, how = self.job, {"resume": self.options.resume, "overwrite": self.options.overwrite}
+        if self.options.resume:
+            self._check_protocols()
         if job.nested:
             files = ("report.html", *job.files)
             prepare(job.directory, files=files, recipes=[*job.plans], **how)
@@ -204,23 +207,39 @@ class Session:
             self.totals[recipe].add(line)
             yield line
 
+    def _check_protocols(self) -> None:
+        """The same of all recipes before the first is touched, as far as it can be seen by then."""
+        for recipe, record in self.records.items():
+            there = self._left.get(record.directory)
+            if there is not None and there.lines:
+                self._check_protocol(recipe, partial(self._has_more, there.lines))
+
+    def _has_more(self, lines: ResultLines) -> bool:
+        """Whether an image is not done yet, by these lines."""
+        absent = self.images.absent
+        return any(
+            name not in lines or not lines[name].ok
+            for place, name in enumerate(self.images.names)
+            if place not in absent
+        )
+
     def _protocol_checked(self, recipe: str, lines: Iterable[Line]) -> Iterator[Line]:
         """The lines that stay; in the end refuse to count others otherwise than these."""
         count = 0
         for line in lines:
             count += 1
             yield line
-        self._check_protocol(recipe, new=count < len(self.images))
+        self._check_protocol(recipe, lambda: count < len(self.images))
 
-    def _check_protocol(self, recipe: str, *, new: bool) -> None:
-        """Refuse to count `new` images otherwise than those before, maybe by `segkit score`."""
+    def _check_protocol(self, recipe: str, has_more: Callable[[], bool]) -> None:
+        """Refuse to count more images otherwise than those before, maybe by `segkit score`."""
         total, folder = self.totals[recipe], self.records[recipe].directory
         total.before = read_protocols(folder)
         metrics = self.job.plans[recipe].metrics
         now = total.protocols({name: figure_of(metrics, name) for name in total.before})
         for name, protocol in now.items():
             before = total.before[name]
-            if new and not goes_on(before, protocol):
+            if not goes_on(before, protocol) and has_more():
                 raise UsageError(
                     f"--resume: {name} in '{folder}' was counted otherwise than this run counts it "
                     f"({difference(before, protocol)}); choose another folder, or run it anew by "

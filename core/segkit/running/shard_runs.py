@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -131,17 +131,15 @@ def check_alike(sources: Sequence[Source]) -> None:
     """Raise `UsageError` where the runs are not shards of one recipe, and say what differs."""
     first = sources[0]
     before = settings_of(first)
+    said = {key: first for key in before if _may_be_unsaid(key)}
     for other in sources[1:]:
-        theirs, ours = settings_of(other), dict(before)
-        for key in theirs.keys() | ours.keys():
-            if _unsaid(key, first, other):
-                theirs.pop(key, None)
-                ours.pop(key, None)
-        if (difference := differing(theirs, ours)) is not None:
-            raise UsageError(
-                f"'{other.directory}' was run with {difference[0]}, '{first.directory}' with "
-                f"{difference[1]}; only shards of one recipe can be merged"
-            )
+        theirs = settings_of(other)
+        told = {key: value for key, value in theirs.items() if _may_be_unsaid(key)}
+        for key in told.keys() - said.keys():
+            before[key], said[key] = told[key], other
+        _compare(other, _without(theirs, told), first, _without(before, said))
+        for key in sorted(told):
+            _compare(other, {key: told[key]}, said[key], {key: before[key]})
         if (first.shard and first.shard.count) != (other.shard and other.shard.count):
             raise UsageError(
                 f"'{other.directory}' is {_shard_words(other)}, '{first.directory}' is "
@@ -149,15 +147,27 @@ def check_alike(sources: Sequence[Source]) -> None:
             )
 
 
-def _unsaid(key: str, *sources: Source) -> bool:
-    """Whether it is not known of one of them: it has not finished, or an earlier segkit ran it.
+def _compare(
+    other: Source, theirs: Mapping[str, Any], first: Source, ours: Mapping[str, Any]
+) -> None:
+    """Refuse two runs whose settings differ."""
+    if (difference := differing(theirs, ours)) is not None:
+        raise UsageError(
+            f"'{other.directory}' was run with {difference[0]}, '{first.directory}' with "
+            f"{difference[1]}; only shards of one recipe can be merged"
+        )
 
-    A figure that one of the shards lacks, for it has no image with truth, differs in nothing.
+
+def _may_be_unsaid(key: str) -> bool:
+    """Whether a run that lacks this differs in nothing: it has not finished, or is too old.
+
+    A shard without truth says of no figure how it is counted.
     """
-    if key.startswith(PROTOCOL):
-        figure = key.removeprefix(f"{PROTOCOL} ")
-        return any(s.summary is None or figure not in s.summary.protocol for s in sources)
-    return key == CLASSES and any(s.summary is None for s in sources)
+    return key == CLASSES or key.startswith(PROTOCOL)
+
+
+def _without(settings: Mapping[str, Any], keys: Container[str]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in keys}
 
 
 def _shard_words(source: Source) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -84,9 +84,13 @@ class Walk:
         self._uses = _uses(branches.values())
         self._load = _Load()
 
-    def chunks(self, walkers: int = 1) -> Iterator[Chunk]:
+    def chunks(self, walkers: int = 1) -> Generator[Chunk, None, None]:
         """What is to be worked on together; as many walkers share the memory, and read ahead."""
         return _read_ahead(self.dataset, self.names, self.wanted, self.batches, self._load, walkers)
+
+    def weight(self, chunk: Chunk) -> int:
+        """The bytes that a chunk will take while it is worked on."""
+        return round(sum(map(self._load.of, chunk.values())))
 
     def outcomes(
         self, chunk: Chunk, branches: Mapping[str, Branch], work: Work
@@ -174,10 +178,11 @@ def _read_ahead(
     batches: Batches,
     load: _Load,
     walkers: int,
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, None]:
     """Chunks of images, read in a thread while those before them are worked on.
 
-    A chunk ends where its images would take more than their share, but has one in any case.
+    A chunk ends where its images would take more than their share, but has one in any case. One is
+    read ahead for each walker, and a single one where the last took more than its share.
     """
     left = deque(wanted)
     read: dict[int, Task | Failure] = {}  # one at most, which the chunk before had no room for
@@ -198,9 +203,11 @@ def _read_ahead(
 
     reader = ThreadPoolExecutor(1)
     try:
-        ahead = deque(reader.submit(next_chunk) for _ in range(walkers))
+        ahead = deque([reader.submit(next_chunk)])
         while tasks := ahead.popleft().result():
-            ahead.append(reader.submit(next_chunk))
+            fits = sum(map(load.of, tasks.values())) <= batches.host_bytes / walkers
+            while len(ahead) < (walkers if fits else 1):
+                ahead.append(reader.submit(next_chunk))
             yield tasks
     finally:
         reader.shutdown(cancel_futures=True)

@@ -12,14 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from segkit.memory import HostMemory
 from segkit.plugins.named_files import weight_files_of
 from segkit.plugins.observers import Observers
 from segkit.plugins.steps import Step
 from segkit.running.batches import SHARE
 from segkit.running.beside import bytes_of, is_large
-from segkit.running.calling import Task
+from segkit.running.calling import Call
 from segkit.running.graph import Branch, Node
 from segkit.running.walk import Chunk, Outcome, Walk
 from segkit.running.work import Work
@@ -35,6 +36,10 @@ COPIES = 1 << 28
 
 WAITING = 2 * SHARE
 """Bytes that outcomes may take before it is their turn, so that their walker goes on: 256 MiB."""
+
+FREE = 0.5
+"""The share of the free memory that a chunk may take which is worked on beside others, where all
+together take more than a chunk of one walker may."""
 
 Opening: TypeAlias = Callable[[], AbstractContextManager[Mapping[str, Branch]]]
 """Opens the steps of a walker, in its thread; gives the work to do by the name of its outcomes."""
@@ -69,7 +74,7 @@ def walk_at_once(images: Walk, work: Work, openings: Sequence[Opening]) -> Itera
     Each has its share of torch's threads. The first opening is the steps that are open already; a
     walker whose own cannot be opened leaves the work to the others. What a walker raises is raised
     here, behind the outcomes of all chunks before. When this generator is closed, walkers end after
-    the step that they are at.
+    the call of a step that they are at, and no image is read any more.
     """
     import torch
 
@@ -90,11 +95,12 @@ def walk_at_once(images: Walk, work: Work, openings: Sequence[Opening]) -> Itera
         for thread in several:
             if thread.ident is not None:
                 thread.join()
+        walkers.close()
         torch.set_num_threads(threads)
 
 
-class _StoppedError(Exception):
-    """The run has ended while a walker was at work."""
+class _StoppedError(KeyboardInterrupt):
+    """The run has ended while a walker was at work; as Ctrl-C, no step's failure."""
 
 
 class _Row:
@@ -126,6 +132,8 @@ class _Walkers:
         self._rows: deque[_Row] = deque()
         self._bytes = 0
         """What outcomes take that wait."""
+        self._at_work = 0
+        """Bytes that chunks will take which are worked on."""
         self._ended = self._stopped = False
 
     # ---- in the walkers' threads ---------------------------------------------------------------
@@ -142,8 +150,11 @@ class _Walkers:
         except Exception:  # of opening or closing: the other walkers do the work
             return
 
-    def _begun(self) -> tuple[_Row, Chunk] | None:
-        """The next chunk, and where its outcomes belong; None: there is none."""
+    def _begun(self) -> tuple[_Row, Chunk, int] | None:
+        """The next chunk, where its outcomes belong, and the bytes it takes; None: there is none.
+
+        Whoever has it waits here until there is room for it.
+        """
         with self._next_chunk:
             if self._ended or self._stopped:
                 return None
@@ -157,9 +168,21 @@ class _Walkers:
                 if chunk is not None or row.complete:
                     self._rows.append(row)
                 self._changed.notify_all()
-            return None if chunk is None else (row, chunk)
+                if chunk is None:
+                    return None
+                weight = self._images.weight(chunk)
+                self._changed.wait_for(lambda: self._stopped or self._has_room(weight))
+                self._at_work += weight
+            return row, chunk, weight
 
-    def _fill(self, row: _Row, chunk: Chunk, branches: Mapping[str, Branch]) -> None:
+    def _has_room(self, weight: int) -> bool:
+        """Whether a chunk may be worked on beside those that are: of large images mostly one is."""
+        if not self._at_work or self._at_work + weight <= self._images.batches.host_bytes:
+            return True
+        free = HostMemory().free()
+        return free is not None and weight <= FREE * free
+
+    def _fill(self, row: _Row, chunk: Chunk, weight: int, branches: Mapping[str, Branch]) -> None:
         fault: BaseException | None = None
         try:
             for outcome in self._images.outcomes(chunk, branches, self._work):
@@ -168,6 +191,7 @@ class _Walkers:
             fault = error
         with self._changed:
             row.fault, row.complete = fault, True
+            self._at_work -= weight
             self._changed.notify_all()
 
     def _add(self, row: _Row, outcome: Outcome) -> None:
@@ -210,6 +234,10 @@ class _Walkers:
             self._stopped = True
             self._changed.notify_all()
 
+    def close(self) -> None:
+        """Read no more images; the walkers have ended."""
+        self._chunks.close()
+
     def _first(self) -> _Row | None:
         """The next chunk's row; None: there is none any more."""
         with self._changed:
@@ -232,13 +260,17 @@ class _Walkers:
 
 
 class _Stoppable(Work):
-    """Work that asks before each piece whether it is still wanted."""
+    """Work that asks before each call of a step whether it is still wanted.
+
+    A large image has one for each of its tiles.
+    """
 
     def __init__(self, work: Work, check: Callable[[], None]) -> None:
         super().__init__(work.classes, work.seed, work.observers, work.batches)
         self._check = check
 
-    def evaluate(self, node: Node, tasks: Sequence[Task]) -> None:
-        """The same, unless the run has ended."""
+    def _block(
+        self, node: Node, step: Step, calls: Sequence[Call], method: str | None
+    ) -> list[Any]:
         self._check()
-        super().evaluate(node, tasks)
+        return super()._block(node, step, calls, method)
