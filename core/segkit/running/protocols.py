@@ -80,11 +80,13 @@ def in_words(protocol: Protocol) -> str:
 def _asked(protocol: Protocol) -> str:
     count = len(protocol.classes)
     many = f"{count} class{'es' * (count != 1)}"
-    named = f" ({', '.join(protocol.classes)})" if 0 < count <= NAMED else ""
+    names = ", ".join(protocol.classes) if 0 < count <= NAMED else ""
+    named = f" ({names})" if names else ""
+    among = f"{count}: {names}" if names else f"{count}"
     return {
         "data set": f"the data set's {many}{named}",
         "list": f"{many} of --classes{named}",
-        "image": f"each image's own of {many}{named}" if count else "each image's own classes",
+        "image": f"each image's true classes (of {among})" if count else "each image's true classes",
         "unnamed": "classes without names",
     }.get(protocol.asked, f"{many} ({protocol.asked})")
 
@@ -166,7 +168,7 @@ def agreement(rows: Mapping[str, Protocols], figures: Mapping[str, Figure]) -> A
             shared[figure] = protocol
         else:
             refused[figure] = (
-                f"'{first}' and '{other[0]}' were counted otherwise "
+                f"'{first}' and '{other[0]}' were counted differently "
                 f"({difference(protocol, other[1])})"
             )
     unknown = [name for name, own in rows.items() if telling and not {*telling} & {*own}]
