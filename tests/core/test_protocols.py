@@ -164,7 +164,9 @@ def test_a_leaderboard_has_the_protocol_beside_its_figures(tmp_path):
     write_tables(tmp_path / "s", columns=["iou", "voc-miou"])
     words = in_words(board.protocol["voc-miou"])
     for name in ("leaderboard.md", "leaderboard.tex"):
-        assert f" Protocol of voc-miou: {words}." in (tmp_path / "s/tables" / name).read_text(encoding="utf-8")
+        assert f" Protocol of voc-miou: {words}." in (tmp_path / "s/tables" / name).read_text(
+            encoding="utf-8"
+        )
     assert "class-iou" not in (tmp_path / "s/tables/leaderboard.md").read_text(encoding="utf-8")
     one = tmp_path / "s/recipes/a"
     assert caption(read_protocols(one)) in write_report(one).read_text("utf-8").replace(
@@ -215,8 +217,8 @@ def test_rows_of_other_classes_are_refused(tmp_path):
             results, dict.fromkeys("ab", METRICS), sort_by="class-iou", protocols=protocols
         )
     assert str(error.value) == (
-        "recipes cannot be compared by class-iou, for 'a' and 'b' were counted differently (the data "
-        "set's 1 class (square) against the data set's 2 classes (square, disc)); sort by another "
+        "recipes cannot be compared by class-iou, for 'a' and 'b' were counted differently (the "
+        "data set's 1 class (square) against the data set's 2 classes (square, disc)); sort by another "
         "figure, such as iou, or count them alike (segkit score, or a run anew)"
     )
 

@@ -60,7 +60,8 @@ class Leaderboard:
     protocol: Mapping[str, Protocol] = field(default_factory=dict)
     """Figure that tells classes apart to how all rows were counted, as far as they say."""
     notes: Sequence[str] = ()
-    """Which figures are not compared, for rows were counted differently, and which do not say how."""
+    """Which figures are not compared, for rows were counted differently, and which rows do not say
+    how they were."""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""

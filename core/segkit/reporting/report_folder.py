@@ -198,8 +198,9 @@ def _rescored(runs: Sequence[Run], board: LeaderboardFile | None) -> list[str]:
             own = run.summary.protocol.get(figure) if run.summary else None
             if own is not None and own != protocol:
                 sentences.append(
-                    f"{figure} of {run.name} has been counted differently since the leaderboard was "
-                    f"made ({difference(protocol, own)}); the leaderboard's figures are the former ones."
+                    f"{figure} of {run.name} has been counted differently since the leaderboard "
+                    f"was made ({difference(protocol, own)}); the leaderboard's figures are the "
+                    "former ones."
                 )
     return sentences
 

@@ -82,11 +82,11 @@ def _asked(protocol: Protocol) -> str:
     many = f"{count} class{'es' * (count != 1)}"
     names = ", ".join(protocol.classes) if 0 < count <= NAMED else ""
     named = f" ({names})" if names else ""
-    among = f"{count}: {names}" if names else f"{count}"
+    among = f" (of {count}{f': {names}' if names else ''})" if count else ""
     return {
         "data set": f"the data set's {many}{named}",
         "list": f"{many} of --classes{named}",
-        "image": f"each image's true classes (of {among})" if count else "each image's true classes",
+        "image": f"each image's true classes{among}",
         "unnamed": "classes without names",
     }.get(protocol.asked, f"{many} ({protocol.asked})")
 

@@ -222,9 +222,9 @@ class Session:
             before = total.before[name]
             if new and not goes_on(before, protocol):
                 raise UsageError(
-                    f"--resume: {name} in '{folder}' was counted differently from how this run counts "
-                    f"it ({difference(before, protocol)}); choose another folder, or run it anew by "
-                    "--overwrite"
+                    f"--resume: {name} in '{folder}' was counted differently from how this run "
+                    f"counts it ({difference(before, protocol)}); choose another folder, or run it "
+                    "anew by --overwrite"
                 )
 
     def _is_damaged(self, recipe: str, line: Line) -> bool:
@@ -278,8 +278,8 @@ def run(
     2nd of 8 parts of the images alone (see `segkit.merge`).
 
     Raises `UsageError` for what is no plan by its name, plans of different data sets, a folder that
-    cannot be used, and what is no engine or shard; what opening a step raises, and `SegkitError` if the folder can no longer
-    be written. What was finished before is kept in any case.
+    cannot be used, and what is no engine or shard; what opening a step raises, and `SegkitError` if
+    the folder can no longer be written. What was finished before is kept in any case.
     """
     if not isinstance(plans, Mapping) or not all(isinstance(p, Plan) for p in plans.values()):
         raise UsageError(
