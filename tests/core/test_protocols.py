@@ -218,8 +218,8 @@ def test_rows_of_other_classes_are_refused(tmp_path):
         )
     assert str(error.value) == (
         "recipes cannot be compared by class-iou, for 'a' and 'b' were counted differently (the "
-        "data set's 1 class (square) against the data set's 2 classes (square, disc)); sort by another "
-        "figure, such as iou, or count them alike (segkit score, or a run anew)"
+        "data set's 1 class (square) against the data set's 2 classes (square, disc)); sort by "
+        "another figure, such as iou, or count them alike (segkit score, or a run anew)"
     )
 
 
