@@ -244,7 +244,14 @@ def _compared(
     how: _How,
 ) -> Iterator[_Compared]:
     """The pipelines as plans; when they have run, the report of a folder that is kept."""
-    several = {"pipeline": pipelines} if isinstance(pipelines, Pipeline) else dict(pipelines)
+    several = {"pipeline": pipelines} if isinstance(pipelines, Pipeline) else pipelines
+    if not isinstance(several, Mapping) or not all(
+        isinstance(pipeline, Pipeline) for pipeline in several.values()
+    ):
+        raise UsageError(
+            "pipelines should be one, or several by their names, such as {'topk': "
+            "segkit.Pipeline(prompt='topk')}"
+        )
     if not several:
         raise UsageError("there is nothing to compare; give at least one pipeline")
     if not isinstance(dataset, Dataset):

@@ -47,7 +47,7 @@ def test_a_sweep_says_how_and_what_is_not_compared(segkit, tmp_path):
     scored_otherwise(tmp_path / "s/recipes/topk")
     assert segkit("report", "s").code == 0
     page = " ".join((tmp_path / "s/report.html").read_text(encoding="utf-8").split())
-    assert "class-iou of topk was counted otherwise since the leaderboard was made" in page
+    assert "class-iou of topk has been counted differently since the leaderboard was made" in page
     again = segkit(*sweep[:-2], "--prompt", "topk,maxmin", "-o", "s", "--resume")
     assert again.code == 0, again.err
     assert "class-iou: not compared, for" in " ".join(again.out.split())
@@ -64,7 +64,7 @@ def test_a_score_of_a_run_that_was_told_says_so(segkit, tmp_path):
     run = ("run", *LIGHT[:-2], "--metric", "none", "--gradcam.target", "truth", "-o", "out")
     assert segkit(*run, "--quiet").code == 0
     done = segkit("score", "out", "--metric", "class-iou")
-    assert "class-iou: each image's own of 5 classes" in done.out, done.err
+    assert "class-iou: each image's true classes (of 5: " in done.out, done.err
     assert summary(tmp_path / "out")["protocol"]["class-iou"]["asked"] == "image"
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_was_scored_otherwise_does_not_go_on_with_more_images(segkit,
     done = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
     assert done.code == 2
     words = " ".join(done.err.split())
-    assert "class-iou in 'out' was counted otherwise than this run counts it" in words
+    assert "class-iou in 'out' was counted differently from how this run counts it" in words
     assert "choose another folder, or run it anew by --overwrite" in words
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
 

@@ -112,8 +112,9 @@ def test_heat_of_a_photo_in_tiles(segkit, wide, name):
         (("--tile", "9"), "Error: --tile should be 64 pixels or more, or 0 for whole images"),
         (("--tile", "64", "--overlap", "64"), "Error: --overlap should be from 0 to 32, half of"),
         (("--overlap", "64"), "Error: --overlap 64 says how far tiles overlap, and there are none"),
-        (("--tile", "-1"), "--tile"),
-        (("--tile", "wide"), "'wide'"),
+        (("--tile", "-1"), "Error: --tile should be 64 pixels or more, or 0 for whole images"),
+        (("--tile", "64", "--overlap", "-1"), "Error: --overlap should be from 0 to 32, half of"),
+        (("--tile", "wide"), "Invalid value for '--tile': 'wide' is not a valid integer."),
     ],
 )
 def test_bad_tiles_are_a_sentence(segkit, photo, flags, told):

@@ -168,6 +168,11 @@ def test_robustness_by_names_and_steps(tmp_path):
     ("ask", "sentence"),
     [
         (lambda: segkit.sweep({}, shapes(1)), "there is nothing to compare; give at least one"),
+        (lambda: segkit.sweep("photos", shapes(1)), "pipelines should be one, or several by their"),
+        (lambda: segkit.sweep([quick()], shapes(1)), "pipelines should be one, or several by"),
+        (lambda: segkit.diagnose({"a": "objects"}, shapes(1)), "pipelines should be one, or sev"),
+        (lambda: segkit.run("photos", "out"), "plans should be given by their names, such as"),
+        (lambda: segkit.run({"a": quick()}, "out"), "pipeline.run('photos', 'out') runs a single"),
         (lambda: segkit.sweep(quick(), "photos"), "the data set should be one, such as segkit."),
         (lambda: segkit.sweep(quick(), shapes(1), sort_by="io"), "none of the metrics gives it"),
         (lambda: segkit.robustness(quick(), shapes(1), levels=0), "levels should be a whole numbe"),

@@ -81,7 +81,7 @@ def test_a_protocol_in_words():
         "2 classes of --classes (cat, dog) without background, at the truth's size"
     )
     told = MANY.model_copy(update={"asked": "image", "resolution": "448 px"})
-    assert in_words(told) == "each image's own of 20 classes and background, at 448 px"
+    assert in_words(told) == "each image's true classes (of 20) and background, at 448 px"
     assert caption({"miou": SET, "voc-miou": SET, "class-iou": listed}) == (
         f"miou, voc-miou: {in_words(SET)}; class-iou: {in_words(listed)}"
     )
@@ -91,7 +91,7 @@ def test_a_protocol_in_words():
     turned = MANY.model_copy(update={"classes": MANY.classes[::-1]})
     assert difference(MANY, turned) == "the data set's 20 classes, in another order"
     assert difference(MANY, told) == (
-        "the data set's 20 classes against each image's own of 20 classes, at the truth's size "
+        "the data set's 20 classes against each image's true classes (of 20), at the truth's size "
         "against at 448 px"
     )
 
@@ -126,7 +126,7 @@ def test_rows_agree_or_not():
     assert [*found.refused] == ["miou"]
     assert found.unknown == ("c",)
     assert found.notes == [
-        f"miou: not compared, for 'a' and 'b' were counted otherwise ({difference(SET, image)}); "
+        f"miou: not compared, for 'a' and 'b' were counted differently ({difference(SET, image)}); "
         "each recipe's own is in its summary.json",
         "how the classes of 'c' were counted is not known, for an earlier segkit did not note it; "
         "run it again to be sure that it compares",
@@ -169,7 +169,9 @@ def test_a_leaderboard_has_the_protocol_beside_its_figures(tmp_path):
     write_tables(tmp_path / "s", columns=["iou", "voc-miou"])
     words = in_words(board.protocol["voc-miou"])
     for name in ("leaderboard.md", "leaderboard.tex"):
-        assert f"Voc-miou: {words}." in (tmp_path / "s/tables" / name).read_text(encoding="utf-8")
+        assert f" Protocol of voc-miou: {words}." in (tmp_path / "s/tables" / name).read_text(
+            encoding="utf-8"
+        )
     assert "class-iou" not in (tmp_path / "s/tables/leaderboard.md").read_text(encoding="utf-8")
     one = tmp_path / "s/recipes/a"
     assert caption(read_protocols(one)) in write_report(one).read_text("utf-8").replace(
@@ -188,9 +190,9 @@ def test_recipes_that_are_told_otherwise_are_not_compared_by_class(tmp_path):
     assert [*board.figures] == ["iou"]
     (note,) = board.notes
     assert note == (
-        "voc-miou, class-iou: not compared, for 'told' and 'own' were counted otherwise (each "
-        "image's own of 1 class (square) against the data set's 1 class (square)); each recipe's "
-        "own is in its summary.json"
+        "voc-miou, class-iou: not compared, for 'told' and 'own' were counted differently (each "
+        "image's true classes (of 1: square) against the data set's 1 class (square)); each "
+        "recipe's own is in its summary.json"
     )
     assert read_protocols(tmp_path / "s/recipes/told")["voc-miou"].asked == "image"
     assert "not compared" in write_report(tmp_path / "s").read_text(encoding="utf-8")
@@ -220,9 +222,9 @@ def test_rows_of_other_classes_are_refused(tmp_path):
             results, dict.fromkeys("ab", METRICS), sort_by="class-iou", protocols=protocols
         )
     assert str(error.value) == (
-        "recipes cannot be compared by class-iou, for 'a' and 'b' were counted otherwise (the data "
-        "set's 1 class (square) against the data set's 2 classes (square, disc)); sort by another "
-        "figure, such as iou, or count them alike (segkit score, or a run anew)"
+        "recipes cannot be compared by class-iou, for 'a' and 'b' were counted differently (the "
+        "data set's 1 class (square) against the data set's 2 classes (square, disc)); sort by "
+        "another figure, such as iou, or count them alike (segkit score, or a run anew)"
     )
 
 

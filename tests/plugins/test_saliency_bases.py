@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gradcams import noise
+from pydantic import PrivateAttr
 
 from segkit import PluginError, UsageError
 from segkit_plugins import saliency
@@ -117,3 +118,44 @@ def test_another_layer_is_looked_at_with_the_scores_of_what_is_asked_for():
 def test_a_method_that_says_nothing_is_told():
     with pytest.raises(PluginError, match="Nothing should define 'combine', but does not"):
         opened(Nothing(model="shapes", size=32))(image=noise(32, 32))
+
+
+STATE = {"_classifier", "_transformer", "_fed"}
+"""The private names that the docs tell authors to leave alone."""
+
+
+@pytest.mark.parametrize("base", [AttentionMap, ClassActivationMap, ClassAttentionMap])
+def test_private_names_of_an_authors_own_hide_nothing(base):
+    """Of the bases' own methods no name can be met by chance: `_maps`, `_views`, `_looks` …"""
+    owners = [c for c in base.__mro__ if c.__module__.startswith("segkit_plugins.")]
+    plain = {
+        name
+        for owner in owners
+        for name in vars(owner)
+        if name.startswith("_")
+        and not name.startswith(("__", "_abc_", f"_{owner.__name__}__"))
+        and name not in base.__pydantic_decorators__.field_validators
+    }
+    assert plain <= {"_network_options"}
+    assert set(base.__private_attributes__) - {"_pins"} <= STATE
+
+
+def test_a_method_with_private_attributes_of_everyday_names():
+    class Everyday(ClassActivationMap):
+        """Keeps what it likes, under names that come to mind."""
+
+        name = "everyday"
+
+        _looks = PrivateAttr((1,))
+        _maps = PrivateAttr((2,))
+        _targets = PrivateAttr((3,))
+
+        def combine(self, activations, gradients):
+            assert (self._looks, self._maps, self._targets) == ((1,), (2,), (3,))
+            return activations.sum(dim=1).relu()
+
+    step = opened(Everyday(model="shapes"))
+    (heatmap,) = step(image=noise(64, 64))
+    assert heatmap.size == (64, 64)
+    (low,) = step.part(noise(64, 64), (heatmap,))
+    assert low.max() > 0

@@ -46,7 +46,8 @@ def own_tests(site: Path, *arguments: str) -> Done:
 
 def test_its_methods_equal_their_references(site):
     pytest.importorskip("timm")
-    done = own_tests(site, "tests/test_transformers.py", "-k", "rollout or chefer or tokencut")
+    files = ("tests/test_transformers.py", "tests/test_cams.py")
+    done = own_tests(site, *files, "-k", "rollout or chefer or tokencut or one_layer_alone")
     assert done.code == 0, done.out + done.err
     assert " passed" in done.out
 

@@ -85,13 +85,13 @@ def tile_options() -> list[click.Option]:
     return [
         click.Option(
             ["--tile"],
-            type=click.IntRange(0),
+            type=int,
             metavar="SIDE",
             help="See larger images in tiles of this side, in pixels; 0: as a whole. [0]",
         ),
         click.Option(
             ["--overlap"],
-            type=click.IntRange(0),
+            type=int,
             metavar="PX",
             help="By how many pixels tiles overlap. [an eighth of --tile]",
         ),

@@ -60,7 +60,8 @@ class Leaderboard:
     protocol: Mapping[str, Protocol] = field(default_factory=dict)
     """Figure that tells classes apart to how all rows were counted, as far as they say."""
     notes: Sequence[str] = ()
-    """Which figures are not compared, for rows were counted otherwise, and which do not say how."""
+    """Which figures are not compared, for rows were counted differently, and which rows do not say
+    how they were."""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """The comparison of two recipes, whichever is better; None if one lacks the figure."""
@@ -162,7 +163,7 @@ def make_leaderboard(
     Only images that all recipes finished count, for a recipe that fails on hard images would
     look good. `options` and `words` describe the recipes. They are sorted by the figure `sort_by`
     (left out: iou), or by the first that there is if no recipe has it. A figure that recipes have
-    counted otherwise (`protocols`: recipe to what its summary says; None: nothing is looked at)
+    counted differently (`protocols`: recipe to what its summary says; None: nothing is looked at)
     is on none of the rows; `UsageError` where they should be sorted by it.
     """
     common = common_images(results)

@@ -143,8 +143,8 @@ class LeaderboardFile(ComparisonModel):
     """Figure that tells classes apart to how all rows were counted; not there where there is none,
     or no row says."""
     notes: tuple[str, ...] = ()
-    """Which figures are not compared, for rows were counted otherwise, and which rows do not say
-    how; not there where there is nothing to tell."""
+    """Which figures are not compared, for rows were counted differently, and which rows do not
+    say how; not there where there is nothing to tell."""
     failed: dict[str, list[str]] = {}
     """Image to the recipes that failed on it."""
     skipped: tuple[Skipped, ...] = ()

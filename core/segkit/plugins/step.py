@@ -44,7 +44,7 @@ class Step(BaseModel):
     """Whether two steps of this class, each opened for itself, may work at once, in two threads.
 
     Say so where all that the work reads and changes is the step's own or its inputs: nothing of the
-    module, no settings or generators of a library. A run on a CPU then works on two chunks of
+    module, no settings or generators of a library. A run on a CPU then works on several chunks of
     images at once. A class that does not say so is called by one thread at a time.
     """
     came_from: ClassVar[str] = ""

@@ -173,7 +173,7 @@ def _scores_csv(summary: RunSummary) -> str:
 def _counted(protocols: Protocols, shown: Sequence[str]) -> str:
     """A sentence on how those of the shown figures were counted that tell classes apart."""
     text = protocol_line(protocols, shown)
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+    return f" Protocol of {text}." if text else ""
 
 
 def _images(folder: Folder) -> str:

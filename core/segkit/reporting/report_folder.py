@@ -191,15 +191,16 @@ def _unreadable(directory: Path, runs: Sequence[Run]) -> list[str]:
 
 
 def _rescored(runs: Sequence[Run], board: LeaderboardFile | None) -> list[str]:
-    """For each figure that a recipe has counted otherwise since the leaderboard was made."""
+    """For each figure that a recipe has counted differently since the leaderboard was made."""
     sentences = []
     for figure, protocol in (board.protocol if board else {}).items():
         for run in runs:
             own = run.summary.protocol.get(figure) if run.summary else None
             if own is not None and own != protocol:
                 sentences.append(
-                    f"{figure} of {run.name} was counted otherwise since the leaderboard was made "
-                    f"({difference(protocol, own)}); the leaderboard's figures are the former ones."
+                    f"{figure} of {run.name} has been counted differently since the leaderboard "
+                    f"was made ({difference(protocol, own)}); the leaderboard's figures are the "
+                    "former ones."
                 )
     return sentences
 

@@ -80,11 +80,13 @@ def in_words(protocol: Protocol) -> str:
 def _asked(protocol: Protocol) -> str:
     count = len(protocol.classes)
     many = f"{count} class{'es' * (count != 1)}"
-    named = f" ({', '.join(protocol.classes)})" if 0 < count <= NAMED else ""
+    names = ", ".join(protocol.classes) if 0 < count <= NAMED else ""
+    named = f" ({names})" if names else ""
+    among = f" (of {count}{f': {names}' if names else ''})" if count else ""
     return {
         "data set": f"the data set's {many}{named}",
         "list": f"{many} of --classes{named}",
-        "image": f"each image's own of {many}{named}" if count else "each image's own classes",
+        "image": f"each image's true classes{among}",
         "unnamed": "classes without names",
     }.get(protocol.asked, f"{many} ({protocol.asked})")
 
@@ -171,7 +173,7 @@ def agreement(
             shared[figure] = protocol
         else:
             refused[figure] = (
-                f"'{first}' and '{other[0]}' were counted otherwise "
+                f"'{first}' and '{other[0]}' were counted differently "
                 f"({difference(protocol, other[1])})"
             )
     unknown = [

@@ -224,7 +224,7 @@ class Session:
         )
 
     def _protocol_checked(self, recipe: str, lines: Iterable[Line]) -> Iterator[Line]:
-        """The lines that stay; in the end refuse to count others otherwise than these."""
+        """The lines that stay; in the end refuse to count others differently."""
         count = 0
         for line in lines:
             count += 1
@@ -232,7 +232,7 @@ class Session:
         self._check_protocol(recipe, lambda: count < len(self.images))
 
     def _check_protocol(self, recipe: str, has_more: Callable[[], bool]) -> None:
-        """Refuse to count more images otherwise than those before, maybe by `segkit score`."""
+        """Refuse to count more images differently from those before, maybe by `segkit score`."""
         total, folder = self.totals[recipe], self.records[recipe].directory
         total.before = read_protocols(folder)
         metrics = self.job.plans[recipe].metrics
@@ -241,9 +241,9 @@ class Session:
             before = total.before[name]
             if not goes_on(before, protocol) and has_more():
                 raise UsageError(
-                    f"--resume: {name} in '{folder}' was counted otherwise than this run counts it "
-                    f"({difference(before, protocol)}); choose another folder, or run it anew by "
-                    "--overwrite"
+                    f"--resume: {name} in '{folder}' was counted differently from how this run "
+                    f"counts it ({difference(before, protocol)}); choose another folder, or run it "
+                    "anew by --overwrite"
                 )
 
     def _is_damaged(self, recipe: str, line: Line) -> bool:
@@ -296,10 +296,15 @@ def run(
     `"workers"`, `"ray"`, or one with options (`segkit.engine`); `shard`, such as `"2/8"`, does the
     2nd of 8 parts of the images alone (see `segkit.merge`).
 
-    Raises `UsageError` for plans of different data sets, a folder that cannot be used, and what
-    is no engine or shard; what opening a step raises, and `SegkitError` if the folder can no longer
-    be written. What was finished before is kept in any case.
+    Raises `UsageError` for what is no plan by its name, plans of different data sets, a folder that
+    cannot be used, and what is no engine or shard; what opening a step raises, and `SegkitError` if
+    the folder can no longer be written. What was finished before is kept in any case.
     """
+    if not isinstance(plans, Mapping) or not all(isinstance(p, Plan) for p in plans.values()):
+        raise UsageError(
+            "plans should be given by their names, such as {'run': pipeline.plan(dataset)}; "
+            "pipeline.run('photos', 'out') runs a single pipeline"
+        )
     options = RunOptions(
         seed,
         device,

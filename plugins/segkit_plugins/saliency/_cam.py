@@ -192,16 +192,16 @@ class ClassActivationMap(NetworkSaliency):
     def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
         """The heatmaps of several images of any sizes, 16 in a forward pass."""
         chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
-        return [heatmaps for chunk in chunks for heatmaps in self._chunk(chunk)]
+        return [heatmaps for chunk in chunks for heatmaps in self.__chunk(chunk)]
 
-    def _chunk(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
+    def __chunk(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
         """The heatmaps of images that go through the network together."""
         classifier = self._classifier
         pixels = classifier.batch([values["image"].pixels for values in inputs])
-        looks = self._looks(pixels)
+        looks = self.__looks(pixels)
         probabilities = looks[0][1].detach().softmax(1).cpu().numpy()
         targets = [
-            self._targets(row, values.get("truth"), values.get("classes"))
+            self.__targets(row, values.get("truth"), values.get("classes"))
             for row, values in zip(probabilities, inputs, strict=True)
         ]
         heatmaps: list[list[Heatmap]] = [[] for _ in inputs]
@@ -209,7 +209,7 @@ class ClassActivationMap(NetworkSaliency):
         for turn in range(most):  # the first class of every image, then the second …
             rows = [i for i, own in enumerate(targets) if turn < len(own)]
             outputs = [targets[i][turn][0] for i in rows]
-            maps = self._maps(looks, rows, outputs)
+            maps = self.__maps(looks, rows, outputs)
             for place, i in enumerate(rows):
                 output, name = targets[i][turn]
                 low, size = mean_map([m[place] for m in maps]), inputs[i]["image"].size
@@ -228,24 +228,24 @@ class ClassActivationMap(NetworkSaliency):
     def part(self, image: Image, heatmaps: tuple[Heatmap, ...]) -> tuple[NDArray[np.float32], ...]:
         """The method's maps of a tile, not stretched, for the classes of the whole image."""
         classifier = self._classifier
-        looks = self._looks(classifier.batch([image.pixels]))
+        looks = self.__looks(classifier.batch([image.pixels]))
         probabilities = looks[0][1].detach().softmax(1).cpu().numpy()[0]
         maps = []
         for heatmap in heatmaps:
             outputs = () if heatmap.name is None else classifier.named(heatmap.name)
             if outputs:
-                output = self._likeliest(outputs, probabilities)
-                low = mean_map([m[0] for m in self._maps(looks, [0], [output])])
+                output = self.__likeliest(outputs, probabilities)
+                low = mean_map([m[0] for m in self.__maps(looks, [0], [output])])
                 maps.append(low.detach().float().cpu().numpy())
             else:
                 maps.append(np.zeros((1, 1), np.float32))
         return tuple(maps)
 
-    def _looks(self, pixels: Any) -> list[tuple[_View, Any, Any]]:
+    def __looks(self, pixels: Any) -> list[tuple[_View, Any, Any]]:
         """The views of a batch, with the class scores and the layer's activations of each."""
-        return [(view, *self._classifier.look(view.pixels)) for view in self._views(pixels)]
+        return [(view, *self._classifier.look(view.pixels)) for view in self.__views(pixels)]
 
-    def _maps(
+    def __maps(
         self, looks: Sequence[tuple[_View, Any, Any]], rows: Sequence[int], outputs: Sequence[int]
     ) -> list[Any]:
         """Of each view maps (n, h, w): one for each of the rows and its class."""
@@ -264,7 +264,7 @@ class ClassActivationMap(NetworkSaliency):
         (gradients,) = torch.autograd.grad(total, seen.activations, retain_graph=True)
         return self.combine(seen.activations.detach()[rows], gradients[rows])
 
-    def _views(self, pixels: Any) -> list[_View]:
+    def __views(self, pixels: Any) -> list[_View]:
         """The network's inputs to average over; the first decides which classes are likeliest."""
         import torch.nn.functional as F
 
@@ -279,7 +279,7 @@ class ClassActivationMap(NetworkSaliency):
                 views.append(_View(sized.flip(-1), True))
         return views
 
-    def _targets(
+    def __targets(
         self,
         probabilities: NDArray[np.float32],
         truth: Truth | None,
@@ -288,13 +288,13 @@ class ClassActivationMap(NetworkSaliency):
         """The scores to explain, each with the name that its heatmap gets; none: nothing seen."""
         names = self._classifier.names
         if self.target == "truth":
-            return self._true(probabilities, truth, classes or {})
+            return self.__true(probabilities, truth, classes or {})
         if self.target == "predicted":
             count = 1
         elif self.target.startswith("top:"):
             count = int(self.target.removeprefix("top:"))
         else:
-            output = self._likeliest(self._classifier.numbers(self.target), probabilities)
+            output = self.__likeliest(self._classifier.numbers(self.target), probabilities)
             return [(output, names[output])]
         # The last score of a grouped classifier is no class.
         likeliest = np.argsort(-probabilities[: len(names)], kind="stable")[:count]
@@ -303,7 +303,7 @@ class ClassActivationMap(NetworkSaliency):
             least = max(least, self.least_probability)
         return [(int(i), names[i]) for i in likeliest if probabilities[i] >= least]
 
-    def _true(
+    def __true(
         self,
         probabilities: NDArray[np.float32],
         truth: Truth | None,
@@ -320,7 +320,7 @@ class ClassActivationMap(NetworkSaliency):
         ids = [int(i) for i in np.unique(truth.labels.ids) if i not in (BACKGROUND, VOID)]
         wanted = [names.get(i, f"class {i}") for i in ids]
         named = [(self._classifier.named(name), name) for name in wanted]
-        known = [(self._likeliest(own, probabilities), name) for own, name in named if own]
+        known = [(self.__likeliest(own, probabilities), name) for own, name in named if own]
         if not known:
             owner = "the model" if self._classifier.wanted is None else "the table"
             raise BadValueError(
@@ -330,7 +330,7 @@ class ClassActivationMap(NetworkSaliency):
             )
         return known
 
-    def _likeliest(self, outputs: Sequence[int], probabilities: NDArray[np.float32]) -> int:
+    def __likeliest(self, outputs: Sequence[int], probabilities: NDArray[np.float32]) -> int:
         """Of several scores with one name the one seen most of."""
         return max(outputs, key=lambda i: float(probabilities[i]))
 

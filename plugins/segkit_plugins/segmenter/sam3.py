@@ -152,17 +152,19 @@ class Sam3(Segmenter):
         """
         texts = tuple((classes or {}).values())
         if prompts is None:
-            found = [one for text in texts for one in self._instances(image, encoding, text)]
-            found.sort(key=lambda one: -one.score)
-            return _as_masks(image, found[: self.most], range(len(found)))
+            instances = [i for text in texts for i in self._instances(image, encoding, text)]
+            instances.sort(key=lambda instance: -instance.score)
+            return _as_masks(image, instances[: self.most], range(len(instances)))
         answers: list[tuple[int, Instance]] = []
-        for text, places in _asked(prompts, texts).items():
+        for text, places in _prompts_by_text(prompts, texts).items():
             boxes = [box for i in places if (box := prompts[i].box) is not None]
             instances = self._instances(image, encoding, text, boxes)
-            answers += [(i, one) for i in places for one in _meant(prompts[i], instances)]
+            for place in places:
+                answers += [(place, match) for match in _matches(prompts[place], instances)]
         answers.sort(key=lambda answer: -answer[1].score)
         answers = sorted(answers[: self.most], key=lambda answer: answer[0])
-        return _as_masks(image, [one for _, one in answers], [place for place, _ in answers])
+        matches = [instance for _, instance in answers]
+        return _as_masks(image, matches, [place for place, _ in answers])
 
     def _instances(
         self, image: Image, encoding: Any, text: str, boxes: Sequence[NDArray[Any]] = ()
@@ -176,20 +178,21 @@ class Sam3(Segmenter):
             height, width = image.size
             edges = np.stack([_edges(box) for box in boxes]) / [width, height, width, height]
             first, last = np.split(edges, 2, axis=1)
-            middles = np.hstack([(first + last) / 2, last - first])[None]
-            shown = torch.from_numpy(middles.astype(np.float32)).to(self._model.device)
+            centres = np.hstack([(first + last) / 2, last - first])[None]  # (1, n, 4): x, y, w, h
+            shown = torch.from_numpy(centres.astype(np.float32)).to(self._model.device)
             examples["input_boxes"] = shown
             examples["input_boxes_labels"] = torch.ones_like(shown[..., 0], dtype=torch.long)
         with torch.inference_mode():
-            told = self._model(
+            output = self._model(
                 vision_embeds=encoding, text_embeds=features, attention_mask=mask, **examples
             )
-            (seen,) = self._processor.post_process_instance_segmentation(
-                told, self.confidence, self.mask_threshold, target_sizes=[image.size]
+            (result,) = self._processor.post_process_instance_segmentation(
+                output, self.confidence, self.mask_threshold, target_sizes=[image.size]
             )
-        parts = (seen["masks"].cpu().numpy().astype(bool), seen["scores"].float().tolist())
-        around = seen["boxes"].float().cpu().numpy()
-        return [Instance(*one, text) for one in zip(*parts, around, strict=True)]
+        masks, scores = result["masks"].cpu().numpy().astype(bool), result["scores"].tolist()
+        boxes_of_masks = result["boxes"].float().cpu().numpy()
+        triples = zip(masks, scores, boxes_of_masks, strict=True)
+        return [Instance(*triple, text) for triple in triples]
 
     def _text(self, text: str) -> tuple[Any, Any]:
         """What the model makes of a text, and which of its tokens count."""
@@ -207,7 +210,7 @@ class Sam3(Segmenter):
         return self._read[text]
 
 
-def _asked(prompts: Prompts, texts: Sequence[str]) -> dict[str, list[int]]:
+def _prompts_by_text(prompts: Prompts, texts: Sequence[str]) -> dict[str, list[int]]:
     """Text to the places of the prompts that mean it. Raises `BadValueError` for a mask."""
     own = {folded(text): text for text in texts}
     asked: dict[str, list[int]] = {}
@@ -225,17 +228,17 @@ def _asked(prompts: Prompts, texts: Sequence[str]) -> dict[str, list[int]]:
     return asked
 
 
-def _meant(prompt: Prompt, instances: Sequence[Instance]) -> list[Instance]:
-    """The instances that a prompt means: its points lie so, and of these its box overlaps one."""
-    held = [one for one in instances if _lies_so(prompt, one.pixels)]
-    if prompt.box is None or not held:
-        return held
-    overlaps = [_overlap(_edges(prompt.box), one.edges) for one in held]
+def _matches(prompt: Prompt, instances: Sequence[Instance]) -> list[Instance]:
+    """The instances that fit a prompt's points; of these its box, if it has one, chooses by IoU."""
+    candidates = [instance for instance in instances if _fits_points(prompt, instance.pixels)]
+    if prompt.box is None or not candidates:
+        return candidates
+    overlaps = [_iou(_edges(prompt.box), candidate.edges) for candidate in candidates]
     best = int(np.argmax(overlaps))
-    return [held[best]] if overlaps[best] > 0 else []
+    return [candidates[best]] if overlaps[best] > 0 else []
 
 
-def _lies_so(prompt: Prompt, pixels: NDArray[np.bool_]) -> bool:
+def _fits_points(prompt: Prompt, pixels: NDArray[np.bool_]) -> bool:
     """Whether every positive point lies on the mask (H, W), and no negative one does."""
     height, width = pixels.shape
     x, y = np.floor(prompt.points + 0.5).astype(int).T.clip(0, [[width - 1], [height - 1]])
@@ -247,12 +250,12 @@ def _edges(box: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(box, np.float64) + np.array([0, 0, 1, 1])
 
 
-def _overlap(one: NDArray[Any], other: NDArray[Any]) -> float:
+def _iou(first: NDArray[Any], second: NDArray[Any]) -> float:
     """Intersection over union of two boxes (4,) by their edges."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    both = float(sides.clip(0).prod())
-    areas = [float((box[2:] - box[:2]).clip(0).prod()) for box in (one, other)]
-    return both / (sum(areas) - both) if both else 0.0
+    sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    intersection = float(sides.clip(0).prod())
+    areas = [float((box[2:] - box[:2]).clip(0).prod()) for box in (first, second)]
+    return intersection / (sum(areas) - intersection) if intersection else 0.0
 
 
 def _as_masks(image: Image, instances: Sequence[Instance], places: Sequence[int]) -> Masks:
@@ -260,10 +263,10 @@ def _as_masks(image: Image, instances: Sequence[Instance], places: Sequence[int]
     if not instances:
         return Masks.none(image.size)
     return Masks(
-        np.stack([one.pixels for one in instances]),
-        np.asarray([one.score for one in instances], np.float32),
+        np.stack([instance.pixels for instance in instances]),
+        np.asarray([instance.score for instance in instances], np.float32),
         np.asarray(places[: len(instances)]),
-        tuple(one.text for one in instances),
+        tuple(instance.text for instance in instances),
     )
 
 
