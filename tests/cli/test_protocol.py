@@ -131,7 +131,7 @@ def test_an_image_that_has_changed_is_not_counted_otherwise_either(segkit, tmp_p
     before = snapshot(tmp_path / "out")
     done = segkit("run", *LIGHT, "-o", "out", "--resume", "--quiet")
     assert done.code == 2
-    assert "was counted otherwise than this run" in " ".join(done.err.split())
+    assert "was counted differently from how this run" in " ".join(done.err.split())
     assert snapshot(tmp_path / "out") == before  # no lock and nothing half written either
 
 
@@ -148,7 +148,7 @@ def test_a_sweep_that_cannot_go_on_changes_none_of_its_recipes(segkit, tmp_path)
     before = snapshot(tmp_path / "s")
     done = segkit("sweep", *flags, "--resume", "--quiet")
     assert done.code == 2
-    assert f"recipes/{order[-1]}' was counted otherwise" in " ".join(done.err.split())
+    assert f"recipes/{order[-1]}' was counted differently" in " ".join(done.err.split())
     assert snapshot(tmp_path / "s") == before
 
 

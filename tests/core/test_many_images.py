@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import tracemalloc
 from pathlib import Path
@@ -119,8 +118,8 @@ def most_bytes(work):
 
 @pytest.fixture
 def few_lines_held(monkeypatch):
-    """What a run may hold whatever its size is small; and nothing waits for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda file: None)
+    """What a run may hold whatever its size is small, and nothing waits to be kept together."""
+    monkeypatch.setattr(keeping, "PAUSE", 0)
     monkeypatch.setattr("segkit.running.result_lines.HELD", 10)
     monkeypatch.setattr(keeping, "WAITING", 64)
 
