@@ -84,7 +84,8 @@ def test_workers_cut_as_one_process_does(segkit, wide, photo, tmp_path):
 
 
 def test_sweep_and_diagnose_take_tiles(segkit, tmp_path):
-    data = ("--dataset", "shapes", "--shapes.count", "2", "--gradcam.model", "shapes")
+    data = ("--dataset", "shapes", "--shapes.count", "2", "--shapes.size", "96")
+    data += ("--gradcam.model", "shapes")
     swept = segkit("sweep", *data, "--prompt", "topk,center", "--tile", "64", "-o", "swept")
     assert swept.code == 0
     for name in ("topk", "center"):

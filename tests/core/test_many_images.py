@@ -124,6 +124,7 @@ def few_lines_held(monkeypatch):
     monkeypatch.setattr(keeping, "WAITING", 64)
 
 
+@pytest.mark.slow
 def test_an_image_takes_little_memory(tmp_path, few_lines_held):
     session(tmp_path / "warm", MANY).run()
     few = most_bytes(lambda: session(tmp_path / "few", FEW).run())
@@ -131,6 +132,7 @@ def test_an_image_takes_little_memory(tmp_path, few_lines_held):
     assert (many - few) / (MANY - FEW) < BYTES
 
 
+@pytest.mark.slow
 def test_so_it_does_where_a_run_goes_on(tmp_path, few_lines_held):
     for name, count in (("warm", 50), ("few", FEW), ("many", MANY)):
         session(tmp_path / name, count).run()

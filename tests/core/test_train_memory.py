@@ -361,6 +361,7 @@ for room, width in ((8 * 10**9, 128), (220 * 10**6, 128), (100 * 10**6, 1024)):
 
 
 @linux
+@pytest.mark.slow
 def test_a_training_within_a_limit_of_the_address_space(tmp_path):
     """About 25 MB an image, 0.4 GB a batch: what the kernel or an error would end is computed."""
     done = subprocess.run(

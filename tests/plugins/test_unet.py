@@ -105,7 +105,10 @@ def test_pyramid_pooling_averages_as_torch_does(height, width):
         torch.testing.assert_close(found, pooling.fuse(torch.cat(maps, 1)))
 
 
-@pytest.mark.parametrize("options", [{}, {"attention": True, "pyramid": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"attention": True, "pyramid": True}, marks=pytest.mark.slow)],
+)
 def test_it_learns_and_its_file_is_used(options, tmp_path):
     network = Unet(width=4, **options)
     done = quick(tmp_path / "x.safetensors", network, epochs=9, rate=3e-3, count=32)
