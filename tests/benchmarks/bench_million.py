@@ -33,7 +33,7 @@ from segkit import Catalog, plan, write_file
 from segkit.reporting import write_report
 from segkit.running import keeping
 from segkit.running.engines.dispatched import TOGETHER, Dispatched
-from segkit.running.engines.parcel import sameness
+from segkit.running.engines.parcel import sameness, with_plugins
 from segkit.running.job import Job
 from segkit.running.options import RunOptions
 from segkit.running.session import Session
@@ -114,7 +114,7 @@ def session(folder: Path, **how) -> tuple[Session, Instant]:
     data = catalog.load("dataset", "files")(list=folder / "list.txt")
     writers = [catalog.load("writer", name)() for name in ("masks", "parquet")]
     job = Job({"run": plan([data, Nothing(), *writers])}, folder / "out", nested=False)
-    options = RunOptions(**how)
+    options = RunOptions(catalog=with_plugins(job, catalog), **how)
     pool = Writers(sameness(job, options), folder / "out")
     return Session(job, options, Dispatched(lambda: pool, TOGETHER)), pool
 
