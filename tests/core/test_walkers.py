@@ -191,7 +191,7 @@ class Slow(Weighed):
         return (Heatmap(np.zeros(image.size, np.float32)),)
 
 
-def test_ctrl_c_ends_within_an_image_of_many_tiles(tmp_path):
+def test_ctrl_c_ends_within_an_image_of_many_tiles(tmp_path, heeds_ctrl_c):
     steps = [Wide(count=8), Slow(), Peaks(), Floods(), Bests(), Paints()]
     with pytest.raises(KeyboardInterrupt):
         run({"run": plan(steps, tile=64, overlap=0)}, tmp_path / "out", chunk=1)
