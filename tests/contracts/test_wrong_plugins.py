@@ -215,6 +215,11 @@ FOUND = {
         "prompt 'shared-randomness' draws from numpy.random, or seeds it, which other steps"
         " share; draw only from the input 'rng'",
     ),
+    "shares-its-place": (
+        "several_are_read_at_once",
+        "dataset 'shares-its-place' gives another image than alone while other threads read "
+        "others; keep nothing of one reading in the data set, or leave out 'concurrent'",
+    ),
     "shares-state": (
         "two_work_at_once",
         "the answer of transform 'shares-state' depends on what another step does meanwhile, in "

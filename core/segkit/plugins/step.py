@@ -45,7 +45,8 @@ class Step(BaseModel):
 
     Say so where all that the work reads and changes is the step's own or its inputs: nothing of the
     module, no settings or generators of a library. A run on a CPU then works on several chunks of
-    images at once. A class that does not say so is called by one thread at a time.
+    images at once. A class that does not say so is called by one thread at a time. A data set, of
+    which there is one, says by it that several threads may ask for images at once.
     """
     came_from: ClassVar[str] = ""
     """The distribution and its version, or the single file; the catalog sets it."""

@@ -39,6 +39,9 @@ class Dataset(Step):
     Subclasses define `names`, `__getitem__` and, where they know them, `files_of`, `classes` and
     `groups`. Listing names and files must be cheap: a run that goes on reads only the images that
     are missing or whose files have changed; without `files_of` it has to read all of them.
+
+    `concurrent` says of a data set that several threads may ask one for different images at once;
+    then a run decodes several at once.
     """
 
     kind = "dataset"

@@ -26,10 +26,10 @@ from segkit.plugins.named_files import files_of
 from segkit.plugins.steps import Dataset
 from segkit.running.calling import Failure
 from segkit.running.owned import Line, files_named
+from segkit.running.reading import read_task
 from segkit.running.records import ResultLine
 from segkit.running.result_lines import ResultLines
 from segkit.running.shards import Shard
-from segkit.running.walk import read_task
 from segkit.values.image_names import distinct, folded
 from segkit.values.types import Image, Truth
 

@@ -6,27 +6,24 @@ Writes nothing: what comes of each image goes on as an `Outcome`.
 from __future__ import annotations
 
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from segkit.deprecations import SegkitWarning
 from segkit.errors import SegkitError, plugin_code
-from segkit.plugins.contract import blamed, item_of, scores_of, why_failed
+from segkit.plugins.contract import blamed, scores_of, why_failed
 from segkit.plugins.steps import Dataset, Step
 from segkit.running.batches import Batches
 from segkit.running.calling import Failure, Task, waiting_bytes
 from segkit.running.graph import Branch
 from segkit.running.pins import check_pins
 from segkit.running.prompting import Asked
+from segkit.running.reading import Chunk, read_ahead
 from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
-
-Chunk: TypeAlias = dict[int, "Task | Failure"]
-"""Images that are worked on together, by their place, or why one cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,8 @@ class Walk:
 
     def chunks(self, walkers: int = 1) -> Generator[Chunk, None, None]:
         """What is to be worked on together; as many walkers share the memory, and read ahead."""
-        return _read_ahead(self.dataset, self.names, self.wanted, self.batches, self._load, walkers)
+        load = self._load.of
+        return read_ahead(self.dataset, self.names, self.wanted, self.batches, load, walkers)
 
     def weight(self, chunk: Chunk) -> int:
         """The bytes that a chunk will take while it is worked on."""
@@ -169,62 +167,6 @@ class _Load:
             return 0
         height, width = task.image.size
         return self.bytes_per_pixel * height * width
-
-
-def _read_ahead(
-    dataset: Dataset,
-    names: Sequence[str],
-    wanted: Sequence[int],
-    batches: Batches,
-    load: _Load,
-    walkers: int,
-) -> Generator[Chunk, None, None]:
-    """Chunks of images, read in a thread while those before them are worked on.
-
-    A chunk ends where its images would take more than their share, but has one in any case. One is
-    read ahead for each walker, and a single one where the last took more than its share.
-    """
-    left = deque(wanted)
-    read: dict[int, Task | Failure] = {}  # one at most, which the chunk before had no room for
-
-    def next_chunk() -> Chunk:
-        tasks: Chunk = {}
-        taken = 0.0
-        chunk, room = batches.images, batches.host_bytes / walkers
-        while left and len(tasks) < chunk:
-            i = left[0]
-            task = read.pop(i, None) or read_task(dataset, i, names[i])
-            taken += load.of(task)
-            if tasks and taken > room:
-                read[i] = task
-                break
-            tasks[left.popleft()] = task
-        return tasks
-
-    reader = ThreadPoolExecutor(1)
-    try:
-        ahead = deque([reader.submit(next_chunk)])
-        while tasks := ahead.popleft().result():
-            fits = sum(map(load.of, tasks.values())) <= batches.host_bytes / walkers
-            while len(ahead) < (walkers if fits else 1):
-                ahead.append(reader.submit(next_chunk))
-            yield tasks
-    finally:
-        reader.shutdown(cancel_futures=True)
-
-
-def read_task(dataset: Dataset, index: int, name: str) -> Task | Failure:
-    """The image at `index` and its truth, or why it cannot be used."""
-    try:
-        image, truth = item_of(dataset, index)
-    except SegkitError as error:
-        return Failure(str(error))
-    if truth is not None and truth.labels.ids.shape != image.size:
-        return Failure(
-            f"{name}: the truth should have the image's size {image.size}, but has "
-            f"{truth.labels.ids.shape}"
-        )
-    return Task(image, truth)
 
 
 def _ends(branch: Branch) -> list[Any]:

@@ -20,11 +20,20 @@ from segkit.values.classes import BACKGROUND, VOID, checked_classes
 from segkit.values.types import Image, Truth
 
 MOST = 5
-"""So many images of a data set are read."""
+"""So many images of a data set are read …"""
+
+READERS = 4
+"""… by so many threads at once, each so many times."""
 
 
 class DatasetTests(Every):
     """A sequence of images, with or without truth."""
+
+    @classmethod
+    def without(cls, step: type[Step]) -> list[str]:
+        """Several threads read only what says that they may."""
+        gone = super().without(step)
+        return gone if step.concurrent else [*gone, "test_several_are_read_at_once"]
 
     def data(self, chosen: int) -> Dataset:
         """The data set."""
@@ -159,7 +168,7 @@ class DatasetTests(Every):
         places = list(range(min(MOST, len(step))))
         forth = {i: digest(self.read(step, i)) for i in places}
         back = {i: digest(self.read(step, i)) for i in reversed(places)}
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(1) as pool:
             threaded = dict(
                 zip(places, pool.map(lambda i: self.read(step, i), places), strict=True)
             )
@@ -175,6 +184,24 @@ class DatasetTests(Every):
                 if found != forth[i]:
                     raise Broken(f"image {i} of {named(step)} is another one {when}")
         fresh.close()
+
+    def test_several_are_read_at_once(self, chosen: int) -> None:
+        """One that is `concurrent` gives each image as ever while other threads read others."""
+        step = self.data(chosen)
+        places = list(range(min(MOST, len(step))))
+        expected = [digest(self.read(step, i)) for i in places]
+        advice = "keep nothing of one reading in the data set, or leave out 'concurrent'"
+        with ThreadPoolExecutor(READERS) as pool:
+            try:
+                read = [*pool.map(lambda i: digest(self.read(step, i)), places * READERS)]
+            except Broken as error:
+                raise Broken(f"while other threads read other images, {error}; {advice}") from error
+        for i, found in zip(places * READERS, read, strict=True):
+            if found != expected[i]:
+                raise Broken(
+                    f"{named(step)} gives another image than alone while other threads read "
+                    f"others; {advice} (image {i})"
+                )
 
 
 class WriterTests(Every):

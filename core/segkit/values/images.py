@@ -11,7 +11,6 @@ import io
 import os
 import re
 import struct
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from segkit.errors import BadImageError, BadValueError, UsageError, did_you_mean
 from segkit.values.files import write_file
 from segkit.values.image_names import file_name
+from segkit.values.quiet import pillow_is_quiet
 from segkit.values.reading import check_file
 from segkit.values.types import Image
 
@@ -263,17 +263,15 @@ def _open(where: str | Path, content: bytes | None = None) -> PIL.Image.Image:
     try:
         if content is None:
             check_file(path)
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures, odd EXIF and the like; what matters, it raises.
-            warnings.simplefilter("ignore")
-            with PIL.Image.open(path if content is None else io.BytesIO(content)) as picture:
-                if picture.format in _DRAWINGS:
-                    raise BadImageError(
-                        f"'{where}' is a drawing ({picture.format}), not pixels; save it as PNG"
-                    )
-                picture.load()
-                PIL.ImageOps.exif_transpose(picture, in_place=True)
-                return picture
+        file = path if content is None else io.BytesIO(content)
+        with pillow_is_quiet(), PIL.Image.open(file) as picture:
+            if picture.format in _DRAWINGS:
+                raise BadImageError(
+                    f"'{where}' is a drawing ({picture.format}), not pixels; save it as PNG"
+                )
+            picture.load()
+            PIL.ImageOps.exif_transpose(picture, in_place=True)
+            return picture
     except BadImageError:
         raise
     except FileNotFoundError:

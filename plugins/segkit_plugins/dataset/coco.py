@@ -67,6 +67,7 @@ class Coco(Dataset):
     """
 
     name = "coco"
+    concurrent = True
 
     root: Path
     """The folder that the file names in the JSON file start from; what is not directly there is

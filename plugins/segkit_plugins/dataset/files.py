@@ -43,6 +43,7 @@ class Files(Dataset):
     """The images that the command line names, in that order, each under its file's stem."""
 
     name = "files"
+    concurrent = True
 
     paths: tuple[str, ...] = ()
     """Images, folders of images, or patterns such as 'photos/**/*.jpg'; also addresses such as

@@ -23,6 +23,7 @@ class Folder(Dataset):
     """Images with grey or palette masks of the same stem, sorted by name."""
 
     name = "folder"
+    concurrent = True
 
     images: Path
     """The folder of images, or a pattern such as 'data/*.jpg'."""

@@ -73,6 +73,7 @@ class LabelStudio(Dataset):
     """
 
     name = "label-studio"
+    concurrent = True
 
     annotations: Path
     """The exported file, in Label Studio's format 'JSON' (not 'JSON-MIN')."""

@@ -70,6 +70,7 @@ class Labelme(Dataset):
     """
 
     name = "labelme"
+    concurrent = True
 
     root: Path
     """The folder of the JSON files, and of the photos that they name, or with those in folders

@@ -50,6 +50,7 @@ class Pets(Dataset):
     """
 
     name = "pets"
+    concurrent = True
 
     root: Path
     """The folder that holds `images` and `annotations/trimaps`."""

@@ -47,6 +47,7 @@ class Voc(Dataset):
     """
 
     name = "voc"
+    concurrent = True
 
     root: Path
     """The folder that holds `JPEGImages`, `SegmentationClass` and `ImageSets`, such as

@@ -18,7 +18,7 @@ class SharesState(Transform):
 
     def __call__(self, heatmap: Heatmap) -> Heatmap:
         MEANS[0] = float(heatmap.values.mean())
-        time.sleep(0.005)
+        time.sleep(0.02)
         return replace(heatmap, values=heatmap.values * MEANS[0])
 
 

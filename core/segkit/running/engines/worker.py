@@ -24,6 +24,7 @@ from segkit.running.engines.pool import RefusalError
 from segkit.running.folder import UNWRITABLE
 from segkit.running.ledger import LEDGER
 from segkit.running.lines import Line, line_of
+from segkit.running.reading import Around
 from segkit.running.recipe_record import version_of
 from segkit.running.sources import digest
 from segkit.running.walk import Outcome
@@ -157,11 +158,10 @@ def _here() -> str:
     return f"the worker on {platform.node()}"
 
 
-class _Some(Dataset):
+class _Some(Around):
     """Some images of a data set, under the names that they have in the run."""
 
     name = "some"
-    _of: Dataset = PrivateAttr()
     _places: Sequence[int | None] = PrivateAttr()
     _names: Sequence[str] = PrivateAttr()
 

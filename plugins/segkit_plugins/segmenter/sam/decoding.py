@@ -161,26 +161,18 @@ class QuickDecoder:
             places = (seen.embedding + dense).flatten(2).transpose(1, 2).to(self.dtype)
             shared = False
         for layer in self.transformer.layers:
+            known = seen if shared else None
+            at = places if shared else places + seen.position_of
             if layer.skip_first_layer_pe:
                 tokens = layer.self_attn(q=tokens, k=tokens, v=tokens)
             else:
                 with_place = tokens + asked
                 tokens = tokens + layer.self_attn(q=with_place, k=with_place, v=tokens)
             tokens = layer.norm1(tokens)
-            known = seen if shared else None
-            read = self._read(
-                layer.cross_attn_token_to_image, tokens + asked, places, seen.position_of, known
-            )
+            read = self._read(layer.cross_attn_token_to_image, tokens + asked, places, at, known)
             tokens = layer.norm2(tokens + read)
             tokens = layer.norm3(tokens + layer.mlp(tokens))
-            told = self._tell(
-                layer.cross_attn_image_to_token,
-                tokens + asked,
-                tokens,
-                places,
-                seen.position_of,
-                known,
-            )
+            told = self._tell(layer.cross_attn_image_to_token, tokens + asked, tokens, at, known)
             norm = layer.norm4
             places = F.layer_norm(
                 told.add_(places), norm.normalized_shape, *self._like(norm), norm.eps
@@ -188,7 +180,7 @@ class QuickDecoder:
             shared = False
         last = self.transformer
         tokens = tokens + self._read(
-            last.final_attn_token_to_image, tokens + asked, places, seen.position_of, None
+            last.final_attn_token_to_image, tokens + asked, places, places + seen.position_of
         )
         return last.norm_final_attn(tokens), places
 
@@ -213,9 +205,9 @@ class QuickDecoder:
         return logits.reshape(count, len(which), rows * side**2, columns * side**2).float()
 
     def _read(
-        self, attention: Any, asking: Tensor, places: Tensor, position: Tensor, seen: Seen | None
+        self, attention: Any, asking: Tensor, places: Tensor, at: Tensor, seen: Seen | None = None
     ) -> Tensor:
-        """Tokens attend to places: (B, n, C)."""
+        """Tokens attend to places: (B, n, C). `at`: the places with their positions."""
         heads = attention.num_heads
         queries = _heads(attention.q_proj(asking), heads)  # (B, h, n, d)
         count, _, _, width = queries.shape
@@ -234,10 +226,8 @@ class QuickDecoder:
         # The keys' bias adds the same to all places, which softmax does not see.
         weight = _split(attention.k_proj.weight, 0, heads)
         wanted = torch.einsum("bhnd,hdc->bhnc", queries, weight).flatten(1, 2).to(self.dtype)
-        score = wanted @ places.transpose(1, 2)
-        score += wanted @ position.T
-        share = score.softmax(-1)
-        mean = _split((share @ places).float(), 1, heads)  # (B, h, n, C)
+        share = _products(wanted, at.transpose(1, 2)).softmax(-1)
+        mean = _split(_products(share, places).float(), 1, heads)  # (B, h, n, C)
         weight = _split(attention.v_proj.weight, 0, heads)
         read = torch.einsum("bhnc,hdc->bnhd", mean, weight).flatten(2) + attention.v_proj.bias
         found = attention.out_proj(read)
@@ -248,11 +238,10 @@ class QuickDecoder:
         attention: Any,
         asking: Tensor,
         tokens: Tensor,
-        places: Tensor,
-        position: Tensor,
-        seen: Seen | None,
+        at: Tensor,
+        seen: Seen | None = None,
     ) -> Tensor:
-        """Places attend to tokens: (B, L, C)."""
+        """Places attend to tokens: (B, L, C). `at`: the places with their positions."""
         heads = attention.num_heads
         keys = _heads(attention.k_proj(asking), heads)  # (B, h, n, d)
         count, _, n, width = keys.shape
@@ -266,8 +255,7 @@ class QuickDecoder:
         else:
             weight = _split(attention.q_proj.weight, 0, heads)
             wanted = torch.einsum("bhnd,hdc->bhnc", keys, weight).flatten(1, 2).to(self.dtype)
-            score = wanted @ places.transpose(1, 2)
-            score += wanted @ position.T
+            score = _products(wanted, at.transpose(1, 2))
             bias = _split(attention.q_proj.bias, 0, heads)
             score += torch.einsum("bhnd,hd->bhn", keys, bias).flatten(1)[..., None].to(self.dtype)
             score = _split(score, 1, heads)
@@ -277,13 +265,14 @@ class QuickDecoder:
         made = torch.einsum("bhnd,chd->bhnc", values, weight).flatten(1, 2)
         # Shares of one head add to one, so that the bias may go with the first head's tokens.
         made[:, :n] += attention.out_proj.bias
-        return share.flatten(1, 2).transpose(1, 2) @ made.to(self.dtype)
+        return _products(share.flatten(1, 2).transpose(1, 2), made.to(self.dtype))
 
     def _spread(self, layer: Any, x: Tensor) -> Tensor:
         """A transposed convolution whose stride is its size: (…, C) to (…, size·size, D)."""
-        weight = self._same(layer.weight).permute(0, 2, 3, 1)  # (C, size, size, D)
-        made = x @ weight.reshape(weight.shape[0], -1)
-        return _split(made, -1, made.shape[-1] // weight.shape[-1]) + self._same(layer.bias)
+        weight = self._same(layer.weight).permute(2, 3, 1, 0)  # (size, size, D, C)
+        size = weight.shape[0] * weight.shape[1]
+        bias = self._same(layer.bias).repeat(size)
+        return _split(F.linear(x, weight.flatten(0, 2), bias), -1, size)
 
     def _like(self, norm: Any) -> tuple[Tensor, Tensor]:
         return self._same(norm.weight), self._same(norm.bias)
@@ -303,6 +292,17 @@ def _which(images: Sequence[int], count: int) -> slice | list[int] | None:
     if len(set(images)) == 1:
         return slice(images[0], images[0] + 1)  # one for all
     return [*images]
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Products of matrices (B, n, m) and (B, m, k), or k of one for all B: (B, n, k).
+
+    On a processor one by one: a batch of them would copy what is transposed.
+    """
+    if left.device.type != "cpu":
+        return left @ right
+    right = right.expand(len(left), -1, -1)
+    return torch.stack([a @ b for a, b in zip(left, right, strict=True)])
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

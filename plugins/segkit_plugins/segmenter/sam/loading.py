@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit import UsageError
-from segkit_plugins.shared.weights import fill, load_torch
+from segkit_plugins.shared.weights import fill, load_torch, undrawn
 
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Width of the image encoder's tokens to the model, to tell checkpoints apart."""
@@ -37,7 +37,8 @@ def load(step: str, model: str, path: Path) -> Any:
         from segkit_plugins.segmenter.sam.authors.build_sam import sam_model_registry
 
         # Without a checkpoint the builder only builds; its own loading would unpickle anything.
-        network = sam_model_registry[model](checkpoint=None)
+        with undrawn():
+            network = sam_model_registry[model](checkpoint=None)
     fill(network, tensors, path, f"SAM's {model}")
     return network
 

@@ -65,12 +65,15 @@ class SamStep(Segmenter):
     _decoder: Any = PrivateAttr(None)
     _device: str = PrivateAttr("cpu")
     _dtype: Any = PrivateAttr(None)
+    _seen: Any = PrivateAttr(None)
+    """Embedding to what all prompts on it share, as long as the embedding is there."""
     _together: bool = PrivateAttr(False)
     """Whether images are encoded, and prompts of several decoded, in one pass."""
 
     def open(self, device: str) -> None:
         """Load the weights."""
         import torch
+        from torch.utils.weak import WeakIdKeyDictionary
 
         from segkit_plugins.segmenter.sam.decoding import decoder_of
         from segkit_plugins.segmenter.sam.encoding import quicken
@@ -84,10 +87,11 @@ class SamStep(Segmenter):
         self._together = works_together(device)
         quicken(sam.image_encoder, self._dtype, fused=self._together)
         self._decoder = decoder_of(sam, self._dtype)
+        self._seen = WeakIdKeyDictionary()
 
     def close(self) -> None:
         """Drop the weights."""
-        self._sam = self._decoder = self._dtype = None
+        self._sam = self._decoder = self._dtype = self._seen = None
 
     def weight_files(self) -> Mapping[str, Path]:
         """The checkpoint, and for `nano-2` its backbone's too."""
