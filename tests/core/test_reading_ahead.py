@@ -24,7 +24,8 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(autouse=True)
-def three_threads():
+def three_threads(monkeypatch):
+    monkeypatch.setattr(reading, "LONG", 0.003)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -116,6 +117,12 @@ def test_few_large_ones_are_read_at_once(log, monkeypatch):
     assert log.most == 2
     log.__init__()
     assert len(images_of(chunks(Watched(count=12, side=16)))) == 12
+    assert log.most == 1
+
+
+def test_small_ones_are_read_by_one(log, monkeypatch):
+    monkeypatch.setattr(reading, "LONG", 0.5)
+    assert images_of(chunks(Watched(count=12))) == [(i, i) for i in range(12)]
     assert log.most == 1
 
 

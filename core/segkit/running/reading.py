@@ -2,12 +2,14 @@
 
 Decoding a photograph of a camera takes as long as a small network's work on it, and Pillow decodes
 without Python's lock. So where a data set says that several of its images may be read at once
-(`Step.concurrent`), several threads do.
+(`Step.concurrent`), and one takes long, several threads do. Small ones would only have threads
+wait for each other's lock.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +29,9 @@ Chunk: TypeAlias = dict[int, "Task | Failure"]
 
 MOST = 4
 """So many readers at most."""
+
+LONG = 0.03
+"""Seconds that an image has to take, for several readers to be worth their meeting each other."""
 
 SHARE = 1 << 28
 """Bytes that images which are read at once may have, if all are as large as the last: 256 MiB."""
@@ -119,9 +124,9 @@ def read_ahead(
 def _tasks(
     dataset: Dataset, names: Sequence[str], wanted: Sequence[int]
 ) -> Generator[Iterator[Task | Failure], None, None]:
-    """The images in order, for one thread: read there, or by several readers.
+    """The images in order, for one thread: read there, or by several readers if that takes long.
 
-    The first is read alone, so that what a data set looks up once is there for the others.
+    The first is read there in any case, so that what a data set looks up once is there for all.
     """
     readers = readers_for(dataset)
     if readers == 1:
@@ -129,17 +134,24 @@ def _tasks(
         return
     pool = ThreadPoolExecutor(readers, "segkit-reader")
 
+    def timed(index: int) -> tuple[Task | Failure, float]:
+        start = time.perf_counter()
+        return read_task(dataset, index, names[index]), time.perf_counter() - start
+
     def read() -> Iterator[Task | Failure]:
-        ahead: deque[Future[Task | Failure]] = deque()
+        ahead: deque[Future[tuple[Task | Failure, float]]] = deque()
         left = iter(wanted)
         at_once = 1
         while True:
-            while len(ahead) < at_once and (i := next(left, None)) is not None:
-                ahead.append(pool.submit(read_task, dataset, i, names[i]))
-            if not ahead:
+            while len(ahead) < at_once > 1 and (i := next(left, None)) is not None:
+                ahead.append(pool.submit(timed, i))
+            if ahead:
+                task, seconds = ahead.popleft().result()
+            elif (i := next(left, None)) is not None:
+                task, seconds = timed(i)
+            else:
                 return
-            task = ahead.popleft().result()
-            at_once = max(1, min(readers, SHARE // _bytes_of(task)))
+            at_once = min(readers, SHARE // _bytes_of(task)) if seconds > LONG else 1
             yield task
 
     try:
