@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,26 @@ def test_many_prompts_at_once_equal_one_by_one_in_their_order(nano, photo):
         own = together.take(np.flatnonzero(together.prompt == i))
         assert np.abs(own.logits - alone.logits).max() < 1e-4
         assert set(own.names) == {prompts[i].name}
+
+
+def test_an_encoding_is_looked_at_once_and_let_go_with_it(photo, monkeypatch):
+    step = sam()
+    step.open("cpu")
+    see, looked = step._decoder.see, []
+    monkeypatch.setattr(step._decoder, "see", lambda e: looked.append(1) or see(e))
+    first, second = step.encode(photo), step.encode(Image(photo.pixels[:, ::-1], "mirrored"))
+    asked = [Prompts([Prompt(points=[point], signs=[True])]) for point in POINTS]
+    masks = [step(image=photo, prompts=prompts, encoding=first) for prompts in asked]
+    assert len(looked) == 1
+    step(image=photo, prompts=asked[0], encoding=second)
+    again = step(image=photo, prompts=asked[0], encoding=first)
+    assert len(looked) == 2
+    assert np.array_equal(again.logits, masks[0].logits)
+    assert len(step._seen) == 2
+    del second
+    gc.collect()
+    assert len(step._seen) == 1
+    step.close()
 
 
 def test_candidates_follow_sams_advice_or_the_option(nano, photo):

@@ -22,7 +22,8 @@ from segkit.running.batches import SHARE
 from segkit.running.beside import bytes_of, is_large
 from segkit.running.calling import Call
 from segkit.running.graph import Branch, Node
-from segkit.running.walk import Chunk, Outcome, Walk
+from segkit.running.reading import Chunk
+from segkit.running.walk import Outcome, Walk
 from segkit.running.work import Work
 
 MOST = 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segkit.testing.datasets_writers import DatasetTests
+from segkit.testing.datasets import DatasetTests
 from segkit.testing.every import Every
 from segkit.testing.heatmaps import SaliencyTests, TransformTests
 from segkit.testing.lost_files import LostFileTests

@@ -7,7 +7,7 @@ from pathlib import Path
 from segkit.errors import plugin_code
 from segkit.plugins.steps import Step, Writer
 from segkit.testing.asking import Broken, named, raised
-from segkit.testing.datasets_writers import WriterTests
+from segkit.testing.writers import WriterTests
 
 
 class LostFileTests(WriterTests):
