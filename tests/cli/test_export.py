@@ -32,7 +32,11 @@ def content(folder, formats=FORMATS):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
-@pytest.mark.parametrize("more", [(), ("--classes", "star,circle")], ids=["names", "asked"])
+@pytest.mark.parametrize(
+    "more",
+    [(), pytest.param(("--classes", "star,circle"), marks=pytest.mark.slow)],
+    ids=["names", "asked"],
+)
 def test_an_export_is_what_the_run_would_have_written(segkit, photos, tmp_path, more):
     assert segkit("run", photos, *FLAGS, *more, *WRITE, "--split", 0.6, "-o", "once").code == 0
     assert segkit("run", photos, *FLAGS, *more, "-o", "later").code == 0

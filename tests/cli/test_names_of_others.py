@@ -98,7 +98,9 @@ def check(text):
     "arguments",
     [
         ("run", "photos", "-o", "out", "--trace"),
-        ("sweep", "photos", "-o", "out", "--transform", "none,power"),
+        pytest.param(
+            ("sweep", "photos", "-o", "out", "--transform", "none,power"), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_run_shows_names_and_obeys_none(photos, arguments):

@@ -90,7 +90,9 @@ def names(out):
     return [json.loads(line)["name"] for line in results(out).read_text().splitlines()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow), signal.SIGINT]
+)
 @pytest.mark.parametrize(
     "command", [GOES_ON[0], *(pytest.param(c, marks=pytest.mark.slow) for c in GOES_ON[1:])]
 )
@@ -155,6 +157,7 @@ def test_two_that_begin_at_once_do_each_image_once(tmp_path, plugin):
     assert len(names(out)) == len({*names(out)}) == COUNT
 
 
+@pytest.mark.slow
 def test_what_a_killed_one_has_left_is_taken_over(segkit, tmp_path, plugin):
     out = tmp_path / "out"
     process = started(*arguments("run", plugin, out))
@@ -187,6 +190,7 @@ def test_a_lock_of_another_machine_stands(segkit, tmp_path, plugin):
     assert segkit(*again).code == 0
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_goes_on(tmp_path):
     pytest.importorskip("lightning")
     path = tmp_path / "net.safetensors"

@@ -188,6 +188,7 @@ def test_no_worker_outlives_its_driver(tmp_path, whole, number):
     }
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_started_again_finds_the_weights_that_the_first_has_fetched(
     segkit, tmp_path
 ):

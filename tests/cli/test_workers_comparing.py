@@ -47,7 +47,10 @@ def figures_in(directory):
     return files | lines
 
 
-@pytest.mark.parametrize("command", CASES)
+@pytest.mark.parametrize(
+    "command",
+    [c if c == "sweep" else pytest.param(c, marks=pytest.mark.slow) for c in CASES],
+)
 def test_the_same_as_one_process(segkit, command):
     here, there = Path("here"), Path("there")
     assert segkit(command, *CASES[command], "-o", str(here)).code == 0

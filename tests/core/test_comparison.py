@@ -207,7 +207,14 @@ def test_refiners_ask_for_what_their_second_look_reads():
 
 
 @pytest.mark.parametrize("refiner", ["adaptive-background", "disagreement", "cascade"])
-@pytest.mark.parametrize("first", ["topk", "center", "local-maxima", "components"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "topk",
+        "center",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("local-maxima", "components")),
+    ],
+)
 def test_refiners_go_with_any_foreground(tmp_path, first, refiner):
     summary = run(plans(f"{first}+{refiner}"), tmp_path / "r")
     assert next(iter(summary.values()))["failed"] == 0

@@ -121,6 +121,7 @@ def test_of_distances_the_least_is_best():
     assert found.pairs[0].sentence == "near beats far by 6.000 ± 0.000 away"
 
 
+@pytest.mark.slow
 def test_differences_of_random_sign_are_seldom_claimed():
     rng = np.random.default_rng(7)
     # As IoU differences are: mostly none, a few large.

@@ -171,6 +171,7 @@ def test_a_pair_says_under_how_many_seeds():
     assert pair.sentence.endswith(", better in 2 of 3 seeds")
 
 
+@pytest.mark.slow
 def test_chance_alone_is_seldom_a_difference():
     """Two recipes that are alike, with chance of their own: about 5 % of the claims are wrong."""
     rng = np.random.default_rng(3)

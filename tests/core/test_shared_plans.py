@@ -72,7 +72,7 @@ def check(several, how):
             assert contents(Path(folder, name)) == shared, alone.words
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(runs())
 def test_a_shared_run_gives_what_single_runs_give(drawn):
     check(*drawn)

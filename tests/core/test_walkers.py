@@ -79,7 +79,7 @@ class Walkers:
 
 
 @pytest.mark.parametrize(
-    "dataset", [Part("samples"), Part("shapes", {"count": 20, "size": 96})], ids=lambda p: p.name
+    "dataset", [Part("samples"), Part("shapes", {"count": 9, "size": 96})], ids=lambda p: p.name
 )
 def test_the_default_recipe_makes_the_same_files_and_lines(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LEAST", 1)

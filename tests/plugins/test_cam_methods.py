@@ -203,6 +203,7 @@ def test_scales_that_a_network_does_not_take_are_told(vit, tmp_path):
     assert opened("gradcam", **own, scales=("1", "1.3"))(image=noise(9, 9))[0].values.max() == 1
 
 
+@pytest.mark.slow
 def test_rows_that_are_no_images_are_no_map(tmp_path):
     """MViT's pooled heads are maps, eight for an image: no layer to look at, nor the default."""
     timm = pytest.importorskip("timm")

@@ -75,6 +75,7 @@ def test_every_shape_of_clip_decoder_is_the_reports(folder):
     }
 
 
+@pytest.mark.slow
 def test_every_shape_of_point_clip_is_the_reports(folder):
     step = PointClip(model=folder)
     network = step.network(2)

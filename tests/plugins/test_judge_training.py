@@ -123,6 +123,7 @@ def test_the_area_under_the_curve_counts_ties_half():
     assert np.isnan(judging.area_under_curve(told, np.ones(4, bool)))
 
 
+@pytest.mark.slow
 def test_the_command_collects_once_and_fits(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)

@@ -45,7 +45,7 @@ def test_it_begins_with_imagenets_weights():
     assert Lite0Decoder.train_rate == 1e-5
 
 
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("frozen", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_frozen_backbone_stays_as_it_is(frozen, tmp_path):
     step = Lite0Decoder(frozen=frozen)
     done = quick(tmp_path / "x.safetensors", step, epochs=3, count=8, rate=1e-3, augment=False)

@@ -56,6 +56,7 @@ def test_its_file_is_among_the_weights():
     assert [w.name for w in type(step).known_weights()] == ["shapes", "person"]
 
 
+@pytest.mark.slow
 def test_fitting_learns_what_lies_where(tmp_path):
     """Red squares called persons: the fitted row finds them, and points at them."""
     from click.testing import CliRunner

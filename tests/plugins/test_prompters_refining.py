@@ -11,7 +11,10 @@ from segkit import Catalog, Pipeline
 from segkit.running.recipe import make_step
 
 CATALOG = Catalog(third_party=False)
-FIRST = ("maxmin", "centroid-grid", "components", "mask", "box+topk", "center")
+SELDOM = (
+    pytest.param(name, marks=pytest.mark.slow) for name in ("centroid-grid", "mask", "box+topk")
+)
+FIRST = ("maxmin", "components", *SELDOM, "center")
 CLICKS = ("adaptive-background", "disagreement")
 MANY = 6
 LONG = 16

@@ -44,6 +44,7 @@ def own_tests(site: Path, *arguments: str) -> Done:
     return finished(command, EXAMPLE, env | {"PYTHONPATH": str(site)})
 
 
+@pytest.mark.slow
 def test_its_methods_equal_their_references(site):
     pytest.importorskip("timm")
     files = ("tests/test_transformers.py", "tests/test_cams.py")

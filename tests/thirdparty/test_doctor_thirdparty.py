@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def test_others_faults_are_told_and_do_not_count(segkit):
     done = segkit("doctor", "--json")
@@ -39,6 +41,7 @@ def test_others_faults_are_told_and_do_not_count(segkit):
     assert rows["clash-a:twin"]["advice"] == "use clash-a:twin"
 
 
+@pytest.mark.slow
 def test_the_table_fits_a_terminal(segkit):
     done = segkit("doctor", COLUMNS="80", SEGKIT_CACHE="elsewhere")
     assert done.code == 0

@@ -75,6 +75,7 @@ def test_only_one_of_them_may_take_part(segkit, quick, only):
     assert "no prompt plugin has that name" in done.err
 
 
+@pytest.mark.slow
 def test_observers_are_switched_off_too(quick, tmp_path):
     folder = watchers(tmp_path, "counting")
     run = ("--prompt", "topk", "--quiet", "-o")
