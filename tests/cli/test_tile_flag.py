@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -81,14 +80,7 @@ def test_workers_cut_as_one_process_does(segkit, wide, photo, tmp_path):
     engine = ("--engine", "workers", "--workers", "1")
     assert segkit("run", wide, photo, *flags, *engine, "-o", "there").code == 0
     assert lines(tmp_path / "here") == lines(tmp_path / "there")
-    here, there = (files(tmp_path / name) for name in ("here", "there"))
-    assert here.keys() == there.keys()
-    for name in here:
-        if name.startswith("masks"):
-            assert here[name] == there[name]
-        else:  # a heatmap's last digits depend on where in memory another process has it
-            pixels = [np.asarray(Picture.open(io.BytesIO(f[name]))) for f in (here, there)]
-            assert np.abs(np.subtract(*pixels, dtype=int)).max() <= 8
+    assert files(tmp_path / "here") == files(tmp_path / "there")
 
 
 def test_sweep_and_diagnose_take_tiles(segkit, tmp_path):

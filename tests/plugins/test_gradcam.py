@@ -141,8 +141,11 @@ def test_channels_last_change_the_order_in_memory_alone(lite, photos):
     assert (scores - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
-def test_sixteen_images_share_a_forward_pass(own):
+@pytest.mark.parametrize(("most", "passes"), [(1, [1] * 19), (16, [16, 3])], ids=["cpu", "gpu"])
+def test_on_a_gpu_sixteen_images_share_a_forward_pass(own, most, passes):
     step = opened(**own, size=64, target="top:2")
+    assert step._most == 1  # a processor works on each apart
+    step._most = most
     sizes = []
     handle = step._classifier.network.register_forward_hook(
         lambda _, inputs, __: sizes.append(len(inputs[0]))
@@ -150,7 +153,7 @@ def test_sixteen_images_share_a_forward_pass(own):
     images = [noise(20 + i, 30, seed=i) for i in range(19)]
     made = step.batch([{"image": i} for i in images])
     handle.remove()
-    assert sizes == [16, 3]
+    assert sizes == passes
     assert [h[0].values.shape for h in made] == [i.size for i in images]
     for i in (0, 15, 18):
         for one, other in zip(made[i], step(image=images[i]), strict=True):

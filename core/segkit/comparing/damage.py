@@ -17,7 +17,7 @@ from segkit.plugins.catalog import Catalog
 from segkit.plugins.contract import check_output, named, names_of, why_failed
 from segkit.plugins.steps import Dataset, Perturbation
 from segkit.running.calling import Failure, Task, randomness
-from segkit.running.reading import Around, read_task
+from segkit.running.reading import Wrapper, read_task
 from segkit.running.walk import Outcome
 from segkit.values.types import BACKGROUND, VOID, Heatmap, Image, Prompts, Truth
 
@@ -39,7 +39,7 @@ class Place:
         return f"{self.name}{damage}"
 
 
-class Damaged(Around):
+class Damaged(Wrapper):
     """Each image as it is, then under every perturbation and level; the truth stays the same.
 
     Damage is done while the images before it are worked on, and its randomness is that of the

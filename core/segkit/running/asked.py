@@ -16,7 +16,7 @@ from segkit.errors import UsageError
 from segkit.kinds import MASK_WRITER, flag_of
 from segkit.plugins.contract import blamed, classes_of, has_truth, item_of
 from segkit.plugins.steps import Dataset, Step, Writer
-from segkit.running.reading import Around
+from segkit.running.reading import Wrapper
 from segkit.values.types import BACKGROUND, VOID, Image, Labels, Truth
 
 
@@ -85,7 +85,7 @@ def classes_for(
     return known or ({} if has_truth(dataset) else numbered(vocabulary))
 
 
-class AskedTruth(Around):
+class AskedTruth(Wrapper):
     """A data set whose truth has the ids of the classes asked for; all else is background."""
 
     name = "asked-truth"

@@ -23,7 +23,7 @@ from segkit.running.graph import Branch, Graph
 from segkit.running.lines import Line
 from segkit.running.lock import check_on_disk
 from segkit.running.plan import Plan
-from segkit.running.reading import Around
+from segkit.running.reading import Wrapper
 from segkit.running.records import Lines
 from segkit.running.result_lines import ResultLines
 from segkit.running.walk import Outcome
@@ -169,7 +169,7 @@ class Job:
         return line
 
 
-class Renamed(Around):
+class Renamed(Wrapper):
     """A data set whose images have other names."""
 
     name = "renamed"

@@ -33,29 +33,29 @@ MOST = 4
 LONG = 0.03
 """Seconds that an image has to take, for several readers to be worth their meeting each other."""
 
-SHARE = 1 << 28
-"""Bytes that images which are read at once may have, if all are as large as the last: 256 MiB."""
+SHARE = 1 << 29
+"""Bytes that reading at once may take, if no image is larger than those before: 512 MiB."""
+
+DECODING = 3
+"""So many times an image's bytes its decoding takes, with what Pillow has beside it."""
 
 
-class Around(Dataset):
+class Wrapper(Dataset):
     """A data set that gives another's images in another way."""
 
     concurrent = True
     _of: Dataset = PrivateAttr()
 
-    @property
-    def reads_at_once(self) -> bool:
-        """Whether several images may be read at once."""
-        return type(self).concurrent and reads_at_once(self._of)
-
 
 def reads_at_once(dataset: Dataset) -> bool:
     """Whether several images of a data set may be read at once, by several threads."""
-    return dataset.reads_at_once if isinstance(dataset, Around) else type(dataset).concurrent
+    while isinstance(dataset, Wrapper) and dataset.concurrent:
+        dataset = dataset._of
+    return type(dataset).concurrent
 
 
 def readers_for(dataset: Dataset) -> int:
-    """How many readers there are: one, or as many as torch has threads, up to four."""
+    """How many readers there are: one, or as many as torch has in this thread, up to four."""
     torch = sys.modules.get("torch")
     if torch is None or not reads_at_once(dataset):
         return 1
@@ -83,15 +83,16 @@ def read_ahead(
     batches: Batches,
     bytes_of: Callable[[Task | Failure], float],
     walkers: int,
+    readers: int,
 ) -> Generator[Chunk, None, None]:
-    """Chunks of images, read while those before them are worked on.
+    """Chunks of images, read by so many threads while those before them are worked on.
 
     A chunk ends where its images would take more than their share (`bytes_of`), but has one in any
     case. One is read ahead for each walker, and a single one where the last took more than its
     share.
     """
     left = deque(wanted)
-    with _tasks(dataset, names, wanted) as tasks:
+    with _tasks(dataset, names, wanted, readers) as tasks:
         waiting: list[Task | Failure] = []  # one at most, which the chunk before had no room for
 
         def next_chunk() -> Chunk:
@@ -122,13 +123,12 @@ def read_ahead(
 
 @contextmanager
 def _tasks(
-    dataset: Dataset, names: Sequence[str], wanted: Sequence[int]
+    dataset: Dataset, names: Sequence[str], wanted: Sequence[int], readers: int
 ) -> Generator[Iterator[Task | Failure], None, None]:
     """The images in order, for one thread: read there, or by several readers if that takes long.
 
     The first is read there in any case, so that what a data set looks up once is there for all.
     """
-    readers = readers_for(dataset)
     if readers == 1:
         yield (read_task(dataset, i, names[i]) for i in wanted)
         return
@@ -141,7 +141,7 @@ def _tasks(
     def read() -> Iterator[Task | Failure]:
         ahead: deque[Future[tuple[Task | Failure, float]]] = deque()
         left = iter(wanted)
-        at_once = 1
+        at_once = largest = 1
         while True:
             while len(ahead) < at_once > 1 and (i := next(left, None)) is not None:
                 ahead.append(pool.submit(timed, i))
@@ -151,7 +151,10 @@ def _tasks(
                 task, seconds = timed(i)
             else:
                 return
-            at_once = min(readers, SHARE // _bytes_of(task)) if seconds > LONG else 1
+            at_once = 1
+            if isinstance(task, Task) and seconds > LONG:
+                largest = max(largest, DECODING * _bytes_of(task))
+                at_once = min(readers, SHARE // largest)
             yield task
 
     try:
@@ -160,10 +163,8 @@ def _tasks(
         pool.shutdown(cancel_futures=True)
 
 
-def _bytes_of(task: Task | Failure) -> int:
-    """What an image takes in memory, with its truth; at least 1."""
-    if isinstance(task, Failure):
-        return 1
+def _bytes_of(task: Task) -> int:
+    """What an image takes in memory, with its truth."""
     truth = task.truth
     arrays = (task.image.pixels, *((truth.labels.ids, truth.instances) if truth else ()))
     return sum(array.nbytes for array in arrays if array is not None)

@@ -21,7 +21,7 @@ from segkit.running.calling import Failure, Task, waiting_bytes
 from segkit.running.graph import Branch
 from segkit.running.pins import check_pins
 from segkit.running.prompting import Asked
-from segkit.running.reading import Chunk, read_ahead
+from segkit.running.reading import Chunk, read_ahead, readers_for
 from segkit.running.work import Work
 from segkit.values.types import Counts, Heatmap, Image, Labels, Masks, Prompts, Scores, Truth
 
@@ -80,11 +80,14 @@ class Walk:
         self._skip = skip
         self._uses = _uses(branches.values())
         self._load = _Load()
+        self._readers = readers_for(dataset)  # before walkers share torch's threads
 
     def chunks(self, walkers: int = 1) -> Generator[Chunk, None, None]:
         """What is to be worked on together; as many walkers share the memory, and read ahead."""
         load = self._load.of
-        return read_ahead(self.dataset, self.names, self.wanted, self.batches, load, walkers)
+        return read_ahead(
+            self.dataset, self.names, self.wanted, self.batches, load, walkers, self._readers
+        )
 
     def weight(self, chunk: Chunk) -> int:
         """The bytes that a chunk will take while it is worked on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,7 @@ MOST = 5
 """So many images of a data set are read …"""
 
 READERS = 4
-"""… by so many threads at once, each so many times."""
+"""… by so many threads at once, each of which begins with another and reads all twice."""
 
 
 class DatasetTests(Every):
@@ -187,13 +188,20 @@ class DatasetTests(Every):
         places = list(range(min(MOST, len(step))))
         expected = [digest(self.read(step, i)) for i in places]
         advice = "keep nothing of one reading in the data set, or leave out 'concurrent'"
-        with ThreadPoolExecutor(READERS) as pool:
+        begin = threading.Barrier(READERS)
+
+        def read(first: int) -> list[tuple[int, str]]:
+            begin.wait()
+            turned = [places[(first + n) % len(places)] for n in range(2 * len(places))]
+            return [(i, digest(self.read(step, i))) for i in turned]
+
+        with ThreadPoolExecutor(READERS) as threads:
             try:
-                read = [*pool.map(lambda i: digest(self.read(step, i)), places * READERS)]
+                found = [*threads.map(read, range(READERS))]
             except Broken as error:
                 raise Broken(f"while other threads read other images, {error}; {advice}") from error
-        for i, found in zip(places * READERS, read, strict=True):
-            if found != expected[i]:
+        for i, made in (pair for pairs in found for pair in pairs):
+            if made != expected[i]:
                 raise Broken(
                     f"{named(step)} gives another image than alone while other threads read "
                     f"others; {advice} (image {i})"

@@ -5,33 +5,34 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _lock = threading.Lock()
-_reading = 0
+_decoding = 0
 """How many threads decode."""
-_caught: Any = None
+_filter: Any = None
 
 
 @contextmanager
 def pillow_is_quiet() -> Iterator[None]:
     """Nobody hears of large pictures, odd EXIF and the like; of others' warnings, all do.
 
-    Python's filters are those of all threads, and are put back as they were by whichever thread
-    ends; so the first that decodes changes them, and the last one puts them back.
+    Python's filters are those of all threads. So no state of them is put back, which might be
+    another thread's: one filter of Pillow's modules is there while anybody decodes, and is then
+    taken out. Where another thread has saved the filters meanwhile, it stays.
     """
-    global _reading, _caught
+    global _decoding, _filter
     with _lock:
-        if not _reading:
-            _caught = warnings.catch_warnings()
-            _caught.__enter__()
+        if _filter is None or _filter not in warnings.filters:
             warnings.filterwarnings("ignore", module=r"PIL\.|pillow_")
-        _reading += 1
+            _filter = warnings.filters[0]
+        _decoding += 1
     try:
         yield
     finally:
         with _lock:
-            _reading -= 1
-            if not _reading:
-                _caught.__exit__(None, None, None)
+            _decoding -= 1
+            if not _decoding:
+                with suppress(ValueError):
+                    warnings.filters.remove(_filter)  # type: ignore[attr-defined]

@@ -89,7 +89,7 @@ def main() -> None:
     pixels, classes, shapes = pictures(given.seed, given.pictures, SIZE + ROOM)
     start, step, seed = time.monotonic(), 0, given.seed
     done = 0.0
-    while done < 1:
+    while True:
         right, losses = 0, []
         for own in torch.from_numpy(rng.permutation(len(pixels))).split(given.batch):
             done = (time.monotonic() - start) / 60 / given.minutes
@@ -116,14 +116,16 @@ def main() -> None:
         shown = f"{np.mean(losses):.3f} {right / len(pixels):.3f}"
         print(f"{minutes:5.1f} min, step {step}: loss and accuracy {shown}", flush=True)
         torch.save(network.state_dict(), given.output)
+        if done >= 1:
+            break
         seed += 1
         anew = torch.from_numpy(rng.permutation(len(pixels))[: given.fresh])
-        pixels[anew], classes[anew], shapes[anew] = pictures(seed, given.fresh, SIZE + ROOM)
+        pixels[anew], classes[anew], shapes[anew] = pictures(seed, len(anew), SIZE + ROOM)
     network.eval()
-    pixels, classes, _ = pictures(9999, 500)
+    pixels, classes, _ = pictures(19999, 500)
     with torch.no_grad():
         right = int((network(normalised(pixels)).argmax(1) == classes).sum())
-    print(f"of 500 pictures of seed 9999 the class of {right} is right; {given.output}")
+    print(f"of 500 pictures of seed 19999 the class of {right} is right; {given.output}")
 
 
 if __name__ == "__main__":

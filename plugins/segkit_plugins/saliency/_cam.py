@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from segkit_plugins.saliency._layers import Look
 
 CHUNK = 16
-"""Images in one forward pass; bounds memory."""
+"""Images in one forward pass on a GPU; bounds memory."""
 
 PIXELS = 1 << 27
 """With more pixels than this together, 512 MiB, an image's heatmaps wait at the layer's size."""
@@ -86,6 +86,8 @@ class ClassActivationMap(NetworkSaliency):
     1.5; left out: 1 alone. Not every transformer takes other sizes than its own."""
 
     _classifier: Any = PrivateAttr(None)
+    _most: int = PrivateAttr(1)
+    """Images in one forward pass."""
 
     @field_validator("target")
     @classmethod
@@ -114,8 +116,10 @@ class ClassActivationMap(NetworkSaliency):
         `MissingExtraError` where timm is needed and not installed.
         """
         from segkit_plugins.saliency._classifiers import load
+        from segkit_plugins.shared.devices import works_together
 
         self._classifier = load(self._network_options(), device)
+        self._most = CHUNK if works_together(device) else 1
 
     def restrict(self, names: Sequence[str]) -> None:
         """Look for these classes alone, where the classifier or a table knows any of them.
@@ -190,8 +194,9 @@ class ClassActivationMap(NetworkSaliency):
         return heatmaps
 
     def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
-        """The heatmaps of several images of any sizes, 16 in a forward pass."""
-        chunks = [inputs[i : i + CHUNK] for i in range(0, len(inputs), CHUNK)]
+        """The heatmaps of several images of any sizes; on a GPU 16 in a forward pass."""
+        most = self._most
+        chunks = [inputs[i : i + most] for i in range(0, len(inputs), most)]
         return [heatmaps for chunk in chunks for heatmaps in self.__chunk(chunk)]
 
     def __chunk(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:

@@ -24,7 +24,7 @@ from segkit.running.engines.pool import RefusalError
 from segkit.running.folder import UNWRITABLE
 from segkit.running.ledger import LEDGER
 from segkit.running.lines import Line, line_of
-from segkit.running.reading import Around
+from segkit.running.reading import Wrapper
 from segkit.running.recipe_record import version_of
 from segkit.running.sources import digest
 from segkit.running.walk import Outcome
@@ -158,7 +158,7 @@ def _here() -> str:
     return f"the worker on {platform.node()}"
 
 
-class _Some(Around):
+class _Some(Wrapper):
     """Some images of a data set, under the names that they have in the run."""
 
     name = "some"

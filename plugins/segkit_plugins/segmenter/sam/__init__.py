@@ -73,7 +73,7 @@ class Sam(SamStep):
             most = max(CHUNK, min(CHUNK_TOGETHER, PIXELS // largest))
         decoder = self._decoder
         with torch.inference_mode():
-            seen = self._see([values["encoding"].embedding for values in inputs])
+            seen = self._see([values["encoding"] for values in inputs])
             for group, prompts in alike((prompt for *_, prompt in asked), self._several, most):
                 images = [asked[i][0] for i in group]
                 own = decoder.pick(seen, images)
@@ -82,17 +82,17 @@ class Sam(SamStep):
                     gatherings[asked[i][0]].add(asked[i][1], *answer)
         return [gathering.done() for gathering in gatherings]
 
-    def _see(self, embeddings: Sequence[Any]) -> Any:
-        """What all prompts on these share; of a single one it is kept for the next prompts."""
+    def _see(self, encodings: Sequence[Encoding]) -> Any:
+        """What all prompts on these share; a single one keeps it for the prompts to come."""
         import torch
 
-        if len(embeddings) > 1:
-            return self._decoder.see(torch.cat([*embeddings]))
-        (embedding,) = embeddings
-        if embedding not in self._seen:
-            # Of a copy: what is kept goes with the embedding, so it holds none of it.
-            self._seen[embedding] = self._decoder.see(embedding.clone())
-        return self._seen[embedding]
+        decoder = self._decoder
+        if len(encodings) > 1:
+            return decoder.see(torch.cat([encoding.embedding for encoding in encodings]))
+        (encoding,) = encodings
+        if decoder not in encoding.shared:
+            encoding.shared[decoder] = decoder.see(encoding.embedding)
+        return encoding.shared[decoder]
 
     def _several(self, prompt: Prompt) -> bool:
         """Whether this prompt gets three candidates."""

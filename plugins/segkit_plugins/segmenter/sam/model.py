@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +45,8 @@ class Encoding:
     """Tensor (1, C, h, w) on the step's device."""
     input_size: tuple[int, int]
     """(H, W) of the image after its longer side was resized to the model's."""
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Decoder to what all prompts on the embedding share; see `Sam`."""
 
 
 class SamStep(Segmenter):
@@ -65,15 +67,12 @@ class SamStep(Segmenter):
     _decoder: Any = PrivateAttr(None)
     _device: str = PrivateAttr("cpu")
     _dtype: Any = PrivateAttr(None)
-    _seen: Any = PrivateAttr(None)
-    """Embedding to what all prompts on it share, as long as the embedding is there."""
     _together: bool = PrivateAttr(False)
     """Whether images are encoded, and prompts of several decoded, in one pass."""
 
     def open(self, device: str) -> None:
         """Load the weights."""
         import torch
-        from torch.utils.weak import WeakIdKeyDictionary
 
         from segkit_plugins.segmenter.sam.decoding import decoder_of
         from segkit_plugins.segmenter.sam.encoding import quicken
@@ -87,11 +86,10 @@ class SamStep(Segmenter):
         self._together = works_together(device)
         quicken(sam.image_encoder, self._dtype, fused=self._together)
         self._decoder = decoder_of(sam, self._dtype)
-        self._seen = WeakIdKeyDictionary()
 
     def close(self) -> None:
         """Drop the weights."""
-        self._sam = self._decoder = self._dtype = self._seen = None
+        self._sam = self._decoder = self._dtype = None
 
     def weight_files(self) -> Mapping[str, Path]:
         """The checkpoint, and for `nano-2` its backbone's too."""
