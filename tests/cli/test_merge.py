@@ -60,33 +60,30 @@ def test_four_shards_merged_are_one_run(segkit, tmp_path, photos, where):
     assert segkit("run", *flags, "-o", "merged", "--overwrite").code == 0
 
 
-def test_a_sweep_and_a_diagnosis(segkit, tmp_path):
+@pytest.mark.parametrize("command", ["sweep", pytest.param("diagnose", marks=pytest.mark.slow)])
+def test_what_compares_recipes(segkit, tmp_path, command):
+    files = ("diagnosis.json",) if command == "diagnose" else ()
     flags = ("--dataset", "shapes", "--shapes.count", 5, "--gradcam.model", "shapes")
     flags = (*flags, "--gradcam.size", 64, "--prompt", "topk,maxmin", "--quiet")
-    for command, files in (("sweep", ()), ("diagnose", ("diagnosis.json",))):
-        assert segkit(command, *flags, "-o", "whole").code == 0
-        shards(segkit, flags, 2, command)
-        done = segkit("merge", "s1", "s2", "-o", "merged")
-        assert (done.code, done.err) == (0, "")
-        assert "topk: 5 images · " in done.out
-        for recipe in ("topk", "maxmin"):
-            ours, theirs = (tmp_path / d / "recipes" / recipe for d in ("merged", "whole"))
-            assert by_name(ours) == by_name(theirs)
-            assert content(ours) == content(theirs)
-        for file in ("leaderboard.json", *files):
-            ours, theirs = (
-                json.loads((tmp_path / d / file).read_text()) for d in ("merged", "whole")
-            )
-            assert timeless(ours) == timeless(theirs)
-        (tmp_path / "s1/leaderboard.json").unlink()  # cut off as it ended
-        assert segkit("merge", "s1", "s2", "-o", "merged", "--overwrite", "--quiet").code == 0
-        assert (tmp_path / "merged/leaderboard.csv").is_file()
-        (tmp_path / "s2/leaderboard.json").unlink()
-        done = segkit("merge", "s1", "s2", "-o", "more")
-        assert done.err.startswith("Error: none of the sweeps has finished, such as 's1'; go on")
-        assert segkit("sweep", *flags, "-o", "merged", "--resume").code == 0
-        for name in ("whole", "s1", "s2", "merged"):
-            shutil.rmtree(tmp_path / name)
+    assert segkit(command, *flags, "-o", "whole").code == 0
+    shards(segkit, flags, 2, command)
+    done = segkit("merge", "s1", "s2", "-o", "merged")
+    assert (done.code, done.err) == (0, "")
+    assert "topk: 5 images · " in done.out
+    for recipe in ("topk", "maxmin"):
+        ours, theirs = (tmp_path / d / "recipes" / recipe for d in ("merged", "whole"))
+        assert by_name(ours) == by_name(theirs)
+        assert content(ours) == content(theirs)
+    for file in ("leaderboard.json", *files):
+        ours, theirs = (json.loads((tmp_path / d / file).read_text()) for d in ("merged", "whole"))
+        assert timeless(ours) == timeless(theirs)
+    (tmp_path / "s1/leaderboard.json").unlink()  # cut off as it ended
+    assert segkit("merge", "s1", "s2", "-o", "merged", "--overwrite", "--quiet").code == 0
+    assert (tmp_path / "merged/leaderboard.csv").is_file()
+    (tmp_path / "s2/leaderboard.json").unlink()
+    done = segkit("merge", "s1", "s2", "-o", "more")
+    assert done.err.startswith("Error: none of the sweeps has finished, such as 's1'; go on")
+    assert segkit("sweep", *flags, "-o", "merged", "--resume").code == 0
 
 
 def test_gaps_and_doubles_are_told_and_gaps_filled(segkit, tmp_path):

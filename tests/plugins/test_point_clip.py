@@ -230,6 +230,7 @@ def test_scores_are_the_iou_that_the_probabilities_expect(step, picture):
     assert masks.scores[0] == pytest.approx(p[m].sum() / (m.sum() + p[~m].sum()), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_to_answer_the_click(folder):
     """Two halves of any colours: the one that was clicked, after some steps on 16 pictures."""
     step = PointClip(model=str(folder), levels=2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
+
 import numpy as np
 import pytest
 
@@ -154,6 +157,11 @@ def test_an_encoding_is_looked_at_once_for_all_prompts(photo, monkeypatch):
     again = step(image=photo, prompts=asked[0], encoding=first)
     assert len(looked) == 2
     assert np.array_equal(again.logits, masks[0].logits)
+    assert len(step._shared) == 2
+    assert len(pickle.loads(pickle.dumps(step._shared))) == 0
+    del second
+    gc.collect()
+    assert len(step._shared) == 1
     step.close()
 
 

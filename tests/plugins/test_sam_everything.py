@@ -52,7 +52,9 @@ def iou(one, other):
             {"box_nms_thresh": 1.0, "stability_score_thresh": 0.0}, marks=pytest.mark.slow
         ),
         {"pred_iou_thresh": 0.0, "stability_score_offset": 0.5},
-        {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2},
+        pytest.param(
+            {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}, marks=pytest.mark.slow
+        ),
         {"min_mask_region_area": 100},
     ],
     ids=["plain", "duplicates", "any quality", "crops", "tidied"],

@@ -86,8 +86,6 @@ class ClassActivationMap(NetworkSaliency):
     1.5; left out: 1 alone. Not every transformer takes other sizes than its own."""
 
     _classifier: Any = PrivateAttr(None)
-    _most: int = PrivateAttr(1)
-    """Images in one forward pass."""
 
     @field_validator("target")
     @classmethod
@@ -116,10 +114,8 @@ class ClassActivationMap(NetworkSaliency):
         `MissingExtraError` where timm is needed and not installed.
         """
         from segkit_plugins.saliency._classifiers import load
-        from segkit_plugins.shared.devices import works_together
 
         self._classifier = load(self._network_options(), device)
-        self._most = CHUNK if works_together(device) else 1
 
     def restrict(self, names: Sequence[str]) -> None:
         """Look for these classes alone, where the classifier or a table knows any of them.
@@ -195,7 +191,9 @@ class ClassActivationMap(NetworkSaliency):
 
     def batch(self, inputs: Sequence[Mapping[str, Any]]) -> list[tuple[Heatmap, ...]]:
         """The heatmaps of several images of any sizes; on a GPU 16 in a forward pass."""
-        most = self._most
+        from segkit_plugins.shared.devices import works_together
+
+        most = CHUNK if works_together(str(next(self.network.parameters()).device)) else 1
         chunks = [inputs[i : i + most] for i in range(0, len(inputs), most)]
         return [heatmaps for chunk in chunks for heatmaps in self.__chunk(chunk)]
 

@@ -86,13 +86,10 @@ class Sam(SamStep):
         """What all prompts on these share; a single one keeps it for the prompts to come."""
         import torch
 
-        decoder = self._decoder
+        see = self._decoder.see
         if len(encodings) > 1:
-            return decoder.see(torch.cat([encoding.embedding for encoding in encodings]))
-        (encoding,) = encodings
-        if decoder not in encoding.shared:
-            encoding.shared[decoder] = decoder.see(encoding.embedding)
-        return encoding.shared[decoder]
+            return see(torch.cat([encoding.embedding for encoding in encodings]))
+        return self._shared.of(encodings[0], see)
 
     def _several(self, prompt: Prompt) -> bool:
         """Whether this prompt gets three candidates."""

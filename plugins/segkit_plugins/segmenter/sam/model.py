@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,8 +46,27 @@ class Encoding:
     """Tensor (1, C, h, w) on the step's device."""
     input_size: tuple[int, int]
     """(H, W) of the image after its longer side was resized to the model's."""
-    shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-    """Decoder to what all prompts on the embedding share; see `Sam`."""
+
+
+class Shared:
+    """What all prompts on an encoding share, as long as the encoding is there."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, tuple[weakref.ref[Encoding], Any]] = {}
+
+    def of(self, encoding: Encoding, see: Callable[[Any], Any]) -> Any:
+        """What `see` makes of the encoding's embedding, once."""
+        key, of = id(encoding), self._of
+        if key not in of:
+            gone = weakref.ref(encoding, lambda _: of.pop(key, None))
+            of[key] = gone, see(encoding.embedding)
+        return of[key][1]
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __reduce__(self) -> tuple[type[Shared], tuple[()]]:
+        return Shared, ()  # another process has encodings of its own
 
 
 class SamStep(Segmenter):
@@ -67,6 +87,7 @@ class SamStep(Segmenter):
     _decoder: Any = PrivateAttr(None)
     _device: str = PrivateAttr("cpu")
     _dtype: Any = PrivateAttr(None)
+    _shared: Any = PrivateAttr(None)
     _together: bool = PrivateAttr(False)
     """Whether images are encoded, and prompts of several decoded, in one pass."""
 
@@ -86,10 +107,11 @@ class SamStep(Segmenter):
         self._together = works_together(device)
         quicken(sam.image_encoder, self._dtype, fused=self._together)
         self._decoder = decoder_of(sam, self._dtype)
+        self._shared = Shared()
 
     def close(self) -> None:
         """Drop the weights."""
-        self._sam = self._decoder = self._dtype = None
+        self._sam = self._decoder = self._dtype = self._shared = None
 
     def weight_files(self) -> Mapping[str, Path]:
         """The checkpoint, and for `nano-2` its backbone's too."""
