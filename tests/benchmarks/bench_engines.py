@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bench_keeping import photographs
+from photographs import write_photographs
 
 from segkit import Dataset, Image, Labels, Segmenter, plan
 from segkit.running.engines.dispatched import TOGETHER, Dispatched
@@ -34,6 +34,8 @@ from segkit.running.session import Session
 pytestmark = pytest.mark.benchmark
 
 TURNS = int(os.environ.get("TURNS", "5"))
+COUNT = int(os.environ.get("COUNT", "300"))
+SIZE = 320, 240
 IMAGES = int(os.environ.get("IMAGES", "100000"))
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -64,8 +66,7 @@ def together(photos, out, *engine):
 
 
 def test_throughput(tmp_path):
-    photographs(tmp_path / "photos")
-    photos = sorted((tmp_path / "photos").iterdir())
+    photos = write_photographs(tmp_path / "photos", COUNT, SIZE)
     ways = {
         "two processes": apart,
         "workers": lambda *a: together(*a, "--engine", "workers", "--workers", "2"),

@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from photographs import write_photographs
 from spreads import spread
 
 from segkit import Catalog, hookimpl, run
@@ -51,16 +52,7 @@ def photos(tmp_path_factory):
         for path in sorted(Path(given).glob("*.jpg"))[:COUNT]:
             shutil.copy(path, folder)
     else:
-        from segkit_plugins.dataset.samples import Samples
-
-        whole = [PIL.Image.fromarray(image.pixels) for image, _ in Samples()]
-        rng = np.random.default_rng(0)
-        for number in range(COUNT):
-            photo = whole[number % len(whole)]
-            width, height = (int(side * rng.uniform(0.6, 1)) for side in photo.size)
-            x, y = rng.integers(photo.width - width + 1), rng.integers(photo.height - height + 1)
-            part = photo.crop((x, y, x + width, y + height)).resize(SIZE)
-            part.save(folder / f"{number:03}.jpg", quality=95)
+        write_photographs(folder, COUNT, SIZE)
     return sorted(folder.iterdir())
 
 

@@ -17,9 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
 import pytest
+from photographs import write_photographs
 
 pytestmark = pytest.mark.benchmark
 
@@ -41,21 +40,6 @@ print(time.perf_counter() - start, time.process_time() - worked)
 """
 
 
-def photographs(folder):
-    """Parts of the photographs that come with scikit-image, each another one."""
-    from segkit_plugins.dataset.samples import Samples
-
-    whole = [PIL.Image.fromarray(image.pixels) for image, _ in Samples()]
-    rng = np.random.default_rng(0)
-    folder.mkdir()
-    for number in range(COUNT):
-        photo = whole[number % len(whole)]
-        width, height = (int(side * rng.uniform(0.6, 1)) for side in photo.size)
-        x, y = rng.integers(photo.width - width + 1), rng.integers(photo.height - height + 1)
-        part = photo.crop((x, y, x + width, y + height)).resize(SIZE)
-        part.save(folder / f"{number:03}.jpg", quality=95)
-
-
 def seconds(checkout, photos, out):
     """How long a checkout takes without its start, by the clock and by the processor."""
     places = os.pathsep.join(str(Path(checkout, part)) for part in ("core", "plugins"))
@@ -70,7 +54,7 @@ def seconds(checkout, photos, out):
 
 
 def test_that_files_reach_the_disk_costs_little(tmp_path):
-    photographs(tmp_path / "photos")
+    write_photographs(tmp_path / "photos", COUNT, SIZE)
     checkouts = {"before": os.environ.get("SEGKIT_BEFORE", HERE), "now": HERE}
     times = {name: [] for name in checkouts}
     for turn in range(int(os.environ.get("TURNS", "7"))):

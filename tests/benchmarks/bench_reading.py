@@ -14,9 +14,8 @@ import statistics
 import time
 from dataclasses import replace
 
-import numpy as np
-import PIL.Image
 import pytest
+from photographs import write_photographs
 from spreads import spread
 
 from segkit import Catalog, run
@@ -33,18 +32,8 @@ SIZE = 4000, 3000
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """The paths of so many photographs, each another one."""
-    from segkit_plugins.dataset.samples import Samples
-
     folder = tmp_path_factory.mktemp("photos")
-    whole = [PIL.Image.fromarray(image.pixels) for image, _ in Samples()]
-    rng = np.random.default_rng(0)
-    for number in range(COUNT):
-        photo = whole[number % len(whole)]
-        width, height = (int(side * rng.uniform(0.6, 1)) for side in photo.size)
-        x, y = rng.integers(photo.width - width + 1), rng.integers(photo.height - height + 1)
-        part = photo.crop((x, y, x + width, y + height)).resize(SIZE, PIL.Image.Resampling.LANCZOS)
-        part.save(folder / f"{number:03}.jpg", quality=90)
-    return [str(path) for path in sorted(folder.iterdir())]
+    return [str(path) for path in write_photographs(folder, COUNT, SIZE, quality=90)]
 
 
 def seconds(work, turn):
@@ -63,8 +52,9 @@ def test_several_readers_over_one(photos, tmp_path, monkeypatch):
 
     def read(turn):
         wanted, batches = range(len(photos)), Batches()
+        readers = reading.readers_for(plan.dataset)
         chunks = reading.read_ahead(
-            plan.dataset, plan.dataset.names, wanted, batches, lambda task: 1.0, 1
+            plan.dataset, plan.dataset.names, wanted, batches, lambda task: 1.0, 1, readers
         )
         assert sum(map(len, chunks)) == COUNT
 
